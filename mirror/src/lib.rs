@@ -1,0 +1,24 @@
+//! The mirror: answers StackState's Mirror API from Prometheus.
+//!
+//! A request walks through the crate once, left to right:
+//!
+//! ```text
+//! router ─► api (decode) ─► settings (which target) ─► query (plan) ─► prometheus (calls, bounded, shared)
+//!                                                                              │
+//!           api (encode) ◄───────────────── query (pool) ◄─── evaluate (drives the plan) ◄┘
+//! ```
+//!
+//! * [`settings`] turns one `PrometheusMirror` document and its Secrets into [`settings::Settings`], or into the list of
+//!   everything that is wrong with them. It also watches both for change.
+//! * [`query`] is pure: conditions become a selector, a selector and an aggregation become PromQL, buckets and pooling rules.
+//! * [`prometheus`] is the only code that talks to a Prometheus server.
+//! * [`evaluate`] drives the plans of `query` over the calls of `prometheus`.
+//! * [`api`] holds the wire types and one thin handler per method.
+
+pub mod api;
+pub mod evaluate;
+pub mod metrics;
+pub mod prometheus;
+pub mod query;
+pub mod settings;
+pub mod time;

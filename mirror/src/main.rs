@@ -1,0 +1,2 @@
+//! The mirror binary.
+fn main() {}

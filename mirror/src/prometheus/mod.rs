@@ -1,0 +1,227 @@
+//! The only code that talks to Prometheus: the calls there are, what they answer, and how they fail.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::time::{Millis, Timestamp};
+
+/// One call of Prometheus' HTTP API. Equal calls in flight at one target share one exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// `/api/v1/query`. A range selector as `promql` answers stored samples with their own timestamps.
+    Instant {
+        /// The expression.
+        promql: String,
+        /// Its evaluation time.
+        at: Timestamp,
+    },
+    /// `/api/v1/query_range`: the expression at `start`, `start + step`, … up to and with `end`.
+    Range {
+        /// The expression.
+        promql: String,
+        /// The first evaluation time.
+        start: Timestamp,
+        /// No evaluation is later.
+        end: Timestamp,
+        /// At least 1 ms.
+        step: Millis,
+    },
+    /// `/api/v1/series`: does any series match? Asked with `limit=1`.
+    SeriesExist {
+        /// Selectors; a series that matches one of them is enough.
+        selectors: Vec<String>,
+        /// From this instant …
+        start: Timestamp,
+        /// … to this one.
+        end: Timestamp,
+    },
+    /// `/api/v1/labels`.
+    LabelNames {
+        /// Only of series that match this selector; all series if absent.
+        selector: Option<String>,
+        /// From this instant …
+        start: Timestamp,
+        /// … to this one.
+        end: Timestamp,
+    },
+    /// `/api/v1/label/<label>/values`.
+    LabelValues {
+        /// The label's name.
+        label: String,
+        /// Only of series that match this selector; all series if absent.
+        selector: Option<String>,
+        /// From this instant …
+        start: Timestamp,
+        /// … to this one.
+        end: Timestamp,
+    },
+    /// `/api/v1/metadata`.
+    Metadata,
+}
+
+/// What a call answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The result proper.
+    pub data: Data,
+    /// The store's warnings. Not empty means that the answer may lack something.
+    pub warnings: Vec<String>,
+    /// The store itself called the answer partial (VictoriaMetrics' `isPartial`).
+    pub is_partial: bool,
+}
+
+/// The result proper of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// Of [`Call::Instant`] and [`Call::Range`]; a vector's elements and a scalar are series of one sample. A string result is none.
+    Series(Vec<Series>),
+    /// Of [`Call::SeriesExist`].
+    SeriesExist(bool),
+    /// Of [`Call::LabelNames`] and [`Call::LabelValues`], in the store's order.
+    Names(Vec<String>),
+    /// Of [`Call::Metadata`]: the type of each metric (family) name, the first one told.
+    Metadata(BTreeMap<String, MetricType>),
+}
+
+/// A metric's type as the target's metadata tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricType {
+    /// `counter`
+    Counter,
+    /// `gauge`, and what behaves like one: `info`, `stateset`.
+    Gauge,
+    /// `histogram`, `gaugehistogram`
+    Histogram,
+    /// `summary`
+    Summary,
+    /// `unknown`, `untyped` and anything newer than this code.
+    Unknown,
+}
+
+/// The labels of a series, `__name__` included where the store sent it.
+pub type Labels = BTreeMap<String, String>;
+
+/// One series of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its float samples, in the store's order (ascending).
+    pub samples: Samples,
+    /// Its native histogram samples, reduced to what the mirror reads of them.
+    pub histograms: Vec<HistogramSample>,
+}
+
+/// A native histogram sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HistogramSample {
+    /// When it was taken.
+    pub at: Timestamp,
+    /// Number of observations.
+    pub count: f64,
+    /// Sum of the observations.
+    pub sum: f64,
+}
+
+/// Samples with their values as the store wrote them, digit for digit, in three flat buffers: about 30 bytes a sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Samples {
+    at: Vec<Timestamp>,
+    text: String,
+    /// End of each value in `text`.
+    ends: Vec<u32>,
+}
+
+impl Samples {
+    /// Appends a sample. `value` is what stands between the quotes in the store's answer.
+    pub fn push(&mut self, at: Timestamp, value: &str) {
+        self.at.push(at);
+        self.text.push_str(value);
+        // A single answer is capped far below 4 GiB; a saturated end would only repeat the last value's tail.
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    /// How many samples there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.at.is_empty()
+    }
+
+    /// The samples in order: when, and the value's text (`1.5`, `NaN`, `+Inf`).
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Timestamp, &str)> + '_ {
+        self.at.iter().enumerate().map(|(index, at)| {
+            let start = index.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+            (*at, self.text.get(start..self.ends[index] as usize).unwrap_or_default())
+        })
+    }
+}
+
+/// Where a range selector's window begins, asked of the store, not of its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RangeBoundary {
+    /// `(t − W, t]`: Prometheus 3, VictoriaMetrics.
+    LeftOpen,
+    /// `[t − W, t]`: Prometheus 2.
+    Closed,
+}
+
+/// What a target can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Where range windows begin.
+    pub range_boundary: RangeBoundary,
+    /// Whether it knows `histogram_count` and so may hold native histograms.
+    pub native_histograms: bool,
+}
+
+/// The instant by which a request must be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(pub Instant);
+
+/// Why a call has no answer. `Display` is for logs and, through `error.rs`, for the user: no credentials, no user info, no paths of this machine.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection, TLS failure, connection lost, not HTTP, or an answer that is not Prometheus': HTML, a redirect, truncated or malformed JSON, …
+    #[error("{0}")]
+    Unreachable(String),
+    /// The store refused our credentials (401, 403).
+    #[error("{0}")]
+    CredentialsRefused(String),
+    /// The deadline passed while the store was being asked.
+    #[error("{0}")]
+    Timeout(String),
+    /// The deadline passed while the call waited for a worker.
+    #[error("no worker became free before the deadline")]
+    ExpiredInQueue,
+    /// The queue before the workers is full.
+    #[error("too many queries are waiting")]
+    QueueFull,
+    /// The store understood and says no: a bad expression, a limit of its own (`status: error` in its answer).
+    #[error("{message}")]
+    Rejected {
+        /// Prometheus' `errorType`, for example `bad_data`, `execution`; `timeout` and `canceled` are [`StoreError::Timeout`] instead.
+        kind: String,
+        /// Prometheus' `error`.
+        message: String,
+    },
+    /// The answer was larger than the mirror takes.
+    #[error("{0}")]
+    TooLarge(String),
+}
+
+/// A server that answers calls. The mirror's own is `Target` in `client.rs`; tests script one.
+pub trait Store: Send + Sync {
+    /// Asks, waiting no longer than `deadline`.
+    fn call(&self, call: Call, deadline: Deadline) -> impl Future<Output = Result<Arc<Answer>, StoreError>> + Send;
+
+    /// What the store can do: found out once, again after a failure.
+    fn capabilities(&self, deadline: Deadline) -> impl Future<Output = Result<Capabilities, StoreError>> + Send;
+}

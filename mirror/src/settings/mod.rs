@@ -1,0 +1,135 @@
+//! One `PrometheusMirror` document and its Secrets, validated: what the mirror runs on.
+//!
+//! Nothing in here is stringly typed or optional without need: a [`Settings`] value can be served.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+/// Everything the mirror needs, and nothing that is wrong. Made only by [`load`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `metadata.name` of the document.
+    pub name: String,
+    /// SHA-256 over the document's bytes, in hex: what a pod reports so that the operator knows which document it serves.
+    pub document_hash: String,
+    /// The keys of the API, from `spec.apiKeySecretRef`.
+    pub api_keys: ApiKeys,
+    /// `spec.server.requireApiKey`: requests without a key are refused.
+    pub require_api_key: bool,
+    /// `spec.server.errorStatus`.
+    pub error_status: ErrorStatus,
+    /// `spec.targets`, in the document's order, at least one.
+    pub targets: Vec<Arc<TargetSettings>>,
+    /// Index into `targets` of the target that answers `connectionDetails: {}`; none when several are declared and none is the default.
+    pub default_target: Option<usize>,
+    /// `spec.requestTargets`: servers that a request may name without their being declared.
+    pub request_targets: Option<RequestTargets>,
+    /// `spec.workers`: queries in flight.
+    pub workers: NonZeroUsize,
+    /// `spec.port`: where the Mirror API listens unless `--listen` says otherwise.
+    pub port: u16,
+}
+
+/// One declared target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSettings {
+    /// Unique within a document.
+    pub name: TargetName,
+    /// Base URL: `http` or `https`, a host, no query, no user info, path without a trailing slash.
+    pub url: Url,
+    /// The longest that a request may take, from its arrival on.
+    pub request_timeout: Duration,
+    /// How often the target scrapes what it stores.
+    pub scrape_interval: Duration,
+    /// What a NaN becomes.
+    pub nan_interpretation: NanInterpretation,
+    /// Sent with every call.
+    pub headers: http::HeaderMap,
+}
+
+/// The name of a target. Used in `connectionDetails`, logs and metric labels.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TargetName(pub Arc<str>);
+
+impl fmt::Display for TargetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What becomes of a NaN in an answer. Default: zero, as the original mirror documents it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NanInterpretation {
+    /// NaN is answered as 0.0.
+    #[default]
+    Zero,
+    /// The point is left out.
+    Skip,
+}
+
+/// Which HTTP status a typed error has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorStatus {
+    /// The status that fits the cause.
+    #[default]
+    Semantic,
+    /// 500 for every typed error, as the public mirror that was tried against StackState does.
+    Always500,
+}
+
+/// `spec.requestTargets`: which undeclared servers a request may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestTargets {
+    /// Host names, or patterns with a leading `*.`, lower case.
+    pub hosts: Vec<String>,
+    /// Ports.
+    pub ports: Vec<u16>,
+}
+
+/// The keys that identify this mirror to StackState and StackState to this mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKeys {
+    /// Sent with every response.
+    pub current: ApiKey,
+    /// Accepted on requests besides the current one while a key is being replaced.
+    pub previous: Option<ApiKey>,
+}
+
+/// A secret that is a valid header value. Its `Debug` prints nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(http::HeaderValue);
+
+impl ApiKey {
+    /// Takes a key as read from a Secret; a trailing line break is not part of it.
+    /// `None` if it is empty or holds a byte that an HTTP header cannot carry.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let key = text.trim_end_matches(['\r', '\n']);
+        let mut value = http::HeaderValue::from_str(key).ok().filter(|_| !key.is_empty())?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+
+    /// The key as a header value, for the response header.
+    #[must_use]
+    pub fn header_value(&self) -> http::HeaderValue {
+        self.0.clone()
+    }
+
+    /// Whether `presented` is this key, in time that does not depend on where they differ.
+    #[must_use]
+    pub fn matches(&self, presented: &[u8]) -> bool {
+        use subtle::ConstantTimeEq as _;
+        self.0.as_bytes().ct_eq(presented).into()
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey")
+    }
+}
