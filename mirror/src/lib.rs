@@ -18,7 +18,9 @@
 pub mod api;
 pub mod evaluate;
 pub mod metrics;
+pub mod process;
 pub mod prometheus;
 pub mod query;
 pub mod settings;
+pub mod state;
 pub mod time;
