@@ -1,7 +1,5 @@
 //! The only code that talks to Prometheus: the calls there are, what they answer, and how they fail.
 
-pub mod targets;
-
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -142,8 +140,7 @@ impl Samples {
         self.at.push(at);
         self.text.push_str(value);
         // A single answer is capped far below 4 GiB; a saturated end would only repeat the last value's tail.
-        self.ends
-            .push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
     /// How many samples there are.
@@ -161,15 +158,8 @@ impl Samples {
     /// The samples in order: when, and the value's text (`1.5`, `NaN`, `+Inf`).
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Timestamp, &str)> + '_ {
         self.at.iter().enumerate().map(|(index, at)| {
-            let start = index
-                .checked_sub(1)
-                .map_or(0, |before| self.ends[before] as usize);
-            (
-                *at,
-                self.text
-                    .get(start..self.ends[index] as usize)
-                    .unwrap_or_default(),
-            )
+            let start = index.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+            (*at, self.text.get(start..self.ends[index] as usize).unwrap_or_default())
         })
     }
 }
@@ -230,15 +220,8 @@ pub enum StoreError {
 /// A server that answers calls. The mirror's own is `Target` in `client.rs`; tests script one.
 pub trait Store: Send + Sync {
     /// Asks, waiting no longer than `deadline`.
-    fn call(
-        &self,
-        call: Call,
-        deadline: Deadline,
-    ) -> impl Future<Output = Result<Arc<Answer>, StoreError>> + Send;
+    fn call(&self, call: Call, deadline: Deadline) -> impl Future<Output = Result<Arc<Answer>, StoreError>> + Send;
 
     /// What the store can do: found out once, again after a failure.
-    fn capabilities(
-        &self,
-        deadline: Deadline,
-    ) -> impl Future<Output = Result<Capabilities, StoreError>> + Send;
+    fn capabilities(&self, deadline: Deadline) -> impl Future<Output = Result<Capabilities, StoreError>> + Send;
 }
