@@ -16,12 +16,14 @@
 //! * [`api`] holds the wire types and one thin handler per method.
 
 pub mod api;
+pub mod error;
 pub mod evaluate;
 pub mod health;
 pub mod metrics;
 pub mod process;
 pub mod prometheus;
 pub mod query;
+pub mod router;
 pub mod server;
 pub mod settings;
 pub mod state;

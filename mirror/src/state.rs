@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::metrics::Metrics;
-use crate::prometheus::targets::Targets;
+use crate::prometheus::Targets;
 use crate::settings::Settings;
 
 /// Shared by every handler. A request takes one [`AppState::serving`] snapshot and works with it to its end, so that a
