@@ -135,10 +135,12 @@ async fn answers_every_call(target: &Target) {
     let start = now.minus(Millis(600_000));
     let ask = |call| async { target.call(call, within(TIME)).await.unwrap().data.clone() };
     let step = Millis(1_500);
+    // A minute ago: VictoriaMetrics holds the newest 30 s back from range queries (its -search.latencyOffset).
+    let end = now.minus(Millis(60_000));
     let range = Call::Range {
         promql: "vector(0.5)".to_owned(),
-        start: now.minus(Millis(3_000)),
-        end: now,
+        start: end.minus(Millis(3_000)),
+        end,
         step,
     };
     let Data::Series(series) = ask(range).await else {
