@@ -1,5 +1,10 @@
 //! Whatever an upstream does, a call ends within its deadline with the error that fits.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows a test's functions, not their helpers"
+)]
+
 mod upstream;
 
 use std::sync::Arc;

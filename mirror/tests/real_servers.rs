@@ -1,5 +1,10 @@
 //! Calls of the servers that Debian has: Prometheus 2 and VictoriaMetrics. A missing one is a failure.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows a test's functions, not their helpers"
+)]
+
 mod upstream;
 
 use std::net::TcpListener;

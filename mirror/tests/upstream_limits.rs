@@ -1,5 +1,10 @@
 //! Calls under pressure: targets don't delay each other, identical calls are shared, queues are bounded, reloads drop nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows a test's functions, not their helpers"
+)]
+
 mod upstream;
 
 use std::sync::Arc;
