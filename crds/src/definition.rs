@@ -1,10 +1,10 @@
 //! The `CustomResourceDefinition`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt as _;
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use crate::spec::PrometheusMirror;
 use crate::{API_VERSION, rules};
@@ -19,7 +19,7 @@ pub fn crd() -> CustomResourceDefinition {
         .iter_mut()
         .filter_map(|version| version.schema.as_mut());
     for root in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
-        forget_nullable(root);
+        tidy(root);
         root.x_kubernetes_validations = serde_json::from_value(rules::schema(rules::DOCUMENT)).ok();
         if let Some(status) = root
             .properties
@@ -38,7 +38,10 @@ pub fn crd() -> CustomResourceDefinition {
 /// # Errors
 /// Never in practice: the definition has nothing that YAML cannot hold.
 pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
-    let yaml = serde_yaml::to_string(&crd())?;
+    let mut crd =
+        serde_json::to_value(crd()).map_err(<serde_yaml::Error as serde::ser::Error>::custom)?;
+    write_whole_numbers_as_integers(&mut crd);
+    let yaml = serde_yaml::to_string(&crd)?;
     Ok(format!(
         "# Generated from the types in crds/src by `make generate`. Do not edit.\n{yaml}"
     ))
@@ -52,26 +55,60 @@ pub(crate) fn schema() -> Value {
         .into_iter()
         .find(|version| API_VERSION.ends_with(&version.name));
     let schema = version.and_then(|version| version.schema?.open_api_v3_schema);
-    serde_json::to_value(schema).unwrap_or_default()
+    let mut schema = serde_json::to_value(schema).unwrap_or_default();
+    write_whole_numbers_as_integers(&mut schema);
+    schema
 }
 
-/// Removes `nullable`, which the derive gives to every optional field. Without it the API server treats `field: null` as if the
-/// field were absent, as it does for its own types; with it, null would be stored and `has(self.field)` would be true.
-fn forget_nullable(schema: &mut JSONSchemaProps) {
-    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-        JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
-    };
-
+/// Removes what the derive leaves behind in this schema and all within it:
+///
+/// * `nullable`, which every optional field has. Without it the API server treats `field: null` as if the field were absent, as it
+///   does for its own types; with it, null would be stored and `has(self.field)` would be true.
+/// * the line breaks of doc comments within a paragraph of a description.
+fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    if let Some(description) = &mut schema.description {
+        let paragraphs: Vec<_> = description
+            .split("\n\n")
+            .map(|paragraph| paragraph.replace('\n', " "))
+            .collect();
+        *description = paragraphs.join("\n\n");
+    }
     schema
         .properties
         .iter_mut()
         .flat_map(|fields| fields.values_mut())
-        .for_each(forget_nullable);
+        .for_each(tidy);
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        forget_nullable(items);
+        tidy(items);
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        forget_nullable(values);
+        tidy(values);
+    }
+}
+
+/// Bounds are floating-point numbers in the Rust type and would be written as `maximum: 100.0`.
+fn write_whole_numbers_as_integers(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a fraction or a lost digit is seen by the comparison"
+            )]
+            let whole = number.as_f64().map(|float| (float, float as i64));
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::float_cmp,
+                reason = "exactly equal or left as it is"
+            )]
+            if let Some((_, whole)) = whole.filter(|(float, whole)| *whole as f64 == *float) {
+                *number = Number::from(whole);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(write_whole_numbers_as_integers),
+        Value::Object(fields) => fields
+            .values_mut()
+            .for_each(write_whole_numbers_as_integers),
+        _ => {}
     }
 }

@@ -93,20 +93,17 @@ mod tests {
 
     #[test]
     fn durations_are_sums_of_units_from_large_to_small() {
-        let read: Vec<_> = ["15s", "1m30s", "500ms", "1h", "1h0m5s250ms", "90s"]
-            .map(|text| parse(text).map(|d| d.as_millis()))
-            .to_vec();
-        assert_eq!(
-            read,
-            [
-                Ok(15_000),
-                Ok(90_000),
-                Ok(500),
-                Ok(3_600_000),
-                Ok(3_605_250),
-                Ok(90_000)
-            ]
-        );
+        for (text, milliseconds) in [
+            ("15s", 15_000),
+            ("1m30s", 90_000),
+            ("500ms", 500),
+            ("1h", 3_600_000),
+            ("1h0m5s250ms", 3_605_250),
+            ("90s", 90_000),
+        ] {
+            let read = parse(text).map(|length| length.as_millis());
+            assert_eq!(read, Ok(milliseconds), "{text}");
+        }
     }
 
     #[test]

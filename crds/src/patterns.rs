@@ -31,6 +31,10 @@ pub const URL_PATH: &str = r"^/[^?#\s]*$";
 pub const IMAGE: &str = r"^\S+$";
 /// The ARN of an AWS role.
 pub const ROLE_ARN: &str = r"^arn:[-a-z0-9]+:iam::[0-9]{12}:role/\S+$";
+/// The name of a Service's port: a DNS label of at most 15 characters that is not a number.
+pub const PORT_NAME: &str = "^[a-z]([-a-z0-9]*[a-z0-9])?$";
+/// A percentage from 0 to 100.
+pub const PERCENTAGE: &str = "^(100|[0-9]{1,2})%$";
 /// A quantity of CPU or memory.
 pub const QUANTITY: &str = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$";
 
@@ -75,6 +79,16 @@ pub const ALL: &[Pattern] = &[
         regex: ROLE_ARN,
         meaning: "the ARN of a role",
         example: "arn:aws:iam::123456789012:role/prometheus-reader",
+    },
+    Pattern {
+        regex: PORT_NAME,
+        meaning: "a port number, or the name of a port: lower-case letters, digits and dashes, starting with a letter",
+        example: "web",
+    },
+    Pattern {
+        regex: PERCENTAGE,
+        meaning: "a number of pods or a percentage",
+        example: "50%",
     },
     Pattern {
         regex: QUANTITY,

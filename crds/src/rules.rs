@@ -157,7 +157,7 @@ pub const REQUEST_HOST: &[Rule] = &[Rule {
     message: "must be a host name in lower case, a pattern such as *.monitoring.svc, or an IP address",
     holds: |host| {
         host.as_str().is_some_and(|host| {
-            host.parse::<IpAddr>().is_ok()
+            is_ip(host)
                 || host
                     .strip_prefix("*.")
                     .unwrap_or(host)
@@ -169,30 +169,21 @@ pub const REQUEST_HOST: &[Rule] = &[Rule {
 
 /// Rules of a Service's port.
 pub const SERVICE_PORT: &[Rule] = &[Rule {
-    cel: "type(self) == int ? self >= 1 && self <= 65535 : string(self).matches('^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$') && string(self).matches('[a-z]')",
+    cel: "type(self) != int || (self >= 1 && self <= 65535)",
     message: "must be a port number from 1 to 65535 or the name of a port, such as web",
-    holds: |port| match port {
-        Value::String(name) => {
-            name.len() <= 15 && is_dns_label(name) && name.bytes().any(|b| b.is_ascii_lowercase())
-        }
-        number => number
-            .as_i64()
-            .is_some_and(|number| (1..=65_535).contains(&number)),
+    holds: |port| {
+        port.as_i64()
+            .is_none_or(|number| (1..=65_535).contains(&number))
     },
 }];
 
 /// Rules of a number of pods.
 pub const PODS_OR_PERCENTAGE: &[Rule] = &[Rule {
-    cel: "type(self) == int ? self >= 0 && self <= 100 : string(self).matches('^(100|[0-9]{1,2})%$')",
+    cel: "type(self) != int || (self >= 0 && self <= 100)",
     message: "must be a number of pods from 0 to 100 or a percentage such as 50%",
-    holds: |pods| match pods {
-        Value::String(percentage) => percentage.strip_suffix('%').is_some_and(|number| {
-            number == "100"
-                || (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
-        }),
-        number => number
-            .as_i64()
-            .is_some_and(|number| (0..=100).contains(&number)),
+    holds: |pods| {
+        pods.as_i64()
+            .is_none_or(|number| (0..=100).contains(&number))
     },
 }];
 
@@ -286,6 +277,15 @@ fn matches(pattern: &str, value: &Value) -> bool {
 fn duration_within(value: &Value, from_ms: u128, to_ms: u128) -> bool {
     let read = value.as_str().and_then(|text| duration::parse(text).ok());
     read.is_some_and(|length| (from_ms..=to_ms).contains(&length.as_millis()))
+}
+
+/// As CEL's `isIP` has it: an IPv4 address in IPv6 form is not one.
+fn is_ip(text: &str) -> bool {
+    match text.parse() {
+        Ok(IpAddr::V4(_)) => true,
+        Ok(IpAddr::V6(address)) => address.to_ipv4_mapped().is_none(),
+        Err(_) => false,
+    }
 }
 
 fn is_dns_label(label: &str) -> bool {

@@ -88,7 +88,6 @@ pub(crate) fn resources(_: &mut SchemaGenerator) -> Schema {
             "description": description,
             "additionalProperties": {
                 "x-kubernetes-int-or-string": true,
-                "anyOf": [{ "type": "integer" }, { "type": "string" }],
                 "maxLength": 32,
                 "pattern": patterns::QUANTITY
             }
@@ -110,19 +109,21 @@ pub(crate) fn pod_template(_: &mut SchemaGenerator) -> Schema {
 
 /// A port by number or by name.
 pub(crate) fn service_port(_: &mut SchemaGenerator) -> Schema {
-    int_or_string(rules::SERVICE_PORT)
+    int_or_string(patterns::PORT_NAME, rules::SERVICE_PORT)
 }
 
 /// A number of pods or a percentage.
 pub(crate) fn pods_or_percentage(_: &mut SchemaGenerator) -> Schema {
-    int_or_string(rules::PODS_OR_PERCENTAGE)
+    int_or_string(patterns::PERCENTAGE, rules::PODS_OR_PERCENTAGE)
 }
 
-fn int_or_string(rules: &[rules::Rule]) -> Schema {
+// The pattern is for the text form, the rules are for the number: CEL takes the text of an int-or-string for as long as a whole
+// request, so that a regular expression over it would cost more than the API server allows.
+fn int_or_string(pattern: &str, rules: &[rules::Rule]) -> Schema {
     json_schema!({
         "x-kubernetes-int-or-string": true,
-        "anyOf": [{ "type": "integer" }, { "type": "string" }],
         "maxLength": 15,
+        "pattern": pattern,
         "x-kubernetes-validations": rules::schema(rules)
     })
 }

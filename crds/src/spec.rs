@@ -1,5 +1,8 @@
 //! The resource itself and the parts of its spec that are not about one target.
 
+// Several printer columns have the same type, which is no mistake.
+#![allow(clippy::duplicated_attributes)]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
