@@ -167,26 +167,6 @@ pub const REQUEST_HOST: &[Rule] = &[Rule {
     },
 }];
 
-/// Rules of a Service's port.
-pub const SERVICE_PORT: &[Rule] = &[Rule {
-    cel: "type(self) != int || (self >= 1 && self <= 65535)",
-    message: "must be a port number from 1 to 65535 or the name of a port, such as web",
-    holds: |port| {
-        port.as_i64()
-            .is_none_or(|number| (1..=65_535).contains(&number))
-    },
-}];
-
-/// Rules of a number of pods.
-pub const PODS_OR_PERCENTAGE: &[Rule] = &[Rule {
-    cel: "type(self) != int || (self >= 0 && self <= 100)",
-    message: "must be a number of pods from 0 to 100 or a percentage such as 50%",
-    holds: |pods| {
-        pods.as_i64()
-            .is_none_or(|number| (0..=100).contains(&number))
-    },
-}];
-
 /// Rules of `autoscaling`.
 pub const AUTOSCALING: &[Rule] = &[Rule {
     cel: "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas",
@@ -228,8 +208,6 @@ pub const ALL: &[&[Rule]] = &[
     SIG_V4,
     TARGET_TLS,
     REQUEST_HOST,
-    SERVICE_PORT,
-    PODS_OR_PERCENTAGE,
     AUTOSCALING,
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY_PEER,

@@ -109,22 +109,22 @@ pub(crate) fn pod_template(_: &mut SchemaGenerator) -> Schema {
 
 /// A port by number or by name.
 pub(crate) fn service_port(_: &mut SchemaGenerator) -> Schema {
-    int_or_string(patterns::PORT_NAME, rules::SERVICE_PORT)
+    int_or_string(1..=65_535, patterns::PORT_NAME)
 }
 
 /// A number of pods or a percentage.
 pub(crate) fn pods_or_percentage(_: &mut SchemaGenerator) -> Schema {
-    int_or_string(patterns::PERCENTAGE, rules::PODS_OR_PERCENTAGE)
+    int_or_string(0..=100, patterns::PERCENTAGE)
 }
 
-// The pattern is for the text form, the rules are for the number: CEL takes the text of an int-or-string for as long as a whole
-// request, so that a regular expression over it would cost more than the API server allows.
-fn int_or_string(pattern: &str, rules: &[rules::Rule]) -> Schema {
+/// The range is for the number, the pattern for the text: bounds of a JSON schema say nothing about values of other types.
+fn int_or_string(range: std::ops::RangeInclusive<i32>, pattern: &str) -> Schema {
     json_schema!({
         "x-kubernetes-int-or-string": true,
+        "minimum": range.start(),
+        "maximum": range.end(),
         "maxLength": 15,
-        "pattern": pattern,
-        "x-kubernetes-validations": rules::schema(rules)
+        "pattern": pattern
     })
 }
 

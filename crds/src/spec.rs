@@ -95,7 +95,7 @@ pub struct PrometheusMirrorSpec {
 
     /// The name of the target that answers when the connection details name none. Not needed with a single target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(max = 63))]
     pub default_target: Option<String>,
 
     /// Servers that connection details may name by host and port although they are not among the targets. They are read without
