@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Failure;
 use crate::args::{ListenAddress, ServeArgs};
 use crate::health::{self, Document, Health};
-use crate::metrics::{self, Metrics, Reload};
+use crate::metrics::{Metrics, Reload};
 use crate::server::{self, Limits, Server};
 use crate::settings::{self, Settings};
 use crate::state::AppState;
@@ -207,12 +207,7 @@ async fn listen_for_api(
     } else {
         "--listen or spec.port"
     };
-    let router = crate::router::app(Arc::clone(state))
-        .layer(axum::middleware::from_fn_with_state(
-            Arc::clone(state),
-            metrics::record,
-        ))
-        .layer(axum::middleware::from_fn(telemetry::follow));
+    let router = crate::router::app(Arc::clone(state));
     listen(
         address.as_str(),
         flag,
