@@ -19,6 +19,7 @@
 pub mod api;
 pub mod args;
 pub mod cli;
+pub mod error;
 pub mod evaluate;
 pub mod health;
 pub mod metrics;

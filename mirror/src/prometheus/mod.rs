@@ -178,6 +178,13 @@ impl Samples {
         self.at.is_empty()
     }
 
+    /// Keeps the first `count` samples.
+    pub fn truncate(&mut self, count: usize) {
+        self.at.truncate(count);
+        self.ends.truncate(count);
+        self.text.truncate(self.ends.last().map_or(0, |end| *end as usize));
+    }
+
     /// The samples in order: when, and the value's text (`1.5`, `NaN`, `+Inf`).
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Timestamp, &str)> + '_ {
         self.at.iter().enumerate().map(|(index, at)| {
