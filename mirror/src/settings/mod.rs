@@ -2,6 +2,8 @@
 //!
 //! Nothing in here is stringly typed or optional without need: a [`Settings`] value can be served.
 
+pub mod choose;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
