@@ -17,8 +17,13 @@
 
 pub mod api;
 pub mod evaluate;
+pub mod health;
 pub mod metrics;
+pub mod process;
 pub mod prometheus;
 pub mod query;
+pub mod server;
 pub mod settings;
+pub mod state;
+pub mod telemetry;
 pub mod time;

@@ -1,1 +1,178 @@
-//! (being written)
+//! Drives the plans of [`crate::query`] over the calls of [`crate::prometheus`]: in what order, how many at once, when it is enough.
+//!
+//! * [`metric`]: the points of a metric query. [`aggregated`], [`pooled`] and [`raw`] hold its three ways.
+//! * [`grid`]: long ranges as several range queries.
+//! * [`fields`]: field names and values.
+//! * [`explain`]: what a metric query would send.
+
+pub mod aggregated;
+pub mod collect;
+pub mod explain;
+pub mod fields;
+pub mod grid;
+pub mod pooled;
+pub mod raw;
+
+use std::sync::Arc;
+
+use crate::prometheus::{Answer, Call, Data, Deadline, Series, Store, StoreError};
+use crate::query::selector::Selector;
+use crate::query::{Clockwork, Kind, MetricQuery};
+use crate::time::{Millis, Timestamp};
+
+pub use collect::Telemetry;
+
+/// Why a query has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// The store failed or refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No series of that name and those labels, neither in the time range nor in the day before it.
+    #[error("no series matches")]
+    NotFound,
+    /// One series is needed.
+    #[error("{count} series match and one is needed; they differ in: {differences}")]
+    SeveralSeries {
+        /// How many match.
+        count: usize,
+        /// The labels that tell them apart, with some values.
+        differences: String,
+    },
+    /// The aggregation has no meaning for this kind of metric, or this metric does not have it.
+    #[error("the aggregation has no meaning for this metric")]
+    Unsupported,
+    /// An expression that depends on the bounds of the range query, in a range that takes several.
+    #[error(
+        "an expression with `@ start()` or `@ end()` must fit into one range query of {} points: ask for a shorter time or larger buckets",
+        grid::POINTS_PER_CALL
+    )]
+    BoundToItsRange,
+    /// More samples than the gateway pools for one bucket.
+    #[error("a single bucket has more than {} samples to sort: choose more conditions or smaller buckets", pooled::SAMPLE_BUDGET)]
+    TooManySamples,
+}
+
+/// What evaluating needs besides the query: the store, its target's scrape interval, the time now and the deadline.
+#[derive(Debug)]
+pub struct Context<'a, S> {
+    /// Who is asked.
+    pub store: &'a S,
+    /// How often the target scrapes.
+    pub scrape_interval: Millis,
+    /// Buckets that are not over by now are not answered.
+    pub now: Timestamp,
+    /// When the request must be answered.
+    pub deadline: Deadline,
+}
+
+impl<S: Store> Context<'_, S> {
+    /// What the store says about windows.
+    async fn clockwork(&self) -> Result<Clockwork, StoreError> {
+        let capabilities = self.store.capabilities(self.deadline).await?;
+        Ok(Clockwork {
+            scrape_interval: self.scrape_interval,
+            boundary: capabilities.range_boundary,
+            native_histograms: capabilities.native_histograms,
+        })
+    }
+
+    async fn call(&self, call: Call) -> Result<Arc<Answer>, StoreError> {
+        self.store.call(call, self.deadline).await
+    }
+
+    /// The stored samples from `from` to `to`, both included: all that the range selector's answer has, which may be a
+    /// little more at the edge. Callers look at the timestamps.
+    async fn samples(&self, selector: &Selector, from: Timestamp, to: Timestamp) -> Result<Arc<Answer>, StoreError> {
+        // One millisecond more than the distance, so that `from` is inside where windows are left-open.
+        let window = Millis(to.since(from).0.saturating_add(1));
+        let promql = format!("{selector}[{window}]");
+        self.call(Call::Instant { promql, at: to }).await
+    }
+
+    /// Whether any series matches one of the selectors between the instants.
+    async fn exists(&self, selectors: Vec<String>, start: Timestamp, end: Timestamp) -> Result<bool, StoreError> {
+        let answer = self.call(Call::SeriesExist { selectors, start, end }).await?;
+        Ok(matches!(answer.data, Data::SeriesExist(true)))
+    }
+
+    /// An instant, no later than the first sample that any of the selectors has from `from` on and at most `precision`
+    /// before it as far as the store's index tells. None: there is no sample up to `to`.
+    async fn first_sample(
+        &self,
+        selectors: &[String],
+        from: Timestamp,
+        to: Timestamp,
+        precision: Millis,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        if !self.exists(selectors.to_vec(), from, to).await? {
+            return Ok(None);
+        }
+        let (mut before, mut after) = (from, to);
+        while after.since(before) > precision {
+            let middle = Timestamp(before.0 + after.since(before).0 / 2);
+            if self.exists(selectors.to_vec(), from, middle).await? {
+                after = middle;
+            } else {
+                before = middle;
+            }
+        }
+        Ok(Some(before))
+    }
+}
+
+/// The series of an answer.
+fn series(answer: &Answer) -> &[Series] {
+    match &answer.data {
+        Data::Series(series) => series,
+        _ => &[],
+    }
+}
+
+/// The points of a metric query, oldest first.
+///
+/// # Errors
+///
+/// See [`EvaluateError`].
+pub async fn metric<S: Store>(context: &Context<'_, S>, query: &MetricQuery) -> Result<Telemetry, EvaluateError> {
+    if query.kind.metric().is_empty() {
+        return Err(EvaluateError::NotFound);
+    }
+    let telemetry = match query.aggregation {
+        Some(aggregation) => aggregated::telemetry(context, query, aggregation).await?,
+        None => raw::telemetry(context, query).await?,
+    };
+    if telemetry.points.is_empty() && !telemetry.is_partial {
+        explain_absence(context, query).await?;
+    }
+    Ok(telemetry)
+}
+
+/// Nothing was found: is that because nothing is there? Asked only then, and over a day more than the query's range, so that
+/// a series which pauses is not an error.
+async fn explain_absence<S: Store>(context: &Context<'_, S>, query: &MetricQuery) -> Result<(), EvaluateError> {
+    const DAY: Millis = Millis(24 * 3_600_000);
+    let from = query.start.minus(DAY);
+    let selectors = query.kind.selectors();
+    if selectors.is_empty() {
+        return Ok(());
+    }
+    if !context.exists(selectors, from, query.end).await? {
+        return Err(EvaluateError::NotFound);
+    }
+    if let Kind::Summary(base) = &query.kind
+        && let Some(rank) = query.aggregation.and_then(|aggregation| match aggregation.method {
+            crate::query::Method::Percentile(rank) => Some(rank),
+            _ => None,
+        })
+    {
+        let quantile = base.and(crate::query::aggregated::quantile_label(rank));
+        if !context.exists(vec![quantile.to_string()], from, query.end).await? {
+            return Err(EvaluateError::Unsupported);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,32 @@
 //! The only code that talks to Prometheus: the calls there are, what they answer, and how they fail.
+//!
+//! ```text
+//! targets ─► target ─► sharing ─► limits ─► client ─► request (out), decode (in)
+//!   which      │        one exchange  its turn   over HTTP
+//!              └► capabilities: what the server can do
+//! ```
+//!
+//! One deadline covers all of it. It is enforced in one place, where a caller waits (`target.rs`); an exchange that nobody waits for
+//! any more is aborted.
+
+mod capabilities;
+mod client;
+mod decode;
+mod limits;
+pub mod observe;
+mod request;
+mod sharing;
+mod target;
+mod targets;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use self::client::MAX_BODY_BYTES;
+pub use self::target::{RequestCalls, Target};
+pub use self::targets::Targets;
 use crate::time::{Millis, Timestamp};
 
 /// One call of Prometheus' HTTP API. Equal calls in flight at one target share one exchange.
@@ -140,7 +162,8 @@ impl Samples {
         self.at.push(at);
         self.text.push_str(value);
         // A single answer is capped far below 4 GiB; a saturated end would only repeat the last value's tail.
-        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        self.ends
+            .push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
     /// How many samples there are.
@@ -155,11 +178,25 @@ impl Samples {
         self.at.is_empty()
     }
 
+    /// Keeps the first `count` samples.
+    pub fn truncate(&mut self, count: usize) {
+        self.at.truncate(count);
+        self.ends.truncate(count);
+        self.text.truncate(self.ends.last().map_or(0, |end| *end as usize));
+    }
+
     /// The samples in order: when, and the value's text (`1.5`, `NaN`, `+Inf`).
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Timestamp, &str)> + '_ {
         self.at.iter().enumerate().map(|(index, at)| {
-            let start = index.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
-            (*at, self.text.get(start..self.ends[index] as usize).unwrap_or_default())
+            let start = index
+                .checked_sub(1)
+                .map_or(0, |before| self.ends[before] as usize);
+            (
+                *at,
+                self.text
+                    .get(start..self.ends[index] as usize)
+                    .unwrap_or_default(),
+            )
         })
     }
 }
@@ -217,11 +254,30 @@ pub enum StoreError {
     TooLarge(String),
 }
 
-/// A server that answers calls. The mirror's own is `Target` in `client.rs`; tests script one.
+/// A server that answers calls. The mirror's own are [`Target`] and [`RequestCalls`]; tests script one.
 pub trait Store: Send + Sync {
     /// Asks, waiting no longer than `deadline`.
-    fn call(&self, call: Call, deadline: Deadline) -> impl Future<Output = Result<Arc<Answer>, StoreError>> + Send;
+    fn call(
+        &self,
+        call: Call,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Arc<Answer>, StoreError>> + Send;
 
     /// What the store can do: found out once, again after a failure.
-    fn capabilities(&self, deadline: Deadline) -> impl Future<Output = Result<Capabilities, StoreError>> + Send;
+    fn capabilities(
+        &self,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Capabilities, StoreError>> + Send;
+}
+
+/// Decodes the body of an instant or range query's answer, arriving in chunks of `chunk` bytes: for the fuzz target. What it answers
+/// can be compared and printed, nothing more.
+#[doc(hidden)]
+#[must_use]
+pub fn decode_in_chunks(body: &[u8], chunk: usize) -> String {
+    let mut decoder = decode::Decoder::default();
+    let pushed = body
+        .chunks(chunk.max(1))
+        .try_for_each(|chunk| decoder.push(chunk));
+    format!("{:?}", pushed.and_then(|()| decoder.finish()))
 }

@@ -109,7 +109,9 @@ impl ApiKey {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let key = text.trim_end_matches(['\r', '\n']);
-        let mut value = http::HeaderValue::from_str(key).ok().filter(|_| !key.is_empty())?;
+        let mut value = http::HeaderValue::from_str(key)
+            .ok()
+            .filter(|_| !key.is_empty())?;
         value.set_sensitive(true);
         Some(Self(value))
     }

@@ -1,0 +1,146 @@
+//! Answers as the Mirror API spells them. Points are written straight into the response: there may be tens of thousands.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::evaluate::Telemetry;
+use crate::evaluate::fields::{FieldValue, Listing};
+use crate::time::Millis;
+
+/// The answer of a connection test: OK, or the error that a query would have got.
+#[must_use]
+pub fn connection(failure: Option<Value>) -> Bytes {
+    match failure {
+        None => body(&json!({"status": "OK", "_type": "TestConnectionResponse"})),
+        Some(error) => body(&json!({"status": "FAILURE", "error": error, "_type": "TestConnectionResponse"})),
+    }
+}
+
+/// The answer of a field name query.
+#[must_use]
+pub fn field_names(names: &Listing<String>) -> Bytes {
+    let field = |name: &String| json!({"_type": "FieldDescriptor", "classified": false, "fieldName": name, "fieldType": "STRING"});
+    let fields: Vec<Value> = names.entries.iter().map(field).collect();
+    body(&json!({"fields": fields, "isPartial": names.is_partial, "_type": "FieldNamesResponse"}))
+}
+
+/// The answer of a field value query.
+#[must_use]
+pub fn field_values(values: &Listing<FieldValue>) -> Bytes {
+    let value = |value: &FieldValue| match value {
+        FieldValue::Complete(value) => json!({"value": value, "_type": "CompleteValue"}),
+        FieldValue::Pattern(pattern) => json!({"value": pattern, "_type": "FieldValuePattern"}),
+    };
+    let entries: Vec<Value> = values.entries.iter().map(value).collect();
+    body(&json!({"values": entries, "isPartial": values.is_partial, "_type": "FieldValuesResponse"}))
+}
+
+/// The answer of a metric query.
+#[must_use]
+pub fn metric(telemetry: &Telemetry) -> Bytes {
+    // A value, one or two instants of 13 digits, brackets and commas.
+    let mut text = String::with_capacity(128 + telemetry.points.len() * 52);
+    text.push_str(r#"{"telemetry":{"points":["#);
+    for (index, (at, value)) in telemetry.points.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        // Writing to a String cannot fail.
+        let _ = match telemetry.bucket {
+            None => write!(text, "{comma}[{value},{}]", at.0),
+            Some(Millis(width)) => write!(text, "{comma}[{value},{},{}]", at.0, at.0.saturating_add(width)),
+        };
+    }
+    let (format, kind) = match telemetry.bucket {
+        None => (r#"["value","timestamp"]"#, "RawMetricTelemetry"),
+        Some(_) => (r#"["value","startTimestamp","endTimestamp"]"#, "AggregatedMetricTelemetry"),
+    };
+    let _ = write!(
+        text,
+        r#"],"dataFormat":{format},"isPartial":{},"_type":"{kind}"}},"_type":"MetricsResponse"}}"#,
+        telemetry.is_partial
+    );
+    Bytes::from(text)
+}
+
+/// Any JSON.
+#[must_use]
+pub fn body(value: &Value) -> Bytes {
+    Bytes::from(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prometheus::Samples;
+    use crate::time::Timestamp;
+
+    fn telemetry(bucket: Option<Millis>) -> Telemetry {
+        let mut points = Samples::default();
+        points.push(Timestamp(60_000), "0.10");
+        points.push(Timestamp(120_000), "-3e+22");
+        Telemetry { points, bucket, is_partial: true }
+    }
+
+    fn read(body: &Bytes) -> Value {
+        serde_json::from_slice(body).expect("JSON")
+    }
+
+    #[test]
+    fn raw_points_are_a_value_and_an_instant() {
+        assert_eq!(
+            read(&metric(&telemetry(None))),
+            json!({
+                "telemetry": {
+                    "points": [[0.10, 60_000], [-3e22, 120_000]], "dataFormat": ["value", "timestamp"], "isPartial": true,
+                    "_type": "RawMetricTelemetry"
+                },
+                "_type": "MetricsResponse"
+            })
+        );
+    }
+
+    #[test]
+    fn aggregated_points_are_a_value_and_the_bounds_of_a_bucket() {
+        assert_eq!(
+            read(&metric(&telemetry(Some(Millis(60_000))))),
+            json!({
+                "telemetry": {
+                    "points": [[0.10, 60_000, 120_000], [-3e22, 120_000, 180_000]],
+                    "dataFormat": ["value", "startTimestamp", "endTimestamp"], "isPartial": true,
+                    "_type": "AggregatedMetricTelemetry"
+                },
+                "_type": "MetricsResponse"
+            })
+        );
+    }
+
+    #[test]
+    fn values_are_copied_digit_for_digit() {
+        let text = metric(&telemetry(None));
+        assert!(text.starts_with(br#"{"telemetry":{"points":[[0.10,60000],[-3e+22,120000]]"#), "{text:?}");
+    }
+
+    #[test]
+    fn fields_and_values_are_described() {
+        let names = Listing { entries: vec!["job".to_owned()], is_partial: false };
+        assert_eq!(
+            read(&field_names(&names)),
+            json!({
+                "fields": [{"_type": "FieldDescriptor", "classified": false, "fieldName": "job", "fieldType": "STRING"}],
+                "isPartial": false, "_type": "FieldNamesResponse"
+            })
+        );
+        let values = Listing {
+            entries: vec![FieldValue::Complete("up".to_owned()), FieldValue::Pattern("node_*".to_owned())],
+            is_partial: true,
+        };
+        assert_eq!(
+            read(&field_values(&values)),
+            json!({
+                "values": [{"value": "up", "_type": "CompleteValue"}, {"value": "node_*", "_type": "FieldValuePattern"}],
+                "isPartial": true, "_type": "FieldValuesResponse"
+            })
+        );
+    }
+}

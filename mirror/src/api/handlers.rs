@@ -1,0 +1,155 @@
+//! One thin handler per method: decode, choose the target, evaluate, encode.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::decode::{self, DecodeError, MetricRequest, Query, Request, RequestType};
+use super::encode;
+use crate::error::ApiError;
+use crate::evaluate::{self, Context, explain, fields};
+use crate::prometheus::target::{RequestCalls, Target};
+use crate::prometheus::{Call, Deadline, Store};
+use crate::query::MetricQuery;
+use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
+use crate::settings::{NanInterpretation, TargetName, TargetSettings};
+use crate::state::Serving;
+use crate::time::{Millis, Timestamp};
+
+/// A path of the Mirror API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// One of the four methods.
+    Method(RequestType),
+    /// What a field or metric request would send.
+    Explain,
+}
+
+/// Answers a request body, exactly as StackState gets it. `arrived` is when the request came in: deadlines count from there.
+///
+/// # Errors
+///
+/// See [`ApiError`].
+pub async fn answer(serving: &Serving, api: Api, body: &[u8], arrived: Instant) -> Result<Bytes, ApiError> {
+    let expected = match api {
+        Api::Method(request_type) => Some(request_type),
+        Api::Explain => None,
+    };
+    let Request { connection_details, query } = decode::request(body, expected)?;
+    let details = ConnectionDetails::parse(&connection_details)
+        .map_err(|error| ApiError::BadRequest { summary: "bad connection details", details: error.to_string() });
+    let asked = details.and_then(|details| Asked::choose(serving, &details, arrived));
+    match query {
+        // That a connection cannot work is the answer, not an error.
+        Query::Connection => Ok(encode::connection(match asked {
+            Ok(asked) => asked.test().await.err().map(|error| failure(&error)),
+            Err(error @ ApiError::BadRequest { .. }) => return Err(error),
+            Err(error) => Some(failure(&error)),
+        })),
+        Query::FieldNames(query) if api == Api::Explain => Ok(asked?.explain_fields(&query, None)),
+        Query::FieldNames(query) => {
+            let names = fields::names(&asked?.context(), &query).await;
+            Ok(encode::field_names(&names.map_err(|error| ApiError::from_evaluation(error, "", None))?))
+        }
+        Query::FieldValues(query) if api == Api::Explain => Ok(asked?.explain_fields(&query.fields, Some(&query.field))),
+        Query::FieldValues(query) => {
+            let values = fields::values(&asked?.context(), &query).await;
+            Ok(encode::field_values(&values.map_err(|error| ApiError::from_evaluation(error, &query.field, None))?))
+        }
+        Query::Metric(request) => asked?.metric(request, api == Api::Explain).await,
+    }
+}
+
+fn failure(error: &ApiError) -> serde_json::Value {
+    ApiError::Connection { details: error.to_string() }.body()
+}
+
+/// The target that a request asks, and how.
+struct Asked {
+    name: String,
+    calls: RequestCalls,
+    scrape_interval: Millis,
+    nan_interpretation: NanInterpretation,
+    deadline: Deadline,
+}
+
+impl Asked {
+    fn choose(serving: &Serving, details: &ConnectionDetails, arrived: Instant) -> Result<Self, ApiError> {
+        let Choice { target, timeout, nan } = choose(&serving.settings, details)
+            .map_err(|error| ApiError::Connection { details: error.to_string() })?;
+        let target: Arc<Target> = match target {
+            ChosenTarget::Declared(index) => serving.targets.declared().get(index).cloned(),
+            ChosenTarget::Undeclared { url } => serving.targets.undeclared(&Arc::new(undeclared(url))),
+        }
+        // Both were made from the same settings as the choice.
+        .ok_or_else(|| ApiError::Connection { details: "the target is no longer served".to_owned() })?;
+        let settings = target.settings();
+        Ok(Self {
+            name: settings.name.to_string(),
+            scrape_interval: settings.scrape_interval.into(),
+            nan_interpretation: nan,
+            deadline: Deadline(arrived + timeout),
+            calls: target.for_request(),
+        })
+    }
+
+    fn context(&self) -> Context<'_, RequestCalls> {
+        Context {
+            store: &self.calls,
+            scrape_interval: self.scrape_interval,
+            now: Timestamp::now(),
+            deadline: self.deadline,
+        }
+    }
+
+    /// A real query, so that wrong credentials fail.
+    async fn test(&self) -> Result<(), ApiError> {
+        let call = Call::Instant { promql: "vector(1)".to_owned(), at: Timestamp::now() };
+        self.calls.call(call, self.deadline).await?;
+        Ok(())
+    }
+
+    async fn metric(&self, request: MetricRequest, explain_only: bool) -> Result<Bytes, ApiError> {
+        let MetricRequest { kind, start, end, limit, aggregation, method } = request;
+        let query = MetricQuery { kind, start, end, limit, aggregation, nan_interpretation: self.nan_interpretation };
+        let context = self.context();
+        let refused = |error| ApiError::from_evaluation(error, query.kind.metric(), method.as_deref());
+        if explain_only {
+            let mut explained = explain::metric(&context, &query).await.map_err(refused)?;
+            explained["target"] = json!(self.name);
+            explained["method"] = json!(method);
+            return Ok(encode::body(&explained));
+        }
+        Ok(encode::metric(&evaluate::metric(&context, &query).await.map_err(refused)?))
+    }
+
+    fn explain_fields(&self, query: &fields::FieldQuery, field: Option<&str>) -> Bytes {
+        let mut explained = explain::fields(query, field);
+        explained["target"] = json!(self.name);
+        encode::body(&explained)
+    }
+}
+
+/// What holds for a server that only a request names.
+fn undeclared(url: url::Url) -> TargetSettings {
+    TargetSettings {
+        name: TargetName(Arc::from("(undeclared)")),
+        url,
+        request_timeout: Duration::from_secs(15),
+        scrape_interval: Duration::from_secs(15),
+        nan_interpretation: NanInterpretation::Zero,
+        headers: http::HeaderMap::new(),
+    }
+}
+
+impl From<DecodeError> for ApiError {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Malformed(details) => Self::BadRequest { summary: "malformed request", details },
+            DecodeError::Unsupported(mirror_type) => Self::UnsupportedFieldType { mirror_type },
+            DecodeError::NoKind => Self::MetricNotFound { metric: String::new(), details: error.to_string() },
+        }
+    }
+}

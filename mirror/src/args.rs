@@ -1,0 +1,302 @@
+//! The command line. Every flag is also an environment variable; what the values mean is decided here, once.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+use crate::cli::when::When;
+use crate::telemetry::LogFormat;
+
+/// Answers StackState's Mirror API from Prometheus.
+#[derive(Debug, Parser)]
+#[command(name = "prometheus-mirror", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 fine, 1 failed, 2 the command line is wrong.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the Mirror API, and take over changes of the manifest and its Secrets while serving
+    Serve(ServeArgs),
+    /// Print every fault of a manifest and its Secrets, or a summary of its targets
+    Check(CheckArgs),
+    /// Print in the terminal what StackState would be answered
+    Query(Box<QueryArgs>),
+    /// Print this reference as Markdown
+    #[command(hide = true)]
+    Reference,
+}
+
+/// Where the configuration is.
+#[derive(Args, Clone, Debug)]
+pub struct DocumentArgs {
+    /// A file with one PrometheusMirror manifest, YAML or JSON
+    #[arg(short, long, env = "PROMETHEUS_MIRROR_FILE", value_name = "FILE")]
+    pub file: PathBuf,
+    /// Folder of Secrets: key K of Secret S is the file DIR/S/K [default: `secrets` next to FILE]
+    #[arg(long, env = "PROMETHEUS_MIRROR_SECRETS_DIR", value_name = "DIR")]
+    secrets_dir: Option<PathBuf>,
+}
+
+impl DocumentArgs {
+    /// The folder that holds the Secrets.
+    #[must_use]
+    pub fn secrets_dir(&self) -> PathBuf {
+        self.secrets_dir.clone().unwrap_or_else(|| self.file.parent().unwrap_or(Path::new("")).join("secrets"))
+    }
+}
+
+/// How log lines look and how many there are.
+#[derive(Args, Clone, Debug)]
+pub struct LogArgs {
+    /// How log lines are written (to stderr)
+    #[arg(long, env = "PROMETHEUS_MIRROR_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// error, warn, info, debug or trace, or directives like info,mirror=debug [default: $RUST_LOG, else info]
+    #[arg(long, env = "PROMETHEUS_MIRROR_LOG_LEVEL", value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl LogArgs {
+    /// The filter to log with.
+    #[must_use]
+    pub fn level(&self) -> String {
+        let from_environment = || std::env::var("RUST_LOG").ok().filter(|level| !level.is_empty());
+        self.log_level.clone().or_else(from_environment).unwrap_or_else(|| "info".into())
+    }
+}
+
+/// `serve`
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub document: DocumentArgs,
+    /// Where the Mirror API listens: 9900, :9900 or HOST:PORT [default: 0.0.0.0 and the manifest's spec.port]
+    #[arg(long, env = "PROMETHEUS_MIRROR_LISTEN", value_name = "ADDR")]
+    pub listen: Option<ListenAddress>,
+    /// Where /livez, /readyz and /metrics listen
+    #[arg(long, env = "PROMETHEUS_MIRROR_ADMIN_LISTEN", value_name = "ADDR", default_value = "0.0.0.0:9901")]
+    pub admin_listen: ListenAddress,
+    /// After SIGTERM: how long to go on accepting while /readyz says no, so that load balancers notice
+    #[arg(long, env = "PROMETHEUS_MIRROR_DRAIN_DELAY", value_name = "TIME", default_value = "0s", value_parser = duration)]
+    pub drain_delay: Duration,
+    /// After that: how long requests under way may take; a second signal ends at once
+    #[arg(long, env = "PROMETHEUS_MIRROR_DRAIN_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub drain_timeout: Duration,
+    /// Threads that serve [default: one per core, at most 4]
+    #[arg(long, env = "PROMETHEUS_MIRROR_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// `check`
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub document: DocumentArgs,
+    /// Ask each target, too
+    #[arg(long)]
+    pub probe: bool,
+}
+
+/// `query`
+#[derive(Args, Clone, Debug)]
+#[command(group(ArgGroup::new("what").required(true).args(["gauge", "counter", "histogram", "summary", "promql"])))]
+pub struct QueryArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub document: DocumentArgs,
+    /// The target to ask [default: the manifest's default target]
+    #[arg(long, value_name = "NAME")]
+    pub target: Option<String>,
+    /// A gauge's name
+    #[arg(long, value_name = "NAME")]
+    pub gauge: Option<String>,
+    /// A counter's name; its points are rates per second
+    #[arg(long, value_name = "NAME")]
+    pub counter: Option<String>,
+    /// A histogram's name, without _bucket, _sum and _count
+    #[arg(long, value_name = "NAME")]
+    pub histogram: Option<String>,
+    /// A summary's name, without _sum and _count
+    #[arg(long, value_name = "NAME")]
+    pub summary: Option<String>,
+    /// A PromQL expression
+    #[arg(long, value_name = "EXPR")]
+    pub promql: Option<String>,
+    /// Only series with this label; the same label again means any of its values
+    #[arg(short, long = "label", value_name = "K=V", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+    /// Start: a time ago (90m, 2d), RFC 3339, epoch seconds or milliseconds
+    #[arg(long, value_name = "WHEN", default_value = "1h")]
+    pub from: When,
+    /// End, written like --from
+    #[arg(long, value_name = "WHEN", default_value = "now")]
+    pub to: When,
+    /// At most so many points, the oldest
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2_147_483_647))]
+    pub limit: Option<u32>,
+    /// Aggregate into buckets of this length
+    #[arg(long, value_name = "TIME", value_parser = bucket, requires = "method")]
+    pub bucket: Option<Duration>,
+    /// How each bucket becomes a point
+    #[arg(long, value_enum, ignore_case = true, requires = "bucket")]
+    pub method: Option<AggregationMethod>,
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+    /// Print the PromQL and the upstream calls instead of points
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// What `query` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// One point a line
+    #[default]
+    Table,
+    /// The response's body, byte for byte
+    Json,
+    /// A chart
+    Plot,
+}
+
+/// StackState's aggregation methods, by their names on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs)]
+pub enum AggregationMethod {
+    Mean,
+    #[value(name = "PERCENTILE_25")]
+    Percentile25,
+    #[value(name = "PERCENTILE_50")]
+    Percentile50,
+    #[value(name = "PERCENTILE_75")]
+    Percentile75,
+    #[value(name = "PERCENTILE_90")]
+    Percentile90,
+    #[value(name = "PERCENTILE_95")]
+    Percentile95,
+    #[value(name = "PERCENTILE_98")]
+    Percentile98,
+    #[value(name = "PERCENTILE_99")]
+    Percentile99,
+    Max,
+    Min,
+    Sum,
+    EventCount,
+    SumNoZeros,
+    EventCountNoZeros,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenAddress(String);
+
+impl ListenAddress {
+    /// All IPv4 addresses of this machine.
+    #[must_use]
+    pub fn any(port: u16) -> Self {
+        Self(format!("{}:{port}", IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+    }
+
+    /// `host:port`
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "an address is a port (9900), :PORT, HOST:PORT or [IPv6]:PORT".to_owned();
+        let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+        let port: u16 = port.parse().map_err(|_| wrong())?;
+        let bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+        if bare_ipv6 || host.contains(['/', ' ']) {
+            return Err(wrong());
+        }
+        Ok(if host.is_empty() { Self::any(port) } else { Self(format!("{host}:{port}")) })
+    }
+}
+
+/// A time like `500ms`, `90s`, `15m`, `1h30m`, `2d`.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| format!("`{text}` is not a time; write it like 500ms, 90s, 15m, 1h30m or 2d"))
+}
+
+fn bucket(text: &str) -> Result<Duration, String> {
+    let length = duration(text)?;
+    if length.as_millis() == 0 || length.subsec_nanos() % 1_000_000 != 0 {
+        return Err("a bucket is a whole number of milliseconds, at least 1".into());
+    }
+    Ok(length)
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a label is written NAME=VALUE".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_may_leave_out_the_host() {
+        let written = ["9900", ":9900", "127.0.0.1:80", "localhost:0", "[::1]:9900"]
+            .map(|text| ListenAddress::from_str(text).map(|address| address.0));
+        assert_eq!(
+            written,
+            ["0.0.0.0:9900", "0.0.0.0:9900", "127.0.0.1:80", "localhost:0", "[::1]:9900"].map(|text| Ok(text.to_owned()))
+        );
+        for wrong in ["", "host", "host:", "host:70000", "::1:9900", "http://host:1", "a b:1"] {
+            assert!(ListenAddress::from_str(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_next_to_the_file_unless_said_otherwise() {
+        let dir = |secrets_dir: Option<&str>| {
+            DocumentArgs { file: "a/mirror.yaml".into(), secrets_dir: secrets_dir.map(Into::into) }.secrets_dir()
+        };
+        assert_eq!([dir(None), dir(Some("b"))], [PathBuf::from("a/secrets"), PathBuf::from("b")]);
+    }
+
+    #[test]
+    fn a_query_wants_one_kind_and_a_bucket_with_its_method() {
+        let parses = |extra: &[&str]| Cli::try_parse_from(["prometheus-mirror", "query", "-f", "x"].iter().chain(extra)).is_ok();
+        assert!(parses(&["--gauge", "up", "-l", "job=a", "--bucket", "1m", "--method", "percentile_95"]));
+        assert!(!parses(&[]));
+        assert!(!parses(&["--gauge", "up", "--counter", "x"]));
+        assert!(!parses(&["--gauge", "up", "--bucket", "1m"]));
+        assert!(!parses(&["--gauge", "up", "--bucket", "0s", "--method", "MEAN"]));
+        assert!(!parses(&["--gauge", "up", "-l", "job"]));
+    }
+}

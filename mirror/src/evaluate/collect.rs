@@ -1,0 +1,91 @@
+//! Gathers points until there are enough.
+
+use crate::prometheus::{Answer, Samples};
+use crate::query::value::{self, Presented};
+use crate::query::MetricQuery;
+use crate::settings::NanInterpretation;
+use crate::time::{Millis, Timestamp};
+
+/// The points that one answer has at most, whatever the request's limit. Three weeks of minutes are 30,240.
+pub const MAX_POINTS: u64 = 110_000;
+
+/// The points of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Telemetry {
+    /// Ascending: the instant of a raw point or the start of a bucket, and a JSON number.
+    pub points: Samples,
+    /// The width of the buckets, if the points are such.
+    pub bucket: Option<Millis>,
+    /// Something is missing: points beyond the limit, what the store left out, or what JSON cannot say.
+    pub is_partial: bool,
+}
+
+/// Takes points in the order of time.
+#[derive(Debug)]
+pub(super) struct Collector {
+    telemetry: Telemetry,
+    start: Timestamp,
+    nan_interpretation: NanInterpretation,
+    limit: u64,
+}
+
+impl Collector {
+    pub(super) fn new(query: &MetricQuery) -> Self {
+        Self {
+            telemetry: Telemetry { bucket: query.aggregation.map(|aggregation| aggregation.bucket), ..Telemetry::default() },
+            start: query.start,
+            nan_interpretation: query.nan_interpretation,
+            limit: query.limit.unwrap_or(MAX_POINTS).min(MAX_POINTS),
+        }
+    }
+
+    /// One point with the store's text of its value.
+    pub(super) fn push(&mut self, at: Timestamp, text: &str) {
+        match value::present(text, self.nan_interpretation) {
+            Presented::Number(number) => self.telemetry.points.push(at, number),
+            Presented::LeftOut => {}
+            Presented::NotPresentable => self.telemetry.is_partial = true,
+        }
+    }
+
+    /// Takes over what the store says about its own answer.
+    pub(super) fn note(&mut self, answer: &Answer) {
+        self.telemetry.is_partial |= answer.is_partial || !answer.warnings.is_empty();
+    }
+
+    /// The answer ends here although the range does not.
+    pub(super) fn cut(&mut self) {
+        self.telemetry.is_partial = true;
+    }
+
+    /// How many points the answer may have. A caller that continues from the last point's timestamp gets that point once
+    /// more; with a limit of one it would get nothing else, so then it gets the next one as well.
+    fn allowed(&self) -> u64 {
+        let repeats_only = self.limit == 1 && self.telemetry.points.iter().next().is_some_and(|(at, _)| at <= self.start);
+        if repeats_only { 2 } else { self.limit }
+    }
+
+    /// How many more points are of use: one beyond those that are answered tells that there are more.
+    pub(super) fn wanted(&self) -> u64 {
+        (self.allowed() + 1).saturating_sub(self.telemetry.points.len() as u64)
+    }
+
+    /// Whether more points would change nothing.
+    pub(super) fn is_satisfied(&self) -> bool {
+        self.wanted() == 0
+    }
+
+    /// Whether the caller gets further with what there is.
+    pub(super) fn has_progress(&self) -> bool {
+        self.telemetry.points.iter().last().is_some_and(|(at, _)| at > self.start)
+    }
+
+    pub(super) fn finish(mut self) -> Telemetry {
+        let allowed = self.allowed();
+        if self.telemetry.points.len() as u64 > allowed {
+            self.telemetry.points.truncate(usize::try_from(allowed).unwrap_or(usize::MAX));
+            self.telemetry.is_partial = true;
+        }
+        self.telemetry
+    }
+}

@@ -1,0 +1,173 @@
+//! The answers that are small: names, series, metadata. They are read whole.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use super::Decoded;
+use crate::prometheus::{Answer, Call, Data, MetricType};
+
+/// The frame around every answer.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Frame<T> {
+    status: String,
+    data: Option<T>,
+    error_type: Option<String>,
+    error: Option<String>,
+    warnings: Option<Vec<String>>,
+    is_partial: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct MetadataEntry {
+    #[serde(rename = "type")]
+    metric_type: String,
+}
+
+/// Decodes the whole body of an answer to `call`. Answers of instant and range queries go through [`super::Decoder`] instead.
+pub(in crate::prometheus) fn decode(
+    call: &Call,
+    body: &[u8],
+) -> Result<Decoded, serde_json::Error> {
+    match call {
+        Call::Instant { .. } | Call::Range { .. } | Call::SeriesExist { .. } => {
+            frame(body, |series: Vec<IgnoredAny>| {
+                Data::SeriesExist(!series.is_empty())
+            })
+        }
+        Call::LabelNames { .. } | Call::LabelValues { .. } => frame(body, Data::Names),
+        Call::Metadata => frame(body, metadata),
+    }
+}
+
+/// The `errorType` and `error` of a body that is Prometheus' error.
+pub(in crate::prometheus) fn decode_error(body: &[u8]) -> Option<(String, String)> {
+    let frame: Frame<IgnoredAny> = serde_json::from_slice(body).ok()?;
+    let message = frame.error.filter(|_| frame.status == "error")?;
+    Some((frame.error_type.unwrap_or_default(), message))
+}
+
+fn frame<T: DeserializeOwned + Default>(
+    body: &[u8],
+    data: impl FnOnce(T) -> Data,
+) -> Result<Decoded, serde_json::Error> {
+    use serde::de::Error as _;
+    let frame: Frame<T> = serde_json::from_slice(body)?;
+    match frame.status.as_str() {
+        "success" => Ok(Decoded::Success(Answer {
+            data: data(frame.data.unwrap_or_default()),
+            warnings: frame.warnings.unwrap_or_default(),
+            is_partial: frame.is_partial.unwrap_or_default(),
+        })),
+        "error" => Ok(Decoded::Failure {
+            kind: frame.error_type.unwrap_or_default(),
+            message: frame.error.unwrap_or_default(),
+        }),
+        _ => Err(serde_json::Error::custom("it has no status")),
+    }
+}
+
+fn metadata(entries: BTreeMap<String, Vec<MetadataEntry>>) -> Data {
+    let first_type = |entries: Vec<MetadataEntry>| {
+        entries
+            .first()
+            .map(|entry| match entry.metric_type.as_str() {
+                "counter" => MetricType::Counter,
+                "gauge" | "info" | "stateset" => MetricType::Gauge,
+                "histogram" | "gaugehistogram" => MetricType::Histogram,
+                "summary" => MetricType::Summary,
+                _ => MetricType::Unknown,
+            })
+    };
+    Data::Metadata(
+        entries
+            .into_iter()
+            .filter_map(|(name, entries)| Some((name, first_type(entries)?)))
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    fn answer(data: Data) -> Decoded {
+        Decoded::Success(Answer {
+            data,
+            warnings: Vec::new(),
+            is_partial: false,
+        })
+    }
+
+    const START: Timestamp = Timestamp(0);
+    const END: Timestamp = Timestamp(1);
+
+    #[test]
+    fn names_keep_the_stores_order_and_null_is_none() {
+        let call = Call::LabelNames {
+            selector: None,
+            start: START,
+            end: END,
+        };
+        let decoded = decode(
+            &call,
+            br#"{"status":"success","data":["b","a"],"infos":[{}]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            decoded,
+            answer(Data::Names(vec!["b".to_owned(), "a".to_owned()]))
+        );
+        let decoded = decode(&call, br#"{"status":"success","data":null}"#).unwrap();
+        assert_eq!(decoded, answer(Data::Names(Vec::new())));
+    }
+
+    #[test]
+    fn series_exist_when_there_is_one() {
+        let call = Call::SeriesExist {
+            selectors: vec!["up".to_owned()],
+            start: START,
+            end: END,
+        };
+        let exist = |body: &str| decode(&call, body.as_bytes()).unwrap();
+        assert_eq!(
+            exist(r#"{"status":"success","data":[{"__name__":"up"}]}"#),
+            answer(Data::SeriesExist(true))
+        );
+        assert_eq!(
+            exist(r#"{"status":"success","data":[]}"#),
+            answer(Data::SeriesExist(false))
+        );
+    }
+
+    #[test]
+    fn metadata_takes_the_first_type_of_each_family() {
+        let body = br#"{"status":"success","data":{
+            "a":[{"type":"counter","help":"x","unit":""},{"type":"gauge"}],
+            "b":[{"type":"gaugehistogram"}], "c":[{"type":"new"}], "d":[]}}"#;
+        let types = [
+            ("a", MetricType::Counter),
+            ("b", MetricType::Histogram),
+            ("c", MetricType::Unknown),
+        ];
+        let types = types.map(|(name, metric_type)| (name.to_owned(), metric_type));
+        assert_eq!(
+            decode(&Call::Metadata, body).unwrap(),
+            answer(Data::Metadata(types.into()))
+        );
+    }
+
+    #[test]
+    fn errors_are_read_from_whatever_frame_has_them() {
+        let body = br#"{"status":"error","errorType":"bad_data","error":"no","data":null}"#;
+        assert_eq!(
+            decode_error(body),
+            Some(("bad_data".to_owned(), "no".to_owned()))
+        );
+        assert_eq!(decode_error(b"<html>"), None);
+        assert_eq!(decode_error(br#"{"status":"success"}"#), None);
+    }
+}

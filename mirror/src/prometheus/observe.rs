@@ -1,0 +1,314 @@
+//! What can be seen of the upstream calls: counters, histograms and gauges, by target.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::{Answer, Call, StoreError};
+
+/// What stands for every undeclared target: their names come from requests, and a label must not.
+pub const UNDECLARED: &str = "(undeclared)";
+
+/// Seconds: fine where StackState's polls normally lie, then up to its patience and beyond.
+const SECONDS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0, 15.0,
+];
+
+/// The metrics of all targets. Clones share them.
+#[derive(Clone, Debug)]
+pub struct UpstreamMetrics {
+    calls: Family<CallLabels, Counter>,
+    duration: Family<TargetLabel, Histogram>,
+    wait: Histogram,
+    waiting: Family<TargetLabel, Gauge>,
+    in_flight: Family<TargetLabel, Gauge>,
+    shared: Family<TargetLabel, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabel {
+    target: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    target: String,
+    call: CallKind,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum CallKind {
+    Instant,
+    Range,
+    Series,
+    LabelNames,
+    LabelValues,
+    Metadata,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Outcome {
+    Ok,
+    Rejected,
+    Unreachable,
+    CredentialsRefused,
+    Timeout,
+    TooLarge,
+    /// Everybody who waited for it was gone: out of time, or hung up.
+    Abandoned,
+}
+
+impl CallKind {
+    const ALL: [Self; 6] = [
+        Self::Instant,
+        Self::Range,
+        Self::Series,
+        Self::LabelNames,
+        Self::LabelValues,
+        Self::Metadata,
+    ];
+
+    const fn of(call: &Call) -> Self {
+        match call {
+            Call::Instant { .. } => Self::Instant,
+            Call::Range { .. } => Self::Range,
+            Call::SeriesExist { .. } => Self::Series,
+            Call::LabelNames { .. } => Self::LabelNames,
+            Call::LabelValues { .. } => Self::LabelValues,
+            Call::Metadata => Self::Metadata,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Instant => "query",
+            Self::Range => "query_range",
+            Self::Series => "series",
+            Self::LabelNames => "labels",
+            Self::LabelValues => "label_values",
+            Self::Metadata => "metadata",
+        }
+    }
+}
+
+impl Outcome {
+    const ALL: [Self; 7] = [
+        Self::Ok,
+        Self::Rejected,
+        Self::Unreachable,
+        Self::CredentialsRefused,
+        Self::Timeout,
+        Self::TooLarge,
+        Self::Abandoned,
+    ];
+
+    fn of(result: &Result<Answer, StoreError>) -> Self {
+        match result {
+            Ok(_) => Self::Ok,
+            Err(StoreError::Rejected { .. }) => Self::Rejected,
+            Err(StoreError::Unreachable(_)) => Self::Unreachable,
+            Err(StoreError::CredentialsRefused(_)) => Self::CredentialsRefused,
+            Err(StoreError::Timeout(_)) => Self::Timeout,
+            Err(StoreError::TooLarge(_)) => Self::TooLarge,
+            Err(StoreError::ExpiredInQueue | StoreError::QueueFull) => Self::Abandoned,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Rejected => "rejected",
+            Self::Unreachable => "unreachable",
+            Self::CredentialsRefused => "credentials_refused",
+            Self::Timeout => "timeout",
+            Self::TooLarge => "too_large",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+impl EncodeLabelValue for CallKind {
+    fn encode(
+        &self,
+        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
+    ) -> std::fmt::Result {
+        self.name().encode(encoder)
+    }
+}
+
+impl EncodeLabelValue for Outcome {
+    fn encode(
+        &self,
+        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
+    ) -> std::fmt::Result {
+        self.name().encode(encoder)
+    }
+}
+
+impl UpstreamMetrics {
+    /// Makes the metrics and registers them. Once per registry.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            calls: Family::default(),
+            duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            wait: Histogram::new(SECONDS),
+            waiting: Family::default(),
+            in_flight: Family::default(),
+            shared: Family::default(),
+        };
+        registry.register(
+            "prometheus_mirror_upstream_requests",
+            "Calls of a target's Prometheus API, by call and outcome",
+            metrics.calls.clone(),
+        );
+        registry.register(
+            "prometheus_mirror_upstream_request_duration_seconds",
+            "Time from sending a call to the end of its answer",
+            metrics.duration.clone(),
+        );
+        registry.register(
+            "prometheus_mirror_upstream_queue_wait_seconds",
+            "Time that calls waited for a worker",
+            metrics.wait.clone(),
+        );
+        registry.register(
+            "prometheus_mirror_upstream_queue_depth",
+            "Calls that wait for a worker",
+            metrics.waiting.clone(),
+        );
+        registry.register(
+            "prometheus_mirror_upstream_requests_in_flight",
+            "Calls that are sent and not yet answered",
+            metrics.in_flight.clone(),
+        );
+        registry.register(
+            "prometheus_mirror_upstream_requests_shared",
+            "Calls that were saved because an identical one was in flight",
+            metrics.shared.clone(),
+        );
+        metrics
+    }
+
+    /// The metrics of one target, looked up once.
+    pub(super) fn of_target(&self, target: &str) -> TargetMetrics {
+        let label = TargetLabel {
+            target: target.to_owned(),
+        };
+        let calls = CallKind::ALL.map(|call| {
+            Outcome::ALL.map(|outcome| LazyCounter {
+                family: self.calls.clone(),
+                labels: CallLabels {
+                    target: target.to_owned(),
+                    call,
+                    outcome,
+                },
+                counter: std::sync::OnceLock::new(),
+            })
+        });
+        TargetMetrics {
+            calls,
+            duration: self.duration.get_or_create_owned(&label),
+            wait: self.wait.clone(),
+            waiting: self.waiting.get_or_create_owned(&label),
+            in_flight: self.in_flight.get_or_create_owned(&label),
+            shared: self.shared.get_or_create_owned(&label),
+        }
+    }
+
+    /// Forgets a target that is no longer declared.
+    pub(super) fn remove_target(&self, target: &str) {
+        let label = TargetLabel {
+            target: target.to_owned(),
+        };
+        for call in CallKind::ALL {
+            for outcome in Outcome::ALL {
+                self.calls.remove(&CallLabels {
+                    target: target.to_owned(),
+                    call,
+                    outcome,
+                });
+            }
+        }
+        self.duration.remove(&label);
+        self.waiting.remove(&label);
+        self.in_flight.remove(&label);
+        self.shared.remove(&label);
+    }
+}
+
+/// A counter that appears with its first increment: 42 of them at zero for each target would be noise.
+#[derive(Debug)]
+struct LazyCounter {
+    family: Family<CallLabels, Counter>,
+    labels: CallLabels,
+    counter: std::sync::OnceLock<Counter>,
+}
+
+impl LazyCounter {
+    fn inc(&self) {
+        self.counter
+            .get_or_init(|| self.family.get_or_create_owned(&self.labels))
+            .inc();
+    }
+}
+
+/// The metrics of one target.
+#[derive(Debug)]
+pub(super) struct TargetMetrics {
+    calls: [[LazyCounter; Outcome::ALL.len()]; CallKind::ALL.len()],
+    duration: Histogram,
+    wait: Histogram,
+    pub(super) waiting: Gauge,
+    in_flight: Gauge,
+    pub(super) shared: Counter,
+}
+
+impl TargetMetrics {
+    pub(super) fn waited(&self, wait: Duration) {
+        self.wait.observe(wait.as_secs_f64());
+    }
+
+    /// A call is sent now. If the answer is dropped before it [ended](Sent::ended), the call was abandoned.
+    pub(super) fn sent(self: &std::sync::Arc<Self>, call: &Call) -> Sent {
+        self.in_flight.inc();
+        Sent {
+            metrics: std::sync::Arc::clone(self),
+            call: CallKind::of(call),
+            outcome: Outcome::Abandoned,
+            since: std::time::Instant::now(),
+        }
+    }
+}
+
+/// A call in flight.
+#[derive(Debug)]
+pub(super) struct Sent {
+    metrics: std::sync::Arc<TargetMetrics>,
+    call: CallKind,
+    outcome: Outcome,
+    since: std::time::Instant,
+}
+
+impl Sent {
+    pub(super) fn ended(mut self, result: &Result<Answer, StoreError>) -> &'static str {
+        self.outcome = Outcome::of(result);
+        self.outcome.name()
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+        self.metrics
+            .duration
+            .observe(self.since.elapsed().as_secs_f64());
+        self.metrics.calls[self.call as usize][self.outcome as usize].inc();
+    }
+}

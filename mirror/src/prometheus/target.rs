@@ -1,0 +1,249 @@
+//! A target: a client, a way through the limits, exchanges that are shared, and what is known of the server.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use tracing::Instrument as _;
+
+use super::client::Client;
+use super::limits::{Lane, Ticket};
+use super::observe::TargetMetrics;
+use super::sharing::Exchanges;
+use super::{Answer, Call, Capabilities, Deadline, Store, StoreError, capabilities};
+use crate::settings::TargetSettings;
+use crate::time::Timestamp;
+
+/// One Prometheus server that may be asked. Made by [`super::Targets`].
+///
+/// A [`Target`] answers calls that stand alone. The calls of one request go through [`Target::for_request`].
+#[derive(Debug)]
+pub struct Target {
+    settings: Arc<TargetSettings>,
+    upstream: Arc<Upstream>,
+    lane: Arc<Lane>,
+    exchanges: Exchanges<Call, Result<Arc<Answer>, StoreError>, Progress>,
+}
+
+/// What an exchange needs while it runs.
+#[derive(Debug)]
+struct Upstream {
+    name: String,
+    client: Client,
+    capabilities: Mutex<Option<Capabilities>>,
+    metrics: Arc<TargetMetrics>,
+}
+
+/// What callers know of an exchange.
+#[derive(Debug)]
+struct Progress {
+    /// The latest deadline of the callers so far.
+    deadline: Mutex<Instant>,
+    /// Once the call is sent: the deadline that the store was told.
+    sent_with: OnceLock<Instant>,
+}
+
+impl Progress {
+    fn new(deadline: Instant) -> Self {
+        Self {
+            deadline: Mutex::new(deadline),
+            sent_with: OnceLock::new(),
+        }
+    }
+
+    fn extend(&self, deadline: Instant) {
+        let mut latest = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        *latest = (*latest).max(deadline);
+    }
+
+    fn send(&self) -> Instant {
+        *self
+            .sent_with
+            .get_or_init(|| *self.deadline.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The calls of one request to a target. Once its first call is past the door of the queue, the request is admitted: its later
+/// calls wait, but are not refused because the queue is full.
+#[derive(Debug)]
+pub struct RequestCalls {
+    target: Arc<Target>,
+    admitted: AtomicBool,
+}
+
+impl Target {
+    pub(super) fn new(
+        settings: Arc<TargetSettings>,
+        name: &str,
+        lane: Arc<Lane>,
+        metrics: Arc<TargetMetrics>,
+    ) -> Self {
+        let client = Client::new(&settings);
+        let upstream = Upstream {
+            name: name.to_owned(),
+            client,
+            capabilities: Mutex::default(),
+            metrics,
+        };
+        Self {
+            settings,
+            upstream: Arc::new(upstream),
+            lane,
+            exchanges: Exchanges::new(),
+        }
+    }
+
+    /// What the target was made from.
+    #[must_use]
+    pub fn settings(&self) -> &Arc<TargetSettings> {
+        &self.settings
+    }
+
+    /// The store to use for all calls of one request.
+    #[must_use]
+    pub fn for_request(self: &Arc<Self>) -> RequestCalls {
+        RequestCalls {
+            target: Arc::clone(self),
+            admitted: AtomicBool::new(false),
+        }
+    }
+
+    async fn call_admitted(
+        &self,
+        call: Call,
+        Deadline(deadline): Deadline,
+        admitted: &AtomicBool,
+    ) -> Result<Arc<Answer>, StoreError> {
+        loop {
+            if Instant::now() >= deadline {
+                return Err(self.upstream.client.too_slow());
+            }
+            let (outcome, progress, joined) = self.exchanges.join(call.clone(), || {
+                let ticket = self
+                    .lane
+                    .enter(admitted.load(Ordering::Relaxed))
+                    .ok_or(StoreError::QueueFull)?;
+                let progress = Arc::new(Progress::new(deadline));
+                let exchange = Arc::clone(&self.upstream).exchange(
+                    call.clone(),
+                    ticket,
+                    Arc::clone(&progress),
+                );
+                Ok((progress, exchange))
+            })?;
+            admitted.store(true, Ordering::Relaxed);
+            if joined {
+                progress.extend(deadline);
+                self.upstream.metrics.shared.inc();
+            }
+            match tokio::time::timeout_at(deadline.into(), outcome).await {
+                // Whoever asked first had less time and told the store so.
+                Ok(Some(Err(StoreError::Timeout(_))))
+                    if progress
+                        .sent_with
+                        .get()
+                        .is_some_and(|told| *told < deadline) => {}
+                Ok(Some(result)) => return result,
+                Ok(None) => return Err(self.upstream.client.failed_inside()),
+                Err(_) if progress.sent_with.get().is_none() => {
+                    return Err(StoreError::ExpiredInQueue);
+                }
+                Err(_) => {
+                    self.upstream.forget_capabilities();
+                    return Err(self.upstream.client.too_slow());
+                }
+            }
+        }
+    }
+
+    fn known_capabilities(&self) -> Option<Capabilities> {
+        *self
+            .upstream
+            .capabilities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What `store`, which leads to `target`, can do. Callers at the same time share the probe because they share its calls.
+async fn capabilities(
+    target: &Target,
+    store: &impl Store,
+    deadline: Deadline,
+) -> Result<Capabilities, StoreError> {
+    if let Some(known) = target.known_capabilities() {
+        return Ok(known);
+    }
+    let found = capabilities::probe(store, Timestamp::now(), deadline).await?;
+    *target
+        .upstream
+        .capabilities
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(found);
+    Ok(found)
+}
+
+impl Upstream {
+    /// One exchange, from the queue to the answer. It has no time limit of its own, see `sharing.rs`.
+    fn exchange(
+        self: Arc<Self>,
+        call: Call,
+        ticket: Ticket,
+        progress: Arc<Progress>,
+    ) -> impl Future<Output = Result<Arc<Answer>, StoreError>> + Send + 'static {
+        let span = tracing::debug_span!("upstream call", target = %self.name, ?call, outcome = tracing::field::Empty);
+        let recorder = span.clone();
+        let exchange = async move {
+            let queued = Instant::now();
+            let _place = ticket.served().await;
+            self.metrics.waited(queued.elapsed());
+            let timeout = progress.send().saturating_duration_since(Instant::now());
+            let sent = self.metrics.sent(&call);
+            let result = self.client.ask(&call, timeout).await;
+            recorder.record("outcome", sent.ended(&result));
+            if let Err(error) = &result {
+                tracing::debug!(%error, "no answer");
+            }
+            if matches!(
+                result,
+                Err(StoreError::Unreachable(_) | StoreError::Timeout(_))
+            ) {
+                // Another server may have taken its place when it comes back.
+                self.forget_capabilities();
+            }
+            result.map(Arc::new)
+        };
+        exchange.instrument(span)
+    }
+
+    fn forget_capabilities(&self) {
+        *self
+            .capabilities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Store for Target {
+    async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
+        self.call_admitted(call, deadline, &AtomicBool::new(false))
+            .await
+    }
+
+    async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
+        capabilities(self, self, deadline).await
+    }
+}
+
+impl Store for RequestCalls {
+    async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
+        self.target
+            .call_admitted(call, deadline, &self.admitted)
+            .await
+    }
+
+    async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
+        capabilities(&self.target, self, deadline).await
+    }
+}

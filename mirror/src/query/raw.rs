@@ -1,0 +1,119 @@
+//! The points of a query without an aggregation, from stored samples.
+
+use super::value;
+use crate::prometheus::{HistogramSample, Labels, Samples, Series};
+use crate::time::Timestamp;
+
+/// The per-second rate at each sample since the sample before it; the first has none. A value below the one before it
+/// means that the counter began anew from zero.
+#[must_use]
+pub fn rates(samples: &Samples) -> Samples {
+    let mut rates = Samples::default();
+    let mut before: Option<(Timestamp, f64)> = None;
+    for (at, text) in samples.iter() {
+        let value = value::parse(text);
+        if let Some((earlier, previous)) = before {
+            let increase = if value < previous { value } else { value - previous };
+            #[expect(clippy::cast_precision_loss, reason = "the distance of two samples in ms is far below 2^52")]
+            let seconds = at.since(earlier).0 as f64 / 1000.0;
+            rates.push(at, &value::write(increase / seconds));
+        }
+        before = Some((at, value));
+    }
+    rates
+}
+
+/// The mean of what was observed between a sample and the one before it. A smaller number of observations than before
+/// means that the histogram began anew. No observation has no mean: NaN.
+#[must_use]
+pub fn means(samples: &[HistogramSample]) -> Samples {
+    let mut means = Samples::default();
+    for pair in samples.windows(2) {
+        let [before, now] = pair else { continue };
+        let (sum, count) = if now.count < before.count {
+            (now.sum, now.count)
+        } else {
+            (now.sum - before.sum, now.count - before.count)
+        };
+        means.push(now.at, &value::write(sum / count));
+    }
+    means
+}
+
+/// The samples of `<base>_sum` and `<base>_count` that were taken at the same instants.
+#[must_use]
+pub fn pairs(sums: &Samples, counts: &Samples) -> Vec<HistogramSample> {
+    let mut counts = counts.iter().peekable();
+    sums.iter()
+        .filter_map(|(at, sum)| {
+            while counts.next_if(|(counted_at, _)| *counted_at < at).is_some() {}
+            let (_, count) = counts.next_if(|(counted_at, _)| *counted_at == at)?;
+            Some(HistogramSample { at, count: value::parse(count), sum: value::parse(sum) })
+        })
+        .collect()
+}
+
+/// The labels that tell these series apart, each with some of its values: `instance ("a", "b", …), job ("x", "y")`.
+#[must_use]
+pub fn differences(series: &[&Labels]) -> String {
+    const SHOWN: usize = 3;
+    let names: std::collections::BTreeSet<&String> = series.iter().flat_map(|labels| labels.keys()).collect();
+    let differing: Vec<String> = names
+        .into_iter()
+        .filter_map(|name| {
+            let values: std::collections::BTreeSet<&str> =
+                series.iter().map(|labels| labels.get(name).map_or("", String::as_str)).collect();
+            let shown: Vec<String> = values.iter().take(SHOWN).map(|value| format!("{value:?}")).collect();
+            let more = if values.len() > SHOWN { ", …" } else { "" };
+            (values.len() > 1).then(|| format!("{name} ({}{more})", shown.join(", ")))
+        })
+        .collect();
+    differing.join(", ")
+}
+
+/// All series of several answers, one entry for each set of labels, samples in the order of the answers.
+#[must_use]
+pub fn distinct_labels<'a>(series: impl Iterator<Item = &'a Series>) -> Vec<&'a Labels> {
+    let labels: std::collections::BTreeSet<&Labels> = series.map(|series| &series.labels).collect();
+    labels.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(list: &[(i64, &str)]) -> Samples {
+        let mut samples = Samples::default();
+        for (at, text) in list {
+            samples.push(Timestamp(*at), text);
+        }
+        samples
+    }
+
+    #[test]
+    fn a_rate_is_per_second_since_the_sample_before_and_survives_a_reset() {
+        let counter = samples(&[(0, "10"), (2_000, "16"), (3_000, "5"), (3_500, "5")]);
+        assert_eq!(rates(&counter), samples(&[(2_000, "3.0"), (3_000, "5.0"), (3_500, "0.0")]));
+    }
+
+    #[test]
+    fn a_mean_is_of_the_observations_since_the_sample_before() {
+        let histogram = pairs(
+            &samples(&[(0, "1"), (1_000, "7"), (2_000, "7"), (3_000, "2"), (4_000, "9")]),
+            &samples(&[(0, "1"), (1_000, "3"), (2_000, "3"), (3_000, "1"), (3_500, "2")]),
+        );
+        assert_eq!(means(&histogram), samples(&[(1_000, "3.0"), (2_000, "NaN"), (3_000, "2.0")]));
+    }
+
+    #[test]
+    fn series_are_told_apart_by_the_labels_that_differ() {
+        let labels = |pairs: &[(&str, &str)]| -> Labels {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let (a, b) = (
+            labels(&[("job", "x"), ("instance", "1"), ("zone", "z")]),
+            labels(&[("job", "x"), ("instance", "2")]),
+        );
+        assert_eq!(differences(&[&a, &b]), r#"instance ("1", "2"), zone ("", "z")"#);
+    }
+}

@@ -1,0 +1,47 @@
+//! What all requests share: the settings being served, and the instruments.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::metrics::Metrics;
+use crate::prometheus::targets::Targets;
+use crate::settings::Settings;
+
+/// Shared by every handler. A request takes one [`AppState::serving`] snapshot and works with it to its end, so that a
+/// reload never changes a request half-way.
+pub struct AppState {
+    serving: ArcSwap<Serving>,
+    /// The instruments; they outlive every reload.
+    pub metrics: Arc<Metrics>,
+}
+
+/// One validated document and the targets made from it.
+pub struct Serving {
+    /// The document.
+    pub settings: Arc<Settings>,
+    /// Its targets, ready to be asked.
+    pub targets: Targets,
+}
+
+impl AppState {
+    /// The state before the first request.
+    #[must_use]
+    pub fn new(serving: Serving, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            serving: ArcSwap::from_pointee(serving),
+            metrics,
+        })
+    }
+
+    /// The document that a request arriving now is answered from.
+    #[must_use]
+    pub fn serving(&self) -> Arc<Serving> {
+        self.serving.load_full()
+    }
+
+    /// Serves `next` from now on. Requests under way keep what they have.
+    pub fn replace(&self, next: Serving) {
+        self.serving.store(Arc::new(next));
+    }
+}
