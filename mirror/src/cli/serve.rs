@@ -1,0 +1,255 @@
+//! `serve`: start, take over changes, drain, end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Failure;
+use crate::args::{ListenAddress, ServeArgs};
+use crate::health::{self, Document, Health};
+use crate::metrics::{Metrics, Reload};
+use crate::server::{self, Limits, Server};
+use crate::settings::{self, Settings};
+use crate::state::AppState;
+use crate::telemetry;
+
+/// How often the document and its Secrets are read. Contents are compared, not times: mounted volumes change by swapping links.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Serves until a signal, then drains.
+///
+/// # Errors
+/// If the configuration has faults or an address cannot be listened on.
+pub async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let telemetry =
+        telemetry::init(args.log.log_format, &args.log.level()).map_err(Failure::from_error)?;
+    let served = serve(args).await;
+    telemetry.flush().await;
+    served
+}
+
+async fn serve(args: ServeArgs) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let metrics = Metrics::new();
+    let health = Arc::new(Health::default());
+    let admin = listen(
+        args.admin_listen.as_str(),
+        "--admin-listen",
+        health::admin(Arc::clone(&health), Arc::clone(&metrics)),
+        None,
+    )
+    .await?;
+
+    let settings = settings::load(&args.document.file, &args.document.secrets_dir())
+        .map_err(Failure::from_error)?;
+    let mut newest = Ok(settings.clone());
+    let state = AppState::new(settings, metrics);
+    let mut api = listen_for_api(&args, &state, &state.serving().settings).await?;
+    announce(&state, &health);
+    tracing::info!(api = %api.address(), admin = %admin.address(), "ready");
+
+    let mut ticks = tokio::time::interval(RELOAD_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            _ = ticks.tick() => {}
+        }
+        let loaded = load(&args).await;
+        if same(&loaded, &newest) {
+            continue;
+        }
+        newest = loaded.clone();
+        let taken_over = match loaded {
+            Ok(settings) => take_over(&args, &state, settings, &mut api).await,
+            Err(faults) => Err(faults),
+        };
+        match taken_over {
+            Ok(()) => {
+                announce(&state, &health);
+                state.metrics.reloaded(Reload::Success);
+            }
+            Err(faults) => {
+                state.metrics.reloaded(Reload::Failure);
+                health.refused_newer_document();
+                tracing::error!(
+                    "the changed configuration is refused, the one before keeps being served: {faults}"
+                );
+            }
+        }
+    }
+
+    health.drains();
+    tracing::info!(delay = ?args.drain_delay, timeout = ?args.drain_timeout, "draining; another signal ends at once");
+    let drain = async {
+        tokio::time::sleep(args.drain_delay).await;
+        let drained = api.drain(args.drain_timeout).await;
+        if drained.cut > 0 {
+            tracing::warn!(
+                connections = drained.cut,
+                "cut, because their requests took too long"
+            );
+        }
+        // Probes and scrapes are answered to the end, and waited for only shortly.
+        admin.drain(Duration::from_millis(200)).await;
+    };
+    tokio::select! {
+        () = drain => tracing::info!("drained"),
+        () = signals.next() => tracing::warn!("ended by a second signal"),
+    }
+    Ok(())
+}
+
+/// The settings, or all their faults as text.
+type Loaded = Result<Settings, String>;
+
+async fn load(args: &ServeArgs) -> Loaded {
+    let (file, secrets_dir) = (args.document.file.clone(), args.document.secrets_dir());
+    let loading = tokio::task::spawn_blocking(move || {
+        settings::load(&file, &secrets_dir).map_err(|error| error.to_string())
+    });
+    loading
+        .await
+        .unwrap_or_else(|error| Err(format!("reading it failed: {error}")))
+}
+
+/// Whether nothing changed. The hash covers the document; the keys and headers come from Secrets.
+fn same(one: &Loaded, other: &Loaded) -> bool {
+    match (one, other) {
+        (Ok(one), Ok(other)) => {
+            one.document_hash == other.document_hash
+                && one.api_keys == other.api_keys
+                && one.targets == other.targets
+        }
+        (Err(one), Err(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// Serves `settings` from now on, on their own port if no flag fixes it. Requests under way end as they began.
+async fn take_over(
+    args: &ServeArgs,
+    state: &Arc<AppState>,
+    settings: Settings,
+    api: &mut Server,
+) -> Result<(), String> {
+    let before = state.serving();
+    let moved = if args.listen.is_none() && settings.port != before.settings.port {
+        Some(
+            listen_for_api(args, state, &settings)
+                .await
+                .map_err(|failure| failure.to_string())?,
+        )
+    } else {
+        None
+    };
+    let changes = Changes::between(&before.settings, &settings);
+    state.replace(settings);
+    tracing::info!(added = ?changes.added, removed = ?changes.removed, changed = ?changes.changed, "configuration taken over");
+    if let Some(moved) = moved {
+        tracing::info!(from = %api.address(), to = %moved.address(), "the API has moved");
+        let old = std::mem::replace(api, moved);
+        tokio::spawn(old.drain(args.drain_timeout));
+    }
+    Ok(())
+}
+
+/// Names of targets that differ between two documents.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Changes {
+    added: Vec<String>,
+    removed: Vec<String>,
+    changed: Vec<String>,
+}
+
+impl Changes {
+    fn between(before: &Settings, after: &Settings) -> Self {
+        let mut changes = Self::default();
+        for target in &after.targets {
+            match before.targets.iter().find(|old| old.name == target.name) {
+                None => changes.added.push(target.name.to_string()),
+                Some(old) if old != target => changes.changed.push(target.name.to_string()),
+                Some(_) => {}
+            }
+        }
+        let gone = before
+            .targets
+            .iter()
+            .filter(|old| after.targets.iter().all(|target| target.name != old.name));
+        changes.removed.extend(gone.map(|old| old.name.to_string()));
+        changes
+    }
+}
+
+/// Tells metrics and readiness which document is being served.
+fn announce(state: &AppState, health: &Health) {
+    let serving = state.serving();
+    let document = Document {
+        name: serving.settings.name.clone(),
+        hash: serving.settings.document_hash.clone(),
+    };
+    state.metrics.serves(&document.name, &document.hash);
+    health.serves(&document);
+}
+
+async fn listen_for_api(
+    args: &ServeArgs,
+    state: &Arc<AppState>,
+    settings: &Settings,
+) -> Result<Server, Failure> {
+    let address = args
+        .listen
+        .clone()
+        .unwrap_or_else(|| ListenAddress::any(settings.port));
+    let flag = if args.listen.is_some() {
+        "--listen"
+    } else {
+        "--listen or spec.port"
+    };
+    let router = crate::router::app(Arc::clone(state));
+    listen(
+        address.as_str(),
+        flag,
+        router,
+        Some(Arc::clone(&state.metrics)),
+    )
+    .await
+}
+
+async fn listen(
+    address: &str,
+    flag: &'static str,
+    router: axum::Router,
+    metrics: Option<Arc<Metrics>>,
+) -> Result<Server, Failure> {
+    let listener = server::bind(address, flag)
+        .await
+        .map_err(Failure::from_error)?;
+    Server::start(listener, router, Limits::default(), metrics).map_err(Failure::from_error)
+}
+
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
