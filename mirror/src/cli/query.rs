@@ -3,7 +3,6 @@
 //! The request is made as the JSON that StackState sends and handed to the router that serves it, so there is no second way to
 //! an answer.
 
-
 use axum::body::{Body, to_bytes};
 use http::{Request, StatusCode, header};
 use jiff::tz::TimeZone;

@@ -10,12 +10,10 @@ use crate::args::{ListenAddress, ServeArgs};
 use crate::health::{self, Document, Health};
 use crate::metrics::{Metrics, Reload};
 use crate::server::{self, Limits, Server};
+use crate::settings::watch::{self, Event, Watcher};
 use crate::settings::{self, Settings};
 use crate::state::AppState;
 use crate::telemetry;
-
-/// How often the document and its Secrets are read. Contents are compared, not times: mounted volumes change by swapping links.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Serves until a signal, then drains.
 ///
@@ -41,29 +39,23 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     )
     .await?;
 
-    let settings = settings::load(&args.document.file, &args.document.secrets_dir())
-        .map_err(Failure::from_error)?;
-    let mut newest = Ok(settings.clone());
+    let (file, secrets_dir) = (&args.document.file, args.document.secrets_dir());
+    // Made before the files are read: a change in between is then found at the first look.
+    let mut watcher = Watcher::new(file, &secrets_dir);
+    let settings = settings::load(file, &secrets_dir).map_err(Failure::from_error)?;
     let state = AppState::new(settings, metrics);
     let mut api = listen_for_api(&args, &state, &state.serving().settings).await?;
     announce(&state, &health);
     tracing::info!(api = %api.address(), admin = %admin.address(), "ready");
 
-    let mut ticks = tokio::time::interval(RELOAD_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
+        let event = tokio::select! {
             () = signals.next() => break,
-            _ = ticks.tick() => {}
-        }
-        let loaded = load(&args).await;
-        if same(&loaded, &newest) {
-            continue;
-        }
-        newest = loaded.clone();
-        let taken_over = match loaded {
-            Ok(settings) => take_over(&args, &state, settings, &mut api).await,
-            Err(faults) => Err(faults),
+            event = watcher.next(watch::INTERVAL) => event,
+        };
+        let taken_over = match event {
+            Event::Changed(settings) => take_over(&args, &state, *settings, &mut api).await,
+            Event::Refused(faults) => Err(Failure::from_error(faults)),
         };
         match taken_over {
             Ok(()) => {
@@ -101,46 +93,16 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The settings, or all their faults as text.
-type Loaded = Result<Settings, String>;
-
-async fn load(args: &ServeArgs) -> Loaded {
-    let (file, secrets_dir) = (args.document.file.clone(), args.document.secrets_dir());
-    let loading = tokio::task::spawn_blocking(move || {
-        settings::load(&file, &secrets_dir).map_err(|error| error.to_string())
-    });
-    loading
-        .await
-        .unwrap_or_else(|error| Err(format!("reading it failed: {error}")))
-}
-
-/// Whether nothing changed. The hash covers the document; the keys and headers come from Secrets.
-fn same(one: &Loaded, other: &Loaded) -> bool {
-    match (one, other) {
-        (Ok(one), Ok(other)) => {
-            one.document_hash == other.document_hash
-                && one.api_keys == other.api_keys
-                && one.targets == other.targets
-        }
-        (Err(one), Err(other)) => one == other,
-        _ => false,
-    }
-}
-
 /// Serves `settings` from now on, on their own port if no flag fixes it. Requests under way end as they began.
 async fn take_over(
     args: &ServeArgs,
     state: &Arc<AppState>,
     settings: Settings,
     api: &mut Server,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let before = state.serving();
     let moved = if args.listen.is_none() && settings.port != before.settings.port {
-        Some(
-            listen_for_api(args, state, &settings)
-                .await
-                .map_err(|failure| failure.to_string())?,
-        )
+        Some(listen_for_api(args, state, &settings).await?)
     } else {
         None
     };

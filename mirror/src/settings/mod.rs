@@ -2,6 +2,8 @@
 //!
 //! Nothing in here is stringly typed or optional without need: a [`Settings`] value can be served.
 
+pub mod choose;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -134,17 +136,4 @@ impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKey")
     }
-}
-
-/// Everything that is wrong with a document.
-#[derive(Debug, thiserror::Error)]
-#[error("placeholder until the module proper is merged")]
-pub struct LoadError;
-
-/// Reads the document and its Secrets.
-pub fn load(
-    _file: &std::path::Path,
-    _secrets_dir: &std::path::Path,
-) -> Result<Settings, LoadError> {
-    Err(LoadError)
 }
