@@ -51,6 +51,8 @@ state = "$STATE/containerd-run"
   address = "$STATE/containerd.sock"
 [plugins.'io.containerd.internal.v1.opt']
   path = "$STATE/opt"
+[plugins.'io.containerd.shim.v1.manager']
+  socket_dir = "/run/$NETNS" # the path of a socket must be short
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = "$(snapshotter)"
 [plugins.'io.containerd.cri.v1.images'.pinned_images]

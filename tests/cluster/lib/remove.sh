@@ -53,13 +53,11 @@ unmount_state() {
 # The deepest first.
 mounts_of_state() { findmnt --raw --noheadings --output TARGET | { grep -F "$STATE/" || [[ $? == 1 ]]; } | sort -r; }
 
-# What containerd, CNI and the kubelet keep in places that can't be set.
+# What lies outside the state: sockets that need a short path, and what CNI and the kubelet keep in places that can't be set.
 remove_traces_elsewhere() {
   local file
+  rm -rf "/run/$NETNS"
   rm -f /var/lib/cni/results/"$NETNS"-*
-  for file in "$STATE"/containerd-run/io.containerd.runtime.v2.task/k8s.io/*/address; do
-    if [[ -f $file ]]; then rm -f "$(sed 's|^unix://||' "$file")"; fi
-  done
   for file in /var/log/containers/*; do
     if [[ $(readlink "$file") == "$STATE"/* ]]; then rm -f "$file"; fi
   done
