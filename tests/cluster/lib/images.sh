@@ -6,7 +6,8 @@ import_image() {
   local sum
   sum=$STATE/imported/$(sha256sum <"$1" | cut -c1-32)
   [[ -e $sum ]] && return
-  containerd_client images import "$1" >&2 || fail "containerd could not import $1"
+  say "importing $(basename "$1")"
+  containerd_client images import "$1" >"$(log_of import)" 2>&1 || component_failed import "of $1 into containerd failed"
   mkdir -p "$STATE/imported"
   touch "$sum"
 }
@@ -32,7 +33,7 @@ load_image() {
       fail "'$image' is neither a file nor an image of this machine's docker, podman or buildah"
     import_image "$archive"
   fi
-  say "loaded $image"
+  say "the node has $image"
 }
 
 # export_image NAME ARCHIVE

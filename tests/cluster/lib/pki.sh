@@ -7,7 +7,7 @@ create_pki() {
   rm -rf "$STATE/pki.new"
   mkdir "$STATE/pki.new"
   (
-    cd "$STATE/pki.new"
+    cd "$STATE/pki.new" || exit
     create_key sa
     create_key ca
     openssl req -x509 -new -key ca.key -out ca.crt -days 3650 -subj /CN=kubernetes-ca
@@ -23,7 +23,9 @@ DNS:kubernetes.default.svc.$CLUSTER_DOMAIN,IP:127.0.0.1,IP:$NODE_IP,IP:$SERVICE_
     client kubelet "/O=system:nodes/CN=system:node:$NODE_NAME"
     client coredns /CN=system:coredns
     client kwok /O=system:masters/CN=kwok
-  ) >"$STATE/logs/pki.log" 2>&1 || component_failed pki "could not make the certificates"
+  ) >"$STATE/logs/pki.log" 2>&1 &
+  # Waiting for it, instead of writing `( … ) || …`, as that would let the commands after a failed one go on.
+  wait $! || component_failed pki "could not make the certificates"
   mv "$STATE/pki.new" "$STATE/pki"
 }
 
