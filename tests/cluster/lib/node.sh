@@ -70,6 +70,7 @@ state = "$STATE/containerd-run"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
   SystemdCgroup = false
   BinaryName = "$(folder_of runc)/runc"
+  Root = "$STATE/runc"
 TOML
   start containerd containerd --config "$STATE/config/containerd.toml"
   wait_for containerd 60 containerd_client version
