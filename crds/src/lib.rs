@@ -1,1 +1,50 @@
-//! API types.
+//! The API of the project: the `PrometheusMirror` resource, once.
+//!
+//! The same document is what `kubectl apply` takes, what the operator reads and what the mirror is started with, so this crate
+//! holds everything that all of them must agree on, and no client or server:
+//!
+//! * the types ([`PrometheusMirror`], [`PrometheusMirrorSpec`], [`PrometheusMirrorStatus`] and what they hold). Their doc comments
+//!   are what `kubectl explain` prints, so they are written for users;
+//! * [`crd`]: the `CustomResourceDefinition` generated from the types. `crds/prometheusmirrors.yaml` is its committed form;
+//! * [`rules`]: what the schema cannot say. Each rule is a CEL expression for the API server, the same in Rust, and one message;
+//! * [`validate`]: every fault of a document at once, by walking the generated schema; there is no second schema to keep in step;
+//! * [`resource_reference`]: the schema as a page for people, committed as `docs/resource-reference.md`.
+
+mod auth;
+mod definition;
+mod duration;
+mod exposure;
+mod fault;
+mod page;
+pub mod patterns;
+mod reference;
+pub mod rules;
+mod schemas;
+mod server;
+mod spec;
+mod status;
+mod target;
+mod validation;
+mod workload;
+
+pub use auth::{Auth, BasicAuth, BearerAuth, OAuth2, SigV4};
+pub use definition::{crd, crd_yaml};
+pub use duration::{Duration, DurationError};
+pub use exposure::{HttpRoute, HttpRouteParent, Ingress, NetworkPolicy, Service, ServiceType};
+pub use fault::Fault;
+pub use page::resource_reference;
+pub use reference::{
+    ApiKeyRef, ConfigMapKeyRef, LocalName, PrometheusRef, SecretKeyRef, ServiceRef,
+};
+pub use server::{ErrorStatus, Server, ServerTls};
+pub use spec::{Mode, PrometheusMirror, PrometheusMirrorSpec, RequestHost, RequestTargets};
+pub use status::{PrometheusMirrorStatus, TargetStatus};
+pub use target::{EnforcedMatcher, HttpUrl, NanInterpretation, Scheme, Target, TargetTls};
+pub use validation::{join as field_path, parse, validate};
+pub use workload::{Autoscaling, Monitor, PodDisruptionBudget};
+
+/// `apiVersion` of every document.
+pub const API_VERSION: &str = "prometheus-mirror.io/v1alpha1";
+
+/// `kind` of every document.
+pub const KIND: &str = "PrometheusMirror";

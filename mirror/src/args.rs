@@ -12,7 +12,12 @@ use crate::telemetry::LogFormat;
 
 /// Answers StackState's Mirror API from Prometheus.
 #[derive(Debug, Parser)]
-#[command(name = "prometheus-mirror", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(
+    name = "prometheus-mirror",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
 #[command(after_help = "Exit codes: 0 fine, 1 failed, 2 the command line is wrong.")]
 pub struct Cli {
     /// What to do.
@@ -49,7 +54,9 @@ impl DocumentArgs {
     /// The folder that holds the Secrets.
     #[must_use]
     pub fn secrets_dir(&self) -> PathBuf {
-        self.secrets_dir.clone().unwrap_or_else(|| self.file.parent().unwrap_or(Path::new("")).join("secrets"))
+        self.secrets_dir
+            .clone()
+            .unwrap_or_else(|| self.file.parent().unwrap_or(Path::new("")).join("secrets"))
     }
 }
 
@@ -57,7 +64,13 @@ impl DocumentArgs {
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {
     /// How log lines are written (to stderr)
-    #[arg(long, env = "PROMETHEUS_MIRROR_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
     pub log_format: LogFormat,
     /// error, warn, info, debug or trace, or directives like info,mirror=debug [default: $RUST_LOG, else info]
     #[arg(long, env = "PROMETHEUS_MIRROR_LOG_LEVEL", value_name = "LEVEL")]
@@ -68,8 +81,15 @@ impl LogArgs {
     /// The filter to log with.
     #[must_use]
     pub fn level(&self) -> String {
-        let from_environment = || std::env::var("RUST_LOG").ok().filter(|level| !level.is_empty());
-        self.log_level.clone().or_else(from_environment).unwrap_or_else(|| "info".into())
+        let from_environment = || {
+            std::env::var("RUST_LOG")
+                .ok()
+                .filter(|level| !level.is_empty())
+        };
+        self.log_level
+            .clone()
+            .or_else(from_environment)
+            .unwrap_or_else(|| "info".into())
     }
 }
 
@@ -83,7 +103,12 @@ pub struct ServeArgs {
     #[arg(long, env = "PROMETHEUS_MIRROR_LISTEN", value_name = "ADDR")]
     pub listen: Option<ListenAddress>,
     /// Where /livez, /readyz and /metrics listen
-    #[arg(long, env = "PROMETHEUS_MIRROR_ADMIN_LISTEN", value_name = "ADDR", default_value = "0.0.0.0:9901")]
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_ADMIN_LISTEN",
+        value_name = "ADDR",
+        default_value = "0.0.0.0:9901"
+    )]
     pub admin_listen: ListenAddress,
     /// After SIGTERM: how long to go on accepting while /readyz says no, so that load balancers notice
     #[arg(long, env = "PROMETHEUS_MIRROR_DRAIN_DELAY", value_name = "TIME", default_value = "0s", value_parser = duration)]
@@ -230,7 +255,11 @@ impl FromStr for ListenAddress {
         if bare_ipv6 || host.contains(['/', ' ']) {
             return Err(wrong());
         }
-        Ok(if host.is_empty() { Self::any(port) } else { Self(format!("{host}:{port}")) })
+        Ok(if host.is_empty() {
+            Self::any(port)
+        } else {
+            Self(format!("{host}:{port}"))
+        })
     }
 }
 
@@ -239,7 +268,8 @@ impl FromStr for ListenAddress {
 /// # Errors
 /// A sentence for the user.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| format!("`{text}` is not a time; write it like 500ms, 90s, 15m, 1h30m or 2d"))
+    humantime::parse_duration(text)
+        .map_err(|_| format!("`{text}` is not a time; write it like 500ms, 90s, 15m, 1h30m or 2d"))
 }
 
 fn bucket(text: &str) -> Result<Duration, String> {
@@ -274,9 +304,24 @@ mod tests {
             .map(|text| ListenAddress::from_str(text).map(|address| address.0));
         assert_eq!(
             written,
-            ["0.0.0.0:9900", "0.0.0.0:9900", "127.0.0.1:80", "localhost:0", "[::1]:9900"].map(|text| Ok(text.to_owned()))
+            [
+                "0.0.0.0:9900",
+                "0.0.0.0:9900",
+                "127.0.0.1:80",
+                "localhost:0",
+                "[::1]:9900"
+            ]
+            .map(|text| Ok(text.to_owned()))
         );
-        for wrong in ["", "host", "host:", "host:70000", "::1:9900", "http://host:1", "a b:1"] {
+        for wrong in [
+            "",
+            "host",
+            "host:",
+            "host:70000",
+            "::1:9900",
+            "http://host:1",
+            "a b:1",
+        ] {
             assert!(ListenAddress::from_str(wrong).is_err(), "{wrong}");
         }
     }
@@ -284,19 +329,44 @@ mod tests {
     #[test]
     fn secrets_are_next_to_the_file_unless_said_otherwise() {
         let dir = |secrets_dir: Option<&str>| {
-            DocumentArgs { file: "a/mirror.yaml".into(), secrets_dir: secrets_dir.map(Into::into) }.secrets_dir()
+            DocumentArgs {
+                file: "a/mirror.yaml".into(),
+                secrets_dir: secrets_dir.map(Into::into),
+            }
+            .secrets_dir()
         };
-        assert_eq!([dir(None), dir(Some("b"))], [PathBuf::from("a/secrets"), PathBuf::from("b")]);
+        assert_eq!(
+            [dir(None), dir(Some("b"))],
+            [PathBuf::from("a/secrets"), PathBuf::from("b")]
+        );
     }
 
     #[test]
     fn a_query_wants_one_kind_and_a_bucket_with_its_method() {
-        let parses = |extra: &[&str]| Cli::try_parse_from(["prometheus-mirror", "query", "-f", "x"].iter().chain(extra)).is_ok();
-        assert!(parses(&["--gauge", "up", "-l", "job=a", "--bucket", "1m", "--method", "percentile_95"]));
+        let parses = |extra: &[&str]| {
+            Cli::try_parse_from(
+                ["prometheus-mirror", "query", "-f", "x"]
+                    .iter()
+                    .chain(extra),
+            )
+            .is_ok()
+        };
+        assert!(parses(&[
+            "--gauge",
+            "up",
+            "-l",
+            "job=a",
+            "--bucket",
+            "1m",
+            "--method",
+            "percentile_95"
+        ]));
         assert!(!parses(&[]));
         assert!(!parses(&["--gauge", "up", "--counter", "x"]));
         assert!(!parses(&["--gauge", "up", "--bucket", "1m"]));
-        assert!(!parses(&["--gauge", "up", "--bucket", "0s", "--method", "MEAN"]));
+        assert!(!parses(&[
+            "--gauge", "up", "--bucket", "0s", "--method", "MEAN"
+        ]));
         assert!(!parses(&["--gauge", "up", "-l", "job"]));
     }
 }

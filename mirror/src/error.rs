@@ -111,11 +111,16 @@ impl ApiError {
             Self::BodyStalled => remote("request too slow", self.to_string()),
             Self::NoSuchPath { .. } => remote(
                 "no such method",
-                format!("{self}; there are POST /api/connection, /api/field/name, /api/field/value, /api/metric and /api/explain"),
+                format!(
+                    "{self}; there are POST /api/connection, /api/field/name, /api/field/value, /api/metric and /api/explain"
+                ),
             ),
             Self::WrongMethod { .. } => remote("wrong HTTP method", self.to_string()),
             Self::Unauthorized => remote("unauthorized", self.to_string()),
-            Self::Internal { request_id } => remote("internal error", format!("the mirror's log tells more about request {request_id}")),
+            Self::Internal { request_id } => remote(
+                "internal error",
+                format!("the mirror's log tells more about request {request_id}"),
+            ),
         }
     }
 
@@ -125,7 +130,9 @@ impl ApiError {
             Self::Connection { .. } => (StatusCode::BAD_GATEWAY, "connection_error", true),
             Self::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "timeout", true),
             Self::MetricNotFound { .. } => (StatusCode::NOT_FOUND, "not_found", true),
-            Self::UnsupportedFieldType { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "unsupported", true),
+            Self::UnsupportedFieldType { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unsupported", true)
+            }
             Self::BadRequest { .. } => (StatusCode::BAD_REQUEST, "bad_request", true),
             Self::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy", true),
             Self::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", true),
@@ -146,13 +153,22 @@ impl ApiError {
     #[must_use]
     pub fn into_response(self, policy: ErrorStatus) -> Response {
         let (status, outcome) = self.status(policy);
-        let mut response = (status, [(CONTENT_TYPE, "application/json")], self.body().to_string()).into_response();
+        let mut response = (
+            status,
+            [(CONTENT_TYPE, "application/json")],
+            self.body().to_string(),
+        )
+            .into_response();
         match self {
             Self::Busy { .. } => {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
             }
             Self::WrongMethod { allowed, .. } => {
-                response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+                response
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static(allowed));
             }
             _ => {}
         }
@@ -169,10 +185,21 @@ impl ApiError {
                 metric: metric.to_owned(),
                 details: format!("no series of {metric:?} matches the conditions"),
             },
-            EvaluateError::Unsupported => Self::UnsupportedFieldType { mirror_type: method.unwrap_or(metric).to_owned() },
-            EvaluateError::SeveralSeries { .. } => Self::BadRequest { summary: "too many series", details: error.to_string() },
-            EvaluateError::BoundToItsRange => Self::BadRequest { summary: "range too long", details: error.to_string() },
-            EvaluateError::TooManySamples => Self::BadRequest { summary: "too many samples", details: error.to_string() },
+            EvaluateError::Unsupported => Self::UnsupportedFieldType {
+                mirror_type: method.unwrap_or(metric).to_owned(),
+            },
+            EvaluateError::SeveralSeries { .. } => Self::BadRequest {
+                summary: "too many series",
+                details: error.to_string(),
+            },
+            EvaluateError::BoundToItsRange => Self::BadRequest {
+                summary: "range too long",
+                details: error.to_string(),
+            },
+            EvaluateError::TooManySamples => Self::BadRequest {
+                summary: "too many samples",
+                details: error.to_string(),
+            },
         }
     }
 }
@@ -181,10 +208,15 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let details = error.to_string();
         match error {
-            StoreError::Unreachable(_) | StoreError::CredentialsRefused(_) | StoreError::TooLarge(_) => Self::Connection { details },
+            StoreError::Unreachable(_)
+            | StoreError::CredentialsRefused(_)
+            | StoreError::TooLarge(_) => Self::Connection { details },
             StoreError::Timeout(_) => Self::Timeout { details },
             StoreError::ExpiredInQueue | StoreError::QueueFull => Self::Busy { details },
-            StoreError::Rejected { .. } => Self::BadRequest { summary: "Prometheus refused the query", details },
+            StoreError::Rejected { .. } => Self::BadRequest {
+                summary: "Prometheus refused the query",
+                details,
+            },
         }
     }
 }
@@ -195,7 +227,9 @@ mod tests {
     use rstest::rstest;
 
     fn connection() -> ApiError {
-        ApiError::Connection { details: "x".to_owned() }
+        ApiError::Connection {
+            details: "x".to_owned(),
+        }
     }
 
     #[rstest]
@@ -221,7 +255,11 @@ mod tests {
         ApiError::Internal { request_id: "7".to_owned() }, 500,
         json!({"_type": "RemoteMirrorError", "summary": "internal error", "details": "the mirror's log tells more about request 7"})
     )]
-    fn each_cause_has_its_body_and_status(#[case] error: ApiError, #[case] status: u16, #[case] body: Value) {
+    fn each_cause_has_its_body_and_status(
+        #[case] error: ApiError,
+        #[case] status: u16,
+        #[case] body: Value,
+    ) {
         assert_eq!(error.body(), body);
         assert_eq!(error.status(ErrorStatus::Semantic).0.as_u16(), status);
         assert_eq!(error.status(ErrorStatus::Always500).0.as_u16(), 500);
@@ -229,12 +267,21 @@ mod tests {
 
     #[test]
     fn what_is_no_typed_error_keeps_its_status() {
-        assert_eq!(ApiError::Unauthorized.status(ErrorStatus::Always500).0, StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            ApiError::Unauthorized.status(ErrorStatus::Always500).0,
+            StatusCode::UNAUTHORIZED
+        );
     }
 
     #[test]
     fn a_busy_mirror_says_when_to_come_back() {
-        let response = ApiError::Busy { details: String::new() }.into_response(ErrorStatus::Semantic);
-        assert_eq!(response.headers().get(RETRY_AFTER), Some(&HeaderValue::from_static("5")));
+        let response = ApiError::Busy {
+            details: String::new(),
+        }
+        .into_response(ErrorStatus::Semantic);
+        assert_eq!(
+            response.headers().get(RETRY_AFTER),
+            Some(&HeaderValue::from_static("5"))
+        );
     }
 }

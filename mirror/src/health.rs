@@ -160,7 +160,7 @@ mod tests {
     #[tokio::test]
     async fn readiness_follows_the_life_of_the_process_and_names_the_document() {
         let health = Arc::new(Health::default());
-        let (metrics, ()) = Metrics::new(|_| ());
+        let metrics = Metrics::new();
         let router = admin(Arc::clone(&health), metrics);
         let ready = async || {
             let (status, body) = ask(&router, "/readyz").await;
@@ -210,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn metrics_come_in_the_form_that_was_asked_for() {
-        let (metrics, ()) = Metrics::new(|_| ());
+        let metrics = Metrics::new();
         let router = admin(Arc::new(Health::default()), metrics);
         let page = async |accept: &str| {
             let request = Request::get("/metrics")

@@ -14,14 +14,19 @@
 //! * [`prometheus`] is the only code that talks to a Prometheus server.
 //! * [`evaluate`] drives the plans of `query` over the calls of `prometheus`.
 //! * [`api`] holds the wire types and one thin handler per method.
+//! * [`server`], [`health`], [`metrics`], [`telemetry`] are what every well-kept server needs around that; [`cli`] starts it.
 
 pub mod api;
+pub mod args;
+pub mod cli;
+pub mod error;
 pub mod evaluate;
 pub mod health;
 pub mod metrics;
 pub mod process;
 pub mod prometheus;
 pub mod query;
+pub mod router;
 pub mod server;
 pub mod settings;
 pub mod state;

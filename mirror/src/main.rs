@@ -1,2 +1,52 @@
-//! The mirror binary.
-fn main() {}
+//! The `prometheus-mirror` binary: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use mirror::args::{Cli, Command};
+use mirror::cli::{self, Failure};
+
+fn main() -> ExitCode {
+    // Before any client is made. It can only fail if there is a provider already, and nothing ran before.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // Wrong arguments end here, with exit code 2.
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            use std::io::Write as _;
+            // Where not even stderr can be written there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "prometheus-mirror: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let threads = match &command {
+        Command::Serve(args) => args.threads.map_or_else(default_threads, usize::from),
+        Command::Reference => return cli::reference::run(),
+        Command::Check(_) | Command::Query(_) => 1,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure(format!("cannot start: {error}")))?;
+    let result = runtime.block_on(async {
+        match command {
+            Command::Serve(args) => cli::serve::run(args).await,
+            Command::Check(args) => cli::check::run(args).await,
+            Command::Query(args) => cli::query::run(*args).await,
+            Command::Reference => cli::reference::run(),
+        }
+    });
+    // Whatever still runs has been given its time.
+    runtime.shutdown_background();
+    result
+}
+
+/// More threads than this cost memory and win nothing: the work is waiting for Prometheus.
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
+}

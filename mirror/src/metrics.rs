@@ -20,6 +20,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::process::ProcessCollector;
+use crate::prometheus::observe::UpstreamMetrics;
 use crate::state::AppState;
 
 /// A method of the Mirror API, as the `method` label.
@@ -126,6 +127,8 @@ pub struct Metrics {
     last_reload_at: Gauge<f64, AtomicU64>,
     document: Family<ByDocument, Gauge>,
     connections: Gauge,
+    /// Of the calls to the targets.
+    pub upstream: UpstreamMetrics,
 }
 
 /// Upper bounds of the duration buckets, in seconds: from an answer without an upstream call to StackState's patience (15 s).
@@ -134,9 +137,9 @@ const DURATION_BUCKETS: [f64; 13] = [
 ];
 
 impl Metrics {
-    /// Registers every family. `register_more` adds those of other parts (the upstream calls) under the same prefix.
+    /// Registers every family.
     #[must_use]
-    pub fn new<T>(register_more: impl FnOnce(&mut Registry) -> T) -> (Arc<Self>, T) {
+    pub fn new() -> Arc<Self> {
         let mut root = Registry::default();
         root.register_collector(Box::new(ProcessCollector));
         let registry = root.sub_registry_with_prefix("prometheus_mirror");
@@ -213,9 +216,9 @@ impl Metrics {
                 },
             );
         }
-        let more = register_more(registry);
+        let upstream = UpstreamMetrics::register(registry);
 
-        let metrics = Self {
+        Arc::new(Self {
             registry: root,
             requests,
             request_duration,
@@ -225,8 +228,8 @@ impl Metrics {
             last_reload_at,
             document,
             connections,
-        };
-        (Arc::new(metrics), more)
+            upstream,
+        })
     }
 
     /// Records a request that was answered.
@@ -257,32 +260,27 @@ impl Metrics {
     }
 
     /// Records that the document called `name` with `hash` is being served from now on.
-    pub fn took_over(&self, name: &str, hash: &str) {
-        self.reloads
-            .get_or_create(&ByResult {
-                result: Reload::Success.as_str(),
-            })
-            .inc();
+    pub fn serves(&self, name: &str, hash: &str) {
         self.last_reload_successful.set(1);
         self.last_reload_at
             .set(crate::time::Timestamp::now().0 as f64 / 1000.0);
         self.document.clear();
-        self.document
-            .get_or_create(&ByDocument {
-                name: name.to_owned(),
-                hash: hash.to_owned(),
-            })
-            .set(1);
+        let document = ByDocument {
+            name: name.to_owned(),
+            hash: hash.to_owned(),
+        };
+        self.document.get_or_create(&document).set(1);
     }
 
-    /// Records that a changed document was refused.
-    pub fn refused_document(&self) {
+    /// Records what became of a changed document.
+    pub fn reloaded(&self, result: Reload) {
         self.reloads
             .get_or_create(&ByResult {
-                result: Reload::Failure.as_str(),
+                result: result.as_str(),
             })
             .inc();
-        self.last_reload_successful.set(0);
+        self.last_reload_successful
+            .set(i64::from(result == Reload::Success));
     }
 
     /// The exposition in `format`.
@@ -438,11 +436,12 @@ mod tests {
 
     #[test]
     fn requests_reloads_the_document_and_the_process_are_exposed() {
-        let (metrics, ()) = Metrics::new(|_| ());
+        let metrics = Metrics::new();
         metrics.answered(Method::Metric, Outcome("ok"), Duration::from_millis(3));
-        metrics.took_over("first", "aaa");
-        metrics.took_over("second", "bbb");
-        metrics.refused_document();
+        metrics.serves("first", "aaa");
+        metrics.reloaded(Reload::Success);
+        metrics.serves("second", "bbb");
+        metrics.reloaded(Reload::Failure);
         let _open = metrics.request_in_flight();
         drop(metrics.request_in_flight());
         let text = metrics.render(Format::Prometheus);
@@ -450,7 +449,7 @@ mod tests {
             "prometheus_mirror_requests_total{method=\"metric\",outcome=\"ok\"} 1",
             "prometheus_mirror_request_duration_seconds_bucket{le=\"0.005\",method=\"metric\"} 1",
             "prometheus_mirror_requests_in_flight 1",
-            "prometheus_mirror_config_reloads_total{result=\"success\"} 2",
+            "prometheus_mirror_config_reloads_total{result=\"success\"} 1",
             "prometheus_mirror_config_reloads_total{result=\"failure\"} 1",
             "prometheus_mirror_config_last_reload_successful 0",
             "prometheus_mirror_config_document{name=\"second\",hash=\"bbb\"} 1",

@@ -1,5 +1,6 @@
 //! Every route of the API port on one page, and what surrounds all of them.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,14 +11,13 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
+use futures::FutureExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, Uri};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
-use tower::ServiceExt as _;
 use tower::util::MapRequestLayer;
 use tower::{Layer as _, ServiceBuilder};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api::decode::RequestType;
 use crate::api::{Api, answer};
@@ -36,20 +36,37 @@ pub const MAX_BODY: usize = 1024 * 1024;
 pub fn app(state: Arc<AppState>) -> Router {
     let routes = Router::new()
         .route("/", only("GET", get(about)))
-        .route("/api/connection", method(Api::Method(RequestType::Connection)))
-        .route("/api/field/name", method(Api::Method(RequestType::FieldNames)))
-        .route("/api/field/value", method(Api::Method(RequestType::FieldValues)))
+        .route(
+            "/api/connection",
+            method(Api::Method(RequestType::Connection)),
+        )
+        .route(
+            "/api/field/name",
+            method(Api::Method(RequestType::FieldNames)),
+        )
+        .route(
+            "/api/field/value",
+            method(Api::Method(RequestType::FieldValues)),
+        )
         .route("/api/metric", method(Api::Method(RequestType::Metric)))
         .route("/api/explain", method(Api::Explain))
-        .fallback(|State(state): State<Arc<AppState>>, request: Request| async move {
-            ApiError::NoSuchPath { path: request.uri().path().to_owned() }.into_response(state.serving().settings.error_status)
-        })
+        .fallback(
+            |State(state): State<Arc<AppState>>, request: Request| async move {
+                ApiError::NoSuchPath {
+                    path: request.uri().path().to_owned(),
+                }
+                .into_response(state.serving().settings.error_status)
+            },
+        )
         .with_state(Arc::clone(&state));
     // Slashes are put right before the routes are looked up, so around the router and not among its layers.
-    let routes = MapRequestLayer::new(normalize).layer(routes).map_response(IntoResponse::into_response);
+    let routes = MapRequestLayer::new(normalize).layer(routes);
     let around = ServiceBuilder::new()
         .layer(from_fn(follow))
-        .layer(from_fn_with_state(Arc::clone(&state), crate::metrics::record))
+        .layer(from_fn_with_state(
+            Arc::clone(&state),
+            crate::metrics::record,
+        ))
         .layer(from_fn_with_state(Arc::clone(&state), authenticate))
         .layer(from_fn_with_state(state, report_panic));
     Router::new().fallback_service(ServiceBuilder::new().layer(around).service(routes))
@@ -57,19 +74,26 @@ pub fn app(state: Arc<AppState>) -> Router {
 
 /// A method of the Mirror API.
 fn method(api: Api) -> MethodRouter<Arc<AppState>> {
-    only("POST", post(move |State(state): State<Arc<AppState>>, body: Body| handle(state, api, body)))
+    only(
+        "POST",
+        post(move |State(state): State<Arc<AppState>>, body: Body| handle(state, api, body)),
+    )
 }
 
 /// Any other HTTP method gets the contract's kind of error.
 fn only(allowed: &'static str, route: MethodRouter<Arc<AppState>>) -> MethodRouter<Arc<AppState>> {
-    route.fallback(move |State(state): State<Arc<AppState>>, request: Request| async move {
-        let path = request.uri().path().to_owned();
-        ApiError::WrongMethod { path, allowed }.into_response(state.serving().settings.error_status)
-    })
+    route.fallback(
+        move |State(state): State<Arc<AppState>>, request: Request| async move {
+            let path = request.uri().path().to_owned();
+            ApiError::WrongMethod { path, allowed }
+                .into_response(state.serving().settings.error_status)
+        },
+    )
 }
 
 async fn about() -> impl IntoResponse {
-    axum::Json(json!({"app": "Prometheus Mirror", "version": env!("CARGO_PKG_VERSION")}))
+    let about = json!({"app": "Prometheus Mirror", "version": env!("CARGO_PKG_VERSION")});
+    ([(CONTENT_TYPE, "application/json")], about.to_string())
 }
 
 async fn handle(state: Arc<AppState>, api: Api, body: Body) -> Response {
@@ -91,15 +115,21 @@ async fn handle(state: Arc<AppState>, api: Api, body: Body) -> Response {
 async fn read(body: Body) -> Result<Bytes, ApiError> {
     match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge { limit: MAX_BODY }),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(ApiError::BodyTooLarge { limit: MAX_BODY })
+        }
         Err(error) if is_stalled(error.as_ref()) => Err(ApiError::BodyStalled),
-        Err(error) => Err(ApiError::BadRequest { summary: "incomplete request", details: error.to_string() }),
+        Err(error) => Err(ApiError::BadRequest {
+            summary: "incomplete request",
+            details: error.to_string(),
+        }),
     }
 }
 
 /// Whether the server gave up waiting for the body, somewhere among the causes.
 fn is_stalled(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<BodyStalled>())
+    std::iter::successors(Some(error), |error| error.source())
+        .any(|error| error.is::<BodyStalled>())
 }
 
 /// A data source URL may end in a slash: `//api/metric` and `/api/metric/` are `/api/metric`.
@@ -108,8 +138,14 @@ fn normalize(mut request: Request) -> Request {
     if !path.contains("//") && (path.len() == 1 || !path.ends_with('/')) {
         return request;
     }
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
+    let segments: Vec<&str> = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
+    let query = request
+        .uri()
+        .query()
+        .map_or_else(String::new, |query| format!("?{query}"));
     if let Ok(uri) = format!("/{}{query}", segments.join("/")).parse::<Uri>() {
         *request.uri_mut() = uri;
     }
@@ -117,7 +153,11 @@ fn normalize(mut request: Request) -> Request {
 }
 
 /// Refuses wrong keys, and shows this mirror's own with every other answer.
-async fn authenticate(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+async fn authenticate(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let serving = state.serving();
     if !is_authorized(&serving, &request) {
         return ApiError::Unauthorized.into_response(serving.settings.error_status);
@@ -133,10 +173,15 @@ async fn authenticate(State(state): State<Arc<AppState>>, request: Request, next
 fn is_authorized(serving: &Serving, request: &Request) -> bool {
     let settings = &serving.settings;
     let headers = request.headers();
-    let keys = headers.get_all(&API_KEY_HEADER).iter().map(http::HeaderValue::as_bytes);
+    let keys = headers
+        .get_all(&API_KEY_HEADER)
+        .iter()
+        .map(http::HeaderValue::as_bytes);
     let bearers = headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
         let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+        scheme
+            .eq_ignore_ascii_case(b"bearer ")
+            .then(|| token.trim_ascii())
     });
     let mut presented = keys.chain(bearers).peekable();
     if presented.peek().is_none() {
@@ -144,21 +189,29 @@ fn is_authorized(serving: &Serving, request: &Request) -> bool {
     }
     presented.all(|key| {
         let current = settings.api_keys.current.matches(key);
-        let previous = settings.api_keys.previous.as_ref().is_some_and(|previous| previous.matches(key));
+        let previous = settings
+            .api_keys
+            .previous
+            .as_ref()
+            .is_some_and(|previous| previous.matches(key));
         current | previous
     })
 }
 
 /// A panic is a bug: the client gets an error of the contract, the log the rest.
-async fn report_panic(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
-    let request_id = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());
+async fn report_panic(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let request_id = request
+        .extensions()
+        .get::<RequestId>()
+        .map_or_else(String::new, |id| id.as_str().to_owned());
     let policy = state.serving().settings.error_status;
-    let caught = CatchPanicLayer::custom(move |_: Box<dyn std::any::Any + Send>| {
-        // The panic hook has logged what and where, inside the request's span.
-        ApiError::Internal { request_id: request_id.clone() }.into_response(policy)
-    });
-    match caught.layer(next).oneshot(request).await {
-        Ok(response) => response.into_response(),
-        Err(never) => match never {},
+    // The panic hook has logged what and where. Every handler owns its state, so nothing half-done is seen afterwards.
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => ApiError::Internal { request_id }.into_response(policy),
     }
 }

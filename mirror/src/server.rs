@@ -487,7 +487,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_does_not_read_its_answer_loses_its_connection() {
         let large = Router::new().route("/", get(async || vec![b'x'; 64 << 20]));
-        let (metrics, ()) = Metrics::new(|_| ());
+        let metrics = Metrics::new();
         let listener = bind("127.0.0.1:0", "--listen").await.unwrap();
         let server = Server::start(listener, large, SHORT, Some(Arc::clone(&metrics))).unwrap();
         let mut stream = TcpStream::connect(server.address()).await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::metrics::Metrics;
-use crate::prometheus::targets::Targets;
+use crate::prometheus::Targets;
 use crate::settings::Settings;
 
 /// Shared by every handler. A request takes one [`AppState::serving`] snapshot and works with it to its end, so that a
@@ -27,7 +27,12 @@ pub struct Serving {
 impl AppState {
     /// The state before the first request.
     #[must_use]
-    pub fn new(serving: Serving, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
+        let targets = Targets::new(&settings, &metrics.upstream, None);
+        let serving = Serving {
+            settings: Arc::new(settings),
+            targets,
+        };
         Arc::new(Self {
             serving: ArcSwap::from_pointee(serving),
             metrics,
@@ -40,8 +45,16 @@ impl AppState {
         self.serving.load_full()
     }
 
-    /// Serves `next` from now on. Requests under way keep what they have.
-    pub fn replace(&self, next: Serving) {
-        self.serving.store(Arc::new(next));
+    /// Serves `settings` from now on. Requests under way keep what they have; targets that did not change keep their connections.
+    pub fn replace(&self, settings: Settings) {
+        let targets = Targets::new(
+            &settings,
+            &self.metrics.upstream,
+            Some(&self.serving().targets),
+        );
+        self.serving.store(Arc::new(Serving {
+            settings: Arc::new(settings),
+            targets,
+        }));
     }
 }

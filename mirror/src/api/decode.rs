@@ -84,7 +84,12 @@ pub enum RequestType {
 }
 
 impl RequestType {
-    const ALL: [Self; 4] = [Self::Connection, Self::FieldNames, Self::FieldValues, Self::Metric];
+    const ALL: [Self; 4] = [
+        Self::Connection,
+        Self::FieldNames,
+        Self::FieldValues,
+        Self::Metric,
+    ];
 
     fn names(self) -> (&'static str, &'static str) {
         match self {
@@ -103,50 +108,78 @@ impl RequestType {
 /// See [`DecodeError`].
 pub fn request(body: &[u8], expected: Option<RequestType>) -> Result<Request, DecodeError> {
     if nesting(body) > MAX_DEPTH {
-        return Err(DecodeError::Malformed(format!("the body is nested deeper than {MAX_DEPTH} levels")));
+        return Err(DecodeError::Malformed(format!(
+            "the body is nested deeper than {MAX_DEPTH} levels"
+        )));
     }
-    let body: Value = serde_json::from_slice(body).map_err(|error| DecodeError::Malformed(format!("the body is not JSON: {error}")))?;
+    let body: Value = serde_json::from_slice(body)
+        .map_err(|error| DecodeError::Malformed(format!("the body is not JSON: {error}")))?;
     let body = Object::root(&body)?;
     let said = body.string("_type")?;
     let request_type = match expected {
         Some(expected) if expected.names().0 == said => expected,
         Some(expected) => {
-            return Err(DecodeError::Malformed(format!("_type: {} is expected here, not {said:?}", expected.names().0)));
+            return Err(DecodeError::Malformed(format!(
+                "_type: {} is expected here, not {said:?}",
+                expected.names().0
+            )));
         }
         None => RequestType::ALL
             .into_iter()
             .find(|known| known.names().0 == said && *known != RequestType::Connection)
-            .ok_or_else(|| DecodeError::Malformed(format!("_type: {said:?} cannot be explained; MetricsRequest can, and the two of fields")))?,
+            .ok_or_else(|| {
+                DecodeError::Malformed(format!(
+                    "_type: {said:?} cannot be explained; MetricsRequest can, and the two of fields"
+                ))
+            })?,
     };
     let connection_details = body.object("connectionDetails")?.fields.clone();
     let query = match request_type {
         RequestType::Connection => Query::Connection,
         _ => self::query(&body.object("query")?, request_type)?,
     };
-    Ok(Request { connection_details, query })
+    Ok(Request {
+        connection_details,
+        query,
+    })
 }
 
 fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeError> {
     let expected = request_type.names().1;
     let said = query.string("_type")?;
     if said != expected {
-        return Err(query.fault("_type", &format!("{expected} is expected here, not {said:?}")));
+        return Err(query.fault(
+            "_type",
+            &format!("{expected} is expected here, not {said:?}"),
+        ));
     }
     let (start, end) = (query.instant("startTime")?, query.instant("endTime")?);
     if start > end {
-        return Err(query.fault("startTime", &format!("{} is after the endTime {}", start.0, end.0)));
+        return Err(query.fault(
+            "startTime",
+            &format!("{} is after the endTime {}", start.0, end.0),
+        ));
     }
     let limit = query.count("limit")?.filter(|limit| *limit < NO_LIMIT);
     if limit == Some(0) {
         return Err(query.fault("limit", "must be at least 1; leave it out for no limit"));
     }
     let (kind, matchers) = conditions(query)?;
-    let fields = |kind| FieldQuery { kind, matchers: matchers.clone(), start, end, limit };
+    let fields = |kind| FieldQuery {
+        kind,
+        matchers: matchers.clone(),
+        start,
+        end,
+        limit,
+    };
     Ok(match request_type {
         RequestType::FieldValues => Query::FieldValues(ValuesQuery {
             fields: fields(kind),
             field: query.string("field")?.to_owned(),
-            prefix: query.optional_string("fieldValuePrefix")?.unwrap_or_default().to_owned(),
+            prefix: query
+                .optional_string("fieldValuePrefix")?
+                .unwrap_or_default()
+                .to_owned(),
             offset: query.count("offset")?.unwrap_or(0),
         }),
         RequestType::Metric => {
@@ -170,7 +203,10 @@ fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeE
 fn aggregation(aggregation: &Object<'_>) -> Result<(Aggregation, String), DecodeError> {
     let said = aggregation.string("_type")?;
     if said != "Aggregation" {
-        return Err(aggregation.fault("_type", &format!("Aggregation is expected here, not {said:?}")));
+        return Err(aggregation.fault(
+            "_type",
+            &format!("Aggregation is expected here, not {said:?}"),
+        ));
     }
     let name = aggregation.string("method")?;
     let method = Method::parse(name).ok_or_else(|| DecodeError::Unsupported(name.to_owned()))?;
@@ -178,7 +214,13 @@ fn aggregation(aggregation: &Object<'_>) -> Result<(Aggregation, String), Decode
     if !(1..=LATEST).contains(&bucket) {
         return Err(aggregation.fault("bucketSizeMillis", "must be at least 1"));
     }
-    Ok((Aggregation { method, bucket: Millis(bucket) }, name.to_owned()))
+    Ok((
+        Aggregation {
+            method,
+            bucket: Millis(bucket),
+        },
+        name.to_owned(),
+    ))
 }
 
 /// The conditions: at most one says what kind of metric is meant, the others become matchers.
@@ -188,7 +230,10 @@ fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matcher>), Decode
     for condition in query.list("conditions")? {
         let said = condition.string("_type")?;
         if said != "EqualityCondition" {
-            return Err(condition.fault("_type", &format!("EqualityCondition is the only one there is, not {said:?}")));
+            return Err(condition.fault(
+                "_type",
+                &format!("EqualityCondition is the only one there is, not {said:?}"),
+            ));
         }
         let key = condition.string("key")?;
         let value = condition.object("value")?;
@@ -198,7 +243,10 @@ fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matcher>), Decode
             }
             matchers.push(Matcher::one_of(key, texts(&value)?));
         } else if let Some((other, _)) = &named {
-            return Err(condition.fault("key", &format!("{key} says which metric is meant, but {other} does already")));
+            return Err(condition.fault(
+                "key",
+                &format!("{key} says which metric is meant, but {other} does already"),
+            ));
         } else {
             match value.string("_type")? {
                 "StringValue" => named = Some((key, value.string("value")?.to_owned())),
@@ -213,7 +261,10 @@ fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matcher>), Decode
             "__gauge__" => Kind::Gauge(selector()),
             "__histogram__" => Kind::Histogram(selector()),
             "__summary__" => Kind::Summary(selector()),
-            _ => Kind::Expression { promql: name, matchers: matchers.clone() },
+            _ => Kind::Expression {
+                promql: name,
+                matchers: matchers.clone(),
+            },
         }
     });
     Ok((kind, matchers))
@@ -243,8 +294,15 @@ fn texts(value: &Object<'_>) -> Result<Vec<String>, DecodeError> {
                 match element {
                     Value::String(text) => texts.push(text.clone()),
                     Value::Bool(truth) => texts.push(truth.to_string()),
-                    Value::Number(number) => texts.extend(texts_of_double(number.as_f64().unwrap_or(f64::NAN))),
-                    _ => return Err(value.fault("value", "may have strings, numbers and booleans as elements")),
+                    Value::Number(number) => {
+                        texts.extend(texts_of_double(number.as_f64().unwrap_or(f64::NAN)))
+                    }
+                    _ => {
+                        return Err(value.fault(
+                            "value",
+                            "may have strings, numbers and booleans as elements",
+                        ));
+                    }
                 }
             }
             Ok(texts)
@@ -287,13 +345,19 @@ impl<'a> Object<'a> {
     fn of(path: String, value: &'a Value) -> Result<Self, DecodeError> {
         match value {
             Value::Object(fields) => Ok(Self { path, fields }),
-            _ if path.is_empty() => Err(DecodeError::Malformed("the body must be an object".to_owned())),
+            _ if path.is_empty() => Err(DecodeError::Malformed(
+                "the body must be an object".to_owned(),
+            )),
             _ => Err(DecodeError::Malformed(format!("{path}: must be an object"))),
         }
     }
 
     fn path_of(&self, field: &str) -> String {
-        if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
+        if self.path.is_empty() {
+            field.to_owned()
+        } else {
+            format!("{}.{field}", self.path)
+        }
     }
 
     fn fault(&self, field: &str, problem: &str) -> DecodeError {
@@ -306,7 +370,8 @@ impl<'a> Object<'a> {
     }
 
     fn required(&self, field: &str) -> Result<&'a Value, DecodeError> {
-        self.optional(field).ok_or_else(|| self.fault(field, "is missing"))
+        self.optional(field)
+            .ok_or_else(|| self.fault(field, "is missing"))
     }
 
     fn object(&self, field: &str) -> Result<Object<'a>, DecodeError> {
@@ -321,11 +386,17 @@ impl<'a> Object<'a> {
             Some(_) => return Err(self.fault(field, "must be an array")),
         };
         let path = |index: usize| format!("{}[{index}]", self.path_of(field));
-        elements.iter().enumerate().map(|(index, element)| Self::of(path(index), element)).collect()
+        elements
+            .iter()
+            .enumerate()
+            .map(|(index, element)| Self::of(path(index), element))
+            .collect()
     }
 
     fn string(&self, field: &str) -> Result<&'a str, DecodeError> {
-        self.required(field)?.as_str().ok_or_else(|| self.fault(field, "must be a string"))
+        self.required(field)?
+            .as_str()
+            .ok_or_else(|| self.fault(field, "must be a string"))
     }
 
     fn optional_string(&self, field: &str) -> Result<Option<&'a str>, DecodeError> {
@@ -335,8 +406,12 @@ impl<'a> Object<'a> {
     /// A whole number, also when it is written as `1.0` or `1e3`.
     fn integer(&self, field: &str) -> Result<i64, DecodeError> {
         let value = self.required(field)?;
-        #[expect(clippy::cast_possible_truncation, reason = "whole numbers below 2^53 only")]
-        let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "whole numbers below 2^53 only"
+        )]
+        let whole =
+            |number: f64| (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
         value
             .as_i64()
             .or_else(|| value.as_f64().and_then(whole))
@@ -346,7 +421,10 @@ impl<'a> Object<'a> {
     fn instant(&self, field: &str) -> Result<Timestamp, DecodeError> {
         let at = self.integer(field)?;
         if !(0..=LATEST).contains(&at) {
-            return Err(self.fault(field, "must be milliseconds since 1970, no later than the year 9999"));
+            return Err(self.fault(
+                field,
+                "must be milliseconds since 1970, no later than the year 9999",
+            ));
         }
         Ok(Timestamp(at))
     }
@@ -356,7 +434,9 @@ impl<'a> Object<'a> {
         if self.optional(field).is_none() {
             return Ok(None);
         }
-        u64::try_from(self.integer(field)?).map(Some).map_err(|_| self.fault(field, "must not be negative"))
+        u64::try_from(self.integer(field)?)
+            .map(Some)
+            .map_err(|_| self.fault(field, "must not be negative"))
     }
 }
 

@@ -14,7 +14,9 @@ use crate::time::Millis;
 pub fn connection(failure: Option<Value>) -> Bytes {
     match failure {
         None => body(&json!({"status": "OK", "_type": "TestConnectionResponse"})),
-        Some(error) => body(&json!({"status": "FAILURE", "error": error, "_type": "TestConnectionResponse"})),
+        Some(error) => {
+            body(&json!({"status": "FAILURE", "error": error, "_type": "TestConnectionResponse"}))
+        }
     }
 }
 
@@ -34,7 +36,9 @@ pub fn field_values(values: &Listing<FieldValue>) -> Bytes {
         FieldValue::Pattern(pattern) => json!({"value": pattern, "_type": "FieldValuePattern"}),
     };
     let entries: Vec<Value> = values.entries.iter().map(value).collect();
-    body(&json!({"values": entries, "isPartial": values.is_partial, "_type": "FieldValuesResponse"}))
+    body(
+        &json!({"values": entries, "isPartial": values.is_partial, "_type": "FieldValuesResponse"}),
+    )
 }
 
 /// The answer of a metric query.
@@ -48,12 +52,20 @@ pub fn metric(telemetry: &Telemetry) -> Bytes {
         // Writing to a String cannot fail.
         let _ = match telemetry.bucket {
             None => write!(text, "{comma}[{value},{}]", at.0),
-            Some(Millis(width)) => write!(text, "{comma}[{value},{},{}]", at.0, at.0.saturating_add(width)),
+            Some(Millis(width)) => write!(
+                text,
+                "{comma}[{value},{},{}]",
+                at.0,
+                at.0.saturating_add(width)
+            ),
         };
     }
     let (format, kind) = match telemetry.bucket {
         None => (r#"["value","timestamp"]"#, "RawMetricTelemetry"),
-        Some(_) => (r#"["value","startTimestamp","endTimestamp"]"#, "AggregatedMetricTelemetry"),
+        Some(_) => (
+            r#"["value","startTimestamp","endTimestamp"]"#,
+            "AggregatedMetricTelemetry",
+        ),
     };
     let _ = write!(
         text,
@@ -79,7 +91,11 @@ mod tests {
         let mut points = Samples::default();
         points.push(Timestamp(60_000), "0.10");
         points.push(Timestamp(120_000), "-3e+22");
-        Telemetry { points, bucket, is_partial: true }
+        Telemetry {
+            points,
+            bucket,
+            is_partial: true,
+        }
     }
 
     fn read(body: &Bytes) -> Value {
@@ -118,12 +134,18 @@ mod tests {
     #[test]
     fn values_are_copied_digit_for_digit() {
         let text = metric(&telemetry(None));
-        assert!(text.starts_with(br#"{"telemetry":{"points":[[0.10,60000],[-3e+22,120000]]"#), "{text:?}");
+        assert!(
+            text.starts_with(br#"{"telemetry":{"points":[[0.10,60000],[-3e+22,120000]]"#),
+            "{text:?}"
+        );
     }
 
     #[test]
     fn fields_and_values_are_described() {
-        let names = Listing { entries: vec!["job".to_owned()], is_partial: false };
+        let names = Listing {
+            entries: vec!["job".to_owned()],
+            is_partial: false,
+        };
         assert_eq!(
             read(&field_names(&names)),
             json!({
@@ -132,7 +154,10 @@ mod tests {
             })
         );
         let values = Listing {
-            entries: vec![FieldValue::Complete("up".to_owned()), FieldValue::Pattern("node_*".to_owned())],
+            entries: vec![
+                FieldValue::Complete("up".to_owned()),
+                FieldValue::Pattern("node_*".to_owned()),
+            ],
             is_partial: true,
         };
         assert_eq!(

@@ -10,8 +10,7 @@ use super::decode::{self, DecodeError, MetricRequest, Query, Request, RequestTyp
 use super::encode;
 use crate::error::ApiError;
 use crate::evaluate::{self, Context, explain, fields};
-use crate::prometheus::target::{RequestCalls, Target};
-use crate::prometheus::{Call, Deadline, Store};
+use crate::prometheus::{Call, Deadline, RequestCalls, Store, Target};
 use crate::query::MetricQuery;
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
 use crate::settings::{NanInterpretation, TargetName, TargetSettings};
@@ -32,14 +31,25 @@ pub enum Api {
 /// # Errors
 ///
 /// See [`ApiError`].
-pub async fn answer(serving: &Serving, api: Api, body: &[u8], arrived: Instant) -> Result<Bytes, ApiError> {
+pub async fn answer(
+    serving: &Serving,
+    api: Api,
+    body: &[u8],
+    arrived: Instant,
+) -> Result<Bytes, ApiError> {
     let expected = match api {
         Api::Method(request_type) => Some(request_type),
         Api::Explain => None,
     };
-    let Request { connection_details, query } = decode::request(body, expected)?;
-    let details = ConnectionDetails::parse(&connection_details)
-        .map_err(|error| ApiError::BadRequest { summary: "bad connection details", details: error.to_string() });
+    let Request {
+        connection_details,
+        query,
+    } = decode::request(body, expected)?;
+    let details =
+        ConnectionDetails::parse(&connection_details).map_err(|error| ApiError::BadRequest {
+            summary: "bad connection details",
+            details: error.to_string(),
+        });
     let asked = details.and_then(|details| Asked::choose(serving, &details, arrived));
     match query {
         // That a connection cannot work is the answer, not an error.
@@ -51,19 +61,28 @@ pub async fn answer(serving: &Serving, api: Api, body: &[u8], arrived: Instant) 
         Query::FieldNames(query) if api == Api::Explain => Ok(asked?.explain_fields(&query, None)),
         Query::FieldNames(query) => {
             let names = fields::names(&asked?.context(), &query).await;
-            Ok(encode::field_names(&names.map_err(|error| ApiError::from_evaluation(error, "", None))?))
+            Ok(encode::field_names(&names.map_err(|error| {
+                ApiError::from_evaluation(error, "", None)
+            })?))
         }
-        Query::FieldValues(query) if api == Api::Explain => Ok(asked?.explain_fields(&query.fields, Some(&query.field))),
+        Query::FieldValues(query) if api == Api::Explain => {
+            Ok(asked?.explain_fields(&query.fields, Some(&query.field)))
+        }
         Query::FieldValues(query) => {
             let values = fields::values(&asked?.context(), &query).await;
-            Ok(encode::field_values(&values.map_err(|error| ApiError::from_evaluation(error, &query.field, None))?))
+            Ok(encode::field_values(&values.map_err(|error| {
+                ApiError::from_evaluation(error, &query.field, None)
+            })?))
         }
         Query::Metric(request) => asked?.metric(request, api == Api::Explain).await,
     }
 }
 
 fn failure(error: &ApiError) -> serde_json::Value {
-    ApiError::Connection { details: error.to_string() }.body()
+    ApiError::Connection {
+        details: error.to_string(),
+    }
+    .body()
 }
 
 /// The target that a request asks, and how.
@@ -76,15 +95,28 @@ struct Asked {
 }
 
 impl Asked {
-    fn choose(serving: &Serving, details: &ConnectionDetails, arrived: Instant) -> Result<Self, ApiError> {
-        let Choice { target, timeout, nan } = choose(&serving.settings, details)
-            .map_err(|error| ApiError::Connection { details: error.to_string() })?;
+    fn choose(
+        serving: &Serving,
+        details: &ConnectionDetails,
+        arrived: Instant,
+    ) -> Result<Self, ApiError> {
+        let Choice {
+            target,
+            timeout,
+            nan,
+        } = choose(&serving.settings, details).map_err(|error| ApiError::Connection {
+            details: error.to_string(),
+        })?;
         let target: Arc<Target> = match target {
             ChosenTarget::Declared(index) => serving.targets.declared().get(index).cloned(),
-            ChosenTarget::Undeclared { url } => serving.targets.undeclared(&Arc::new(undeclared(url))),
+            ChosenTarget::Undeclared { url } => {
+                serving.targets.undeclared(&Arc::new(undeclared(url)))
+            }
         }
         // Both were made from the same settings as the choice.
-        .ok_or_else(|| ApiError::Connection { details: "the target is no longer served".to_owned() })?;
+        .ok_or_else(|| ApiError::Connection {
+            details: "the target is no longer served".to_owned(),
+        })?;
         let settings = target.settings();
         Ok(Self {
             name: settings.name.to_string(),
@@ -106,23 +138,43 @@ impl Asked {
 
     /// A real query, so that wrong credentials fail.
     async fn test(&self) -> Result<(), ApiError> {
-        let call = Call::Instant { promql: "vector(1)".to_owned(), at: Timestamp::now() };
+        let call = Call::Instant {
+            promql: "vector(1)".to_owned(),
+            at: Timestamp::now(),
+        };
         self.calls.call(call, self.deadline).await?;
         Ok(())
     }
 
     async fn metric(&self, request: MetricRequest, explain_only: bool) -> Result<Bytes, ApiError> {
-        let MetricRequest { kind, start, end, limit, aggregation, method } = request;
-        let query = MetricQuery { kind, start, end, limit, aggregation, nan_interpretation: self.nan_interpretation };
+        let MetricRequest {
+            kind,
+            start,
+            end,
+            limit,
+            aggregation,
+            method,
+        } = request;
+        let query = MetricQuery {
+            kind,
+            start,
+            end,
+            limit,
+            aggregation,
+            nan_interpretation: self.nan_interpretation,
+        };
         let context = self.context();
-        let refused = |error| ApiError::from_evaluation(error, query.kind.metric(), method.as_deref());
+        let refused =
+            |error| ApiError::from_evaluation(error, query.kind.metric(), method.as_deref());
         if explain_only {
             let mut explained = explain::metric(&context, &query).await.map_err(refused)?;
             explained["target"] = json!(self.name);
             explained["method"] = json!(method);
             return Ok(encode::body(&explained));
         }
-        Ok(encode::metric(&evaluate::metric(&context, &query).await.map_err(refused)?))
+        Ok(encode::metric(
+            &evaluate::metric(&context, &query).await.map_err(refused)?,
+        ))
     }
 
     fn explain_fields(&self, query: &fields::FieldQuery, field: Option<&str>) -> Bytes {
@@ -147,9 +199,15 @@ fn undeclared(url: url::Url) -> TargetSettings {
 impl From<DecodeError> for ApiError {
     fn from(error: DecodeError) -> Self {
         match error {
-            DecodeError::Malformed(details) => Self::BadRequest { summary: "malformed request", details },
+            DecodeError::Malformed(details) => Self::BadRequest {
+                summary: "malformed request",
+                details,
+            },
             DecodeError::Unsupported(mirror_type) => Self::UnsupportedFieldType { mirror_type },
-            DecodeError::NoKind => Self::MetricNotFound { metric: String::new(), details: error.to_string() },
+            DecodeError::NoKind => Self::MetricNotFound {
+                metric: String::new(),
+                details: error.to_string(),
+            },
         }
     }
 }

@@ -21,12 +21,26 @@ pub struct Canvas {
 /// Draws `points` (ascending) over the time from `from` to `to`. Where points are missing, so is the line.
 #[must_use]
 pub fn render(points: &[Point], from: Timestamp, to: Timestamp, canvas: &Canvas) -> String {
-    let finite: Vec<Point> = points.iter().copied().filter(|point| point.value.is_finite()).collect();
+    let finite: Vec<Point> = points
+        .iter()
+        .copied()
+        .filter(|point| point.value.is_finite())
+        .collect();
     let Some(last) = finite.last() else {
-        return if points.is_empty() { "no points\n".into() } else { "no finite points\n".into() };
+        return if points.is_empty() {
+            "no points\n".into()
+        } else {
+            "no finite points\n".into()
+        };
     };
-    let (low, high) = finite.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| (low.min(point.value), high.max(point.value)));
-    let labels: Vec<String> = (0..canvas.height).map(|row| label_of_row(row, canvas.height, low, high)).collect();
+    let (low, high) = finite
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| {
+            (low.min(point.value), high.max(point.value))
+        });
+    let labels: Vec<String> = (0..canvas.height)
+        .map(|row| label_of_row(row, canvas.height, low, high))
+        .collect();
     let label_width = labels.iter().map(String::len).max().unwrap_or(0);
     let columns = canvas.width.saturating_sub(label_width + 2).max(8);
 
@@ -36,12 +50,23 @@ pub fn render(points: &[Point], from: Timestamp, to: Timestamp, canvas: &Canvas)
     let place = |point: &Point| {
         let x = point.at.since(from).0 as f64 / span * (columns * 2 - 1) as f64;
         // Halves first: the whole range of two huge values may overflow.
-        let part = if high > low { (point.value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0) } else { 0.5 };
-        (x.round() as i64, ((1.0 - part) * (canvas.height * 4 - 1) as f64).round() as i64)
+        let part = if high > low {
+            (point.value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0)
+        } else {
+            0.5
+        };
+        (
+            x.round() as i64,
+            ((1.0 - part) * (canvas.height * 4 - 1) as f64).round() as i64,
+        )
     };
     let gap = gap_from(&finite);
     for (index, point) in finite.iter().enumerate() {
-        match index.checked_sub(1).map(|before| &finite[before]).filter(|before| point.at.since(before.at).0 <= gap) {
+        match index
+            .checked_sub(1)
+            .map(|before| &finite[before])
+            .filter(|before| point.at.since(before.at).0 <= gap)
+        {
             Some(before) => dots.line(place(before), place(point)),
             None => dots.line(place(point), place(point)),
         }
@@ -50,30 +75,62 @@ pub fn render(points: &[Point], from: Timestamp, to: Timestamp, canvas: &Canvas)
     let mut text = String::new();
     // Writing into a String cannot fail.
     for (label, line) in labels.iter().zip(dots.lines()) {
-        let _ = writeln!(text, "{label:>label_width$} ┤{}", line.trim_end_matches('\u{2800}'));
+        let _ = writeln!(
+            text,
+            "{label:>label_width$} ┤{}",
+            line.trim_end_matches('\u{2800}')
+        );
     }
-    let (left, right) = (clock(from, to, from, &canvas.zone), clock(from, to, to, &canvas.zone));
+    let (left, right) = (
+        clock(from, to, from, &canvas.zone),
+        clock(from, to, to, &canvas.zone),
+    );
     let between = columns.saturating_sub(left.chars().count() + right.chars().count());
     let _ = writeln!(text, "{:label_width$} └{}", "", "─".repeat(columns));
-    let _ = writeln!(text, "{:label_width$}  {left}{}{right}", "", " ".repeat(between));
+    let _ = writeln!(
+        text,
+        "{:label_width$}  {left}{}{right}",
+        "",
+        " ".repeat(between)
+    );
     let left_out = points.len() - finite.len();
-    let note = if left_out == 0 { String::new() } else { format!(", {left_out} not finite") };
-    let _ = writeln!(text, "min {}  max {}  last {}  ({} points{note})", short(low), short(high), short(last.value), points.len());
+    let note = if left_out == 0 {
+        String::new()
+    } else {
+        format!(", {left_out} not finite")
+    };
+    let _ = writeln!(
+        text,
+        "min {}  max {}  last {}  ({} points{note})",
+        short(low),
+        short(high),
+        short(last.value),
+        points.len()
+    );
     text
 }
 
 /// Points further apart than this (ms) are not joined: twice the usual distance.
 fn gap_from(points: &[Point]) -> i64 {
-    let mut distances: Vec<i64> = points.windows(2).map(|pair| pair[1].at.since(pair[0].at).0).collect();
+    let mut distances: Vec<i64> = points
+        .windows(2)
+        .map(|pair| pair[1].at.since(pair[0].at).0)
+        .collect();
     distances.sort_unstable();
-    distances.get(distances.len() / 2).map_or(0, |usual| usual.saturating_mul(2))
+    distances
+        .get(distances.len() / 2)
+        .map_or(0, |usual| usual.saturating_mul(2))
 }
 
 /// The value at a row's middle, on the top, middle and bottom rows; others have none.
 fn label_of_row(row: usize, height: usize, low: f64, high: f64) -> String {
     let last = height.saturating_sub(1);
     if low == high {
-        return if row == height / 2 { short(low) } else { String::new() };
+        return if row == height / 2 {
+            short(low)
+        } else {
+            String::new()
+        };
     }
     match row {
         0 => short(high),
@@ -94,15 +151,25 @@ fn short(value: f64) -> String {
     }
     let decimals = (4 - size.log10().floor() as i32).clamp(0, 8) as usize;
     let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').into()
+    } else {
+        text
+    }
 }
 
 /// An end of the time axis: with the date when the axis spans more than a day, the zone always.
 fn clock(from: Timestamp, to: Timestamp, at: Timestamp, zone: &TimeZone) -> String {
     const DAY_MS: i64 = 86_400_000;
-    let format = if to.since(from).0 < DAY_MS { "%H:%M:%S %Z" } else { "%m-%d %H:%M %Z" };
-    jiff::Timestamp::from_millisecond(at.0)
-        .map_or_else(|_| at.to_string(), |instant| instant.to_zoned(zone.clone()).strftime(format).to_string())
+    let format = if to.since(from).0 < DAY_MS {
+        "%H:%M:%S %Z"
+    } else {
+        "%m-%d %H:%M %Z"
+    };
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(
+        |_| at.to_string(),
+        |instant| instant.to_zoned(zone.clone()).strftime(format).to_string(),
+    )
 }
 
 /// A canvas of braille dots, two by four in a character.
@@ -113,14 +180,23 @@ struct Dots {
 
 impl Dots {
     fn new(columns: usize, rows: usize) -> Self {
-        Self { columns, cells: vec![0; columns * rows] }
+        Self {
+            columns,
+            cells: vec![0; columns * rows],
+        }
     }
 
     fn set(&mut self, x: i64, y: i64) {
         // Bits of a braille character's dots, by row and column.
         const BITS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
-        let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y)) else { return };
-        if let Some(cell) = self.cells.get_mut(y / 4 * self.columns + x / 2).filter(|_| x / 2 < self.columns) {
+        let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y)) else {
+            return;
+        };
+        if let Some(cell) = self
+            .cells
+            .get_mut(y / 4 * self.columns + x / 2)
+            .filter(|_| x / 2 < self.columns)
+        {
             *cell |= BITS[y % 4][x % 2];
         }
     }
@@ -128,14 +204,20 @@ impl Dots {
     fn line(&mut self, (x0, y0): (i64, i64), (x1, y1): (i64, i64)) {
         let steps = (x1 - x0).abs().max((y1 - y0).abs()).max(1);
         for step in 0..=steps {
-            let at = |from: i64, to: i64| from + ((to - from) as f64 * step as f64 / steps as f64).round() as i64;
+            let at = |from: i64, to: i64| {
+                from + ((to - from) as f64 * step as f64 / steps as f64).round() as i64
+            };
             self.set(at(x0, x1), at(y0, y1));
         }
     }
 
     fn lines(&self) -> impl Iterator<Item = String> + '_ {
         // U+2800 plus any byte is a braille character.
-        self.cells.chunks(self.columns).map(|row| row.iter().filter_map(|cell| char::from_u32(0x2800 + u32::from(*cell))).collect())
+        self.cells.chunks(self.columns).map(|row| {
+            row.iter()
+                .filter_map(|cell| char::from_u32(0x2800 + u32::from(*cell)))
+                .collect()
+        })
     }
 }
 
@@ -144,9 +226,24 @@ mod tests {
     use super::*;
 
     fn chart(values: &[(i64, f64)]) -> String {
-        let points: Vec<Point> =
-            values.iter().map(|(second, value)| Point { value: *value, at: Timestamp(second * 1000), end: None }).collect();
-        render(&points, Timestamp(0), Timestamp(60_000), &Canvas { width: 30, height: 3, zone: TimeZone::UTC })
+        let points: Vec<Point> = values
+            .iter()
+            .map(|(second, value)| Point {
+                value: *value,
+                at: Timestamp(second * 1000),
+                end: None,
+            })
+            .collect();
+        render(
+            &points,
+            Timestamp(0),
+            Timestamp(60_000),
+            &Canvas {
+                width: 30,
+                height: 3,
+                zone: TimeZone::UTC,
+            },
+        )
     }
 
     #[test]
@@ -154,33 +251,78 @@ mod tests {
         let values: Vec<(i64, f64)> = (0..=6).map(|step| (step * 10, step as f64)).collect();
         let drawn = chart(&values);
         let lines: Vec<&str> = drawn.lines().collect();
-        assert_eq!(lines[3..], ["  └───────────────────────────", "   00:00:00 UTC   00:01:00 UTC", "min 0  max 6  last 6  (7 points)"]);
-        assert!(lines[0].starts_with("6 ┤") && lines[1].starts_with("3 ┤") && lines[2].starts_with("0 ┤"), "{drawn}");
-        assert!(lines[0].contains("┤\u{2800}") && lines[0].chars().count() == 30, "{drawn}");
-        assert!(!lines[2].contains("┤\u{2800}") && lines[2].chars().count() < 16, "{drawn}");
+        assert_eq!(
+            lines[3..],
+            [
+                "  └───────────────────────────",
+                "   00:00:00 UTC   00:01:00 UTC",
+                "min 0  max 6  last 6  (7 points)"
+            ]
+        );
+        assert!(
+            lines[0].starts_with("6 ┤")
+                && lines[1].starts_with("3 ┤")
+                && lines[2].starts_with("0 ┤"),
+            "{drawn}"
+        );
+        assert!(
+            lines[0].contains("┤\u{2800}") && lines[0].chars().count() == 30,
+            "{drawn}"
+        );
+        assert!(
+            !lines[2].contains("┤\u{2800}") && lines[2].chars().count() < 16,
+            "{drawn}"
+        );
     }
 
     #[test]
     fn where_points_are_missing_so_is_the_line() {
-        let drawn = chart(&[(0, 1.0), (5, 1.0), (10, 1.0), (50, 1.0), (55, 1.0), (60, 1.0)]);
+        let drawn = chart(&[
+            (0, 1.0),
+            (5, 1.0),
+            (10, 1.0),
+            (50, 1.0),
+            (55, 1.0),
+            (60, 1.0),
+        ]);
         let line = drawn.lines().nth(1).unwrap();
         let cells: Vec<char> = line.chars().skip(3).collect();
         assert!(cells[..5].iter().all(|cell| *cell != '\u{2800}'), "{drawn}");
-        assert!(cells[6..20].iter().all(|cell| *cell == '\u{2800}'), "{drawn}");
-        assert!(cells[24..].iter().all(|cell| *cell != '\u{2800}'), "{drawn}");
+        assert!(
+            cells[6..20].iter().all(|cell| *cell == '\u{2800}'),
+            "{drawn}"
+        );
+        assert!(
+            cells[24..].iter().all(|cell| *cell != '\u{2800}'),
+            "{drawn}"
+        );
     }
 
     #[test]
     fn charts_of_nothing_one_point_and_extremes_are_drawn_too() {
         assert_eq!(chart(&[]), "no points\n");
         assert_eq!(chart(&[(1, f64::NAN)]), "no finite points\n");
-        assert!(chart(&[(30, 7.0), (40, f64::INFINITY)]).ends_with("min 7  max 7  last 7  (2 points, 1 not finite)\n"));
+        assert!(
+            chart(&[(30, 7.0), (40, f64::INFINITY)])
+                .ends_with("min 7  max 7  last 7  (2 points, 1 not finite)\n")
+        );
         assert!(chart(&[(0, f64::MIN), (60, f64::MAX)]).contains("1.798e308"));
     }
 
     #[test]
     fn numbers_are_short() {
         let written = [0.0, 1.0, 0.123_456, 1234.567, 123_456_789.0, 1e12, -1.5e-7].map(short);
-        assert_eq!(written, ["0", "1", "0.12346", "1234.6", "123456789", "1.000e12", "-1.500e-7"]);
+        assert_eq!(
+            written,
+            [
+                "0",
+                "1",
+                "0.12346",
+                "1234.6",
+                "123456789",
+                "1.000e12",
+                "-1.500e-7"
+            ]
+        );
     }
 }

@@ -18,15 +18,25 @@ pub struct Point {
 /// RFC 3339, UTC, milliseconds where there are any.
 #[must_use]
 pub fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| format!("{} ms", at.0), |instant| instant.to_string())
+    jiff::Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| format!("{} ms", at.0), |instant| instant.to_string())
 }
 
 /// One line a point under a heading, times first.
 #[must_use]
 pub fn render(points: &[Point]) -> String {
     let aggregated = points.iter().any(|point| point.end.is_some());
-    let width = points.iter().map(|point| rfc3339(point.at).len()).max().unwrap_or(4);
-    let end_width = points.iter().filter_map(|point| point.end).map(|end| rfc3339(end).len()).max().unwrap_or(0);
+    let width = points
+        .iter()
+        .map(|point| rfc3339(point.at).len())
+        .max()
+        .unwrap_or(4);
+    let end_width = points
+        .iter()
+        .filter_map(|point| point.end)
+        .map(|end| rfc3339(end).len())
+        .max()
+        .unwrap_or(0);
     let mut text = if aggregated {
         format!("{:width$}  {:end_width$}  VALUE\n", "START", "END")
     } else {
@@ -35,7 +45,13 @@ pub fn render(points: &[Point]) -> String {
     for point in points {
         // Writing into a String cannot fail.
         let _ = match point.end {
-            Some(end) => writeln!(text, "{:width$}  {:end_width$}  {}", rfc3339(point.at), rfc3339(end), point.value),
+            Some(end) => writeln!(
+                text,
+                "{:width$}  {:end_width$}  {}",
+                rfc3339(point.at),
+                rfc3339(end),
+                point.value
+            ),
             None => writeln!(text, "{:width$}  {}", rfc3339(point.at), point.value),
         };
     }
@@ -48,14 +64,22 @@ mod tests {
 
     #[test]
     fn raw_points_have_a_time_and_buckets_have_two() {
-        let raw = |value, at| Point { value, at: Timestamp(at), end: None };
+        let raw = |value, at| Point {
+            value,
+            at: Timestamp(at),
+            end: None,
+        };
         assert_eq!(
             render(&[raw(1.5, 1_700_000_000_000), raw(-2.0, 1_700_000_000_250)]),
             "TIME                     VALUE\n\
              2023-11-14T22:13:20Z     1.5\n\
              2023-11-14T22:13:20.25Z  -2\n"
         );
-        let bucket = Point { value: 0.5, at: Timestamp(0), end: Some(Timestamp(60_000)) };
+        let bucket = Point {
+            value: 0.5,
+            at: Timestamp(0),
+            end: Some(Timestamp(60_000)),
+        };
         assert_eq!(
             render(&[bucket]),
             "START                 END                   VALUE\n1970-01-01T00:00:00Z  1970-01-01T00:01:00Z  0.5\n"

@@ -35,8 +35,14 @@ impl FromStr for When {
             return Ok(Self::Ago(Millis(0)));
         }
         if let Ok(number) = text.parse::<u64>() {
-            let ms = if number < FIRST_MILLISECONDS { number.saturating_mul(1000) } else { number };
-            return i64::try_from(ms).map(|ms| Self::At(Timestamp(ms))).map_err(|_| "that time is too far away".into());
+            let ms = if number < FIRST_MILLISECONDS {
+                number.saturating_mul(1000)
+            } else {
+                number
+            };
+            return i64::try_from(ms)
+                .map(|ms| Self::At(Timestamp(ms)))
+                .map_err(|_| "that time is too far away".into());
         }
         if let Ok(instant) = text.parse::<jiff::Timestamp>() {
             return Ok(Self::At(Timestamp(instant.as_millisecond())));
@@ -56,7 +62,16 @@ mod tests {
     fn instants_are_written_as_time_ago_rfc_3339_or_epoch() {
         let now = Timestamp(1_700_000_000_000);
         let at = |text: &str| When::from_str(text).map(|when| when.at(now).0);
-        let written = ["now", "1h", "2d", "1700000000", "1700000000500", "2023-11-14T22:13:20Z", "2023-11-14T23:13:20.25+01:00"].map(at);
+        let written = [
+            "now",
+            "1h",
+            "2d",
+            "1700000000",
+            "1700000000500",
+            "2023-11-14T22:13:20Z",
+            "2023-11-14T23:13:20.25+01:00",
+        ]
+        .map(at);
         let expected = [
             1_700_000_000_000,
             1_699_996_400_000,

@@ -16,15 +16,37 @@ pub(super) async fn telemetry<S: Store>(
     aggregation: Aggregation,
 ) -> Result<Telemetry, EvaluateError> {
     let clockwork = context.clockwork().await?;
-    let plan = plan(&query.kind, aggregation.method, aggregation.bucket, &clockwork).map_err(|_| EvaluateError::Unsupported)?;
+    let plan = plan(
+        &query.kind,
+        aggregation.method,
+        aggregation.bucket,
+        &clockwork,
+    )
+    .map_err(|_| EvaluateError::Unsupported)?;
     let buckets = Buckets::covering(query.start, query.end, context.now, aggregation.bucket);
     let mut collector = Collector::new(query);
     match plan {
         Plan::Store { promql, several } => {
-            let looks_back = Millis(aggregation.bucket.0.saturating_add(clockwork.rate_window().0));
-            from_store(context, query, &promql, &several, buckets, looks_back, &mut collector).await?;
+            let looks_back = Millis(
+                aggregation
+                    .bucket
+                    .0
+                    .saturating_add(clockwork.rate_window().0),
+            );
+            from_store(
+                context,
+                query,
+                &promql,
+                &several,
+                buckets,
+                looks_back,
+                &mut collector,
+            )
+            .await?;
         }
-        Plan::Pooled(pooling) => pooled::collect(context, &query.kind, &pooling, buckets, &mut collector).await?,
+        Plan::Pooled(pooling) => {
+            pooled::collect(context, &query.kind, &pooling, buckets, &mut collector).await?
+        }
     }
     Ok(collector.finish())
 }
@@ -57,7 +79,8 @@ async fn from_store<S: Store>(
                     _ => {
                         // Everything up to here was one series; from this part on there are several.
                         let rest = buckets.from_instant(part.start());
-                        return pooled::collect(context, &query.kind, pooling, rest, collector).await;
+                        return pooled::collect(context, &query.kind, pooling, rest, collector)
+                            .await;
                     }
                 },
             };
@@ -90,7 +113,10 @@ pub(super) async fn skip_gap<S: Store>(
     }
     let precision = Millis(rest.width().0.saturating_mul(1_000));
     let from = rest.start().minus(looks_back);
-    match context.first_sample(&selectors, from, rest.last_instant(), precision).await? {
+    match context
+        .first_sample(&selectors, from, rest.last_instant(), precision)
+        .await?
+    {
         Some(at) => grid.skip_to(at),
         None => grid.skip_all(),
     }
@@ -99,7 +125,9 @@ pub(super) async fn skip_gap<S: Store>(
 
 /// Whether the expression means something else when its range is split.
 pub(super) fn is_bound_to_its_range(kind: &Kind) -> bool {
-    let Kind::Expression { promql, .. } = kind else { return false };
+    let Kind::Expression { promql, .. } = kind else {
+        return false;
+    };
     let dense: String = promql.chars().filter(|c| !c.is_whitespace()).collect();
     dense.contains("@start(") || dense.contains("@end(")
 }
@@ -112,8 +140,16 @@ pub(super) struct OneSeries {
 
 impl OneSeries {
     /// The one series whose labels match, if there is one here.
-    pub(super) fn of<'a>(&mut self, series: &'a [Series], matchers: &[Matcher]) -> Result<Option<&'a Series>, EvaluateError> {
-        let mut chosen = series.iter().filter(|series| matchers.iter().all(|matcher| matcher.accepts(&series.labels)));
+    pub(super) fn of<'a>(
+        &mut self,
+        series: &'a [Series],
+        matchers: &[Matcher],
+    ) -> Result<Option<&'a Series>, EvaluateError> {
+        let mut chosen = series.iter().filter(|series| {
+            matchers
+                .iter()
+                .all(|matcher| matcher.accepts(&series.labels))
+        });
         let first = chosen.next();
         for series in first.into_iter().chain(chosen) {
             if !self.seen.contains(&series.labels) {
@@ -122,7 +158,10 @@ impl OneSeries {
         }
         if self.seen.len() > 1 {
             let labels: Vec<_> = self.seen.iter().collect();
-            return Err(EvaluateError::SeveralSeries { count: self.seen.len(), differences: shapes::differences(&labels) });
+            return Err(EvaluateError::SeveralSeries {
+                count: self.seen.len(),
+                differences: shapes::differences(&labels),
+            });
         }
         Ok(first)
     }

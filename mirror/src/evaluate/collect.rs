@@ -1,8 +1,8 @@
 //! Gathers points until there are enough.
 
 use crate::prometheus::{Answer, Samples};
-use crate::query::value::{self, Presented};
 use crate::query::MetricQuery;
+use crate::query::value::{self, Presented};
 use crate::settings::NanInterpretation;
 use crate::time::{Millis, Timestamp};
 
@@ -32,7 +32,10 @@ pub(super) struct Collector {
 impl Collector {
     pub(super) fn new(query: &MetricQuery) -> Self {
         Self {
-            telemetry: Telemetry { bucket: query.aggregation.map(|aggregation| aggregation.bucket), ..Telemetry::default() },
+            telemetry: Telemetry {
+                bucket: query.aggregation.map(|aggregation| aggregation.bucket),
+                ..Telemetry::default()
+            },
             start: query.start,
             nan_interpretation: query.nan_interpretation,
             limit: query.limit.unwrap_or(MAX_POINTS).min(MAX_POINTS),
@@ -61,7 +64,13 @@ impl Collector {
     /// How many points the answer may have. A caller that continues from the last point's timestamp gets that point once
     /// more; with a limit of one it would get nothing else, so then it gets the next one as well.
     fn allowed(&self) -> u64 {
-        let repeats_only = self.limit == 1 && self.telemetry.points.iter().next().is_some_and(|(at, _)| at <= self.start);
+        let repeats_only = self.limit == 1
+            && self
+                .telemetry
+                .points
+                .iter()
+                .next()
+                .is_some_and(|(at, _)| at <= self.start);
         if repeats_only { 2 } else { self.limit }
     }
 
@@ -77,13 +86,19 @@ impl Collector {
 
     /// Whether the caller gets further with what there is.
     pub(super) fn has_progress(&self) -> bool {
-        self.telemetry.points.iter().last().is_some_and(|(at, _)| at > self.start)
+        self.telemetry
+            .points
+            .iter()
+            .last()
+            .is_some_and(|(at, _)| at > self.start)
     }
 
     pub(super) fn finish(mut self) -> Telemetry {
         let allowed = self.allowed();
         if self.telemetry.points.len() as u64 > allowed {
-            self.telemetry.points.truncate(usize::try_from(allowed).unwrap_or(usize::MAX));
+            self.telemetry
+                .points
+                .truncate(usize::try_from(allowed).unwrap_or(usize::MAX));
             self.telemetry.is_partial = true;
         }
         self.telemetry

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::aggregated::end_of;
+use super::fields::FieldQuery;
 use super::grid::{Grid, POINTS_PER_CALL};
 use super::pooled::SAMPLE_BUDGET;
-use super::fields::FieldQuery;
 use super::{Context, EvaluateError, raw};
 use crate::prometheus::{RangeBoundary, Store};
 use crate::query::aggregated::{Inner, Plan, Pooling, Several, plan};
@@ -18,7 +18,10 @@ use crate::time::{Millis, Timestamp};
 /// # Errors
 ///
 /// Those of the store, and a combination of kind and aggregation that has no meaning.
-pub async fn metric<S: Store>(context: &Context<'_, S>, query: &MetricQuery) -> Result<Value, EvaluateError> {
+pub async fn metric<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+) -> Result<Value, EvaluateError> {
     let clockwork = context.clockwork().await?;
     let mut explained = json!({
         "kind": query.kind.key(),
@@ -31,7 +34,13 @@ pub async fn metric<S: Store>(context: &Context<'_, S>, query: &MetricQuery) -> 
     });
     let details = match query.aggregation {
         Some(aggregation) => {
-            let plan = plan(&query.kind, aggregation.method, aggregation.bucket, &clockwork).map_err(|_| EvaluateError::Unsupported)?;
+            let plan = plan(
+                &query.kind,
+                aggregation.method,
+                aggregation.bucket,
+                &clockwork,
+            )
+            .map_err(|_| EvaluateError::Unsupported)?;
             aggregated(query, aggregation, &plan, context.now)
         }
         None => raw_details(query, context),
@@ -98,9 +107,14 @@ fn raw_details<S>(query: &MetricQuery, context: &Context<'_, S>) -> Value {
     let end = end_of(query, context.now);
     if let Kind::Expression { promql, .. } = &query.kind {
         let step = raw::step(query.start, end, context.scrape_interval);
-        return range_calls(promql, Buckets::multiples(query.start, end, step), Millis(0));
+        return range_calls(
+            promql,
+            Buckets::multiples(query.start, end, step),
+            Millis(0),
+        );
     }
-    let scrapes = (end.since(query.start).0.max(0) / context.scrape_interval.0.max(1)).unsigned_abs() + 1;
+    let scrapes =
+        (end.since(query.start).0.max(0) / context.scrape_interval.0.max(1)).unsigned_abs() + 1;
     json!({
         "promql": format!("{}[{}]", raw::selector(&query.kind), Millis(end.since(query.start).0.saturating_add(1))),
         "upstreamCalls": scrapes.div_ceil(POINTS_PER_CALL),

@@ -74,14 +74,32 @@ impl FieldQuery {
 /// # Errors
 ///
 /// Those of the store.
-pub async fn names<S: Store>(context: &Context<'_, S>, query: &FieldQuery) -> Result<Listing<String>, EvaluateError> {
+pub async fn names<S: Store>(
+    context: &Context<'_, S>,
+    query: &FieldQuery,
+) -> Result<Listing<String>, EvaluateError> {
     let selector = query.selector().map(|selector| selector.to_string());
-    let answer = context.call(Call::LabelNames { selector, start: query.start, end: query.end }).await?;
-    let labels: BTreeSet<String> = listed(&answer).iter().filter(|name| *name != "__name__").cloned().collect();
-    let room = usize::try_from(query.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX).saturating_sub(KIND_KEYS.len());
+    let answer = context
+        .call(Call::LabelNames {
+            selector,
+            start: query.start,
+            end: query.end,
+        })
+        .await?;
+    let labels: BTreeSet<String> = listed(&answer)
+        .iter()
+        .filter(|name| *name != "__name__")
+        .cloned()
+        .collect();
+    let room = usize::try_from(query.limit.unwrap_or(u64::MAX))
+        .unwrap_or(usize::MAX)
+        .saturating_sub(KIND_KEYS.len());
     let is_partial = labels.len() > room || is_incomplete(&answer);
     let kinds = KIND_KEYS.iter().map(ToString::to_string);
-    Ok(Listing { entries: kinds.chain(labels.into_iter().take(room)).collect(), is_partial })
+    Ok(Listing {
+        entries: kinds.chain(labels.into_iter().take(room)).collect(),
+        is_partial,
+    })
 }
 
 /// The values of a field, sorted.
@@ -89,17 +107,35 @@ pub async fn names<S: Store>(context: &Context<'_, S>, query: &FieldQuery) -> Re
 /// # Errors
 ///
 /// Those of the store.
-pub async fn values<S: Store>(context: &Context<'_, S>, query: &ValuesQuery) -> Result<Listing<FieldValue>, EvaluateError> {
+pub async fn values<S: Store>(
+    context: &Context<'_, S>,
+    query: &ValuesQuery,
+) -> Result<Listing<FieldValue>, EvaluateError> {
     if query.field == "~" {
         // Any expression is a value.
-        return Ok(Listing { entries: Vec::new(), is_partial: false });
+        return Ok(Listing {
+            entries: Vec::new(),
+            is_partial: false,
+        });
     }
     let is_kind = KIND_KEYS.contains(&query.field.as_str());
-    let (values, is_incomplete) = if is_kind { metric_names(context, query).await? } else { label_values(context, query).await? };
-    let matching = values.into_iter().filter(|value| value.starts_with(&query.prefix));
-    let rest: Vec<String> = matching.skip(usize::try_from(query.offset).unwrap_or(usize::MAX)).collect();
+    let (values, is_incomplete) = if is_kind {
+        metric_names(context, query).await?
+    } else {
+        label_values(context, query).await?
+    };
+    let matching = values
+        .into_iter()
+        .filter(|value| value.starts_with(&query.prefix));
+    let rest: Vec<String> = matching
+        .skip(usize::try_from(query.offset).unwrap_or(usize::MAX))
+        .collect();
     let limit = usize::try_from(query.fields.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-    let mut listing = cut(rest, limit, (is_kind && query.offset == 0).then_some(query.prefix.as_str()));
+    let mut listing = cut(
+        rest,
+        limit,
+        (is_kind && query.offset == 0).then_some(query.prefix.as_str()),
+    );
     listing.is_partial |= is_incomplete;
     Ok(listing)
 }
@@ -108,7 +144,12 @@ async fn label_values<S: Store>(
     context: &Context<'_, S>,
     query: &ValuesQuery,
 ) -> Result<(BTreeSet<String>, bool), EvaluateError> {
-    let ValuesQuery { fields, field, prefix, .. } = query;
+    let ValuesQuery {
+        fields,
+        field,
+        prefix,
+        ..
+    } = query;
     let mut selector = fields.selector();
     if !prefix.is_empty() {
         // The store leaves out what the user does not want to see.
@@ -123,7 +164,10 @@ async fn label_values<S: Store>(
             end: fields.end,
         })
         .await?;
-    Ok((listed(&answer).iter().cloned().collect(), is_incomplete(&answer)))
+    Ok((
+        listed(&answer).iter().cloned().collect(),
+        is_incomplete(&answer),
+    ))
 }
 
 async fn metric_names<S: Store>(
@@ -131,8 +175,14 @@ async fn metric_names<S: Store>(
     query: &ValuesQuery,
 ) -> Result<(BTreeSet<String>, bool), EvaluateError> {
     let fields = &query.fields;
-    let selector = (!fields.matchers.is_empty()).then(|| Selector::any_name(fields.matchers.clone()).to_string());
-    let names = Call::LabelValues { label: "__name__".to_owned(), selector, start: fields.start, end: fields.end };
+    let selector = (!fields.matchers.is_empty())
+        .then(|| Selector::any_name(fields.matchers.clone()).to_string());
+    let names = Call::LabelValues {
+        label: "__name__".to_owned(),
+        selector,
+        start: fields.start,
+        end: fields.end,
+    };
     let (names, metadata) = futures::join!(context.call(names), context.call(Call::Metadata));
     let names = names?;
     // Not every store has metadata: without it the names themselves tell.
@@ -172,11 +222,21 @@ fn cut(values: Vec<String>, limit: usize, prefix: Option<&str>) -> Listing<Field
     {
         let folded = fold(&values, prefix.len());
         if folded.len() <= limit {
-            return Listing { entries: folded, is_partial: false };
+            return Listing {
+                entries: folded,
+                is_partial: false,
+            };
         }
     }
     let is_partial = values.len() > limit;
-    Listing { entries: values.into_iter().take(limit).map(FieldValue::Complete).collect(), is_partial }
+    Listing {
+        entries: values
+            .into_iter()
+            .take(limit)
+            .map(FieldValue::Complete)
+            .collect(),
+        is_partial,
+    }
 }
 
 /// Values that share a beginning up to the next `_` or `.` behind `typed` bytes become one pattern.
@@ -203,7 +263,10 @@ mod tests {
     use super::*;
 
     fn listed_names(count: usize) -> Vec<String> {
-        (0..count).map(|index| format!("node_{}_{index:02}", ["cpu", "disk", "net"][index % 3])).chain(["up".to_owned()]).collect()
+        (0..count)
+            .map(|index| format!("node_{}_{index:02}", ["cpu", "disk", "net"][index % 3]))
+            .chain(["up".to_owned()])
+            .collect()
     }
 
     #[test]
@@ -212,25 +275,52 @@ mod tests {
         let pattern = |text: &str| FieldValue::Pattern(text.to_owned());
         assert_eq!(
             cut(names.clone(), 20, Some("")),
-            Listing { entries: vec![pattern("node_*"), FieldValue::Complete("up".to_owned())], is_partial: false }
+            Listing {
+                entries: vec![pattern("node_*"), FieldValue::Complete("up".to_owned())],
+                is_partial: false
+            }
         );
         assert_eq!(
             cut(names[..30].to_vec(), 20, Some("node_")),
-            Listing { entries: vec![pattern("node_cpu_*"), pattern("node_disk_*"), pattern("node_net_*")], is_partial: false }
+            Listing {
+                entries: vec![
+                    pattern("node_cpu_*"),
+                    pattern("node_disk_*"),
+                    pattern("node_net_*")
+                ],
+                is_partial: false
+            }
         );
     }
 
     #[test]
     fn a_short_list_is_cut_at_its_limit() {
         let names = listed_names(30);
-        let first = names.iter().take(2).cloned().map(FieldValue::Complete).collect();
-        assert_eq!(cut(names, 2, Some("")), Listing { entries: first, is_partial: true });
+        let first = names
+            .iter()
+            .take(2)
+            .cloned()
+            .map(FieldValue::Complete)
+            .collect();
+        assert_eq!(
+            cut(names, 2, Some("")),
+            Listing {
+                entries: first,
+                is_partial: true
+            }
+        );
     }
 
     #[test]
     fn what_fits_is_complete() {
         let names = listed_names(3);
         let all = names.iter().cloned().map(FieldValue::Complete).collect();
-        assert_eq!(cut(names, 4, Some("")), Listing { entries: all, is_partial: false });
+        assert_eq!(
+            cut(names, 4, Some("")),
+            Listing {
+                entries: all,
+                is_partial: false
+            }
+        );
     }
 }

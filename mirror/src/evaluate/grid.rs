@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 
-use super::collect::Collector;
 use super::Context;
+use super::collect::Collector;
 use crate::prometheus::{Answer, Call, Store, StoreError};
 use crate::query::buckets::Buckets;
 use crate::time::{Millis, Timestamp};
@@ -34,7 +34,12 @@ pub(super) struct Grid {
 
 impl Grid {
     pub(super) fn new(buckets: Buckets, offset: Millis, divisible: bool) -> Self {
-        Self { rest: buckets, offset, next: FEWEST_PER_CALL, divisible }
+        Self {
+            rest: buckets,
+            offset,
+            next: FEWEST_PER_CALL,
+            divisible,
+        }
     }
 
     pub(super) fn is_exhausted(&self) -> bool {
@@ -59,7 +64,11 @@ impl Grid {
     pub(super) fn next_wave(&mut self, wanted: u64) -> Vec<Buckets> {
         let most = POINTS_PER_CALL * CALLS_AT_ONCE;
         // Where buckets are empty, `wanted` of them are not enough: each wave is larger than the one before.
-        let size = if self.divisible { wanted.max(self.next).min(most) } else { POINTS_PER_CALL };
+        let size = if self.divisible {
+            wanted.max(self.next).min(most)
+        } else {
+            POINTS_PER_CALL
+        };
         self.next = self.next.saturating_mul(4);
         let (mut wave, rest) = self.rest.split_at(size);
         self.rest = rest;
@@ -77,7 +86,9 @@ impl Grid {
         Call::Range {
             promql: promql.to_owned(),
             start: part.start().plus(self.offset),
-            end: part.start_of(part.count().saturating_sub(1)).plus(self.offset),
+            end: part
+                .start_of(part.count().saturating_sub(1))
+                .plus(self.offset),
             step: part.width(),
         }
     }
@@ -90,7 +101,12 @@ impl Grid {
         collector: &Collector,
     ) -> Result<Vec<(Buckets, Arc<Answer>)>, StoreError> {
         let parts = self.next_wave(collector.wanted());
-        let answers = try_join_all(parts.iter().map(|part| context.call(self.call(promql, part)))).await?;
+        let answers = try_join_all(
+            parts
+                .iter()
+                .map(|part| context.call(self.call(promql, part))),
+        )
+        .await?;
         Ok(parts.into_iter().zip(answers).collect())
     }
 }

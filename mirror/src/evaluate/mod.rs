@@ -49,7 +49,10 @@ pub enum EvaluateError {
     )]
     BoundToItsRange,
     /// More samples than the gateway pools for one bucket.
-    #[error("a single bucket has more than {} samples to sort: choose more conditions or smaller buckets", pooled::SAMPLE_BUDGET)]
+    #[error(
+        "a single bucket has more than {} samples to sort: choose more conditions or smaller buckets",
+        pooled::SAMPLE_BUDGET
+    )]
     TooManySamples,
 }
 
@@ -83,7 +86,12 @@ impl<S: Store> Context<'_, S> {
 
     /// The stored samples from `from` to `to`, both included: all that the range selector's answer has, which may be a
     /// little more at the edge. Callers look at the timestamps.
-    async fn samples(&self, selector: &Selector, from: Timestamp, to: Timestamp) -> Result<Arc<Answer>, StoreError> {
+    async fn samples(
+        &self,
+        selector: &Selector,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Arc<Answer>, StoreError> {
         // One millisecond more than the distance, so that `from` is inside where windows are left-open.
         let window = Millis(to.since(from).0.saturating_add(1));
         let promql = format!("{selector}[{window}]");
@@ -91,8 +99,19 @@ impl<S: Store> Context<'_, S> {
     }
 
     /// Whether any series matches one of the selectors between the instants.
-    async fn exists(&self, selectors: Vec<String>, start: Timestamp, end: Timestamp) -> Result<bool, StoreError> {
-        let answer = self.call(Call::SeriesExist { selectors, start, end }).await?;
+    async fn exists(
+        &self,
+        selectors: Vec<String>,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let answer = self
+            .call(Call::SeriesExist {
+                selectors,
+                start,
+                end,
+            })
+            .await?;
         Ok(matches!(answer.data, Data::SeriesExist(true)))
     }
 
@@ -134,7 +153,10 @@ fn series(answer: &Answer) -> &[Series] {
 /// # Errors
 ///
 /// See [`EvaluateError`].
-pub async fn metric<S: Store>(context: &Context<'_, S>, query: &MetricQuery) -> Result<Telemetry, EvaluateError> {
+pub async fn metric<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+) -> Result<Telemetry, EvaluateError> {
     if query.kind.metric().is_empty() {
         return Err(EvaluateError::NotFound);
     }
@@ -150,7 +172,10 @@ pub async fn metric<S: Store>(context: &Context<'_, S>, query: &MetricQuery) -> 
 
 /// Nothing was found: is that because nothing is there? Asked only then, and over a day more than the query's range, so that
 /// a series which pauses is not an error.
-async fn explain_absence<S: Store>(context: &Context<'_, S>, query: &MetricQuery) -> Result<(), EvaluateError> {
+async fn explain_absence<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+) -> Result<(), EvaluateError> {
     const DAY: Millis = Millis(24 * 3_600_000);
     let from = query.start.minus(DAY);
     let selectors = query.kind.selectors();
@@ -161,13 +186,18 @@ async fn explain_absence<S: Store>(context: &Context<'_, S>, query: &MetricQuery
         return Err(EvaluateError::NotFound);
     }
     if let Kind::Summary(base) = &query.kind
-        && let Some(rank) = query.aggregation.and_then(|aggregation| match aggregation.method {
-            crate::query::Method::Percentile(rank) => Some(rank),
-            _ => None,
-        })
+        && let Some(rank) = query
+            .aggregation
+            .and_then(|aggregation| match aggregation.method {
+                crate::query::Method::Percentile(rank) => Some(rank),
+                _ => None,
+            })
     {
         let quantile = base.and(crate::query::aggregated::quantile_label(rank));
-        if !context.exists(vec![quantile.to_string()], from, query.end).await? {
+        if !context
+            .exists(vec![quantile.to_string()], from, query.end)
+            .await?
+        {
             return Err(EvaluateError::Unsupported);
         }
     }

@@ -60,7 +60,8 @@ pub(super) async fn collect<S: Store>(
         }
         let next = to.plus(Millis(1));
         // Buckets that end before `next` get no more samples.
-        let unfinished = pending.split_off(&Timestamp(next.0.saturating_sub(buckets.width().0) + 1));
+        let unfinished =
+            pending.split_off(&Timestamp(next.0.saturating_sub(buckets.width().0) + 1));
         for (start, mut samples) in std::mem::replace(&mut pending, unfinished) {
             if let Some(result) = pooling.reduce.of(&mut samples) {
                 collector.push(start, &value::write(result));
@@ -72,7 +73,12 @@ pub(super) async fn collect<S: Store>(
                 collector.cut();
                 return Ok(());
             }
-            if pending.values().map(|samples| samples.len() as u64).sum::<u64>() > SAMPLE_BUDGET {
+            if pending
+                .values()
+                .map(|samples| samples.len() as u64)
+                .sum::<u64>()
+                > SAMPLE_BUDGET
+            {
                 return Err(EvaluateError::TooManySamples);
             }
         }
@@ -81,7 +87,10 @@ pub(super) async fn collect<S: Store>(
             let selectors = kind.selectors();
             if !selectors.is_empty() {
                 let looks_back = Millis(context.scrape_interval.0.saturating_mul(8));
-                match context.first_sample(&selectors, from.minus(looks_back), end, span).await? {
+                match context
+                    .first_sample(&selectors, from.minus(looks_back), end, span)
+                    .await?
+                {
                     Some(at) => from = from.max(at),
                     None => return Ok(()),
                 }
@@ -98,7 +107,9 @@ fn next_span(span: Millis, count: i64, longest: Millis) -> Millis {
         span.0.saturating_mul(4)
     } else {
         let fitting = i128::from(span.0) * i128::from(SAMPLES_PER_CALL) / i128::from(count);
-        i64::try_from(fitting).unwrap_or(i64::MAX).min(span.0.saturating_mul(4))
+        i64::try_from(fitting)
+            .unwrap_or(i64::MAX)
+            .min(span.0.saturating_mul(4))
     };
     Millis(longer.clamp(1, longest.0.max(1)))
 }
@@ -114,7 +125,9 @@ async fn fetch<S: Store>(
         Inner::Samples(selector) => context.samples(selector, from, to).await.map(Some),
         Inner::Evaluated { promql, step } => {
             let instants = Buckets::multiples(from, to, *step);
-            let Some(last) = instants.count().checked_sub(1) else { return Ok(None) };
+            let Some(last) = instants.count().checked_sub(1) else {
+                return Ok(None);
+            };
             let call = Call::Range {
                 promql: promql.clone(),
                 start: instants.start(),

@@ -10,10 +10,15 @@ use crate::query::selector::{Matcher, Selector};
 use crate::query::{Kind, MetricQuery, raw as shapes};
 use crate::time::{Millis, Timestamp};
 
-pub(super) async fn telemetry<S: Store>(context: &Context<'_, S>, query: &MetricQuery) -> Result<Telemetry, EvaluateError> {
+pub(super) async fn telemetry<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+) -> Result<Telemetry, EvaluateError> {
     let mut collector = Collector::new(query);
     match &query.kind {
-        Kind::Expression { promql, matchers } => expression(context, query, promql, matchers, &mut collector).await?,
+        Kind::Expression { promql, matchers } => {
+            expression(context, query, promql, matchers, &mut collector).await?
+        }
         _ => stored(context, query, &mut collector).await?,
     }
     Ok(collector.finish())
@@ -35,7 +40,11 @@ async fn expression<S: Store>(
     collector: &mut Collector,
 ) -> Result<(), EvaluateError> {
     let end = end_of(query, context.now);
-    let instants = Buckets::multiples(query.start, end, step(query.start, end, context.scrape_interval));
+    let instants = Buckets::multiples(
+        query.start,
+        end,
+        step(query.start, end, context.scrape_interval),
+    );
     let divisible = !is_bound_to_its_range(&query.kind);
     if !divisible && instants.count() > POINTS_PER_CALL {
         return Err(EvaluateError::BoundToItsRange);
@@ -45,7 +54,11 @@ async fn expression<S: Store>(
     while !grid.is_exhausted() && !collector.is_satisfied() {
         for (_, answer) in grid.ask(context, promql, collector).await? {
             collector.note(&answer);
-            for (at, text) in one.of(series(&answer), matchers)?.iter().flat_map(|series| series.samples.iter()) {
+            for (at, text) in one
+                .of(series(&answer), matchers)?
+                .iter()
+                .flat_map(|series| series.samples.iter())
+            {
                 if (query.start..=end).contains(&at) {
                     collector.push(at, text);
                 }
@@ -56,7 +69,11 @@ async fn expression<S: Store>(
 }
 
 /// Stored samples of one series, chunk by chunk, each seen together with the sample before it.
-async fn stored<S: Store>(context: &Context<'_, S>, query: &MetricQuery, collector: &mut Collector) -> Result<(), EvaluateError> {
+async fn stored<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+    collector: &mut Collector,
+) -> Result<(), EvaluateError> {
     let mut source = Source::new(&query.kind);
     let end = end_of(query, context.now);
     let scrape = context.scrape_interval;
@@ -73,12 +90,19 @@ async fn stored<S: Store>(context: &Context<'_, S>, query: &MetricQuery, collect
             let from = query.start.max(part.start());
             let to = end.min(part.last_instant());
             // Only what looks at the sample before needs one from before the start.
-            let earlier = if is_first && source.needs_the_sample_before() { before(scrape) } else { Millis(0) };
-            let answer = context.samples(&source.selector, from.minus(earlier), to).await?;
+            let earlier = if is_first && source.needs_the_sample_before() {
+                before(scrape)
+            } else {
+                Millis(0)
+            };
+            let answer = context
+                .samples(&source.selector, from.minus(earlier), to)
+                .await?;
             collector.note(&answer);
             source.take(series(&answer), from.minus(earlier), to)?;
             found |= !source.is_empty_from(from);
-            if is_first && found && source.needs_the_sample_before() && source.is_empty_before(from) {
+            if is_first && found && source.needs_the_sample_before() && source.is_empty_before(from)
+            {
                 for further in [Millis(3_600_000), Millis(24 * 3_600_000)] {
                     let (since, until) = (from.minus(further), from.minus(Millis(1)));
                     let answer = context.samples(&source.selector, since, until).await?;
@@ -147,7 +171,9 @@ pub fn meaning(kind: &Kind) -> &'static str {
     match Shape::of(kind) {
         Shape::Values => "the stored samples",
         Shape::Rates => "at each stored sample, the rate per second since the sample before it",
-        Shape::Means => "at each stored sample, the mean of what was observed since the sample before it",
+        Shape::Means => {
+            "at each stored sample, the mean of what was observed since the sample before it"
+        }
     }
 }
 
@@ -177,22 +203,37 @@ impl Source {
     }
 
     fn is_empty_from(&self, from: Timestamp) -> bool {
-        !self.samples.iter().any(|(at, _)| at >= from) && !self.histogram.iter().any(|sample| sample.at >= from)
+        !self.samples.iter().any(|(at, _)| at >= from)
+            && !self.histogram.iter().any(|sample| sample.at >= from)
     }
 
     fn is_empty_before(&self, from: Timestamp) -> bool {
-        !self.samples.iter().any(|(at, _)| at < from) && !self.histogram.iter().any(|sample| sample.at < from)
+        !self.samples.iter().any(|(at, _)| at < from)
+            && !self.histogram.iter().any(|sample| sample.at < from)
     }
 
     /// Appends the samples of an answer that lie in `from` to `to`.
-    fn take(&mut self, series: &[Series], from: Timestamp, to: Timestamp) -> Result<(), EvaluateError> {
+    fn take(
+        &mut self,
+        series: &[Series],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<(), EvaluateError> {
         if self.shape == Shape::Means {
             let found = distribution(&mut self.one, series)?;
-            self.histogram.extend(found.into_iter().filter(|sample| (from..=to).contains(&sample.at)));
+            self.histogram.extend(
+                found
+                    .into_iter()
+                    .filter(|sample| (from..=to).contains(&sample.at)),
+            );
             return Ok(());
         }
         if let Some(series) = self.one.of(series, &[])? {
-            for (at, text) in series.samples.iter().filter(|(at, _)| (from..=to).contains(at)) {
+            for (at, text) in series
+                .samples
+                .iter()
+                .filter(|(at, _)| (from..=to).contains(at))
+            {
                 self.samples.push(at, text);
             }
         }
@@ -200,7 +241,12 @@ impl Source {
     }
 
     /// Puts the samples of an answer before those that are here.
-    fn prepend(&mut self, series: &[Series], from: Timestamp, to: Timestamp) -> Result<(), EvaluateError> {
+    fn prepend(
+        &mut self,
+        series: &[Series],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<(), EvaluateError> {
         let samples = std::mem::take(&mut self.samples);
         let histogram = std::mem::take(&mut self.histogram);
         self.take(series, from, to)?;
@@ -228,12 +274,16 @@ impl Source {
             last.push(at, text);
         }
         self.samples = last;
-        self.histogram.drain(..self.histogram.len().saturating_sub(1));
+        self.histogram
+            .drain(..self.histogram.len().saturating_sub(1));
     }
 }
 
 /// The native histogram samples, or the pairs of sum and count, of what must be one series.
-fn distribution(one: &mut OneSeries, series: &[Series]) -> Result<Vec<HistogramSample>, EvaluateError> {
+fn distribution(
+    one: &mut OneSeries,
+    series: &[Series],
+) -> Result<Vec<HistogramSample>, EvaluateError> {
     let mut sums = Vec::new();
     let mut counts = Vec::new();
     let mut natives = Vec::new();
@@ -241,7 +291,11 @@ fn distribution(one: &mut OneSeries, series: &[Series]) -> Result<Vec<HistogramS
         let name = series.labels.get("__name__").map_or("", String::as_str);
         let mut nameless = series.labels.clone();
         nameless.remove("__name__");
-        let nameless = Series { labels: nameless, samples: series.samples.clone(), histograms: series.histograms.clone() };
+        let nameless = Series {
+            labels: nameless,
+            samples: series.samples.clone(),
+            histograms: series.histograms.clone(),
+        };
         if !nameless.histograms.is_empty() {
             natives.push(nameless);
         } else if name.ends_with("_sum") {

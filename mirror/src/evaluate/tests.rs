@@ -1,1 +1,353 @@
+//! The ways through a long range, against a store that is a list of samples. That the expressions mean what they should is
+//! proven on real servers.
 
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::prometheus::{Capabilities, Labels, RangeBoundary, Samples};
+use crate::query::selector::{Matcher, Selector};
+use crate::query::{Aggregation, Method};
+use crate::settings::NanInterpretation;
+
+/// Series with samples at these instants. A range query answers the number of samples in the step up to each instant.
+struct ListedStore {
+    series: Vec<(&'static str, Vec<i64>)>,
+    calls: Mutex<Vec<Call>>,
+}
+
+impl ListedStore {
+    fn new(series: Vec<(&'static str, Vec<i64>)>) -> Self {
+        Self {
+            series,
+            calls: Mutex::default(),
+        }
+    }
+
+    fn calls(&self) -> Vec<Call> {
+        self.calls.lock().expect("no panic while locked").clone()
+    }
+
+    fn range(&self, start: i64, end: i64, step: i64) -> Data {
+        let until = |instants: &[i64], at: i64| instants.partition_point(|sample| *sample <= at);
+        let count = |instants: &[i64], at: i64| until(instants, at) - until(instants, at - step);
+        let found = self.series.iter().map(|(name, instants)| {
+            let mut samples = Samples::default();
+            let mut at = start;
+            while at <= end {
+                if count(instants, at) > 0 {
+                    samples.push(Timestamp(at), &count(instants, at).to_string());
+                }
+                at += step;
+            }
+            Series {
+                labels: labels(name),
+                samples,
+                histograms: Vec::new(),
+            }
+        });
+        Data::Series(found.filter(|series| !series.samples.is_empty()).collect())
+    }
+
+    fn instant(&self, promql: &str, at: i64) -> Data {
+        let window = promql
+            .rsplit_once('[')
+            .and_then(|(_, window)| window.strip_suffix(']'))
+            .expect("a range selector");
+        let (digits, unit) =
+            window.split_at(window.find(|c: char| !c.is_ascii_digit()).expect("a unit"));
+        let unit = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            _ => 3_600_000,
+        };
+        let from = at - digits.parse::<i64>().expect("digits") * unit;
+        let found = self.series.iter().map(|(name, instants)| {
+            let mut samples = Samples::default();
+            for sample in instants
+                .iter()
+                .filter(|sample| (from..=at).contains(*sample))
+            {
+                samples.push(Timestamp(*sample), &sample.to_string());
+            }
+            Series {
+                labels: labels(name),
+                samples,
+                histograms: Vec::new(),
+            }
+        });
+        Data::Series(found.filter(|series| !series.samples.is_empty()).collect())
+    }
+}
+
+fn labels(instance: &str) -> Labels {
+    [("instance".to_owned(), instance.to_owned())].into()
+}
+
+impl Store for ListedStore {
+    async fn call(&self, call: Call, _: Deadline) -> Result<Arc<Answer>, StoreError> {
+        self.calls
+            .lock()
+            .expect("no panic while locked")
+            .push(call.clone());
+        let data = match &call {
+            Call::Range {
+                start, end, step, ..
+            } => {
+                assert!(
+                    (end.0 - start.0) / step.0 < 11_000,
+                    "Prometheus refuses more points"
+                );
+                self.range(start.0, end.0, step.0)
+            }
+            Call::Instant { promql, at } => self.instant(promql, at.0),
+            Call::SeriesExist { start, end, .. } => Data::SeriesExist(
+                self.series
+                    .iter()
+                    .any(|(_, all)| all.iter().any(|at| (start.0..=end.0).contains(at))),
+            ),
+            _ => Data::Names(Vec::new()),
+        };
+        Ok(Arc::new(Answer {
+            data,
+            warnings: Vec::new(),
+            is_partial: false,
+        }))
+    }
+
+    async fn capabilities(&self, _: Deadline) -> Result<Capabilities, StoreError> {
+        Ok(Capabilities {
+            range_boundary: RangeBoundary::LeftOpen,
+            native_histograms: false,
+        })
+    }
+}
+
+fn query(start: i64, end: i64, limit: Option<u64>, bucket: Option<i64>) -> MetricQuery {
+    MetricQuery {
+        kind: Kind::Gauge(Selector::new("m", Vec::new())),
+        start: Timestamp(start),
+        end: Timestamp(end),
+        limit,
+        aggregation: bucket.map(|bucket| Aggregation {
+            method: Method::EventCount,
+            bucket: Millis(bucket),
+        }),
+        nan_interpretation: NanInterpretation::Zero,
+    }
+}
+
+fn run(store: &ListedStore, query: &MetricQuery) -> Result<Telemetry, EvaluateError> {
+    let context = Context {
+        store,
+        scrape_interval: Millis(1_000),
+        now: Timestamp(i64::MAX / 4),
+        deadline: Deadline(Instant::now() + Duration::from_secs(60)),
+    };
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(metric(&context, query))
+}
+
+fn instants(telemetry: &Telemetry) -> Vec<i64> {
+    telemetry.points.iter().map(|(at, _)| at.0).collect()
+}
+
+/// Asks again from the last point's timestamp while answers are partial, and drops the point that is repeated there.
+fn follow(store: &ListedStore, first: &MetricQuery) -> Vec<i64> {
+    let mut all: Vec<i64> = Vec::new();
+    let mut query = first.clone();
+    for _ in 0..10_000 {
+        let telemetry = run(store, &query).expect("an answer");
+        let last = all.last().copied().unwrap_or(i64::MIN);
+        all.extend(instants(&telemetry).into_iter().filter(|at| *at > last));
+        if !telemetry.is_partial {
+            return all;
+        }
+        let next = *all.last().expect("a partial answer has points");
+        assert!(next > query.start.0, "no progress beyond {next}");
+        query.start = Timestamp(next);
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn three_weeks_of_minutes_take_three_calls_and_miss_nothing() {
+    let minutes: Vec<i64> = (0..30_240).map(|minute| minute * 60_000 + 5).collect();
+    let store = ListedStore::new(vec![("a", minutes.clone())]);
+    let telemetry = run(&store, &query(0, 30_240 * 60_000, None, Some(60_000))).expect("an answer");
+    assert_eq!(
+        instants(&telemetry),
+        minutes.iter().map(|at| at - 5).collect::<Vec<_>>()
+    );
+    assert!(!telemetry.is_partial);
+    assert_eq!(store.calls().len(), 3);
+}
+
+#[test]
+fn a_small_limit_asks_for_a_small_range() {
+    let store = ListedStore::new(vec![(
+        "a",
+        (0..100_000).map(|second| second * 1_000).collect(),
+    )]);
+    let telemetry = run(&store, &query(0, 100_000_000, Some(2), Some(1_000))).expect("an answer");
+    assert_eq!(
+        (instants(&telemetry), telemetry.is_partial),
+        (vec![0, 1_000], true)
+    );
+    let asked: Vec<i64> = store
+        .calls()
+        .iter()
+        .map(|call| {
+            if let Call::Range { start, end, .. } = call {
+                end.0 - start.0
+            } else {
+                0
+            }
+        })
+        .collect();
+    assert_eq!(asked, [119_000]);
+}
+
+#[test]
+fn exactly_as_many_points_as_the_limit_are_complete() {
+    let store = ListedStore::new(vec![("a", vec![0, 1_000, 2_000])]);
+    for bucket in [None, Some(1_000)] {
+        let telemetry = run(&store, &query(0, 10_000, Some(3), bucket)).expect("an answer");
+        assert_eq!(
+            (instants(&telemetry), telemetry.is_partial),
+            (vec![0, 1_000, 2_000], false)
+        );
+    }
+}
+
+#[test]
+fn decades_without_samples_are_skipped_by_looking_at_the_index() {
+    let year = 365 * 24 * 3_600_000_i64;
+    let store = ListedStore::new(vec![("a", vec![50 * year, 50 * year + 1_000])]);
+    for bucket in [None, Some(60_000)] {
+        store.calls.lock().expect("no panic while locked").clear();
+        let telemetry = run(&store, &query(0, 51 * year, None, bucket)).expect("an answer");
+        assert_eq!(
+            telemetry.points.iter().len(),
+            if bucket.is_some() { 1 } else { 2 }
+        );
+        assert!(store.calls().len() < 120, "{} calls", store.calls().len());
+    }
+}
+
+#[test]
+fn nothing_where_a_series_exists_is_an_empty_answer() {
+    let store = ListedStore::new(vec![("a", vec![0])]);
+    let telemetry = run(&store, &query(10_000, 20_000, None, None)).expect("an answer");
+    assert_eq!(telemetry, Telemetry::default());
+}
+
+#[test]
+fn nothing_where_no_series_exists_is_not_found() {
+    let store = ListedStore::new(vec![("a", vec![0])]);
+    let week = 7 * 24 * 3_600_000;
+    assert!(matches!(
+        run(&store, &query(week, week + 1_000, None, None)),
+        Err(EvaluateError::NotFound)
+    ));
+}
+
+#[test]
+fn several_series_are_told_apart_where_one_is_needed() {
+    let store = ListedStore::new(vec![("a", vec![1]), ("b", vec![2])]);
+    let error = run(&store, &query(0, 10, None, None)).expect_err("two series");
+    assert_eq!(
+        error.to_string(),
+        r#"2 series match and one is needed; they differ in: instance ("a", "b")"#
+    );
+}
+
+#[test]
+fn conditions_beside_an_expression_choose_among_its_series() {
+    let store = ListedStore::new(vec![("a", vec![1_000]), ("b", vec![2_000])]);
+    let matchers = vec![Matcher::equal("instance", "b")];
+    let kind = Kind::Expression {
+        promql: "x".to_owned(),
+        matchers,
+    };
+    let telemetry = run(
+        &store,
+        &MetricQuery {
+            kind,
+            ..query(0, 10_000, None, None)
+        },
+    )
+    .expect("one series");
+    assert_eq!(instants(&telemetry), [2_000]);
+}
+
+#[test]
+fn an_expression_bound_to_its_range_is_not_split() {
+    let store = ListedStore::new(vec![("a", vec![1_000])]);
+    let kind = Kind::Expression {
+        promql: "m @ end ( )".to_owned(),
+        matchers: Vec::new(),
+    };
+    let long = MetricQuery {
+        kind: kind.clone(),
+        ..query(0, 11_001_000, None, Some(1_000))
+    };
+    assert!(matches!(
+        run(&store, &long),
+        Err(EvaluateError::BoundToItsRange)
+    ));
+    let fitting = MetricQuery {
+        kind,
+        ..query(0, 11_000_000, Some(1), Some(1_000))
+    };
+    assert!(run(&store, &fitting).is_ok());
+    assert_eq!(store.calls().len(), 1);
+}
+
+#[test]
+fn percentiles_over_several_series_are_pooled_from_the_samples() {
+    let store = ListedStore::new(vec![("a", vec![100, 300]), ("b", vec![200, 1_400])]);
+    let percentile = MetricQuery {
+        aggregation: Some(Aggregation {
+            method: Method::Percentile(0.5),
+            bucket: Millis(1_000),
+        }),
+        ..query(0, 2_000, None, None)
+    };
+    let telemetry = run(&store, &percentile).expect("an answer");
+    let points: Vec<(i64, &str)> = telemetry
+        .points
+        .iter()
+        .map(|(at, text)| (at.0, text))
+        .collect();
+    assert_eq!(points, [(0, "200.0"), (1_000, "1400.0")]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whoever_follows_the_partial_answers_gets_every_point_once(
+        gaps in proptest::collection::vec(1i64..40_000, 1..60),
+        start in 0i64..20_000,
+        limit in prop_oneof![Just(1u64), Just(2), 3u64..100],
+        bucket in prop_oneof![Just(None), (1i64..30_000).prop_map(Some)],
+    ) {
+        let samples: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
+        let end = samples.last().copied().unwrap_or_default() + 1_000;
+        let store = ListedStore::new(vec![("a", samples.clone())]);
+        let mut expected: Vec<i64> = match bucket {
+            None => samples.into_iter().filter(|at| *at >= start).collect(),
+            Some(width) => samples.into_iter().map(|at| at / width * width)
+                .filter(|at| at + width > start && at + width <= end).collect(),
+        };
+        expected.dedup();
+        prop_assume!(start <= end && !expected.is_empty());
+        prop_assert_eq!(follow(&store, &query(start, end, Some(limit), bucket)), expected);
+    }
+}

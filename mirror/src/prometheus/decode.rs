@@ -220,7 +220,7 @@ impl Decoder {
     pub(super) fn finish(mut self) -> Result<Decoded, DecodeError> {
         let bytes = std::mem::take(&mut self.rest);
         let used = self.decode(&bytes, true)?;
-        if self.decoded == 0 {
+        if self.containers.is_empty() && self.expect == Expect::Value && used == bytes.len() {
             return Err(self.malformed("it is empty"));
         }
         if used < bytes.len() || self.expect != Expect::Nothing {

@@ -182,7 +182,8 @@ impl Samples {
     pub fn truncate(&mut self, count: usize) {
         self.at.truncate(count);
         self.ends.truncate(count);
-        self.text.truncate(self.ends.last().map_or(0, |end| *end as usize));
+        self.text
+            .truncate(self.ends.last().map_or(0, |end| *end as usize));
     }
 
     /// The samples in order: when, and the value's text (`1.5`, `NaN`, `+Inf`).

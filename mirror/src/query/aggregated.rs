@@ -68,12 +68,19 @@ pub struct Unsupported;
 /// # Errors
 ///
 /// [`Unsupported`] for the minimum and maximum of a summary, which no client computes.
-pub fn plan(kind: &Kind, method: Method, width: Millis, clockwork: &Clockwork) -> Result<Plan, Unsupported> {
+pub fn plan(
+    kind: &Kind,
+    method: Method,
+    width: Millis,
+    clockwork: &Clockwork,
+) -> Result<Plan, Unsupported> {
     let windows = Windows::new(width, clockwork);
     Ok(match kind {
         Kind::Gauge(selector) => gauge(selector, method, &windows),
         Kind::Counter(selector) => counter(selector, method, &windows),
-        Kind::Histogram(selector) => histogram(selector, method, &windows, clockwork.native_histograms),
+        Kind::Histogram(selector) => {
+            histogram(selector, method, &windows, clockwork.native_histograms)
+        }
         Kind::Summary(selector) => summary(selector, method, &windows)?,
         Kind::Expression { promql, matchers } => expression(promql, matchers, method, &windows),
     })
@@ -101,7 +108,10 @@ impl Windows {
         let rate = width.max(four_scrapes);
         // Four scrapes are at least four milliseconds, so these windows always exist.
         let written = |length| clockwork.window(length).unwrap_or(length);
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of any sensible window are far below 2^52")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds of any sensible window are far below 2^52"
+        )]
         let share = (rate != width).then(|| width.0 as f64 / rate.0 as f64);
         Self {
             bucket: clockwork.window(width),
@@ -134,16 +144,25 @@ fn reduction(method: Method) -> Reduce {
 }
 
 fn store(promql: String) -> Plan {
-    Plan::Store { promql, several: Several::Impossible }
+    Plan::Store {
+        promql,
+        several: Several::Impossible,
+    }
 }
 
 fn gauge(s: &Selector, method: Method, windows: &Windows) -> Plan {
-    let pooling = Pooling { inner: Inner::Samples(s.clone()), reduce: reduction(method), one_of: None };
+    let pooling = Pooling {
+        inner: Inner::Samples(s.clone()),
+        reduce: reduction(method),
+        one_of: None,
+    };
     let Some(w) = windows.bucket.filter(|_| !windows.finer_than_samples) else {
         return Plan::Pooled(pooling);
     };
     match method {
-        Method::Mean => store(format!("sum(sum_over_time({s}[{w}])) / sum(count_over_time({s}[{w}]))")),
+        Method::Mean => store(format!(
+            "sum(sum_over_time({s}[{w}])) / sum(count_over_time({s}[{w}]))"
+        )),
         Method::Min => store(format!("min(min_over_time({s}[{w}]))")),
         Method::Max => store(format!("max(max_over_time({s}[{w}]))")),
         Method::Sum => store(format!("sum(sum_over_time({s}[{w}]))")),
@@ -166,7 +185,10 @@ fn counter(s: &Selector, method: Method, windows: &Windows) -> Plan {
     let (instant_rate, scrape) = (windows.instant_rate, windows.scrape);
     let rate = format!("rate({s}[{instant_rate}])");
     let pooling = Pooling {
-        inner: Inner::Evaluated { promql: rate.clone(), step: scrape },
+        inner: Inner::Evaluated {
+            promql: rate.clone(),
+            step: scrape,
+        },
         reduce: reduction(method),
         one_of: None,
     };
@@ -185,10 +207,16 @@ fn counter(s: &Selector, method: Method, windows: &Windows) -> Plan {
 
 fn histogram(base: &Selector, method: Method, windows: &Windows, native: bool) -> Plan {
     let r = windows.rate;
-    let (sum, count, bucket) = (base.with_suffix("_sum"), base.with_suffix("_count"), base.with_suffix("_bucket"));
+    let (sum, count, bucket) = (
+        base.with_suffix("_sum"),
+        base.with_suffix("_count"),
+        base.with_suffix("_bucket"),
+    );
     let (native_form, classic) = match method {
         Method::Mean => (
-            format!("histogram_sum(sum(rate({base}[{r}]))) / histogram_count(sum(rate({base}[{r}])))"),
+            format!(
+                "histogram_sum(sum(rate({base}[{r}]))) / histogram_count(sum(rate({base}[{r}])))"
+            ),
             format!("sum(rate({sum}[{r}])) / sum(rate({count}[{r}]))"),
         ),
         Method::Sum => (
@@ -211,7 +239,11 @@ fn histogram(base: &Selector, method: Method, windows: &Windows, native: bool) -
             )
         }
     };
-    store(if native { format!("({native_form}) or ({classic})") } else { classic })
+    store(if native {
+        format!("({native_form}) or ({classic})")
+    } else {
+        classic
+    })
 }
 
 fn summary(base: &Selector, method: Method, windows: &Windows) -> Result<Plan, Unsupported> {
@@ -246,7 +278,10 @@ fn expression(promql: &str, matchers: &[Matcher], method: Method, windows: &Wind
     let (expression, scrape) = (format!("({promql}\n)"), windows.scrape);
     let Some(w) = windows.bucket else {
         return Plan::Pooled(Pooling {
-            inner: Inner::Evaluated { promql: promql.to_owned(), step: scrape },
+            inner: Inner::Evaluated {
+                promql: promql.to_owned(),
+                step: scrape,
+            },
             reduce: reduction(method),
             one_of: Some(matchers.to_vec()),
         });
@@ -257,9 +292,14 @@ fn expression(promql: &str, matchers: &[Matcher], method: Method, windows: &Wind
         Method::Max => format!("max_over_time({expression}[{w}:{scrape}])"),
         Method::Sum => format!("sum_over_time({expression}[{w}:{scrape}])"),
         Method::EventCount => format!("count_over_time({expression}[{w}:{scrape}])"),
-        Method::Percentile(rank) => format!("quantile_over_time({rank}, {expression}[{w}:{scrape}])"),
+        Method::Percentile(rank) => {
+            format!("quantile_over_time({rank}, {expression}[{w}:{scrape}])")
+        }
     };
-    Plan::Store { promql, several: Several::Refused(matchers.to_vec()) }
+    Plan::Store {
+        promql,
+        several: Several::Refused(matchers.to_vec()),
+    }
 }
 
 #[cfg(test)]
@@ -269,7 +309,11 @@ mod tests {
     use rstest::rstest;
 
     fn clockwork(boundary: RangeBoundary) -> Clockwork {
-        Clockwork { scrape_interval: Millis(15_000), boundary, native_histograms: true }
+        Clockwork {
+            scrape_interval: Millis(15_000),
+            boundary,
+            native_histograms: true,
+        }
     }
 
     fn promql(kind: &Kind, method: &str, width: i64, boundary: RangeBoundary) -> String {
@@ -285,14 +329,20 @@ mod tests {
     }
 
     #[rstest]
-    #[case("MEAN", r#"sum(sum_over_time(m{a="b"}[15m])) / sum(count_over_time(m{a="b"}[15m]))"#)]
+    #[case(
+        "MEAN",
+        r#"sum(sum_over_time(m{a="b"}[15m])) / sum(count_over_time(m{a="b"}[15m]))"#
+    )]
     #[case("MIN", r#"min(min_over_time(m{a="b"}[15m]))"#)]
     #[case("MAX", r#"max(max_over_time(m{a="b"}[15m]))"#)]
     #[case("SUM_NO_ZEROS", r#"sum(sum_over_time(m{a="b"}[15m]))"#)]
     #[case("EVENT_COUNT", r#"sum(count_over_time(m{a="b"}[15m]))"#)]
     #[case("PERCENTILE_25", r#"quantile_over_time(0.25, m{a="b"}[15m])"#)]
     fn a_gauge_is_pooled_over_all_samples(#[case] method: &str, #[case] expected: &str) {
-        assert_eq!(promql(&Kind::Gauge(s()), method, 900_000, RangeBoundary::LeftOpen), expected);
+        assert_eq!(
+            promql(&Kind::Gauge(s()), method, 900_000, RangeBoundary::LeftOpen),
+            expected
+        );
     }
 
     #[rstest]
@@ -303,17 +353,35 @@ mod tests {
     #[case("EVENT_COUNT", 900_000, r#"sum(count_over_time(m{a="b"}[15m]))"#)]
     #[case("MIN", 900_000, r#"min(min_over_time(rate(m{a="b"}[1m])[15m:15s]))"#)]
     #[case("MAX", 900_000, r#"max(max_over_time(rate(m{a="b"}[1m])[15m:15s]))"#)]
-    #[case("PERCENTILE_99", 900_000, r#"quantile_over_time(0.99, rate(m{a="b"}[1m])[15m:15s])"#)]
+    #[case(
+        "PERCENTILE_99",
+        900_000,
+        r#"quantile_over_time(0.99, rate(m{a="b"}[1m])[15m:15s])"#
+    )]
     fn a_counter_is_its_rate(#[case] method: &str, #[case] width: i64, #[case] expected: &str) {
-        assert_eq!(promql(&Kind::Counter(s()), method, width, RangeBoundary::LeftOpen), expected);
+        assert_eq!(
+            promql(&Kind::Counter(s()), method, width, RangeBoundary::LeftOpen),
+            expected
+        );
     }
 
     #[rstest]
     #[case(Kind::Gauge(s()), "MIN", r#"min(min_over_time(m{a="b"}[899999ms]))"#)]
     #[case(Kind::Counter(s()), "MEAN", r#"avg(rate(m{a="b"}[899999ms]))"#)]
-    #[case(Kind::Counter(s()), "MIN", r#"min(min_over_time(rate(m{a="b"}[59999ms])[899999ms:15s]))"#)]
-    fn a_window_of_a_store_with_closed_ranges_is_a_millisecond_shorter(#[case] kind: Kind, #[case] method: &str, #[case] expected: &str) {
-        assert_eq!(promql(&kind, method, 900_000, RangeBoundary::Closed), expected);
+    #[case(
+        Kind::Counter(s()),
+        "MIN",
+        r#"min(min_over_time(rate(m{a="b"}[59999ms])[899999ms:15s]))"#
+    )]
+    fn a_window_of_a_store_with_closed_ranges_is_a_millisecond_shorter(
+        #[case] kind: Kind,
+        #[case] method: &str,
+        #[case] expected: &str,
+    ) {
+        assert_eq!(
+            promql(&kind, method, 900_000, RangeBoundary::Closed),
+            expected
+        );
     }
 
     #[rstest]
@@ -322,38 +390,86 @@ mod tests {
     #[case("MAX", r#"(histogram_quantile(1, sum(rate(m{a="b"}[15m])))) or (histogram_quantile(1, sum by (le) (rate(m_bucket{a="b"}[15m]))))"#)]
     #[case("PERCENTILE_95", r#"(histogram_quantile(0.95, sum(rate(m{a="b"}[15m])))) or (histogram_quantile(0.95, sum by (le) (rate(m_bucket{a="b"}[15m]))))"#)]
     fn a_histogram_is_native_or_classic(#[case] method: &str, #[case] expected: &str) {
-        assert_eq!(promql(&Kind::Histogram(s()), method, 900_000, RangeBoundary::LeftOpen), expected);
+        assert_eq!(
+            promql(
+                &Kind::Histogram(s()),
+                method,
+                900_000,
+                RangeBoundary::LeftOpen
+            ),
+            expected
+        );
     }
 
     #[rstest]
     #[case("SUM", r#"sum(increase(m_sum{a="b"}[15m]))"#)]
-    #[case("PERCENTILE_50", r#"last_over_time(m{a="b",quantile=~"0\\.5|0\\.50"}[15m])"#)]
+    #[case(
+        "PERCENTILE_50",
+        r#"last_over_time(m{a="b",quantile=~"0\\.5|0\\.50"}[15m])"#
+    )]
     fn a_summary_is_what_the_client_computed(#[case] method: &str, #[case] expected: &str) {
-        assert_eq!(promql(&Kind::Summary(s()), method, 900_000, RangeBoundary::LeftOpen), expected);
+        assert_eq!(
+            promql(
+                &Kind::Summary(s()),
+                method,
+                900_000,
+                RangeBoundary::LeftOpen
+            ),
+            expected
+        );
     }
 
     #[test]
     fn a_summary_has_no_smallest_or_largest_observation() {
         for method in [Method::Min, Method::Max] {
-            let plan = plan(&Kind::Summary(s()), method, Millis(1000), &clockwork(RangeBoundary::LeftOpen));
+            let plan = plan(
+                &Kind::Summary(s()),
+                method,
+                Millis(1000),
+                &clockwork(RangeBoundary::LeftOpen),
+            );
             assert_eq!(plan, Err(Unsupported));
         }
     }
 
     #[test]
     fn an_expression_may_end_in_a_comment() {
-        let kind = Kind::Expression { promql: "up # all".to_owned(), matchers: vec![] };
-        assert_eq!(promql(&kind, "MEAN", 900_000, RangeBoundary::LeftOpen), "avg_over_time((up # all\n)[15m:15s])");
+        let kind = Kind::Expression {
+            promql: "up # all".to_owned(),
+            matchers: vec![],
+        };
+        assert_eq!(
+            promql(&kind, "MEAN", 900_000, RangeBoundary::LeftOpen),
+            "avg_over_time((up # all\n)[15m:15s])"
+        );
     }
 
     #[test]
     fn what_a_store_with_closed_ranges_cannot_express_the_gateway_pools() {
         for (kind, inner) in [
             (Kind::Gauge(s()), Inner::Samples(s())),
-            (Kind::Counter(s()), Inner::Evaluated { promql: r#"rate(m{a="b"}[59999ms])"#.to_owned(), step: Millis(15_000) }),
+            (
+                Kind::Counter(s()),
+                Inner::Evaluated {
+                    promql: r#"rate(m{a="b"}[59999ms])"#.to_owned(),
+                    step: Millis(15_000),
+                },
+            ),
         ] {
-            let plan = plan(&kind, Method::Max, Millis(1), &clockwork(RangeBoundary::Closed));
-            assert_eq!(plan, Ok(Plan::Pooled(Pooling { inner, reduce: Reduce::Max, one_of: None })));
+            let plan = plan(
+                &kind,
+                Method::Max,
+                Millis(1),
+                &clockwork(RangeBoundary::Closed),
+            );
+            assert_eq!(
+                plan,
+                Ok(Plan::Pooled(Pooling {
+                    inner,
+                    reduce: Reduce::Max,
+                    one_of: None
+                }))
+            );
         }
     }
 }

@@ -65,7 +65,9 @@ impl Buckets {
     /// The start of the `index`th bucket of these.
     #[must_use]
     pub fn start_of(&self, index: u64) -> Timestamp {
-        let index = self.first.saturating_add(i64::try_from(index).unwrap_or(i64::MAX));
+        let index = self
+            .first
+            .saturating_add(i64::try_from(index).unwrap_or(i64::MAX));
         Timestamp(index.saturating_mul(self.width))
     }
 
@@ -105,7 +107,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn minute_buckets(start: i64, end: i64, now: i64) -> Vec<(i64, i64)> {
-        let buckets = Buckets::covering(Timestamp(start), Timestamp(end), Timestamp(now), Millis(60_000));
+        let buckets = Buckets::covering(
+            Timestamp(start),
+            Timestamp(end),
+            Timestamp(now),
+            Millis(60_000),
+        );
         (0..buckets.count())
             .map(|index| (buckets.start_of(index).0, buckets.start_of(index + 1).0))
             .collect()
@@ -113,26 +120,40 @@ mod tests {
 
     #[test]
     fn the_first_bucket_contains_the_start_and_the_last_is_over_by_the_end() {
-        assert_eq!(minute_buckets(60_001, 180_000, i64::MAX), [(60_000, 120_000), (120_000, 180_000)]);
-        assert_eq!(minute_buckets(60_001, 179_999, i64::MAX), [(60_000, 120_000)]);
+        assert_eq!(
+            minute_buckets(60_001, 180_000, i64::MAX),
+            [(60_000, 120_000), (120_000, 180_000)]
+        );
+        assert_eq!(
+            minute_buckets(60_001, 179_999, i64::MAX),
+            [(60_000, 120_000)]
+        );
     }
 
     #[test]
     fn a_bucket_that_is_not_over_now_is_not_there() {
-        assert_eq!(minute_buckets(60_000, 300_000, 150_000), [(60_000, 120_000)]);
+        assert_eq!(
+            minute_buckets(60_000, 300_000, 150_000),
+            [(60_000, 120_000)]
+        );
         assert_eq!(minute_buckets(60_000, 300_000, 100_000), []);
     }
 
     #[test]
     fn buckets_before_the_epoch_are_aligned_to_it_as_well() {
-        assert_eq!(minute_buckets(-60_001, 0, i64::MAX), [(-120_000, -60_000), (-60_000, 0)]);
+        assert_eq!(
+            minute_buckets(-60_001, 0, i64::MAX),
+            [(-120_000, -60_000), (-60_000, 0)]
+        );
     }
 
     #[test]
     fn the_multiples_of_a_step_include_both_ends() {
         let of = |start, end| {
             let multiples = Buckets::multiples(Timestamp(start), Timestamp(end), Millis(10));
-            (0..multiples.count()).map(|index| multiples.start_of(index).0).collect::<Vec<_>>()
+            (0..multiples.count())
+                .map(|index| multiples.start_of(index).0)
+                .collect::<Vec<_>>()
         };
         assert_eq!(of(10, 30), [10, 20, 30]);
         assert_eq!(of(11, 29), [20]);

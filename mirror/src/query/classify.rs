@@ -59,9 +59,11 @@ fn told<'a>(name: &'a str, metadata: &BTreeMap<String, MetricType>) -> Option<Ki
     {
         return Some(Kind::Counter);
     }
-    ["_bucket", "_count", "_sum"].iter().find_map(|suffix| match of_family(name.strip_suffix(suffix)?)? {
-        Kind::Counter | Kind::Gauge => None,
-        distribution => Some(distribution),
+    ["_bucket", "_count", "_sum"].iter().find_map(|suffix| {
+        match of_family(name.strip_suffix(suffix)?)? {
+            Kind::Counter | Kind::Gauge => None,
+            distribution => Some(distribution),
+        }
     })
 }
 
@@ -71,7 +73,9 @@ fn guess<'a>(name: &'a str, all: &BTreeSet<&str>) -> Kind<'a> {
         return Kind::Counter;
     }
     for suffix in ["_bucket", "_count", "_sum"] {
-        let Some(base) = name.strip_suffix(suffix) else { continue };
+        let Some(base) = name.strip_suffix(suffix) else {
+            continue;
+        };
         if exists(base, "_bucket") {
             return Kind::Histogram(base);
         }
@@ -80,7 +84,11 @@ fn guess<'a>(name: &'a str, all: &BTreeSet<&str>) -> Kind<'a> {
         }
     }
     if exists(name, "_count") && exists(name, "_sum") {
-        return if exists(name, "_bucket") { Kind::Histogram(name) } else { Kind::Summary(name) };
+        return if exists(name, "_bucket") {
+            Kind::Histogram(name)
+        } else {
+            Kind::Summary(name)
+        };
     }
     Kind::Gauge
 }
@@ -100,8 +108,15 @@ mod tests {
     #[test]
     fn without_metadata_the_suffixes_tell() {
         let series = names(&[
-            "up", "http_requests_total", "latency_bucket", "latency_count", "latency_sum", "gc_seconds", "gc_seconds_count",
-            "gc_seconds_sum", "pods_count",
+            "up",
+            "http_requests_total",
+            "latency_bucket",
+            "latency_count",
+            "latency_sum",
+            "gc_seconds",
+            "gc_seconds_count",
+            "gc_seconds_sum",
+            "pods_count",
         ]);
         let expected = MetricNames {
             counters: set(&["http_requests_total"]),
@@ -124,7 +139,14 @@ mod tests {
         ]
         .map(|(name, kind)| (name.to_owned(), kind))
         .into();
-        let series = names(&["odd_total", "requests_total", "native", "x_sum", "vague_total", "processed"]);
+        let series = names(&[
+            "odd_total",
+            "requests_total",
+            "native",
+            "x_sum",
+            "vague_total",
+            "processed",
+        ]);
         let expected = MetricNames {
             counters: set(&["processed", "requests_total", "vague_total"]),
             gauges: set(&["odd_total"]),

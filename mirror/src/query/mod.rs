@@ -168,7 +168,9 @@ impl Clockwork {
     pub fn window(&self, length: Millis) -> Option<Millis> {
         match self.boundary {
             crate::prometheus::RangeBoundary::LeftOpen => Some(length),
-            crate::prometheus::RangeBoundary::Closed => Some(Millis(length.0 - 1)).filter(|window| window.0 > 0),
+            crate::prometheus::RangeBoundary::Closed => {
+                Some(Millis(length.0 - 1)).filter(|window| window.0 > 0)
+            }
         }
     }
 

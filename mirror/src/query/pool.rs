@@ -24,7 +24,10 @@ impl Reduce {
     #[must_use]
     pub fn of(self, samples: &mut [f64]) -> Option<f64> {
         let last = *samples.last()?;
-        #[expect(clippy::cast_precision_loss, reason = "a bucket holds far fewer than 2^52 samples")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a bucket holds far fewer than 2^52 samples"
+        )]
         let count = samples.len() as f64;
         Some(match self {
             Self::Mean => sum(samples) / count,
@@ -63,9 +66,16 @@ fn quantile(samples: &mut [f64], rank: f64) -> f64 {
         (a_is_nan, b_is_nan) => b_is_nan.cmp(&a_is_nan),
     });
     let highest = samples.len() - 1;
-    #[expect(clippy::cast_precision_loss, reason = "a bucket holds far fewer than 2^52 samples")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a bucket holds far fewer than 2^52 samples"
+    )]
     let position = rank * highest as f64;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rank is 0 to 1, so this is an index")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rank is 0 to 1, so this is an index"
+    )]
     let lower = (position.floor() as usize).min(highest);
     let weight = position - position.floor();
     samples[lower] * (1.0 - weight) + samples[(lower + 1).min(highest)] * weight
@@ -87,13 +97,24 @@ mod tests {
     #[case(Reduce::Quantile(0.75), &[7.0], 7.0)]
     #[case(Reduce::Quantile(0.99), &[f64::NAN, 1.0, 2.0], 1.98)]
     #[case(Reduce::Last, &[5.0, 4.0], 4.0)]
-    fn samples_are_reduced_as_prometheus_does(#[case] reduce: Reduce, #[case] samples: &[f64], #[case] expected: f64) {
+    fn samples_are_reduced_as_prometheus_does(
+        #[case] reduce: Reduce,
+        #[case] samples: &[f64],
+        #[case] expected: f64,
+    ) {
         assert_eq!(reduce.of(&mut samples.to_vec()), Some(expected));
     }
 
     #[test]
     fn no_sample_has_no_value_not_zero() {
-        for reduce in [Reduce::Mean, Reduce::Min, Reduce::Sum, Reduce::Count, Reduce::Quantile(0.5), Reduce::Last] {
+        for reduce in [
+            Reduce::Mean,
+            Reduce::Min,
+            Reduce::Sum,
+            Reduce::Count,
+            Reduce::Quantile(0.5),
+            Reduce::Last,
+        ] {
             assert_eq!(reduce.of(&mut []), None);
         }
     }

@@ -13,8 +13,15 @@ pub fn rates(samples: &Samples) -> Samples {
     for (at, text) in samples.iter() {
         let value = value::parse(text);
         if let Some((earlier, previous)) = before {
-            let increase = if value < previous { value } else { value - previous };
-            #[expect(clippy::cast_precision_loss, reason = "the distance of two samples in ms is far below 2^52")]
+            let increase = if value < previous {
+                value
+            } else {
+                value - previous
+            };
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "the distance of two samples in ms is far below 2^52"
+            )]
             let seconds = at.since(earlier).0 as f64 / 1000.0;
             rates.push(at, &value::write(increase / seconds));
         }
@@ -48,7 +55,11 @@ pub fn pairs(sums: &Samples, counts: &Samples) -> Vec<HistogramSample> {
         .filter_map(|(at, sum)| {
             while counts.next_if(|(counted_at, _)| *counted_at < at).is_some() {}
             let (_, count) = counts.next_if(|(counted_at, _)| *counted_at == at)?;
-            Some(HistogramSample { at, count: value::parse(count), sum: value::parse(sum) })
+            Some(HistogramSample {
+                at,
+                count: value::parse(count),
+                sum: value::parse(sum),
+            })
         })
         .collect()
 }
@@ -57,13 +68,20 @@ pub fn pairs(sums: &Samples, counts: &Samples) -> Vec<HistogramSample> {
 #[must_use]
 pub fn differences(series: &[&Labels]) -> String {
     const SHOWN: usize = 3;
-    let names: std::collections::BTreeSet<&String> = series.iter().flat_map(|labels| labels.keys()).collect();
+    let names: std::collections::BTreeSet<&String> =
+        series.iter().flat_map(|labels| labels.keys()).collect();
     let differing: Vec<String> = names
         .into_iter()
         .filter_map(|name| {
-            let values: std::collections::BTreeSet<&str> =
-                series.iter().map(|labels| labels.get(name).map_or("", String::as_str)).collect();
-            let shown: Vec<String> = values.iter().take(SHOWN).map(|value| format!("{value:?}")).collect();
+            let values: std::collections::BTreeSet<&str> = series
+                .iter()
+                .map(|labels| labels.get(name).map_or("", String::as_str))
+                .collect();
+            let shown: Vec<String> = values
+                .iter()
+                .take(SHOWN)
+                .map(|value| format!("{value:?}"))
+                .collect();
             let more = if values.len() > SHOWN { ", …" } else { "" };
             (values.len() > 1).then(|| format!("{name} ({}{more})", shown.join(", ")))
         })
@@ -93,27 +111,51 @@ mod tests {
     #[test]
     fn a_rate_is_per_second_since_the_sample_before_and_survives_a_reset() {
         let counter = samples(&[(0, "10"), (2_000, "16"), (3_000, "5"), (3_500, "5")]);
-        assert_eq!(rates(&counter), samples(&[(2_000, "3.0"), (3_000, "5.0"), (3_500, "0.0")]));
+        assert_eq!(
+            rates(&counter),
+            samples(&[(2_000, "3.0"), (3_000, "5.0"), (3_500, "0.0")])
+        );
     }
 
     #[test]
     fn a_mean_is_of_the_observations_since_the_sample_before() {
         let histogram = pairs(
-            &samples(&[(0, "1"), (1_000, "7"), (2_000, "7"), (3_000, "2"), (4_000, "9")]),
-            &samples(&[(0, "1"), (1_000, "3"), (2_000, "3"), (3_000, "1"), (3_500, "2")]),
+            &samples(&[
+                (0, "1"),
+                (1_000, "7"),
+                (2_000, "7"),
+                (3_000, "2"),
+                (4_000, "9"),
+            ]),
+            &samples(&[
+                (0, "1"),
+                (1_000, "3"),
+                (2_000, "3"),
+                (3_000, "1"),
+                (3_500, "2"),
+            ]),
         );
-        assert_eq!(means(&histogram), samples(&[(1_000, "3.0"), (2_000, "NaN"), (3_000, "2.0")]));
+        assert_eq!(
+            means(&histogram),
+            samples(&[(1_000, "3.0"), (2_000, "NaN"), (3_000, "2.0")])
+        );
     }
 
     #[test]
     fn series_are_told_apart_by_the_labels_that_differ() {
         let labels = |pairs: &[(&str, &str)]| -> Labels {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
         };
         let (a, b) = (
             labels(&[("job", "x"), ("instance", "1"), ("zone", "z")]),
             labels(&[("job", "x"), ("instance", "2")]),
         );
-        assert_eq!(differences(&[&a, &b]), r#"instance ("1", "2"), zone ("", "z")"#);
+        assert_eq!(
+            differences(&[&a, &b]),
+            r#"instance ("1", "2"), zone ("", "z")"#
+        );
     }
 }

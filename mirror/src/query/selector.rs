@@ -102,7 +102,10 @@ impl Selector {
     /// All series, whatever their name, that satisfy every matcher.
     #[must_use]
     pub fn any_name(matchers: Vec<Matcher>) -> Self {
-        Self { name: None, matchers }
+        Self {
+            name: None,
+            matchers,
+        }
     }
 
     /// The metric name, or nothing.
@@ -123,7 +126,10 @@ impl Selector {
     /// The same matchers on the metrics `<name><suffix>` of all these suffixes.
     #[must_use]
     pub fn with_any_suffix(&self, suffixes: &[&str]) -> Self {
-        let names = suffixes.iter().map(|suffix| format!("{}{suffix}", self.name())).collect();
+        let names = suffixes
+            .iter()
+            .map(|suffix| format!("{}{suffix}", self.name()))
+            .collect();
         let mut matchers = vec![Matcher::one_of("__name__", names)];
         matchers.extend(self.matchers.iter().cloned());
         Self::any_name(matchers)
@@ -172,12 +178,15 @@ impl fmt::Display for Matcher {
             Accepted::OneOf(texts) => match texts.as_slice() {
                 [text] => write!(f, "={}", quote(text)),
                 texts => {
-                    let alternatives: Vec<String> = texts.iter().map(|text| quote_regex(text)).collect();
+                    let alternatives: Vec<String> =
+                        texts.iter().map(|text| quote_regex(text)).collect();
                     write!(f, "=~{}", quote(&alternatives.join("|")))
                 }
             },
             // Not `.*`: in Prometheus 2 a dot does not match a line break.
-            Accepted::Prefix(prefix) => write!(f, "=~{}", quote(&format!("{}(?s:.*)", quote_regex(prefix)))),
+            Accepted::Prefix(prefix) => {
+                write!(f, "=~{}", quote(&format!("{}(?s:.*)", quote_regex(prefix))))
+            }
         }
     }
 }
@@ -221,20 +230,52 @@ fn quote_regex(text: &str) -> String {
 
 fn is_legacy_label_name(name: &str) -> bool {
     let mut chars = name.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Words that some PromQL parser reads as something else than a metric where a metric may stand.
 const RESERVED: [&str; 31] = [
-    "and", "atan2", "avg", "bool", "bottomk", "by", "count", "count_values", "default", "end", "group", "group_left",
-    "group_right", "if", "ifnot", "ignoring", "inf", "limitk", "max", "min", "nan", "offset", "on", "or", "quantile",
-    "start", "stddev", "sum", "topk", "unless", "without",
+    "and",
+    "atan2",
+    "avg",
+    "bool",
+    "bottomk",
+    "by",
+    "count",
+    "count_values",
+    "default",
+    "end",
+    "group",
+    "group_left",
+    "group_right",
+    "if",
+    "ifnot",
+    "ignoring",
+    "inf",
+    "limitk",
+    "max",
+    "min",
+    "nan",
+    "offset",
+    "on",
+    "or",
+    "quantile",
+    "start",
+    "stddev",
+    "sum",
+    "topk",
+    "unless",
+    "without",
 ];
 
 fn is_plain_metric_name(name: &str) -> bool {
     let mut chars = name.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_' || c == ':')
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_' || c == ':')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
         && !RESERVED.contains(&name.to_ascii_lowercase().as_str())
 }
@@ -265,7 +306,11 @@ mod tests {
     #[case::a_condition_on_the_name_itself(
         "up", vec![Matcher::equal("__name__", "down")], r#"{__name__="up",__name__="down"}"#
     )]
-    fn a_selector_is_written_as_promql(#[case] name: &str, #[case] matchers: Vec<Matcher>, #[case] promql: &str) {
+    fn a_selector_is_written_as_promql(
+        #[case] name: &str,
+        #[case] matchers: Vec<Matcher>,
+        #[case] promql: &str,
+    ) {
         assert_eq!(Selector::new(name, matchers).to_string(), promql);
     }
 
@@ -304,7 +349,8 @@ mod tests {
                         text.push(char::from(u8::from_str_radix(&digits, 16).ok()?));
                     }
                     'u' => {
-                        let digits: String = (0..4).filter_map(|_| chars.next().map(|c| c.1)).collect();
+                        let digits: String =
+                            (0..4).filter_map(|_| chars.next().map(|c| c.1)).collect();
                         text.push(char::from_u32(u32::from_str_radix(&digits, 16).ok()?)?);
                     }
                     _ => return None,

@@ -57,7 +57,11 @@ mod tests {
     #[case("NaN", NanInterpretation::Skip, Presented::LeftOut)]
     #[case("+Inf", NanInterpretation::Zero, Presented::NotPresentable)]
     #[case("-Inf", NanInterpretation::Skip, Presented::NotPresentable)]
-    fn only_numbers_are_answered(#[case] text: &str, #[case] nan: NanInterpretation, #[case] presented: Presented<'_>) {
+    fn only_numbers_are_answered(
+        #[case] text: &str,
+        #[case] nan: NanInterpretation,
+        #[case] presented: Presented<'_>,
+    ) {
         assert_eq!(present(text, nan), presented);
     }
 

@@ -258,10 +258,12 @@ fn reference(body: &[u8]) -> Decoded {
             .iter()
             .map(|element| {
                 let labels = element["metric"].as_object().unwrap().iter();
-                let mut series = Series::default();
-                series.labels = labels
-                    .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
-                    .collect();
+                let labels =
+                    labels.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()));
+                let mut series = Series {
+                    labels: labels.collect(),
+                    ..Series::default()
+                };
                 for pair in pairs(&element["value"], &element["values"]) {
                     series.samples.push(at(&pair[0]), pair[1].as_str().unwrap());
                 }

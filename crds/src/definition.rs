@@ -1,0 +1,114 @@
+//! The `CustomResourceDefinition`.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::CustomResourceExt as _;
+use serde_json::{Number, Value, json};
+
+use crate::spec::PrometheusMirror;
+use crate::{API_VERSION, rules};
+
+/// The `CustomResourceDefinition` of `PrometheusMirror`, as it is installed into clusters.
+#[must_use]
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = PrometheusMirror::crd();
+    let schemas = crd
+        .spec
+        .versions
+        .iter_mut()
+        .filter_map(|version| version.schema.as_mut());
+    for root in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
+        tidy(root);
+        root.x_kubernetes_validations = serde_json::from_value(rules::schema(rules::DOCUMENT)).ok();
+        if let Some(status) = root
+            .properties
+            .as_mut()
+            .and_then(|fields| fields.get_mut("status"))
+        {
+            // kstatus, Flux and `helm --wait` take a resource without a status for a finished one.
+            status.default = Some(JSON(json!({ "observedGeneration": -1 })));
+        }
+    }
+    crd
+}
+
+/// [`crd`] as the YAML that is committed as `crds/prometheusmirrors.yaml`.
+///
+/// # Errors
+/// Never in practice: the definition has nothing that YAML cannot hold.
+pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
+    let mut crd =
+        serde_json::to_value(crd()).map_err(<serde_yaml::Error as serde::ser::Error>::custom)?;
+    write_whole_numbers_as_integers(&mut crd);
+    let yaml = serde_yaml::to_string(&crd)?;
+    Ok(format!(
+        "# Generated from the types in crds/src by `make generate`. Do not edit.\n{yaml}"
+    ))
+}
+
+/// The OpenAPI schema within [`crd`], as JSON.
+pub(crate) fn schema() -> Value {
+    let version = crd()
+        .spec
+        .versions
+        .into_iter()
+        .find(|version| API_VERSION.ends_with(&version.name));
+    let schema = version.and_then(|version| version.schema?.open_api_v3_schema);
+    let mut schema = serde_json::to_value(schema).unwrap_or_default();
+    write_whole_numbers_as_integers(&mut schema);
+    schema
+}
+
+/// Removes what the derive leaves behind in this schema and all within it:
+///
+/// * `nullable`, which every optional field has. Without it the API server treats `field: null` as if the field were absent, as it
+///   does for its own types; with it, null would be stored and `has(self.field)` would be true.
+/// * the line breaks of doc comments within a paragraph of a description.
+fn tidy(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    if let Some(description) = &mut schema.description {
+        let paragraphs: Vec<_> = description
+            .split("\n\n")
+            .map(|paragraph| paragraph.replace('\n', " "))
+            .collect();
+        *description = paragraphs.join("\n\n");
+    }
+    schema
+        .properties
+        .iter_mut()
+        .flat_map(|fields| fields.values_mut())
+        .for_each(tidy);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        tidy(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        tidy(values);
+    }
+}
+
+/// Bounds are floating-point numbers in the Rust type and would be written as `maximum: 100.0`.
+fn write_whole_numbers_as_integers(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a fraction or a lost digit is seen by the comparison"
+            )]
+            let whole = number.as_f64().map(|float| (float, float as i64));
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::float_cmp,
+                reason = "exactly equal or left as it is"
+            )]
+            if let Some((_, whole)) = whole.filter(|(float, whole)| *whole as f64 == *float) {
+                *number = Number::from(whole);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(write_whole_numbers_as_integers),
+        Value::Object(fields) => fields
+            .values_mut()
+            .for_each(write_whole_numbers_as_integers),
+        _ => {}
+    }
+}

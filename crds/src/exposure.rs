@@ -1,0 +1,116 @@
+//! How the mirror is reached: Service, NetworkPolicy, Ingress, HTTPRoute.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::StringMap;
+use crate::{patterns, schemas};
+
+/// The Service in front of the pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// The type of the Service.
+    #[serde(default, rename = "type")]
+    pub type_: ServiceType,
+
+    /// Annotations of the Service, for example for a cloud's load balancer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = { "type": "string", "maxLength": 4096 }))]
+    pub annotations: StringMap,
+}
+
+/// The type of the Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum ServiceType {
+    /// Reachable inside the cluster.
+    #[default]
+    ClusterIP,
+    /// Reachable on a port of every node.
+    NodePort,
+    /// Reachable through a load balancer of the cloud.
+    LoadBalancer,
+}
+
+/// Who may connect to the API port.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicy {
+    /// Peers that may connect to the API port. Empty: nobody may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schemas::network_policy_peers")]
+    pub allowed_from: Vec<NetworkPolicyPeer>,
+}
+
+/// An Ingress for StackState servers outside the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ingress {
+    /// The host name under which the mirror is reached.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
+    pub host: String,
+
+    /// The path under which the mirror is reached.
+    #[serde(default = "default_path")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = patterns::URL_PATH))]
+    pub path: String,
+
+    /// The IngressClass. Default: the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
+    pub class_name: Option<String>,
+
+    /// The name of a Secret of type kubernetes.io/tls with the certificate for the host. Absent: plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
+    pub tls_secret_name: Option<String>,
+
+    /// Annotations of the Ingress.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = { "type": "string", "maxLength": 4096 }))]
+    pub annotations: StringMap,
+}
+
+/// A Gateway API HTTPRoute for StackState servers outside the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRoute {
+    /// The Gateways that the route attaches to.
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub parent_refs: Vec<HttpRouteParent>,
+
+    /// The host names under which the mirror is reached. Empty: those of the Gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 1, max = 253), regex(pattern = patterns::ROUTE_HOST)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub hostnames: Vec<String>,
+}
+
+/// A Gateway that the route attaches to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRouteParent {
+    /// The name of the Gateway.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
+    pub name: String,
+
+    /// The namespace of the Gateway. Default: this resource's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::DNS_LABEL))]
+    pub namespace: Option<String>,
+
+    /// The name of the Gateway's listener. Default: all that fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
+    pub section_name: Option<String>,
+}
+
+fn default_path() -> String {
+    "/".to_owned()
+}

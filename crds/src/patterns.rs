@@ -1,0 +1,118 @@
+//! The regular expressions of the schema, each with words for people.
+//!
+//! They keep to what Go's RE2 (the API server) and `regex-lite` (here) both understand in the same way.
+
+/// Words for a pattern.
+#[derive(Debug)]
+pub struct Pattern {
+    /// As in the schema.
+    pub regex: &'static str,
+    /// Completes "must be …".
+    pub meaning: &'static str,
+    /// A text that fits.
+    pub example: &'static str,
+}
+
+/// A DNS label (RFC 1123).
+pub const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// A DNS subdomain (RFC 1123): what most objects' names are.
+pub const DNS_SUBDOMAIN: &str =
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// A host of an HTTPRoute: a DNS subdomain, or one with the first label replaced by a star.
+pub const ROUTE_HOST: &str =
+    r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// A key of a Secret or ConfigMap.
+pub const DATA_KEY: &str = "^[-._a-zA-Z0-9]+$";
+/// A label name that every Prometheus accepts.
+pub const LABEL_NAME: &str = "^[a-zA-Z_][a-zA-Z0-9_]*$";
+/// An absolute path of a URL.
+pub const URL_PATH: &str = r"^/[^?#\s]*$";
+/// A container image.
+pub const IMAGE: &str = r"^\S+$";
+/// The ARN of an AWS role.
+pub const ROLE_ARN: &str = r"^arn:[-a-z0-9]+:iam::[0-9]{12}:role/\S+$";
+/// The name of a Service's port: a DNS label of at most 15 characters that is not a number.
+pub const PORT_NAME: &str = "^[a-z]([-a-z0-9]*[a-z0-9])?$";
+/// A percentage from 0 to 100.
+pub const PERCENTAGE: &str = "^(100|[0-9]{1,2})%$";
+/// A quantity of CPU or memory.
+pub const QUANTITY: &str = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$";
+
+/// Every pattern of the schema.
+pub const ALL: &[Pattern] = &[
+    Pattern {
+        regex: DNS_LABEL,
+        meaning: "lower-case letters, digits and dashes, with a letter or digit at both ends",
+        example: "team-a",
+    },
+    Pattern {
+        regex: DNS_SUBDOMAIN,
+        meaning: "lower-case letters, digits, dashes and dots, with a letter or digit at both ends of every part",
+        example: "mirror-key",
+    },
+    Pattern {
+        regex: ROUTE_HOST,
+        meaning: "a lower-case host name, or one whose first part is *",
+        example: "*.example.com",
+    },
+    Pattern {
+        regex: DATA_KEY,
+        meaning: "letters, digits, dashes, underscores and dots",
+        example: "apiKey",
+    },
+    Pattern {
+        regex: LABEL_NAME,
+        meaning: "a Prometheus label name: letters, digits and underscores, not starting with a digit",
+        example: "namespace",
+    },
+    Pattern {
+        regex: URL_PATH,
+        meaning: "a path that starts with / and has no query, fragment or space",
+        example: "/prometheus",
+    },
+    Pattern {
+        regex: IMAGE,
+        meaning: "a container image without spaces",
+        example: "registry.example.com/prometheus-mirror:0.1.0",
+    },
+    Pattern {
+        regex: ROLE_ARN,
+        meaning: "the ARN of a role",
+        example: "arn:aws:iam::123456789012:role/prometheus-reader",
+    },
+    Pattern {
+        regex: PORT_NAME,
+        meaning: "a port number, or the name of a port: lower-case letters, digits and dashes, starting with a letter",
+        example: "web",
+    },
+    Pattern {
+        regex: PERCENTAGE,
+        meaning: "a number of pods or a percentage",
+        example: "50%",
+    },
+    Pattern {
+        regex: QUANTITY,
+        meaning: "a quantity",
+        example: "100m or 64Mi",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_compiles_and_its_examples_fit() {
+        for pattern in ALL {
+            let regex = regex_lite::Regex::new(pattern.regex).unwrap();
+            for example in pattern.example.split(" or ") {
+                assert!(
+                    regex.is_match(example),
+                    "{example} does not fit {}",
+                    pattern.regex
+                );
+            }
+            assert!(!regex.is_match("no Ä !\n"), "{}", pattern.regex);
+        }
+    }
+}

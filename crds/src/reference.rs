@@ -1,0 +1,101 @@
+//! References to other objects.
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Scheme, patterns, schemas};
+
+/// The Secret with the key that identifies this mirror to StackState.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeyRef {
+    /// The name of a Secret in this namespace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
+    pub name: String,
+
+    /// The key within the Secret.
+    #[serde(default = "default_api_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DATA_KEY))]
+    pub key: String,
+}
+
+/// One key of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// The name of a Secret in this namespace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
+    pub name: String,
+
+    /// The key within the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DATA_KEY))]
+    pub key: String,
+}
+
+/// One key of a ConfigMap.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKeyRef {
+    /// The name of a ConfigMap in this namespace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
+    pub name: String,
+
+    /// The key within the ConfigMap.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DATA_KEY))]
+    pub key: String,
+}
+
+/// An object of this namespace, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalName {
+    /// The name of a Secret in this namespace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
+    pub name: String,
+}
+
+/// A Service in front of a Prometheus server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceRef {
+    /// The name of the Service.
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::DNS_LABEL))]
+    pub name: String,
+
+    /// The namespace of the Service. Default: this resource's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::DNS_LABEL))]
+    pub namespace: Option<String>,
+
+    /// The Service's port, by number or by name.
+    #[schemars(schema_with = "schemas::service_port")]
+    pub port: IntOrString,
+
+    /// http or https.
+    #[serde(default)]
+    pub scheme: Scheme,
+
+    /// The path prefix of the server's API, such as /prometheus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = patterns::URL_PATH))]
+    pub path: Option<String>,
+}
+
+/// A Prometheus object of the Prometheus Operator (monitoring.coreos.com/v1). Its Service, port, path prefix and TLS are taken from it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusRef {
+    /// The name of the Prometheus object.
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
+    pub name: String,
+
+    /// The namespace of the Prometheus object. Default: this resource's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::DNS_LABEL))]
+    pub namespace: Option<String>,
+}
+
+fn default_api_key() -> String {
+    "apiKey".to_owned()
+}

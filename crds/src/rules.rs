@@ -1,0 +1,276 @@
+//! What the schema cannot say: each rule as CEL for the API server, as Rust for everyone else, and with one message for both.
+//!
+//! The types attach the lists below to their schemas with `rules::schema(…)`; [`crate::validate`] finds a rule by its CEL text
+//! when it meets it in the schema, so a rule is attached in one place. Why not evaluate the CEL text itself: an interpreter
+//! brings a parser generator's runtime, megabytes and milliseconds to a mirror that idles in a few MiB. A test evaluates every
+//! document of the corpus both ways and compares.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use crate::duration;
+
+/// A condition that a value must meet.
+#[derive(Debug)]
+pub struct Rule {
+    /// The condition in CEL; `self` is the value.
+    pub cel: &'static str,
+    /// What is wrong when it is not met.
+    pub message: &'static str,
+    /// The condition in Rust. Values of the wrong type never get here.
+    pub holds: fn(&Value) -> bool,
+}
+
+macro_rules! http_url {
+    () => {
+        r"^https?://[^/?#@\s]+(/[^?#\s]*)?$"
+    };
+}
+macro_rules! duration {
+    () => {
+        "^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?([0-9]{1,7}ms)?$"
+    };
+}
+/// Rules of the whole document.
+pub const DOCUMENT: &[Rule] = &[Rule {
+    cel: "!has(self.metadata.name) || self.metadata.name.matches('^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$')",
+    message: "metadata.name must start with a letter, hold only lower-case letters, digits and dashes, not end in a dash, and \
+              have at most 50 characters, because Services are named after it",
+    holds: |document| {
+        text(&document["metadata"], "name").is_none_or(|name| {
+            name.len() <= 50
+                && name.starts_with(|c: char| c.is_ascii_lowercase())
+                && !name.ends_with('-')
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        })
+    },
+}];
+
+/// Rules of `spec`.
+pub const SPEC: &[Rule] = &[
+    Rule {
+        cel: "!has(self.defaultTarget) || self.targets.exists(t, t.name == self.defaultTarget)",
+        message: "defaultTarget must be the name of one of the targets",
+        holds: |spec| {
+            text(spec, "defaultTarget").is_none_or(|default| {
+                list(spec, "targets")
+                    .iter()
+                    .any(|target| text(target, "name") == Some(default))
+            })
+        },
+    },
+    Rule {
+        cel: "!has(self.mode) || self.mode != 'Sidecar' || !(has(self.autoscaling) || has(self.podDisruptionBudget) || has(self.podTemplate))",
+        message: "autoscaling, podDisruptionBudget and podTemplate need mode: Deployment, because in mode: Sidecar the pods are not the mirror's own",
+        holds: |spec| {
+            text(spec, "mode") != Some("Sidecar")
+                || count(spec, &["autoscaling", "podDisruptionBudget", "podTemplate"]) == 0
+        },
+    },
+];
+
+/// Rules of `spec.port`.
+pub const API_PORT: &[Rule] = &[Rule {
+    cel: "self != 9901",
+    message: "must not be 9901, where the mirror answers health checks and serves its metrics",
+    holds: |port| port.as_i64() != Some(9901),
+}];
+
+/// Rules of a target.
+pub const TARGET: &[Rule] = &[Rule {
+    cel: "[has(self.url), has(self.service), has(self.prometheus)].exists_one(set, set)",
+    message: "exactly one of url, service and prometheus must be set",
+    holds: |target| count(target, &["url", "service", "prometheus"]) == 1,
+}];
+
+/// Rules of a URL.
+pub const HTTP_URL: &[Rule] = &[Rule {
+    cel: concat!("self.matches(r'", http_url!(), "')"),
+    message: "must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user name, query and fragment",
+    holds: |url| matches(http_url!(), url),
+}];
+
+/// Rules of a target's `requestTimeout`.
+pub const REQUEST_TIMEOUT: &[Rule] = &[Rule {
+    cel: concat!(
+        "self.matches('",
+        duration!(),
+        "') && duration(self) >= duration('100ms') && duration(self) <= duration('10m')"
+    ),
+    message: "must be a duration from 100ms to 10m, such as 15s or 1m30s",
+    holds: |value| duration_within(value, 100, 600_000),
+}];
+
+/// Rules of scrape intervals.
+pub const SCRAPE_INTERVAL: &[Rule] = &[Rule {
+    cel: concat!(
+        "self.matches('",
+        duration!(),
+        "') && duration(self) >= duration('1s') && duration(self) <= duration('1h')"
+    ),
+    message: "must be a duration from 1s to 1h, such as 15s or 1m30s",
+    holds: |value| duration_within(value, 1_000, 3_600_000),
+}];
+
+/// Rules of a target's `auth`.
+pub const AUTH: &[Rule] = &[Rule {
+    cel: "[has(self.basic), has(self.bearer), has(self.oauth2), has(self.sigV4)].filter(set, set).size() <= 1",
+    message: "at most one of basic, bearer, oauth2 and sigV4 may be set",
+    holds: |auth| count(auth, &["basic", "bearer", "oauth2", "sigV4"]) <= 1,
+}];
+
+/// Rules of `sigV4`.
+pub const SIG_V4: &[Rule] = &[Rule {
+    cel: "has(self.accessKeyIdSecretRef) == has(self.secretAccessKeySecretRef)",
+    message: "accessKeyIdSecretRef and secretAccessKeySecretRef must be set together; leave out both to use the pod's identity",
+    holds: |sig_v4| {
+        count(
+            sig_v4,
+            &["accessKeyIdSecretRef", "secretAccessKeySecretRef"],
+        ) != 1
+    },
+}];
+
+/// Rules of a target's `tls`.
+pub const TARGET_TLS: &[Rule] = &[
+    Rule {
+        cel: "!(has(self.caSecretRef) && has(self.caConfigMapRef))",
+        message: "at most one of caSecretRef and caConfigMapRef may be set",
+        holds: |tls| count(tls, &["caSecretRef", "caConfigMapRef"]) <= 1,
+    },
+    Rule {
+        cel: "!(has(self.insecureSkipVerify) && self.insecureSkipVerify && (has(self.caSecretRef) || has(self.caConfigMapRef)))",
+        message: "insecureSkipVerify accepts any certificate, so caSecretRef and caConfigMapRef must not be set with it",
+        holds: |tls| {
+            tls["insecureSkipVerify"] != json!(true)
+                || count(tls, &["caSecretRef", "caConfigMapRef"]) == 0
+        },
+    },
+];
+
+/// Rules of a host in `requestTargets`.
+pub const REQUEST_HOST: &[Rule] = &[Rule {
+    cel: r"self.matches(r'^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') || isIP(self)",
+    message: "must be a host name in lower case, a pattern such as *.monitoring.svc, or an IP address",
+    holds: |host| {
+        host.as_str().is_some_and(|host| {
+            is_ip(host)
+                || host
+                    .strip_prefix("*.")
+                    .unwrap_or(host)
+                    .split('.')
+                    .all(is_dns_label)
+        })
+    },
+}];
+
+/// Rules of `autoscaling`.
+pub const AUTOSCALING: &[Rule] = &[Rule {
+    cel: "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas",
+    message: "minReplicas must not be more than maxReplicas",
+    holds: |autoscaling| {
+        let minimum = autoscaling["minReplicas"].as_i64().unwrap_or(1);
+        autoscaling["maxReplicas"]
+            .as_i64()
+            .is_none_or(|maximum| minimum <= maximum)
+    },
+}];
+
+/// Rules of `podDisruptionBudget`.
+pub const POD_DISRUPTION_BUDGET: &[Rule] = &[Rule {
+    cel: "!(has(self.minAvailable) && has(self.maxUnavailable))",
+    message: "at most one of minAvailable and maxUnavailable may be set",
+    holds: |budget| count(budget, &["minAvailable", "maxUnavailable"]) <= 1,
+}];
+
+/// Rules of a peer in `networkPolicy.allowedFrom`.
+pub const NETWORK_POLICY_PEER: &[Rule] = &[Rule {
+    cel: "has(self.ipBlock) != (has(self.podSelector) || has(self.namespaceSelector))",
+    message: "must have either ipBlock, or podSelector, namespaceSelector or both",
+    holds: |peer| {
+        (count(peer, &["ipBlock"]) == 1) != (count(peer, &["podSelector", "namespaceSelector"]) > 0)
+    },
+}];
+
+/// Every list of rules, for looking one up.
+pub const ALL: &[&[Rule]] = &[
+    DOCUMENT,
+    SPEC,
+    API_PORT,
+    TARGET,
+    HTTP_URL,
+    REQUEST_TIMEOUT,
+    SCRAPE_INTERVAL,
+    AUTH,
+    SIG_V4,
+    TARGET_TLS,
+    REQUEST_HOST,
+    AUTOSCALING,
+    POD_DISRUPTION_BUDGET,
+    NETWORK_POLICY_PEER,
+];
+
+/// A list of rules the way a schema carries it in `x-kubernetes-validations`.
+pub(crate) fn schema(rules: &[Rule]) -> Value {
+    rules
+        .iter()
+        .map(|rule| json!({ "rule": rule.cel, "message": rule.message }))
+        .collect()
+}
+
+/// The rule with this CEL text.
+pub(crate) fn find(cel: &str) -> Option<&'static Rule> {
+    ALL.iter().copied().flatten().find(|rule| rule.cel == cel)
+}
+
+fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
+    object.get(field).and_then(Value::as_str)
+}
+
+fn list<'a>(object: &'a Value, field: &str) -> &'a [Value] {
+    object
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// How many of `fields` are set. A null field is not: the API server prunes it.
+fn count(object: &Value, fields: &[&str]) -> usize {
+    fields
+        .iter()
+        .filter(|field| object.get(field).is_some_and(|value| !value.is_null()))
+        .count()
+}
+
+fn matches(pattern: &str, value: &Value) -> bool {
+    let regex = regex_lite::Regex::new(pattern);
+    value
+        .as_str()
+        .is_some_and(|text| regex.is_ok_and(|regex| regex.is_match(text)))
+}
+
+fn duration_within(value: &Value, from_ms: u128, to_ms: u128) -> bool {
+    let read = value.as_str().and_then(|text| duration::parse(text).ok());
+    read.is_some_and(|length| (from_ms..=to_ms).contains(&length.as_millis()))
+}
+
+/// As CEL's `isIP` has it: an IPv4 address in IPv6 form is not one.
+fn is_ip(text: &str) -> bool {
+    match text.parse() {
+        Ok(IpAddr::V4(_)) => true,
+        Ok(IpAddr::V6(address)) => address.to_ipv4_mapped().is_none(),
+        Err(_) => false,
+    }
+}
+
+fn is_dns_label(label: &str) -> bool {
+    !label.is_empty()
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}

@@ -1,0 +1,225 @@
+//! The resource itself and the parts of its spec that are not about one target.
+
+// Several printer columns have the same type, which is no mistake.
+#![allow(clippy::duplicated_attributes)]
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::reference::{ApiKeyRef, LocalName};
+use crate::status::PrometheusMirrorStatus;
+use crate::{
+    Autoscaling, HttpRoute, Ingress, Monitor, NetworkPolicy, PodDisruptionBudget, Server, Service,
+    Target, rules, schemas,
+};
+
+/// Which Prometheus servers StackState may read through this mirror, with which key, and how the mirror runs.
+#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[kube(
+    group = "prometheus-mirror.io",
+    version = "v1alpha1",
+    kind = "PrometheusMirror",
+    plural = "prometheusmirrors",
+    namespaced,
+    status = "PrometheusMirrorStatus",
+    derive = "PartialEq",
+    doc = "A gateway through which StackState reads metrics from Prometheus. It says which Prometheus servers may be read, which key identifies the mirror to StackState, and how the mirror runs. The same document configures the mirror itself: prometheus-mirror serve -f FILE.",
+    shortname = "pmirror",
+    category = "all",
+    category = "observability",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether every pod answers with the current configuration"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why it is ready or not"
+    ),
+    printcolumn(
+        name = "Targets",
+        type_ = "string",
+        json_path = ".status.reachableTargets",
+        description = "Targets that the pods reach, of all targets"
+    ),
+    printcolumn(
+        name = "Endpoint",
+        type_ = "string",
+        json_path = ".status.endpoint",
+        description = "The data source URL for StackState"
+    ),
+    printcolumn(
+        name = "Replicas",
+        type_ = "integer",
+        json_path = ".status.replicas",
+        description = "Pods of this mirror"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(rules::SPEC)))]
+pub struct PrometheusMirrorSpec {
+    /// How the mirror runs. Deployment: pods of its own behind a Service. Sidecar: inside every pod of this namespace that has the
+    /// label prometheus-mirror.io/inject with this resource's name as its value.
+    #[serde(default)]
+    pub mode: Mode,
+
+    /// The Secret with the key that identifies this mirror to StackState: the API key of the data source. While the key is being
+    /// replaced the Secret may also hold previousApiKey, which is then accepted on requests as well.
+    pub api_key_secret_ref: ApiKeyRef,
+
+    /// The Prometheus servers that may be read. A data source chooses one by name in its connection details:
+    /// {"target": "NAME"}.
+    #[schemars(
+        length(min = 1, max = 64),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub targets: Vec<Target>,
+
+    /// The name of the target that answers when the connection details name none. Not needed with a single target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub default_target: Option<String>,
+
+    /// Servers that connection details may name by host and port although they are not among the targets. They are read without
+    /// credentials. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_targets: Option<RequestTargets>,
+
+    /// How many queries each pod runs at once. More wait in a bounded queue; when that is full they are answered with 503.
+    #[serde(default = "default_workers")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub workers: i32,
+
+    /// The port on which the mirror answers StackState. 9901 is taken by health checks and metrics.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535), extend("x-kubernetes-validations" = rules::schema(rules::API_PORT)))]
+    pub port: i32,
+
+    /// How many pods run. Without effect when autoscaling is set and in mode Sidecar.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: i32,
+
+    /// Lets the number of pods follow their CPU usage. Takes the place of replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
+
+    /// How the mirror answers: whether requests must carry the key, which status errors have, TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
+
+    /// The Service in front of the pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+
+    /// Restricts who may connect to the API port. Absent: no NetworkPolicy is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicy>,
+
+    /// Makes an Ingress for StackState servers outside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Ingress>,
+
+    /// Makes a Gateway API HTTPRoute for StackState servers outside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_route: Option<HttpRoute>,
+
+    /// Makes a PodDisruptionBudget. {} allows one pod at a time to be evicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_disruption_budget: Option<PodDisruptionBudget>,
+
+    /// Makes a ServiceMonitor, so that the Prometheus Operator scrapes the mirror's own metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitor: Option<Monitor>,
+
+    /// The container image of the mirror. Default: the one that belongs to the operator's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = crate::patterns::IMAGE))]
+    pub image: Option<String>,
+
+    /// Secrets of this namespace with credentials for pulling the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub image_pull_secrets: Vec<LocalName>,
+
+    /// CPU and memory of the mirror's container. Default: small requests and a memory limit that fit the default workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schemas::resources")]
+    pub resources: Option<ResourceRequirements>,
+
+    /// Anything a pod template may hold, merged over the one that the operator makes: node selectors, tolerations, more labels,
+    /// more containers. The mirror's container is named mirror.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schemas::pod_template")]
+    pub pod_template: Option<Value>,
+
+    /// Stops the operator from changing anything that belongs to this resource. What runs keeps running.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// How the mirror runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Mode {
+    /// Pods of its own behind a Service.
+    #[default]
+    Deployment,
+    /// A container inside other pods.
+    Sidecar,
+}
+
+/// Servers that connection details may name by host and port although they are not among the targets.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestTargets {
+    /// Allowed hosts: lower-case names (prometheus.monitoring.svc), patterns whose leading *. stands for one or more labels
+    /// (*.monitoring.svc), or IP addresses.
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"))]
+    pub hosts: Vec<RequestHost>,
+
+    /// Allowed ports.
+    #[schemars(length(min = 1, max = 64), inner(range(min = 1, max = 65535)), extend("x-kubernetes-list-type" = "set"))]
+    pub ports: Vec<i32>,
+}
+
+/// A host name in lower case, a pattern with a leading *., or an IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(rules::REQUEST_HOST)))]
+pub struct RequestHost(#[schemars(length(min = 1, max = 253))] pub String);
+
+/// A map of annotations or labels.
+pub(crate) type StringMap = BTreeMap<String, String>;
+
+pub(crate) const fn default_workers() -> i32 {
+    20
+}
+
+const fn default_port() -> i32 {
+    9900
+}
+
+const fn default_replicas() -> i32 {
+    1
+}

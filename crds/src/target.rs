@@ -1,0 +1,144 @@
+//! One Prometheus server.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::reference::{ConfigMapKeyRef, LocalName, PrometheusRef, SecretKeyRef, ServiceRef};
+use crate::{Auth, Duration, patterns, rules};
+
+/// A Prometheus server that may be read: Prometheus itself, or anything that answers its HTTP API, such as Thanos, Mimir or
+/// VictoriaMetrics.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(rules::TARGET)))]
+pub struct Target {
+    /// The name by which connection details choose this target. Unique within the resource.
+    #[schemars(length(min = 1, max = 63), regex(pattern = patterns::DNS_LABEL))]
+    pub name: String,
+
+    /// The base URL of the server, such as http://prometheus.monitoring.svc:9090, with its path prefix if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<HttpUrl>,
+
+    /// The server as a Service of this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceRef>,
+
+    /// The server as a Prometheus object of the Prometheus Operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<PrometheusRef>,
+
+    /// The longest that a request may take, from its arrival to its answer, such as 15s or 1m30s. From 100ms to 10m. StackState
+    /// itself gives up after 15 seconds.
+    #[serde(default = "default_request_timeout")]
+    #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::REQUEST_TIMEOUT)))]
+    pub request_timeout: Duration,
+
+    /// How often the server scrapes what it stores, such as 15s or 1m. From 1s to 1h. Rates are taken over at least four of these.
+    #[serde(default = "default_scrape_interval")]
+    #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::SCRAPE_INTERVAL)))]
+    pub scrape_interval: Duration,
+
+    /// What a NaN becomes: Zero answers it as 0, Skip leaves the point out.
+    #[serde(default)]
+    pub nan_interpretation: NanInterpretation,
+
+    /// How the mirror proves to the server who it is. At most one kind; every credential comes from a Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+
+    /// How the server's certificate is checked, and the mirror's own certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TargetTls>,
+
+    /// HTTP headers sent with every query, such as X-Scope-OrgID for a tenant. Not for credentials: those belong to auth.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = { "type": "string", "maxLength": 4096 }))]
+    pub headers: BTreeMap<String, String>,
+
+    /// Label matchers that are added to every selector of every query to this server, whoever wrote it: a request can never read
+    /// series outside them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub enforced_matchers: Vec<EnforcedMatcher>,
+}
+
+/// The base URL of an HTTP server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(rules::HTTP_URL)))]
+pub struct HttpUrl(#[schemars(length(min = 1, max = 2048))] pub String);
+
+/// What a NaN becomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum NanInterpretation {
+    /// It is answered as 0.
+    #[default]
+    Zero,
+    /// The point is left out.
+    Skip,
+}
+
+/// The scheme of a URL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Plain HTTP.
+    #[default]
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// How the server's certificate is checked, and the mirror's own certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(rules::TARGET_TLS)))]
+pub struct TargetTls {
+    /// The key of a Secret with the certificates (PEM) of the authorities to trust instead of the well-known ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<SecretKeyRef>,
+
+    /// The key of a ConfigMap with the certificates (PEM) of the authorities to trust instead of the well-known ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_config_map_ref: Option<ConfigMapKeyRef>,
+
+    /// A Secret of type kubernetes.io/tls with the certificate that the mirror presents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_secret_ref: Option<LocalName>,
+
+    /// The name that the server's certificate must be valid for, when it is not the host of the URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
+    pub server_name: Option<String>,
+
+    /// Accepts any certificate. Anyone between the mirror and the server can then read and change everything.
+    #[serde(default)]
+    pub insecure_skip_verify: bool,
+}
+
+/// A label and the one value that it must have.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EnforcedMatcher {
+    /// The name of the label.
+    #[schemars(length(min = 1, max = 128), regex(pattern = patterns::LABEL_NAME))]
+    pub name: String,
+
+    /// The value that the label must have.
+    #[schemars(length(max = 1024))]
+    pub value: String,
+}
+
+fn default_request_timeout() -> Duration {
+    Duration::from_secs(15)
+}
+
+fn default_scrape_interval() -> Duration {
+    Duration::from_secs(15)
+}

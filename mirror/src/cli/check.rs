@@ -1,0 +1,103 @@
+//! `check`: is a manifest fine, and do its targets answer?
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Failure, print};
+use crate::args::CheckArgs;
+use crate::metrics::Metrics;
+use crate::prometheus::{Capabilities, Deadline, RangeBoundary, Store as _, Target};
+use crate::settings::{self, Settings};
+use crate::state::AppState;
+
+/// Prints every fault, or a summary and, if asked, how each target answers.
+///
+/// # Errors
+/// If there is a fault, or a probed target does not answer.
+pub async fn run(args: CheckArgs) -> Result<(), Failure> {
+    let settings = settings::load(&args.document.file, &args.document.secrets_dir())
+        .map_err(Failure::from_error)?;
+    print(&format!(
+        "{}: no faults\n{}",
+        args.document.file.display(),
+        summary(&settings)
+    ))?;
+    if !args.probe {
+        return Ok(());
+    }
+    let state = AppState::new(settings, Metrics::new());
+    let serving = state.serving();
+    let probes = futures::future::join_all(serving.targets.declared().iter().map(probe)).await;
+    let failed = probes.iter().filter(|probe| probe.is_err()).count();
+    let lines: String = probes
+        .iter()
+        .map(|(Ok(line) | Err(line))| format!("{line}\n"))
+        .collect();
+    print(&lines)?;
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure("1 target does not answer".into())),
+        several => Err(Failure(format!("{several} targets do not answer"))),
+    }
+}
+
+fn summary(settings: &Settings) -> String {
+    let mut text = format!(
+        "PrometheusMirror {}: port {}, {} workers, targets:\n",
+        settings.name, settings.port, settings.workers
+    );
+    for (index, target) in settings.targets.iter().enumerate() {
+        let default = if settings.default_target == Some(index) {
+            " (default)"
+        } else {
+            ""
+        };
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            text,
+            "  {}{default}  {}  time-out {}, scraped every {}",
+            target.name,
+            target.url,
+            humantime::format_duration(target.request_timeout),
+            humantime::format_duration(target.scrape_interval),
+        );
+    }
+    if let Some(allowed) = &settings.request_targets {
+        let ports: Vec<String> = allowed.ports.iter().map(u16::to_string).collect();
+        let _ = writeln!(
+            text,
+            "  and what a request names: {} on port {}",
+            allowed.hosts.join(", "),
+            ports.join(", ")
+        );
+    }
+    text
+}
+
+async fn probe(target: &Arc<Target>) -> Result<String, String> {
+    let (settings, started) = (target.settings(), Instant::now());
+    let deadline = Deadline(started + settings.request_timeout);
+    match target.for_request().capabilities(deadline).await {
+        Ok(capabilities) => Ok(format!(
+            "{}: answers in {} ms; {}",
+            settings.name,
+            started.elapsed().as_millis(),
+            describe(capabilities)
+        )),
+        Err(error) => Err(format!("{}: {error}", settings.name)),
+    }
+}
+
+fn describe(capabilities: Capabilities) -> String {
+    let windows = match capabilities.range_boundary {
+        RangeBoundary::LeftOpen => "range windows are left-open",
+        RangeBoundary::Closed => "range windows are closed",
+    };
+    let histograms = if capabilities.native_histograms {
+        "knows"
+    } else {
+        "does not know"
+    };
+    format!("{windows}, {histograms} native histograms")
+}

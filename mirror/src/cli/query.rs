@@ -1,0 +1,328 @@
+//! `query`: in the terminal, exactly what StackState would be answered.
+//!
+//! The request is made as the JSON that StackState sends and handed to the router that serves it, so there is no second way to
+//! an answer.
+
+use axum::body::{Body, to_bytes};
+use http::{Request, StatusCode, header};
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::table::Point;
+use super::{Failure, plot, print, table};
+use crate::args::{Output, QueryArgs};
+use crate::metrics::Metrics;
+use crate::settings;
+use crate::state::AppState;
+use crate::time::Timestamp;
+
+/// Lines of a chart proper.
+const PLOT_HEIGHT: usize = 15;
+
+/// Asks, and prints the answer.
+///
+/// # Errors
+/// If the configuration has faults or the answer is an error.
+pub async fn run(args: QueryArgs) -> Result<(), Failure> {
+    let settings = settings::load(&args.document.file, &args.document.secrets_dir())
+        .map_err(Failure::from_error)?;
+    let key = settings.api_keys.current.header_value();
+    let router = crate::router::app(AppState::new(settings, Metrics::new()));
+    let now = Timestamp::now();
+    let (from, to) = (args.from.at(now), args.to.at(now));
+    if from >= to {
+        return Err(Failure(format!(
+            "--from ({}) is not before --to ({})",
+            table::rfc3339(from),
+            table::rfc3339(to)
+        )));
+    }
+    let path = if args.explain {
+        "/api/explain"
+    } else {
+        "/api/metric"
+    };
+    let request = Request::post(path)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("x-mirror-api-key", key)
+        .body(Body::from(request(&args, from, to).to_string()))
+        .map_err(Failure::from_error)?;
+    let response = match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let status = response.status();
+    let body = to_bytes(response.into_body(), usize::MAX)
+        .await
+        .map_err(Failure::from_error)?;
+    if status != StatusCode::OK {
+        return Err(Failure(error_text(status, &body)));
+    }
+    let text = match (args.explain, args.output) {
+        (_, Output::Json) => String::from_utf8_lossy(&body).into_owned() + "\n",
+        (true, _) => {
+            let explained: Value = serde_json::from_slice(&body).map_err(Failure::from_error)?;
+            outline(&explained, 0)
+        }
+        (false, output) => {
+            let answer: Answer = serde_json::from_slice(&body).map_err(Failure::from_error)?;
+            let points = answer.points()?;
+            let drawn = match output {
+                Output::Plot => plot::render(&points, from, to, &canvas()),
+                _ => table::render(&points),
+            };
+            if answer.telemetry.is_partial {
+                drawn + "partial: there is more; ask again from the last point, or raise --limit\n"
+            } else {
+                drawn
+            }
+        }
+    };
+    print(&text)
+}
+
+fn canvas() -> plot::Canvas {
+    let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+    plot::Canvas {
+        width: width.clamp(20, 240),
+        height: PLOT_HEIGHT,
+        zone: TimeZone::system(),
+    }
+}
+
+/// The request as StackState writes it.
+fn request(args: &QueryArgs, from: Timestamp, to: Timestamp) -> Value {
+    let equals =
+        |key: &str, value: Value| json!({"_type": "EqualityCondition", "key": key, "value": value});
+    let string = |value: &str| json!({"_type": "StringValue", "value": value});
+    let kinds = [
+        ("__gauge__", &args.gauge),
+        ("__counter__", &args.counter),
+        ("__histogram__", &args.histogram),
+        ("__summary__", &args.summary),
+        ("~", &args.promql),
+    ];
+    let mut conditions: Vec<Value> = kinds
+        .iter()
+        .filter_map(|(key, name)| name.as_ref().map(|name| equals(key, string(name))))
+        .collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in &args.labels {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    for name in names {
+        let values: Vec<&str> = args
+            .labels
+            .iter()
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .collect();
+        let value = match values[..] {
+            [one] => string(one),
+            _ => {
+                json!({"_type": "InSetValue", "value": values.iter().map(|value| string(value)).collect::<Vec<_>>()})
+            }
+        };
+        conditions.push(equals(name, value));
+    }
+    let mut query = json!({
+        "_type": "MetricsQuery",
+        "conditions": conditions,
+        "startTime": from.0,
+        "endTime": to.0,
+    });
+    if let Some(limit) = args.limit {
+        query["limit"] = json!(limit);
+    }
+    if let Some((bucket, method)) = args.bucket.zip(args.method) {
+        let method =
+            clap::ValueEnum::to_possible_value(&method).map(|value| value.get_name().to_owned());
+        query["aggregation"] = json!({"_type": "Aggregation", "method": method, "bucketSizeMillis": u64::try_from(bucket.as_millis()).unwrap_or(u64::MAX)});
+    }
+    let connection = args
+        .target
+        .as_ref()
+        .map_or_else(|| json!({}), |target| json!({"target": target}));
+    json!({"_type": "MetricsRequest", "connectionDetails": connection, "query": query})
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    telemetry: Telemetry,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Telemetry {
+    points: Vec<Vec<f64>>,
+    is_partial: bool,
+}
+
+impl Answer {
+    fn points(&self) -> Result<Vec<Point>, Failure> {
+        // Milliseconds since the epoch are far below 2^53.
+        let time = |ms: f64| Timestamp(ms as i64);
+        let point = |fields: &Vec<f64>| match fields[..] {
+            [value, at] => Ok(Point {
+                value,
+                at: time(at),
+                end: None,
+            }),
+            [value, start, end] => Ok(Point {
+                value,
+                at: time(start),
+                end: Some(time(end)),
+            }),
+            _ => Err(Failure(format!("a point has {} fields", fields.len()))),
+        };
+        self.telemetry.points.iter().map(point).collect()
+    }
+}
+
+/// An error body in one line: what it says, without the wire's names.
+fn error_text(status: StatusCode, body: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let parts: Vec<&str> = ["summary", "details", "mirrorType"]
+        .iter()
+        .filter_map(|key| body[key].as_str())
+        .filter(|text| !text.is_empty())
+        .collect();
+    match (body["_type"].as_str(), parts.is_empty()) {
+        (Some(kind), false) => format!("{kind}: {}", parts.join(": ")),
+        (Some(kind), true) => kind.to_owned(),
+        (None, _) => format!("the mirror answers {status}"),
+    }
+}
+
+/// A JSON value as indented lines, strings without quotes: PromQL stays readable and can be pasted.
+fn outline(value: &Value, depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    let leaf = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let nested = |value: &Value| {
+        matches!(value, Value::Object(fields) if !fields.is_empty())
+            || matches!(value, Value::Array(items) if !items.is_empty())
+    };
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(name, _)| *name != "_type")
+            .map(|(name, value)| {
+                if nested(value) {
+                    format!("{indent}{name}:\n{}", outline(value, depth + 1))
+                } else {
+                    format!("{indent}{name}: {}\n", leaf(value))
+                }
+            })
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| {
+                if nested(item) {
+                    let inner = outline(item, depth + 1);
+                    format!("{indent}- {}", inner.trim_start())
+                } else {
+                    format!("{indent}- {}\n", leaf(item))
+                }
+            })
+            .collect(),
+        value => format!("{indent}{}\n", leaf(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn parsed(extra: &[&str]) -> QueryArgs {
+        let cli = Cli::try_parse_from(
+            ["prometheus-mirror", "query", "-f", "x"]
+                .iter()
+                .chain(extra),
+        )
+        .unwrap();
+        match cli.command {
+            Command::Query(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_request_is_what_stackstate_writes() {
+        let args = parsed(&[
+            "--gauge",
+            "up",
+            "-l",
+            "job=a=b",
+            "-l",
+            "zone=x",
+            "-l",
+            "zone=y",
+            "--target",
+            "t",
+            "--limit",
+            "5",
+            "--bucket",
+            "1m",
+            "--method",
+            "PERCENTILE_95",
+        ]);
+        let condition = |key: &str, value: Value| json!({"_type": "EqualityCondition", "key": key, "value": value});
+        let string = |value: &str| json!({"_type": "StringValue", "value": value});
+        let expected = json!({
+            "_type": "MetricsRequest",
+            "connectionDetails": {"target": "t"},
+            "query": {
+                "_type": "MetricsQuery",
+                "conditions": [
+                    condition("__gauge__", string("up")),
+                    condition("job", string("a=b")),
+                    condition("zone", json!({"_type": "InSetValue", "value": [string("x"), string("y")]})),
+                ],
+                "startTime": 1,
+                "endTime": 2,
+                "limit": 5,
+                "aggregation": {"_type": "Aggregation", "method": "PERCENTILE_95", "bucketSizeMillis": 60_000},
+            },
+        });
+        assert_eq!(request(&args, Timestamp(1), Timestamp(2)), expected);
+    }
+
+    #[test]
+    fn an_error_body_becomes_one_line() {
+        let line = |body: Value| error_text(StatusCode::NOT_FOUND, body.to_string().as_bytes());
+        assert_eq!(
+            line(
+                json!({"_type": "MetricNotFoundError", "metric": "m", "details": "no series matches"})
+            ),
+            "MetricNotFoundError: no series matches"
+        );
+        assert_eq!(
+            line(json!({"_type": "RemoteMirrorError", "summary": "a", "details": "b"})),
+            "RemoteMirrorError: a: b"
+        );
+        assert_eq!(
+            error_text(StatusCode::NOT_FOUND, b"<html>"),
+            "the mirror answers 404 Not Found"
+        );
+    }
+
+    #[test]
+    fn an_explanation_is_outlined_with_its_promql_unquoted() {
+        let explained = json!({"calls": [{"promql": "sum(up{a=\"b\"})", "step": 5}], "none": []});
+        assert_eq!(
+            outline(&explained, 0),
+            "calls:\n  - promql: sum(up{a=\"b\"})\n    step: 5\nnone: []\n"
+        );
+    }
+}

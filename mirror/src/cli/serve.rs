@@ -1,0 +1,217 @@
+//! `serve`: start, take over changes, drain, end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Failure;
+use crate::args::{ListenAddress, ServeArgs};
+use crate::health::{self, Document, Health};
+use crate::metrics::{Metrics, Reload};
+use crate::server::{self, Limits, Server};
+use crate::settings::watch::{self, Event, Watcher};
+use crate::settings::{self, Settings};
+use crate::state::AppState;
+use crate::telemetry;
+
+/// Serves until a signal, then drains.
+///
+/// # Errors
+/// If the configuration has faults or an address cannot be listened on.
+pub async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let telemetry =
+        telemetry::init(args.log.log_format, &args.log.level()).map_err(Failure::from_error)?;
+    let served = serve(args).await;
+    telemetry.flush().await;
+    served
+}
+
+async fn serve(args: ServeArgs) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let metrics = Metrics::new();
+    let health = Arc::new(Health::default());
+    let admin = listen(
+        args.admin_listen.as_str(),
+        "--admin-listen",
+        health::admin(Arc::clone(&health), Arc::clone(&metrics)),
+        None,
+    )
+    .await?;
+
+    let (file, secrets_dir) = (&args.document.file, args.document.secrets_dir());
+    // Made before the files are read: a change in between is then found at the first look.
+    let mut watcher = Watcher::new(file, &secrets_dir);
+    let settings = settings::load(file, &secrets_dir).map_err(Failure::from_error)?;
+    let state = AppState::new(settings, metrics);
+    let mut api = listen_for_api(&args, &state, &state.serving().settings).await?;
+    announce(&state, &health);
+    tracing::info!(api = %api.address(), admin = %admin.address(), "ready");
+
+    loop {
+        let event = tokio::select! {
+            () = signals.next() => break,
+            event = watcher.next(watch::INTERVAL) => event,
+        };
+        let taken_over = match event {
+            Event::Changed(settings) => take_over(&args, &state, &health, *settings, &mut api).await,
+            Event::Refused(faults) => Err(Failure::from_error(faults)),
+        };
+        match taken_over {
+            Ok(()) => {}
+            Err(faults) => {
+                state.metrics.reloaded(Reload::Failure);
+                health.refused_newer_document();
+                tracing::error!(
+                    "the changed configuration is refused, the one before keeps being served: {faults}"
+                );
+            }
+        }
+    }
+
+    health.drains();
+    tracing::info!(delay = ?args.drain_delay, timeout = ?args.drain_timeout, "draining; another signal ends at once");
+    let drain = async {
+        tokio::time::sleep(args.drain_delay).await;
+        let drained = api.drain(args.drain_timeout).await;
+        if drained.cut > 0 {
+            tracing::warn!(
+                connections = drained.cut,
+                "cut, because their requests took too long"
+            );
+        }
+        // Probes and scrapes are answered to the end, and waited for only shortly.
+        admin.drain(Duration::from_millis(200)).await;
+    };
+    tokio::select! {
+        () = drain => tracing::info!("drained"),
+        () = signals.next() => tracing::warn!("ended by a second signal"),
+    }
+    Ok(())
+}
+
+/// Serves `settings` from now on, on their own port if no flag fixes it. Requests under way end as they began.
+async fn take_over(
+    args: &ServeArgs,
+    state: &Arc<AppState>,
+    health: &Health,
+    settings: Settings,
+    api: &mut Server,
+) -> Result<(), Failure> {
+    let before = state.serving();
+    let moved = if args.listen.is_none() && settings.port != before.settings.port {
+        Some(listen_for_api(args, state, &settings).await?)
+    } else {
+        None
+    };
+    let changes = Changes::between(&before.settings, &settings);
+    state.replace(settings);
+    announce(state, health);
+    state.metrics.reloaded(Reload::Success);
+    tracing::info!(added = ?changes.added, removed = ?changes.removed, changed = ?changes.changed, "configuration taken over");
+    if let Some(moved) = moved {
+        tracing::info!(from = %api.address(), to = %moved.address(), "the API has moved");
+        let old = std::mem::replace(api, moved);
+        tokio::spawn(old.drain(args.drain_timeout));
+    }
+    Ok(())
+}
+
+/// Names of targets that differ between two documents.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Changes {
+    added: Vec<String>,
+    removed: Vec<String>,
+    changed: Vec<String>,
+}
+
+impl Changes {
+    fn between(before: &Settings, after: &Settings) -> Self {
+        let mut changes = Self::default();
+        for target in &after.targets {
+            match before.targets.iter().find(|old| old.name == target.name) {
+                None => changes.added.push(target.name.to_string()),
+                Some(old) if old != target => changes.changed.push(target.name.to_string()),
+                Some(_) => {}
+            }
+        }
+        let gone = before
+            .targets
+            .iter()
+            .filter(|old| after.targets.iter().all(|target| target.name != old.name));
+        changes.removed.extend(gone.map(|old| old.name.to_string()));
+        changes
+    }
+}
+
+/// Tells metrics and readiness which document is being served.
+fn announce(state: &AppState, health: &Health) {
+    let serving = state.serving();
+    let document = Document {
+        name: serving.settings.name.clone(),
+        hash: serving.settings.document_hash.clone(),
+    };
+    state.metrics.serves(&document.name, &document.hash);
+    health.serves(&document);
+}
+
+async fn listen_for_api(
+    args: &ServeArgs,
+    state: &Arc<AppState>,
+    settings: &Settings,
+) -> Result<Server, Failure> {
+    let address = args
+        .listen
+        .clone()
+        .unwrap_or_else(|| ListenAddress::any(settings.port));
+    let flag = if args.listen.is_some() {
+        "--listen"
+    } else {
+        "--listen or spec.port"
+    };
+    let router = crate::router::app(Arc::clone(state));
+    listen(
+        address.as_str(),
+        flag,
+        router,
+        Some(Arc::clone(&state.metrics)),
+    )
+    .await
+}
+
+async fn listen(
+    address: &str,
+    flag: &'static str,
+    router: axum::Router,
+    metrics: Option<Arc<Metrics>>,
+) -> Result<Server, Failure> {
+    let listener = server::bind(address, flag)
+        .await
+        .map_err(Failure::from_error)?;
+    Server::start(listener, router, Limits::default(), metrics).map_err(Failure::from_error)
+}
+
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The binary itself: starting, reloading, draining, tracing, and what it says when it cannot start.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_prometheus-mirror");
+
+/// Long enough for a busy machine; nothing waits this long when all is well.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const MANIFEST: &str = "
+apiVersion: prometheus-mirror.io/v1alpha1
+kind: PrometheusMirror
+metadata: {name: production}
+spec:
+  apiKeySecretRef: {name: mirror-key}
+  targets:
+    - {name: cluster, url: 'http://127.0.0.1:1'}
+";
+
+/// A folder with a manifest and its Secret.
+fn folder(manifest: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mirror.yaml"), manifest).unwrap();
+    std::fs::create_dir_all(folder.path().join("secrets/mirror-key")).unwrap();
+    std::fs::write(folder.path().join("secrets/mirror-key/apiKey"), "the-key\n").unwrap();
+    folder
+}
+
+/// A mirror at work. Its log is JSON, so that tests can read it.
+struct Mirror {
+    process: Child,
+    log: Receiver<Value>,
+    api: String,
+    admin: String,
+}
+
+impl Mirror {
+    fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut process = Command::new(BINARY)
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+                "--file",
+            ])
+            .arg(folder.join("mirror.yaml"))
+            .envs(variables.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let (write, log) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = write.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
+            }
+        });
+        let mut mirror = Self {
+            process,
+            log,
+            api: String::new(),
+            admin: String::new(),
+        };
+        let ready = mirror.logs("ready");
+        mirror.api = ready["api"].as_str().unwrap().into();
+        mirror.admin = ready["admin"].as_str().unwrap().into();
+        mirror
+    }
+
+    /// Waits for a line whose message begins so.
+    fn logs(&self, message: &str) -> Value {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self
+                .log
+                .recv_timeout(left)
+                .unwrap_or_else(|error| panic!("no line `{message}`: {error}"));
+            if line["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with(message))
+            {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.process.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    fn ready(&self) -> Value {
+        serde_json::from_str(&get(&self.admin, "/readyz", "").1).unwrap()
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The status line and the body (with `headers` as further header lines).
+fn get(address: &str, path: &str, headers: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(BINARY)
+        .args(arguments)
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_started_mirror_is_ready_says_which_document_it_serves_and_drains_on_sigterm() {
+    let folder = folder(MANIFEST);
+    let mut mirror = Mirror::start(folder.path(), &[]);
+    let ready = mirror.ready();
+    assert_eq!(
+        (&ready["status"], &ready["document"]["name"]),
+        (&"ready".into(), &"production".into())
+    );
+    assert_eq!(get(&mirror.api, "/", "").0, "HTTP/1.1 200 OK");
+    let metrics = get(&mirror.admin, "/metrics", "").1;
+    let hash = ready["document"]["hash"].as_str().unwrap();
+    assert!(
+        metrics.contains(&format!(
+            "prometheus_mirror_config_document{{name=\"production\",hash=\"{hash}\"}} 1"
+        )),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("prometheus_mirror_requests_total{method=\"other\",outcome=\"ok\"} 1"),
+        "{metrics}"
+    );
+    mirror.signal("TERM");
+    mirror.logs("drained");
+    assert!(mirror.process.wait().unwrap().success());
+}
+
+#[test]
+fn while_the_drain_delay_lasts_requests_are_answered_but_readiness_says_no() {
+    let folder = folder(MANIFEST);
+    let mut mirror = Mirror::start(folder.path(), &[("PROMETHEUS_MIRROR_DRAIN_DELAY", "1h")]);
+    mirror.signal("TERM");
+    mirror.logs("draining");
+    assert_eq!(mirror.ready()["status"], "draining");
+    assert_eq!(get(&mirror.api, "/", "").0, "HTTP/1.1 200 OK");
+    mirror.signal("INT");
+    mirror.logs("ended by a second signal");
+    assert!(mirror.process.wait().unwrap().success());
+}
+
+#[test]
+fn a_changed_document_is_taken_over_and_a_bad_one_refused() {
+    let folder = folder(MANIFEST);
+    let mirror = Mirror::start(folder.path(), &[]);
+    let first = mirror.ready()["document"]["hash"].clone();
+    let file = folder.path().join("mirror.yaml");
+    std::fs::write(&file, format!("{MANIFEST}    - {{name: second, url: 'http://127.0.0.1:2'}}\n  defaultTarget: cluster\n")).unwrap();
+    assert_eq!(
+        mirror.logs("configuration taken over")["added"],
+        "[\"second\"]"
+    );
+    let second = mirror.ready()["document"]["hash"].clone();
+    assert_ne!(first, second);
+    std::fs::write(&file, "nonsense").unwrap();
+    mirror.logs("the changed configuration is refused");
+    let ready = mirror.ready();
+    assert_eq!(
+        (
+            &ready["status"],
+            &ready["document"]["hash"],
+            &ready["newerDocumentRefused"]
+        ),
+        (&"ready".into(), &second, &true.into())
+    );
+    let metrics = get(&mirror.admin, "/metrics", "").1;
+    for line in [
+        "prometheus_mirror_config_reloads_total{result=\"success\"} 1",
+        "prometheus_mirror_config_reloads_total{result=\"failure\"} 1",
+        "prometheus_mirror_config_last_reload_successful 0",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "no line {line} in\n{metrics}"
+        );
+    }
+}
+
+#[test]
+fn spans_arrive_at_an_otlp_receiver_as_children_of_the_callers() {
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", receiver.local_addr().unwrap());
+    let received = std::thread::spawn(move || {
+        let (mut stream, _) = receiver.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (mut head, mut line) = (String::new(), String::new());
+        while reader.read_line(&mut line).unwrap() > 2 {
+            head.push_str(&line.to_lowercase());
+            line.clear();
+        }
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .unwrap()
+            .parse()
+            .unwrap();
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        (head, body)
+    });
+    let folder = folder(MANIFEST);
+    let mut mirror = Mirror::start(folder.path(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    get(
+        &mirror.api,
+        "/",
+        &format!("traceparent: 00-{trace}-00f067aa0ba902b7-01\r\n"),
+    );
+    // What is queued is sent at the end.
+    mirror.signal("TERM");
+    assert!(mirror.process.wait().unwrap().success());
+    let (head, body) = received.join().unwrap();
+    assert!(
+        head.starts_with("post /v1/traces ")
+            && head.contains("content-type: application/x-protobuf"),
+        "{head}"
+    );
+    let has = |bytes: &[u8]| body.windows(bytes.len()).any(|window| window == bytes);
+    let trace: Vec<u8> = (0..16)
+        .map(|index| u8::from_str_radix(&trace[index * 2..index * 2 + 2], 16).unwrap())
+        .collect();
+    assert!(has(b"prometheus-mirror") && has(b"other") && has(&trace));
+}
+
+#[test]
+fn an_otlp_receiver_that_is_not_there_hinders_nothing() {
+    let folder = folder(MANIFEST);
+    let mut mirror = Mirror::start(
+        folder.path(),
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")],
+    );
+    assert_eq!(get(&mirror.api, "/", "").0, "HTTP/1.1 200 OK");
+    mirror.signal("TERM");
+    mirror.logs("traces cannot be sent");
+    assert!(mirror.process.wait().unwrap().success());
+}
+
+#[test]
+fn a_port_in_use_is_one_line_that_names_the_address_and_the_flag() {
+    let folder = folder(MANIFEST);
+    let file = folder.path().join("mirror.yaml");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&[
+        "serve",
+        "-f",
+        file.to_str().unwrap(),
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--listen",
+        &address,
+    ]);
+    let said = format!(
+        "prometheus-mirror: cannot listen on {address}: the port is in use; choose another address with --listen\n"
+    );
+    assert_eq!((output.status.code(), stderr(&output)), (Some(1), said));
+}
+
+#[test]
+fn what_is_wrong_with_the_command_line_or_the_file_is_said_without_a_panic() {
+    let unknown = run(&["serve", "--wrong"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        stderr(&unknown).starts_with("error: unexpected argument '--wrong' found\n"),
+        "{}",
+        stderr(&unknown)
+    );
+
+    let absent = run(&["check", "-f", "/does/not/exist.yaml"]);
+    assert_eq!(absent.status.code(), Some(1));
+    assert!(
+        stderr(&absent).contains("/does/not/exist.yaml") && stderr(&absent).lines().count() == 1,
+        "{}",
+        stderr(&absent)
+    );
+
+    let folder = folder(
+        "apiVersion: prometheus-mirror.io/v1alpha1\nkind: PrometheusMirror\nmetadata: {name: x}\nspec: {}\n",
+    );
+    let faulty = run(&[
+        "check",
+        "-f",
+        folder.path().join("mirror.yaml").to_str().unwrap(),
+    ]);
+    assert_eq!(faulty.status.code(), Some(1));
+    assert!(
+        stderr(&faulty).contains("spec.targets") && !stderr(&faulty).contains("panicked"),
+        "{}",
+        stderr(&faulty)
+    );
+}
+
+#[test]
+fn check_summarises_a_good_manifest_and_probes_its_targets() {
+    let folder = folder(MANIFEST);
+    let file = folder.path().join("mirror.yaml");
+    let fine = run(&["check", "-f", file.to_str().unwrap()]);
+    let text = String::from_utf8(fine.stdout.clone()).unwrap();
+    assert_eq!(fine.status.code(), Some(0), "{}", stderr(&fine));
+    assert!(
+        text.contains("no faults") && text.contains("cluster (default)  http://127.0.0.1:1"),
+        "{text}"
+    );
+    let probed = run(&["check", "--probe", "-f", file.to_str().unwrap()]);
+    assert_eq!(probed.status.code(), Some(1));
+    assert_eq!(
+        stderr(&probed),
+        "prometheus-mirror: 1 target does not answer\n"
+    );
+}
