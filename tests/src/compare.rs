@@ -73,7 +73,7 @@ fn compare_points(expected: &[Point], telemetry: &Telemetry, tolerance: f64) -> 
             if value == truth {
                 0.0
             } else {
-                (value - truth).abs() / truth.abs().max(f64::MIN_POSITIVE)
+                (value - truth).abs() / truth.abs().max(point.scale).max(f64::MIN_POSITIVE)
             }
         };
         let here = point.or.map_or(f64::INFINITY, distance).min(distance(point.value));

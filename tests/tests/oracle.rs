@@ -3,10 +3,10 @@
 use anyhow::{Context as _, Result, bail};
 use harness::client::Answer;
 use harness::compare::compare;
-use harness::oracle::{Kind, Question, Store, answer};
+use harness::oracle::{Kind, Question, Store, answer, as_stored};
 use harness::samples::{self, HOUR, MINUTE, START};
-use harness::servers::{Prometheus, VictoriaMetrics, http_client};
-use harness::{oracle::Expected, remote_write};
+use harness::servers::{Prometheus, VictoriaMetrics, http_client, load};
+use harness::oracle::Expected;
 use serde_json::{Value, json};
 
 /// PromQL for a cell: `W` and `R` stand for the windows, `S` for the window of four scrapes, `SCALE` for `W/R`.
@@ -41,13 +41,9 @@ const RULES: &[(Kind, &str, &str)] = &[
 const WIDTHS: [i64; 3] = [7_000, MINUTE, 15 * MINUTE];
 
 async fn agrees(store: Store, url: &str) -> Result<()> {
-    let all = samples::everything();
-    let loaded: Vec<_> = all.iter().filter(|series| store != Store::Prometheus2 || series.name().is_ascii()).cloned().collect();
-    remote_write::load(url, &loaded).await?;
+    load(store, url).await?;
+    let all = as_stored(store, samples::everything());
     let http = http_client();
-    if store == Store::VictoriaMetrics {
-        http.get(format!("{url}/internal/force_flush")).send().await?;
-    }
     let closed = i64::from(store == Store::Prometheus2);
     let mut differences = Vec::new();
     for (kind, method, promql) in RULES {
