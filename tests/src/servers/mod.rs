@@ -27,7 +27,10 @@ use anyhow::{Result, bail};
 pub fn http_client() -> reqwest::Client {
     // Fails only if a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    #[expect(clippy::expect_used, reason = "fixed settings, and a provider is installed")]
+    #[expect(
+        clippy::expect_used,
+        reason = "fixed settings, and a provider is installed"
+    )]
     reqwest::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(60))
@@ -52,7 +55,11 @@ pub async fn wait_until_ready(process: &Process, url: &str) -> Result<()> {
             bail!("{} ended at its start:\n{}", process.name(), process.log());
         }
         if Instant::now() > deadline {
-            bail!("{} is not ready after 30 s:\n{}", process.name(), process.log());
+            bail!(
+                "{} is not ready after 30 s:\n{}",
+                process.name(),
+                process.log()
+            );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -46,8 +46,15 @@ impl VictoriaMetrics {
     /// # Errors
     /// If the server says no.
     pub async fn flush(&self) -> Result<()> {
-        let response = http_client().get(format!("{}/internal/force_flush", self.url())).send().await?;
-        ensure!(response.status().is_success(), "force_flush: {}", response.status());
+        let response = http_client()
+            .get(format!("{}/internal/force_flush", self.url()))
+            .send()
+            .await?;
+        ensure!(
+            response.status().is_success(),
+            "force_flush: {}",
+            response.status()
+        );
         Ok(())
     }
 
