@@ -80,7 +80,8 @@ impl Client {
     /// # Errors
     /// If there is no HTTP answer.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
-        self.send(self.http.post(format!("{}{path}", self.base)).json(body)).await
+        self.send(self.http.post(format!("{}{path}", self.base)).json(body))
+            .await
     }
 
     /// Sends any request.
@@ -98,7 +99,14 @@ impl Client {
 
     /// A `MetricsRequest`.
     #[must_use]
-    pub fn metric_request(&self, conditions: &Value, start: i64, end: i64, limit: Option<u64>, aggregation: Option<(&str, i64)>) -> Value {
+    pub fn metric_request(
+        &self,
+        conditions: &Value,
+        start: i64,
+        end: i64,
+        limit: Option<u64>,
+        aggregation: Option<(&str, i64)>,
+    ) -> Value {
         let mut query = json!({
             "_type": "MetricsQuery",
             "conditions": conditions,
@@ -109,7 +117,8 @@ impl Client {
             query["limit"] = json!(limit);
         }
         if let Some((method, width)) = aggregation {
-            query["aggregation"] = json!({"_type": "Aggregation", "method": method, "bucketSizeMillis": width});
+            query["aggregation"] =
+                json!({"_type": "Aggregation", "method": method, "bucketSizeMillis": width});
         }
         json!({"_type": "MetricsRequest", "connectionDetails": self.connection, "query": query})
     }
@@ -118,8 +127,19 @@ impl Client {
     ///
     /// # Errors
     /// If there is no HTTP answer.
-    pub async fn metric(&self, conditions: &Value, start: i64, end: i64, limit: Option<u64>, aggregation: Option<(&str, i64)>) -> Result<Answer> {
-        self.post("/api/metric", &self.metric_request(conditions, start, end, limit, aggregation)).await
+    pub async fn metric(
+        &self,
+        conditions: &Value,
+        start: i64,
+        end: i64,
+        limit: Option<u64>,
+        aggregation: Option<(&str, i64)>,
+    ) -> Result<Answer> {
+        self.post(
+            "/api/metric",
+            &self.metric_request(conditions, start, end, limit, aggregation),
+        )
+        .await
     }
 
     /// Asks an oracle's question.
@@ -127,7 +147,14 @@ impl Client {
     /// # Errors
     /// If there is no HTTP answer.
     pub async fn ask(&self, question: &Question, limit: Option<u64>) -> Result<Answer> {
-        self.metric(&conditions(question), question.start, question.end, limit, question.aggregation).await
+        self.metric(
+            &conditions(question),
+            question.start,
+            question.end,
+            limit,
+            question.aggregation,
+        )
+        .await
     }
 }
 
@@ -153,10 +180,13 @@ pub fn conditions(question: &Question) -> Value {
         Kind::Summary(name) => equals("__summary__", name),
         Kind::PromQl(expression) => equals("~", expression.text()),
     };
-    let labels = question.conditions.iter().map(|(label, values)| match values[..] {
-        [one] => equals(label, one),
-        _ => any_of(label, values),
-    });
+    let labels = question
+        .conditions
+        .iter()
+        .map(|(label, values)| match values[..] {
+            [one] => equals(label, one),
+            _ => any_of(label, values),
+        });
     Value::Array(std::iter::once(kind).chain(labels).collect())
 }
 
@@ -181,24 +211,47 @@ pub fn telemetry(answer: &Answer) -> Result<Telemetry> {
         #[serde(rename = "_type")]
         kind: String,
     }
-    ensure!(answer.status == 200, "HTTP {}: {}", answer.status, answer.body);
-    let body: Body = serde_json::from_str(&answer.body).with_context(|| answer.body.chars().take(300).collect::<String>())?;
+    ensure!(
+        answer.status == 200,
+        "HTTP {}: {}",
+        answer.status,
+        answer.body
+    );
+    let body: Body = serde_json::from_str(&answer.body)
+        .with_context(|| answer.body.chars().take(300).collect::<String>())?;
     ensure!(body.kind == "MetricsResponse", "_type {}", body.kind);
     let raw = match body.telemetry.kind.as_str() {
         "RawMetricTelemetry" => true,
         "AggregatedMetricTelemetry" => false,
         other => anyhow::bail!("telemetry of _type {other}"),
     };
-    let format: &[&str] = if raw { &["value", "timestamp"] } else { &["value", "startTimestamp", "endTimestamp"] };
-    ensure!(body.telemetry.data_format == format, "dataFormat {:?}", body.telemetry.data_format);
+    let format: &[&str] = if raw {
+        &["value", "timestamp"]
+    } else {
+        &["value", "startTimestamp", "endTimestamp"]
+    };
+    ensure!(
+        body.telemetry.data_format == format,
+        "dataFormat {:?}",
+        body.telemetry.data_format
+    );
     let point = |fields: &Vec<Box<RawValue>>| -> Result<(String, i64, i64)> {
-        ensure!(fields.len() == format.len(), "a point of {} fields", fields.len());
+        ensure!(
+            fields.len() == format.len(),
+            "a point of {} fields",
+            fields.len()
+        );
         let start = fields[1].get().parse()?;
         let end = fields.last().map_or("", |field| field.get()).parse()?;
         Ok((fields[0].get().to_owned(), start, end))
     };
     Ok(Telemetry {
-        points: body.telemetry.points.iter().map(point).collect::<Result<_>>()?,
+        points: body
+            .telemetry
+            .points
+            .iter()
+            .map(point)
+            .collect::<Result<_>>()?,
         partial: body.telemetry.is_partial,
     })
 }

@@ -60,7 +60,11 @@ fn compare_points(expected: &[Point], telemetry: &Telemetry, tolerance: f64) -> 
     let mut deviation: f64 = 0.0;
     for (index, point) in expected.iter().enumerate() {
         let Some((text, start, end)) = got.next() else {
-            anyhow::bail!("{} points, expected {}; the first missing one is {point:?}", index, expected.len());
+            anyhow::bail!(
+                "{} points, expected {}; the first missing one is {point:?}",
+                index,
+                expected.len()
+            );
         };
         ensure!(
             (*start, *end) == (point.start, point.end),
@@ -76,11 +80,22 @@ fn compare_points(expected: &[Point], telemetry: &Telemetry, tolerance: f64) -> 
                 (value - truth).abs() / truth.abs().max(point.scale).max(f64::MIN_POSITIVE)
             }
         };
-        let here = point.or.map_or(f64::INFINITY, distance).min(distance(point.value));
-        ensure!(here <= tolerance, "point {index} is {text}, expected {point:?} (relative deviation {here:e})");
+        let here = point
+            .or
+            .map_or(f64::INFINITY, distance)
+            .min(distance(point.value));
+        ensure!(
+            here <= tolerance,
+            "point {index} is {text}, expected {point:?} (relative deviation {here:e})"
+        );
         deviation = deviation.max(here);
     }
-    ensure!(got.next().is_none(), "{} points, expected {}", telemetry.points.len(), expected.len());
+    ensure!(
+        got.next().is_none(),
+        "{} points, expected {}",
+        telemetry.points.len(),
+        expected.len()
+    );
     Ok(Agreement {
         points: expected.len(),
         deviation,

@@ -13,7 +13,13 @@ use harness::oracle::{Expected, Expression, Kind, METHODS, Question, Store, answ
 use harness::samples::{self, AWKWARD, HOUR, MINUTE, START};
 use harness::servers::{Mirror, MirrorConfig, Prometheus, VictoriaMetrics, load};
 
-const WIDTHS: [(i64, &str); 5] = [(1_000, "1 s"), (7_000, "7 s"), (MINUTE, "1 min"), (15 * MINUTE, "15 min"), (HOUR, "1 h")];
+const WIDTHS: [(i64, &str); 5] = [
+    (1_000, "1 s"),
+    (7_000, "7 s"),
+    (MINUTE, "1 min"),
+    (15 * MINUTE, "15 min"),
+    (HOUR, "1 h"),
+];
 
 /// What stores compute in floating point, in an order of their own.
 const COMPUTED: f64 = 1e-9;
@@ -30,33 +36,82 @@ struct Subject {
 }
 
 fn subjects() -> Vec<Subject> {
-    let subject = |name, kind| Subject { name, kind, conditions: Vec::new() };
-    let of_a = |subject: Subject| Subject { conditions: vec![("instance", vec!["a"])], ..subject };
+    let subject = |name, kind| Subject {
+        name,
+        kind,
+        conditions: Vec::new(),
+    };
+    let of_a = |subject: Subject| Subject {
+        conditions: vec![("instance", vec!["a"])],
+        ..subject
+    };
     vec![
-        subject("gauge: one series, negative values, gaps", Kind::Gauge("room_temperature")),
+        subject(
+            "gauge: one series, negative values, gaps",
+            Kind::Gauge("room_temperature"),
+        ),
         Subject {
             conditions: vec![("place", vec![AWKWARD[0], AWKWARD[2], AWKWARD[4]])],
-            ..subject("gauge: three of six series, chosen by values with quotes, line breaks, regex characters", Kind::Gauge("load"))
+            ..subject(
+                "gauge: three of six series, chosen by values with quotes, line breaks, regex characters",
+                Kind::Gauge("load"),
+            )
         },
         Subject {
             conditions: vec![("place", vec![AWKWARD[3]])],
-            ..subject("gauge: one series, chosen by a value in Unicode", Kind::Gauge("load"))
+            ..subject(
+                "gauge: one series, chosen by a value in Unicode",
+                Kind::Gauge("load"),
+            )
         },
         subject("gauge: NaN, ±Inf, −0", Kind::Gauge("special")),
-        subject("gauge: 1e-300 and 1e300 side by side", Kind::Gauge("extreme")),
-        Subject { conditions: vec![("size", vec!["tiny"])], ..subject("gauge: 1e-300", Kind::Gauge("extreme")) },
+        subject(
+            "gauge: 1e-300 and 1e300 side by side",
+            Kind::Gauge("extreme"),
+        ),
+        Subject {
+            conditions: vec![("size", vec!["tiny"])],
+            ..subject("gauge: 1e-300", Kind::Gauge("extreme"))
+        },
         subject("gauge: a sample every 0.3 s", Kind::Gauge("dense")),
         subject("gauge: UTF-8 names", Kind::Gauge("heizung.vorlauf °C")),
-        subject("counter: one series with resets", Kind::Counter("http_requests_total")),
-        subject("counter: four series that come, restart and go", Kind::Counter("bytes_total")),
-        subject("histogram: classic, two instances", Kind::Histogram("request_duration_seconds")),
-        of_a(subject("histogram: classic, one instance", Kind::Histogram("request_duration_seconds"))),
-        subject("histogram: native, two instances", Kind::Histogram("deviation_seconds")),
-        of_a(subject("histogram: native, one instance", Kind::Histogram("deviation_seconds"))),
+        subject(
+            "counter: one series with resets",
+            Kind::Counter("http_requests_total"),
+        ),
+        subject(
+            "counter: four series that come, restart and go",
+            Kind::Counter("bytes_total"),
+        ),
+        subject(
+            "histogram: classic, two instances",
+            Kind::Histogram("request_duration_seconds"),
+        ),
+        of_a(subject(
+            "histogram: classic, one instance",
+            Kind::Histogram("request_duration_seconds"),
+        )),
+        subject(
+            "histogram: native, two instances",
+            Kind::Histogram("deviation_seconds"),
+        ),
+        of_a(subject(
+            "histogram: native, one instance",
+            Kind::Histogram("deviation_seconds"),
+        )),
         subject("summary: two instances", Kind::Summary("gc_pause_seconds")),
-        of_a(subject("summary: one instance", Kind::Summary("gc_pause_seconds"))),
-        subject("PromQL: 2 * gauge", Kind::PromQl(Expression::TwiceTheTemperature)),
-        subject("PromQL: max(max_over_time(gauge[2m]))", Kind::PromQl(Expression::LargestLoad)),
+        of_a(subject(
+            "summary: one instance",
+            Kind::Summary("gc_pause_seconds"),
+        )),
+        subject(
+            "PromQL: 2 * gauge",
+            Kind::PromQl(Expression::TwiceTheTemperature),
+        ),
+        subject(
+            "PromQL: max(max_over_time(gauge[2m]))",
+            Kind::PromQl(Expression::LargestLoad),
+        ),
     ]
 }
 
@@ -93,7 +148,13 @@ async fn rows(store: Store, url: String) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for subject in subjects() {
         let (start, end) = (START + 2 * HOUR + 12_345, START + 3 * HOUR);
-        let question = Question { kind: subject.kind.clone(), conditions: subject.conditions.clone(), start, end, aggregation: None };
+        let question = Question {
+            kind: subject.kind.clone(),
+            conditions: subject.conditions.clone(),
+            start,
+            end,
+            aggregation: None,
+        };
         let stored = matches!(subject.kind, Kind::Gauge(_));
         let tolerance = match store {
             Store::VictoriaMetrics if stored => DECIMAL,
@@ -101,22 +162,42 @@ async fn rows(store: Store, url: String) -> Result<Vec<Row>> {
             _ => COMPUTED,
         };
         let cell = cell(store, &all, &client, &question, tolerance).await?;
-        rows.push(Row { subject: subject.name, method: "raw", cells: vec![cell] });
+        rows.push(Row {
+            subject: subject.name,
+            method: "raw",
+            cells: vec![cell],
+        });
         for method in METHODS {
             let mut cells = Vec::new();
             for (width, _) in WIDTHS {
                 let (start, end) = range(width);
                 let aggregation = Some((method, width));
-                let question = Question { kind: subject.kind.clone(), conditions: subject.conditions.clone(), start, end, aggregation };
+                let question = Question {
+                    kind: subject.kind.clone(),
+                    conditions: subject.conditions.clone(),
+                    start,
+                    end,
+                    aggregation,
+                };
                 cells.push(self::cell(store, &all, &client, &question, COMPUTED).await?);
             }
-            rows.push(Row { subject: subject.name, method, cells });
+            rows.push(Row {
+                subject: subject.name,
+                method,
+                cells,
+            });
         }
     }
     Ok(rows)
 }
 
-async fn cell(store: Store, all: &[samples::Series], client: &Client, question: &Question, tolerance: f64) -> Result<Cell> {
+async fn cell(
+    store: Store,
+    all: &[samples::Series],
+    client: &Client,
+    question: &Question,
+    tolerance: f64,
+) -> Result<Cell> {
     let expected = answer(store, all, question);
     if let Expected::NotRepresentable(why) = expected {
         return Ok(Cell::NotRepresentable(why));
@@ -149,13 +230,22 @@ async fn every_point_equals_what_the_raw_samples_say() -> Result<()> {
             for (cell, (_, width)) in row.cells.iter().zip(WIDTHS) {
                 if let Cell::Differs(how) = cell {
                     let width = if row.method == "raw" { "" } else { width };
-                    differences.push(format!("{}, {}, {} {width}: {how}", store.name(), row.subject, row.method));
+                    differences.push(format!(
+                        "{}, {}, {} {width}: {how}",
+                        store.name(),
+                        row.subject,
+                        row.method
+                    ));
                 }
             }
         }
     }
     if !differences.is_empty() {
-        bail!("{} cells differ:\n{}", differences.len(), differences.join("\n"));
+        bail!(
+            "{} cells differ:\n{}",
+            differences.len(),
+            differences.join("\n")
+        );
     }
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/correctness.md");
     std::fs::create_dir_all(document.parent().unwrap_or(&document))?;
@@ -193,7 +283,13 @@ fn report(tables: &[(Store, Vec<Row>)]) -> String {
             }
         }
         for (kind, total) in totals {
-            let _ = writeln!(text, "| {} | {kind} | {} | {} |", store.name(), total.points, magnitude(total.deviation));
+            let _ = writeln!(
+                text,
+                "| {} | {kind} | {} | {} |",
+                store.name(),
+                total.points,
+                magnitude(total.deviation)
+            );
         }
     }
     for (store, rows) in tables {
@@ -208,7 +304,12 @@ fn report(tables: &[(Store, Vec<Row>)]) -> String {
                     continue;
                 }
                 let widths: Vec<&str> = WIDTHS.iter().map(|(_, name)| *name).collect();
-                let _ = writeln!(text, "| method | {} |\n|---|{}", widths.join(" | "), "---|".repeat(WIDTHS.len()));
+                let _ = writeln!(
+                    text,
+                    "| method | {} |\n|---|{}",
+                    widths.join(" | "),
+                    "---|".repeat(WIDTHS.len())
+                );
             }
             if matches!(row.cells[0], Cell::NotRepresentable(_)) {
                 continue;
@@ -223,7 +324,9 @@ fn report(tables: &[(Store, Vec<Row>)]) -> String {
 
 fn write_cell(cell: &Cell) -> String {
     match cell {
-        Cell::Agrees(agreement) => format!("{} {}", agreement.points, magnitude(agreement.deviation)),
+        Cell::Agrees(agreement) => {
+            format!("{} {}", agreement.points, magnitude(agreement.deviation))
+        }
         Cell::Refused(kind) => format!("refused: {kind}"),
         Cell::NotRepresentable(why) => (*why).to_owned(),
         Cell::Differs(how) => format!("DIFFERS: {how}"),

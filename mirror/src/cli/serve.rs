@@ -54,18 +54,17 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
             event = watcher.next(watch::INTERVAL) => event,
         };
         let taken_over = match event {
-            Event::Changed(settings) => take_over(&args, &state, &health, *settings, &mut api).await,
+            Event::Changed(settings) => {
+                take_over(&args, &state, &health, *settings, &mut api).await
+            }
             Event::Refused(faults) => Err(Failure::from_error(faults)),
         };
-        match taken_over {
-            Ok(()) => {}
-            Err(faults) => {
-                state.metrics.reloaded(Reload::Failure);
-                health.refused_newer_document();
-                tracing::error!(
-                    "the changed configuration is refused, the one before keeps being served: {faults}"
-                );
-            }
+        if let Err(faults) = taken_over {
+            state.metrics.reloaded(Reload::Failure);
+            health.refused_newer_document();
+            tracing::error!(
+                "the changed configuration is refused, the one before keeps being served: {faults}"
+            );
         }
     }
 

@@ -22,7 +22,9 @@ pub(super) fn answer(oracle: &Oracle<'_>) -> Expected {
                 [one] if !one.histograms.is_empty() => means(
                     one.histograms.iter().map(|(at, _)| *at),
                     one.histograms.iter().map(|(_, histogram)| histogram.sum),
-                    one.histograms.iter().map(|(_, histogram)| histogram.count() as f64),
+                    one.histograms
+                        .iter()
+                        .map(|(_, histogram)| histogram.count() as f64),
                 ),
                 [] => match sum_and_count(oracle, base) {
                     Some(means) => means,
@@ -53,7 +55,11 @@ pub(super) fn answer(oracle: &Oracle<'_>) -> Expected {
 fn rates(series: &Series) -> Vec<Sample> {
     let rate = |pair: &[Sample]| {
         let (before, now) = (pair[0], pair[1]);
-        let grown = if now.value < before.value { now.value } else { now.value - before.value };
+        let grown = if now.value < before.value {
+            now.value
+        } else {
+            now.value - before.value
+        };
         Sample {
             at: now.at,
             value: grown / ((now.at - before.at) as f64 / 1000.0),
@@ -63,8 +69,13 @@ fn rates(series: &Series) -> Vec<Sample> {
 }
 
 fn sum_and_count(oracle: &Oracle<'_>, base: &str) -> Option<Vec<Sample>> {
-    let (sums, counts) = (oracle.matching(&format!("{base}_sum")), oracle.matching(&format!("{base}_count")));
-    let ([sum], [count]) = (&sums[..], &counts[..]) else { return None };
+    let (sums, counts) = (
+        oracle.matching(&format!("{base}_sum")),
+        oracle.matching(&format!("{base}_count")),
+    );
+    let ([sum], [count]) = (&sums[..], &counts[..]) else {
+        return None;
+    };
     Some(means(
         sum.samples.iter().map(|sample| sample.at),
         sum.samples.iter().map(|sample| sample.value),
@@ -73,11 +84,23 @@ fn sum_and_count(oracle: &Oracle<'_>, base: &str) -> Option<Vec<Sample>> {
 }
 
 /// The mean of the observations since the sample before: Δsum / Δcount, absolute after a reset of the count. NaN where there were none.
-fn means(at: impl Iterator<Item = i64>, sums: impl Iterator<Item = f64>, counts: impl Iterator<Item = f64>) -> Vec<Sample> {
-    let all: Vec<(i64, f64, f64)> = at.zip(sums).zip(counts).map(|((at, sum), count)| (at, sum, count)).collect();
+fn means(
+    at: impl Iterator<Item = i64>,
+    sums: impl Iterator<Item = f64>,
+    counts: impl Iterator<Item = f64>,
+) -> Vec<Sample> {
+    let all: Vec<(i64, f64, f64)> = at
+        .zip(sums)
+        .zip(counts)
+        .map(|((at, sum), count)| (at, sum, count))
+        .collect();
     let mean = |pair: &[(i64, f64, f64)]| {
         let ((_, sum_before, count_before), (at, sum, count)) = (pair[0], pair[1]);
-        let value = if count < count_before { sum / count } else { (sum - sum_before) / (count - count_before) };
+        let value = if count < count_before {
+            sum / count
+        } else {
+            (sum - sum_before) / (count - count_before)
+        };
         Sample { at, value }
     };
     all.windows(2).map(mean).collect()

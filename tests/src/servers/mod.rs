@@ -30,7 +30,10 @@ use crate::{remote_write, samples};
 pub fn http_client() -> reqwest::Client {
     // Fails only if a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    #[expect(clippy::expect_used, reason = "fixed settings, and a provider is installed")]
+    #[expect(
+        clippy::expect_used,
+        reason = "fixed settings, and a provider is installed"
+    )]
     reqwest::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(60))
@@ -55,7 +58,11 @@ pub async fn wait_until_ready(process: &Process, url: &str) -> Result<()> {
             bail!("{} ended at its start:\n{}", process.name(), process.log());
         }
         if Instant::now() > deadline {
-            bail!("{} is not ready after 30 s:\n{}", process.name(), process.log());
+            bail!(
+                "{} is not ready after 30 s:\n{}",
+                process.name(),
+                process.log()
+            );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -70,8 +77,15 @@ pub async fn load(store: Store, url: &str) -> Result<()> {
     all.retain(|series| store != Store::Prometheus2 || series.name().is_ascii());
     remote_write::load(url, &all).await?;
     if store == Store::VictoriaMetrics {
-        let response = http_client().get(format!("{url}/internal/force_flush")).send().await?;
-        ensure!(response.status().is_success(), "force_flush: {}", response.status());
+        let response = http_client()
+            .get(format!("{url}/internal/force_flush"))
+            .send()
+            .await?;
+        ensure!(
+            response.status().is_success(),
+            "force_flush: {}",
+            response.status()
+        );
     }
     Ok(())
 }
