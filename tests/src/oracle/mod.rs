@@ -171,6 +171,8 @@ pub struct Point {
     /// The value on the other side, where a quantile falls exactly on an empty bucket of a histogram: the last bit of the sum decides
     /// between the two ends of the gap, and stores sum in an order of their own.
     pub or: Option<f64>,
+    /// Deviations are relative to the larger of the value and this: the size of what was subtracted to get a value near zero.
+    pub scale: f64,
 }
 
 /// What the mirror has to answer.
@@ -201,11 +203,17 @@ pub struct Value {
     pub value: f64,
     /// The one on the other side of the jump.
     pub or: Option<f64>,
+    /// See [`Point::scale`].
+    pub scale: f64,
 }
 
 impl From<f64> for Value {
     fn from(value: f64) -> Self {
-        Self { value, or: None }
+        Self {
+            value,
+            or: None,
+            scale: 0.0,
+        }
     }
 }
 
@@ -266,10 +274,20 @@ fn between(samples: &[Sample], from: i64, to: i64) -> &[Sample] {
     &samples[low..high.max(low)]
 }
 
-/// What `store`, holding `all`, makes the mirror answer to `question`, with `nanInterpretation: Zero`.
+/// What a store keeps of the samples: VictoriaMetrics documents that it drops NaN.
 #[must_use]
-pub fn answer(store: Store, all: &[Series], question: &Question) -> Expected {
-    let stored: Vec<Series> = all.iter().map(|series| as_stored(store, series)).collect();
+pub fn as_stored(store: Store, mut all: Vec<Series>) -> Vec<Series> {
+    if store == Store::VictoriaMetrics {
+        for series in &mut all {
+            series.samples.retain(|sample| !sample.value.is_nan());
+        }
+    }
+    all
+}
+
+/// What `store`, holding `stored`, makes the mirror answer to `question`, with `nanInterpretation: Zero`.
+#[must_use]
+pub fn answer(store: Store, stored: &[Series], question: &Question) -> Expected {
     let oracle = Oracle {
         store,
         series: stored,
@@ -278,18 +296,9 @@ pub fn answer(store: Store, all: &[Series], question: &Question) -> Expected {
     oracle.answer()
 }
 
-/// What a store keeps of a series: VictoriaMetrics documents that it drops NaN.
-fn as_stored(store: Store, series: &Series) -> Series {
-    let mut series = series.clone();
-    if store == Store::VictoriaMetrics {
-        series.samples.retain(|sample| !sample.value.is_nan());
-    }
-    series
-}
-
 struct Oracle<'a> {
     store: Store,
-    series: Vec<Series>,
+    series: &'a [Series],
     question: &'a Question,
 }
 
@@ -336,21 +345,32 @@ impl Oracle<'_> {
             Kind::Gauge(name) => self.gauge(method, &self.matching(name), buckets),
             Kind::Counter(name) => self.counter(method, &self.matching(name), buckets),
             Kind::Histogram(base) => self.histogram(method, base, buckets),
+            Kind::Summary(_) if matches!(method, Method::Min | Method::Max) => {
+                return unsupported();
+            }
             Kind::Summary(base) => match self.summary(method, base, buckets) {
                 Some(values) => values,
-                None => return unsupported(),
+                None => return several(),
             },
             Kind::PromQl(expression) => self.promql(method, *expression, buckets),
         };
-        self.points(buckets, values)
-    }
-
-    /// Values by bucket as points: NaN is zero, ±Inf cannot be said.
-    fn points(&self, buckets: Buckets, values: Vec<Option<Value>>) -> Expected {
+        let answers_nan = self.store.answers_nan() || self.is_pooled_by_the_mirror(method, buckets);
         let timed = buckets.starts().zip(values);
         let present = timed
             .filter_map(|(start, value)| value.map(|value| (start, start + buckets.width, value)));
-        points(present.filter(|(_, _, value)| self.store.answers_nan() || !value.value.is_nan()))
+        points(present.filter(|(_, _, value)| answers_nan || !value.value.is_nan()))
+    }
+
+    /// A percentile is computed in the mirror where the store has no function for it (several series) or where buckets are so much shorter
+    /// than scrapes that reading the samples is less work.
+    fn is_pooled_by_the_mirror(&self, method: Method, buckets: Buckets) -> bool {
+        let several = |name| self.matching(name).len() > 1;
+        let percentile = matches!(method, Method::Percentile(_));
+        match self.question.kind {
+            Kind::Gauge(name) => percentile && (several(name) || buckets.width * 10 <= SCRAPE),
+            Kind::Counter(name) => percentile && several(name),
+            _ => false,
+        }
     }
 
     /// Pooled over all samples of all series in the bucket.
@@ -533,14 +553,13 @@ impl Oracle<'_> {
             .collect()
     }
 
-    /// None where a summary has no answer.
+    /// None where a percentile would need one series and there are several.
     fn summary(&self, method: Method, base: &str, buckets: Buckets) -> Option<Vec<Option<Value>>> {
         match method {
-            Method::Min | Method::Max => None,
             Method::Mean | Method::Sum | Method::Count => {
                 Some(self.sums_and_counts(method, base, buckets))
             }
-            Method::Percentile(_) => {
+            Method::Min | Method::Max | Method::Percentile(_) => {
                 let q = method.quantile()?;
                 let series = self.matching(base);
                 let exported = series
@@ -630,6 +649,14 @@ fn window(buckets: Buckets) -> i64 {
     buckets.width.max(4 * SCRAPE)
 }
 
+/// More than one series where one is needed.
+fn several() -> Expected {
+    Expected::Error {
+        kind: "RemoteMirrorError",
+        status: 400,
+    }
+}
+
 fn unsupported() -> Expected {
     Expected::Error {
         kind: "UnsupportedFieldTypeError",
@@ -640,7 +667,7 @@ fn unsupported() -> Expected {
 /// Start, end and value as points: NaN is zero, ±Inf is left out and makes the answer partial.
 fn points(values: impl Iterator<Item = (i64, i64, Value)>) -> Expected {
     let (mut points, mut partial) = (Vec::new(), false);
-    for (start, end, Value { value, or }) in values {
+    for (start, end, Value { value, or, scale }) in values {
         if value.is_infinite() {
             partial = true;
             continue;
@@ -651,6 +678,7 @@ fn points(values: impl Iterator<Item = (i64, i64, Value)>) -> Expected {
             end,
             value,
             or,
+            scale,
         });
     }
     Expected::Points { points, partial }

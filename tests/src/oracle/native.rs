@@ -180,9 +180,15 @@ impl FloatHistogram {
         let rank = q * self.count;
         let (below, above) = (at_rank(rank * (1.0 - 1e-12)), at_rank(rank * (1.0 + 1e-12)));
         let value = at_rank(rank);
-        let jump = (above - below).abs() > 1e-9 * value.abs();
+        let jump = (above - below).abs() > 1e-9 * value.abs().max(self.zero_threshold);
         Value {
             value,
+            // Inside the zero bucket a value is the difference of numbers of its width.
+            scale: if value.abs() <= self.zero_threshold {
+                self.zero_threshold
+            } else {
+                0.0
+            },
             or: jump.then_some(if (value - below).abs() < (value - above).abs() {
                 above
             } else {

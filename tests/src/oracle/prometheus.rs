@@ -168,7 +168,11 @@ pub(super) fn with_jump(at_rank: impl Fn(f64) -> f64, rank: f64) -> Value {
     let other = [at_rank(rank * (1.0 - 1e-12)), at_rank(rank * (1.0 + 1e-12))]
         .into_iter()
         .find(|other| (other - value).abs() > 1e-9 * value.abs());
-    Value { value, or: other }
+    Value {
+        value,
+        or: other,
+        scale: 0.0,
+    }
 }
 
 #[cfg(test)]

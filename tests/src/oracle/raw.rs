@@ -1,24 +1,20 @@
 //! Raw points: what is stored, or what one stored sample says about the time since the one before.
 
-use super::{Expected, Grid, Kind, Oracle, Value, between, points};
+use super::{Expected, Grid, Kind, Oracle, Value, between, points, several};
 use crate::samples::{SCRAPE, Sample, Series};
 
 /// The stored samples (or means, or rates) in `[start, end]`, both ends included.
 pub(super) fn answer(oracle: &Oracle<'_>) -> Expected {
     let question = oracle.question;
     let (start, end) = (question.start, question.end);
-    let several = Expected::Error {
-        kind: "RemoteMirrorError",
-        status: 400,
-    };
     let values = match &question.kind {
         Kind::Gauge(name) => match oracle.matching(name)[..] {
             [one] => between(&one.samples, start, end + 1).to_vec(),
-            _ => return several,
+            _ => return several(),
         },
         Kind::Counter(name) => match oracle.matching(name)[..] {
             [one] => rates(one),
-            _ => return several,
+            _ => return several(),
         },
         Kind::Histogram(base) => {
             let native = oracle.matching(base);
@@ -32,14 +28,14 @@ pub(super) fn answer(oracle: &Oracle<'_>) -> Expected {
                 ),
                 [] => match sum_and_count(oracle, base) {
                     Some(means) => means,
-                    None => return several,
+                    None => return several(),
                 },
-                _ => return several,
+                _ => return several(),
             }
         }
         Kind::Summary(base) => match sum_and_count(oracle, base) {
             Some(means) => means,
-            None => return several,
+            None => return several(),
         },
         Kind::PromQl(expression) => {
             let first = (start + SCRAPE - 1).div_euclid(SCRAPE) * SCRAPE;

@@ -136,11 +136,11 @@ pub fn increases(samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>
     grid.times().map(increase).collect()
 }
 
-/// The newest sample at or before `start`, if less than `longest` before it.
+/// The newest sample at or before `start`, if less than `longest` before it and not the last of all: a series that has ended stays as it was.
 fn before(counter: &[Sample], start: i64, longest: i64) -> Option<&Sample> {
-    counter[..counter.partition_point(|sample| sample.at <= start)]
-        .last()
-        .filter(|sample| sample.at > start - longest)
+    let later = counter.partition_point(|sample| sample.at <= start);
+    let newest = counter[..later].last().filter(|_| later < counter.len());
+    newest.filter(|sample| sample.at > start - longest)
 }
 
 /// `histogram_quantile`: empty buckets at the low end move the lower bound, a quantile in the last bucket is its lower bound.

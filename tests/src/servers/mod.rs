@@ -17,7 +17,10 @@ pub use victoria::VictoriaMetrics;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
+
+use crate::oracle::Store;
+use crate::{remote_write, samples};
 
 /// An HTTP client for the harness itself. One per test runtime: connections belong to the runtime that made them.
 ///
@@ -63,4 +66,26 @@ pub async fn wait_until_ready(process: &Process, url: &str) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Loads all of [`samples::everything`] that the store can hold and waits until it can be read.
+///
+/// # Errors
+/// If the store refuses something.
+pub async fn load(store: Store, url: &str) -> Result<()> {
+    let mut all = samples::everything();
+    all.retain(|series| store != Store::Prometheus2 || series.name().is_ascii());
+    remote_write::load(url, &all).await?;
+    if store == Store::VictoriaMetrics {
+        let response = http_client()
+            .get(format!("{url}/internal/force_flush"))
+            .send()
+            .await?;
+        ensure!(
+            response.status().is_success(),
+            "force_flush: {}",
+            response.status()
+        );
+    }
+    Ok(())
 }
