@@ -76,7 +76,7 @@ async fn identical_calls_in_flight_share_one_exchange() {
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!(upstream.requests().len(), 1);
     ask().await.unwrap();
-    assert_eq!(upstream.requests().len(), 3);
+    assert_eq!(upstream.requests().len(), 2);
     let shown = exposition(&registry);
     for line in [
         r#"prometheus_mirror_upstream_requests_total{target="main",call="query",outcome="ok"} 2"#,

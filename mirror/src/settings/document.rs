@@ -139,6 +139,11 @@ impl<'de> Visitor<'de> for Reader<'_> {
         Ok(Value::Null)
     }
 
+    /// What the YAML parser makes of a document without content.
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         let item = |index: usize| Reader {
