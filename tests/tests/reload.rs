@@ -122,11 +122,15 @@ async fn documents_and_keys_change_under_load_and_no_request_fails() -> Result<(
     }
 
     // A bad document is refused: a metric tells, and the mirror stays ready with the old one.
-    mirror.write_document("kind: PrometheusMirror\nspec: {targets: [{name: x, url: nonsense}]}\n")?;
+    mirror
+        .write_document("kind: PrometheusMirror\nspec: {targets: [{name: x, url: nonsense}]}\n")?;
     let admin = mirror.admin().0;
     let begin = Instant::now();
     loop {
-        let metrics = client.send(http.get(format!("{admin}/metrics"))).await?.body;
+        let metrics = client
+            .send(http.get(format!("{admin}/metrics")))
+            .await?
+            .body;
         if metrics.contains("prometheus_mirror_config_reloads_total{result=\"failure\"} 1") {
             break;
         }

@@ -153,7 +153,7 @@ impl EncodeLabelValue for Outcome {
 }
 
 impl UpstreamMetrics {
-    /// Makes the metrics and registers them. Once per registry.
+    /// Makes the metrics and registers them. Once per registry, which adds the mirror's own prefix to the names.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             calls: Family::default(),
