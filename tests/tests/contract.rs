@@ -13,25 +13,24 @@ use tokio::sync::OnceCell;
 const KEY: &str = "x-mirror-api-key";
 
 /// One Prometheus for all tests of this file.
-async fn prometheus() -> &'static Prometheus {
+async fn prometheus() -> Result<&'static Prometheus> {
     static SERVER: OnceCell<Prometheus> = OnceCell::const_new();
-    SERVER
-        .get_or_init(|| async {
-            let server = Prometheus::start_2().await.unwrap();
-            load(Store::Prometheus2, &server.url()).await.unwrap();
-            server
-        })
-        .await
+    let start = async || {
+        let server = Prometheus::start_2().await?;
+        load(Store::Prometheus2, &server.url()).await?;
+        Ok(server)
+    };
+    SERVER.get_or_try_init(start).await
 }
 
 /// A mirror with the targets `a` (the default) and `b`, which are the same server under two names of this machine.
-async fn config() -> MirrorConfig {
-    let port = prometheus().await.port();
+async fn config() -> Result<MirrorConfig> {
+    let port = prometheus().await?.port();
     let (a, b) = (
         format!("http://127.0.0.1:{port}"),
         format!("http://localhost:{port}"),
     );
-    MirrorConfig::for_targets(&[("a", &a), ("b", &b)])
+    Ok(MirrorConfig::for_targets(&[("a", &a), ("b", &b)]))
 }
 
 async fn start(config: &MirrorConfig) -> Result<(Mirror, Client)> {
@@ -88,7 +87,7 @@ fn fields_request(kind: &str, query: Value) -> Value {
 
 #[tokio::test]
 async fn section_1_every_path_and_method_has_its_answer_and_the_key() -> Result<()> {
-    let (_mirror, client) = start(&config().await).await?;
+    let (_mirror, client) = start(&config().await?).await?;
     let (http, base) = client.http();
     let body = client
         .metric_request(&gauge(), START + HOUR, START + 2 * HOUR, None, None)
@@ -162,7 +161,7 @@ async fn section_1_every_path_and_method_has_its_answer_and_the_key() -> Result<
 async fn section_1_a_wrong_key_gets_401_and_no_key_back() -> Result<()> {
     for required in [false, true] {
         let config = config()
-            .await
+            .await?
             .with("server", json!({"requireApiKey": required}));
         let (_mirror, client) = start(&config).await?;
         let (http, base) = client.http();
@@ -208,7 +207,7 @@ async fn section_1_a_wrong_key_gets_401_and_no_key_back() -> Result<()> {
 
 #[tokio::test]
 async fn section_1_unknown_fields_are_ignored_and_unknown_types_refused() -> Result<()> {
-    let (_mirror, client) = start(&config().await).await?;
+    let (_mirror, client) = start(&config().await?).await?;
     let request = || {
         client.metric_request(
             &gauge(),
@@ -290,7 +289,7 @@ async fn section_1_unknown_fields_are_ignored_and_unknown_types_refused() -> Res
 
 #[tokio::test]
 async fn section_2_conditions_match_as_their_types_say() -> Result<()> {
-    let (_mirror, client) = start(&config().await).await?;
+    let (_mirror, client) = start(&config().await?).await?;
     let double = |value: Value| json!({"_type": "EqualityCondition", "key": "index", "value": {"_type": "DoubleValue", "value": value}});
     let load = equals("__gauge__", "load");
     let rows = [
@@ -327,8 +326,8 @@ async fn section_2_conditions_match_as_their_types_say() -> Result<()> {
 
 #[tokio::test]
 async fn section_3_connection_details_choose_a_declared_target_and_nothing_else() -> Result<()> {
-    let port = prometheus().await.port();
-    let (_mirror, client) = start(&config().await).await?;
+    let port = prometheus().await?.port();
+    let (_mirror, client) = start(&config().await?).await?;
     let (_listener, undeclared) = hanging_server()?;
     let rows = [
         ("none", json!({}), 200),
@@ -390,7 +389,7 @@ async fn section_3_connection_details_choose_a_declared_target_and_nothing_else(
 
 #[tokio::test]
 async fn section_3_request_targets_allow_what_they_name() -> Result<()> {
-    let port = prometheus().await.port();
+    let port = prometheus().await?.port();
     let config = MirrorConfig::for_targets(&[("a", &format!("http://127.0.0.1:{port}"))]).with(
         "requestTargets",
         json!({"hosts": ["localhost"], "ports": [port]}),
@@ -423,7 +422,7 @@ async fn section_3_request_targets_allow_what_they_name() -> Result<()> {
 
 #[tokio::test]
 async fn section_3_a_request_sets_its_time_out_and_what_a_nan_is() -> Result<()> {
-    let (_mirror, client) = start(&config().await).await?;
+    let (_mirror, client) = start(&config().await?).await?;
     let special = json!([equals("__gauge__", "special")]);
     let mut request = client.metric_request(&special, START, START + 6 * HOUR, None, None);
     let zero = telemetry(&client.post("/api/metric", &request).await?)?;
@@ -459,7 +458,7 @@ async fn section_3_a_request_sets_its_time_out_and_what_a_nan_is() -> Result<()>
 #[tokio::test]
 async fn section_4_a_connection_test_asks_the_target() -> Result<()> {
     let free = harness::servers::free_port()?;
-    let url = prometheus().await.url();
+    let url = prometheus().await?.url();
     let config = MirrorConfig::for_targets(&[
         ("good", &url),
         ("gone", &format!("http://127.0.0.1:{free}")),
@@ -498,7 +497,7 @@ async fn section_4_a_connection_test_asks_the_target() -> Result<()> {
 
 #[tokio::test]
 async fn section_4_field_names_are_the_kinds_and_then_the_labels() -> Result<()> {
-    let (_mirror, client) = start(&config().await).await?;
+    let (_mirror, client) = start(&config().await?).await?;
     let names = async |query: Value| -> Result<(Vec<String>, bool)> {
         let answer = client
             .post("/api/field/name", &fields_request("FieldNames", query))
@@ -549,7 +548,7 @@ async fn section_4_field_names_are_the_kinds_and_then_the_labels() -> Result<()>
 
 #[tokio::test]
 async fn section_4_field_values_are_sorted_before_offset_and_limit() -> Result<()> {
-    let (_mirror, client) = start(&config().await).await?;
+    let (_mirror, client) = start(&config().await?).await?;
     let values = async |query: Value| -> Result<(Vec<Value>, bool)> {
         let answer = client
             .post("/api/field/value", &fields_request("FieldValues", query))
@@ -619,7 +618,7 @@ async fn section_4_field_values_are_sorted_before_offset_and_limit() -> Result<(
 
 #[tokio::test]
 async fn section_5_every_cause_has_its_error() -> Result<()> {
-    let (_mirror, client) = start(&config().await).await?;
+    let (_mirror, client) = start(&config().await?).await?;
     let not_found = ("MetricNotFoundError", 404);
     let remote = ("RemoteMirrorError", 400);
     let unsupported = ("UnsupportedFieldTypeError", 422);
@@ -771,7 +770,7 @@ async fn section_5_unreachable_stores_and_full_queues_have_theirs() -> Result<()
 #[tokio::test]
 async fn section_5_always_500_changes_the_status_and_nothing_else() -> Result<()> {
     let config = config()
-        .await
+        .await?
         .with("server", json!({"errorStatus": "Always500"}));
     let (_mirror, client) = start(&config).await?;
     let rows = [
@@ -794,7 +793,7 @@ async fn section_5_always_500_changes_the_status_and_nothing_else() -> Result<()
 
 #[tokio::test]
 async fn section_6_explain_tells_what_would_be_sent() -> Result<()> {
-    let (_mirror, client) = start(&config().await).await?;
+    let (_mirror, client) = start(&config().await?).await?;
     let request = client.metric_request(
         &gauge(),
         START + HOUR,
