@@ -79,7 +79,11 @@ impl NativeHistogram {
             return;
         }
         let index = (size.log2() * f64::from(1 << self.schema)).ceil() as i32;
-        let side = if value > 0.0 { &mut self.positive } else { &mut self.negative };
+        let side = if value > 0.0 {
+            &mut self.positive
+        } else {
+            &mut self.negative
+        };
         *side.entry(index).or_default() += 1;
     }
 }
@@ -102,7 +106,10 @@ impl Series {
     #[must_use]
     pub fn new(name: &str, labels: &[(&str, &str)]) -> Self {
         let named = [("__name__", name)];
-        let labels = named.iter().chain(labels).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let labels = named
+            .iter()
+            .chain(labels)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Self {
             labels: labels.collect(),
             ..Self::default()
@@ -119,7 +126,9 @@ impl Series {
     pub fn instants(&self) -> impl Iterator<Item = i64> + '_ {
         let floats = self.samples.iter().map(|sample| sample.at);
         let histograms = self.histograms.iter().map(|(at, _)| *at);
-        floats.chain(histograms).chain(self.stale_at.iter().copied())
+        floats
+            .chain(histograms)
+            .chain(self.stale_at.iter().copied())
     }
 
     fn push(&mut self, at: i64, value: f64) {
@@ -285,7 +294,13 @@ pub fn counters() -> Vec<Series> {
     for (index, path) in ["/", "/cart", "/pay\"now\"", "/späti"].iter().enumerate() {
         let mut series = Series::new("bytes_total", &[("path", path)]);
         let from = START + index as i64 * 41 * MINUTE;
-        fill_counter(&mut series, &mut random, from, END - index as i64 * 29 * MINUTE, 0.004 * index as f64);
+        fill_counter(
+            &mut series,
+            &mut random,
+            from,
+            END - index as i64 * 29 * MINUTE,
+            0.004 * index as f64,
+        );
         all.push(series);
     }
     all
@@ -321,7 +336,12 @@ pub fn classic_histograms() -> Vec<Series> {
         let mut count_series = Series::new(&format!("{name}_count"), &labels);
         let mut buckets: Vec<Series> = BOUNDS
             .iter()
-            .map(|bound| Series::new(&format!("{name}_bucket"), &[("instance", instance), ("le", bound)]))
+            .map(|bound| {
+                Series::new(
+                    &format!("{name}_bucket"),
+                    &[("instance", instance), ("le", bound)],
+                )
+            })
             .collect();
         let mut counts = [0u64; BOUNDS.len()];
         let mut sum = 0.0;
@@ -401,7 +421,11 @@ pub fn summaries() -> Vec<Series> {
             let base = random.unit();
             for (index, series) in quantiles.iter_mut().enumerate() {
                 // A summary without recent events exports NaN.
-                let value = if events == 0 { f64::NAN } else { rounded(base + index as f64 / 7.0, 6) };
+                let value = if events == 0 {
+                    f64::NAN
+                } else {
+                    rounded(base + index as f64 / 7.0, 6)
+                };
                 series.push(at, value);
             }
         }
@@ -415,7 +439,10 @@ pub fn summaries() -> Vec<Series> {
 #[must_use]
 pub fn utf8_names() -> Vec<Series> {
     let mut random = Random::new(6);
-    let mut series = Series::new("heizung.vorlauf °C", &[("raum.größe", "groß \"&\" \\ klein")]);
+    let mut series = Series::new(
+        "heizung.vorlauf °C",
+        &[("raum.größe", "groß \"&\" \\ klein")],
+    );
     for at in scrapes(&mut random, START, END) {
         series.push(at, rounded(random.unit() * 60.0, 1));
     }
@@ -432,7 +459,11 @@ mod tests {
             let mut instants: Vec<i64> = series.samples.iter().map(|sample| sample.at).collect();
             instants.extend(series.histograms.iter().map(|(at, _)| *at));
             assert!(!instants.is_empty(), "{:?}", series.labels);
-            assert!(instants.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", series.labels);
+            assert!(
+                instants.windows(2).all(|pair| pair[0] < pair[1]),
+                "{:?}",
+                series.labels
+            );
             assert!(instants[0] >= START - 1 && *instants.last().unwrap() < END + 3_000);
         }
     }
@@ -440,8 +471,19 @@ mod tests {
     #[test]
     fn many_samples_lie_on_both_sides_of_an_edge() {
         let gauges = gauges();
-        let on = |offset: i64| gauges[0].samples.iter().filter(|s| (s.at + offset) % MINUTE == 0).count();
-        assert!(on(0) > 100 && on(1) > 100, "{} on the edge, {} before it", on(0), on(1));
+        let on = |offset: i64| {
+            gauges[0]
+                .samples
+                .iter()
+                .filter(|s| (s.at + offset) % MINUTE == 0)
+                .count()
+        };
+        assert!(
+            on(0) > 100 && on(1) > 100,
+            "{} on the edge, {} before it",
+            on(0),
+            on(1)
+        );
     }
 
     #[test]

@@ -70,14 +70,15 @@ pub struct Context<'a, S> {
 }
 
 impl<S: Store> Context<'_, S> {
-    /// What the store says about windows.
-    async fn clockwork(&self) -> Result<Clockwork, StoreError> {
+    /// What the store says about windows, and the last instant that its range queries know.
+    async fn clockwork(&self) -> Result<(Clockwork, Timestamp), StoreError> {
         let capabilities = self.store.capabilities(self.deadline).await?;
-        Ok(Clockwork {
+        let clockwork = Clockwork {
             scrape_interval: self.scrape_interval,
             boundary: capabilities.range_boundary,
             native_histograms: capabilities.native_histograms,
-        })
+        };
+        Ok((clockwork, self.now.minus(capabilities.settles_after)))
     }
 
     async fn call(&self, call: Call) -> Result<Arc<Answer>, StoreError> {

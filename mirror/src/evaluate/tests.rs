@@ -122,6 +122,7 @@ impl Store for ListedStore {
         Ok(Capabilities {
             range_boundary: RangeBoundary::LeftOpen,
             native_histograms: false,
+            settles_after: Millis(0),
         })
     }
 }
