@@ -250,12 +250,12 @@ pub fn gauges() -> Vec<Series> {
 
     let mut special = Series::new("special", &[("kind", "all")]);
     for at in scrapes(&mut random, START, END) {
-        let value = match random.between(0, 60) {
-            0 => f64::NAN,
-            1 => f64::INFINITY,
-            2 => f64::NEG_INFINITY,
-            3 => 0.0,
-            4 => -0.0,
+        let value = match random.between(0, 300) {
+            0 => f64::INFINITY,
+            1 => f64::NEG_INFINITY,
+            2..=6 => f64::NAN,
+            7..=11 => 0.0,
+            12..=16 => -0.0,
             _ => rounded(random.unit() * 10.0 - 5.0, 2),
         };
         special.push(at, value);

@@ -151,7 +151,12 @@ async fn rows(store: Store, url: String) -> Result<Vec<Row>> {
     let client = Client::new(&mirror.url());
     let mut rows = Vec::new();
     for subject in subjects() {
-        let (start, end) = (START + 3 * HOUR + 12_345, START + 5 * HOUR);
+        // Where several series end; the dense one has its samples elsewhere.
+        let start = match subject.kind {
+            Kind::Gauge("dense") => START + HOUR + 345,
+            _ => START + 3 * HOUR + 12_345,
+        };
+        let end = start + 2 * HOUR;
         let question = Question {
             kind: subject.kind.clone(),
             conditions: subject.conditions.clone(),
@@ -210,6 +215,8 @@ async fn cell(
     Ok(match (compare(&expected, &got, tolerance), expected) {
         (Err(error), _) => Cell::Differs(format!("{error:#}")),
         (Ok(_), Expected::Error { kind, .. }) => Cell::Refused(kind.to_owned()),
+        // A cell without points would prove nothing.
+        (Ok(Agreement { points: 0, .. }), _) => Cell::Differs("no points to compare".to_owned()),
         (Ok(agreement), _) => Cell::Agrees(agreement),
     })
 }
