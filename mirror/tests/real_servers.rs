@@ -227,6 +227,7 @@ async fn prometheus_2_has_closed_ranges_and_native_histograms() {
         range_boundary: RangeBoundary::Closed,
         native_histograms: true,
         settles_after: Millis(0),
+        keeps_nan: true,
     };
     assert_eq!(target.capabilities(within(TIME)).await.unwrap(), expected);
 }
@@ -241,6 +242,7 @@ async fn victoria_metrics_has_left_open_ranges_and_no_native_histograms() {
         native_histograms: false,
         // Half a minute, on a grid of seconds.
         settles_after: Millis(found.settles_after.0.clamp(30_000, 32_000)),
+        keeps_nan: false,
     };
     assert_eq!(found, expected);
 }

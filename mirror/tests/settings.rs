@@ -1,5 +1,7 @@
 //! From a file and a folder of Secrets to settings: what is taken, what is refused, and what a change does.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -210,6 +210,7 @@ const PROMETHEUS_3: Capabilities = Capabilities {
     range_boundary: RangeBoundary::LeftOpen,
     native_histograms: true,
     settles_after: Millis(0),
+    keeps_nan: true,
 };
 
 #[tokio::test]

@@ -147,7 +147,7 @@ async fn rows(store: Store, url: String) -> Result<Vec<Row>> {
     let client = Client::new(&mirror.url());
     let mut rows = Vec::new();
     for subject in subjects() {
-        let (start, end) = (START + 2 * HOUR + 12_345, START + 3 * HOUR);
+        let (start, end) = (START + 3 * HOUR + 12_345, START + 5 * HOUR);
         let question = Question {
             kind: subject.kind.clone(),
             conditions: subject.conditions.clone(),

@@ -15,7 +15,7 @@ pub mod raw;
 
 use std::sync::Arc;
 
-use crate::prometheus::{Answer, Call, Data, Deadline, Series, Store, StoreError};
+use crate::prometheus::{Answer, Call, Data, Deadline, Samples, Series, Store, StoreError};
 use crate::query::selector::Selector;
 use crate::query::{Clockwork, Kind, MetricQuery};
 use crate::time::{Millis, Timestamp};
@@ -54,6 +54,28 @@ pub enum EvaluateError {
         pooled::SAMPLE_BUDGET
     )]
     TooManySamples,
+}
+
+/// The answer without the stale markers that show as NaN; see [`crate::prometheus::Capabilities::keeps_nan`].
+fn without_nan(answer: Arc<Answer>) -> Arc<Answer> {
+    let is_nan = |text: &str| text == "NaN";
+    if !series(&answer)
+        .iter()
+        .any(|series| series.samples.iter().any(|(_, text)| is_nan(text)))
+    {
+        return answer;
+    }
+    let mut answer = Arc::unwrap_or_clone(answer);
+    if let Data::Series(all) = &mut answer.data {
+        for series in all {
+            let mut kept = Samples::default();
+            for (at, text) in series.samples.iter().filter(|(_, text)| !is_nan(text)) {
+                kept.push(at, text);
+            }
+            series.samples = kept;
+        }
+    }
+    Arc::new(answer)
 }
 
 /// What evaluating needs besides the query: the store, its target's scrape interval, the time now and the deadline.
@@ -96,7 +118,13 @@ impl<S: Store> Context<'_, S> {
         // One millisecond more than the distance, so that `from` is inside where windows are left-open.
         let window = Millis(to.since(from).0.saturating_add(1));
         let promql = format!("{selector}[{window}]");
-        self.call(Call::Instant { promql, at: to }).await
+        let answer = self.call(Call::Instant { promql, at: to }).await?;
+        let capabilities = self.store.capabilities(self.deadline).await?;
+        Ok(if capabilities.keeps_nan {
+            answer
+        } else {
+            without_nan(answer)
+        })
     }
 
     /// Whether any series matches one of the selectors between the instants.

@@ -123,6 +123,7 @@ impl Store for ListedStore {
             range_boundary: RangeBoundary::LeftOpen,
             native_histograms: false,
             settles_after: Millis(0),
+            keeps_nan: true,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What a target can do, asked by three queries that need no data, because versions tell little: several stores leave theirs out,
+//! What a target can do, asked by four queries that need no data, because versions tell little: several stores leave theirs out,
 //! and others speak Prometheus' API under a version of their own.
 
 use super::{Answer, Call, Capabilities, Data, Deadline, RangeBoundary, Store, StoreError};
@@ -34,9 +34,11 @@ pub(super) async fn probe(
         },
         deadline,
     );
-    let (boundary, histograms, clock) = tokio::join!(
+    let (boundary, histograms, metricsql, clock) = tokio::join!(
         call("count_over_time(vector(0)[60s:60s])"),
         call("histogram_count(vector(1))"),
+        // A function of MetricsQL, the language of VictoriaMetrics.
+        call("now()"),
         clock
     );
     let range_boundary = match boundary {
@@ -49,6 +51,11 @@ pub(super) async fn probe(
         Err(StoreError::Rejected { .. }) => false,
         Err(error) => return Err(error),
     };
+    let keeps_nan = match metricsql {
+        Ok(_) => false,
+        Err(StoreError::Rejected { .. }) => true,
+        Err(error) => return Err(error),
+    };
     let settles_after = match clock {
         Ok(answer) => settles_after(&answer, newest),
         Err(StoreError::Rejected { .. }) => Millis(0),
@@ -58,6 +65,7 @@ pub(super) async fn probe(
         range_boundary,
         native_histograms,
         settles_after,
+        keeps_nan,
     })
 }
 

@@ -36,10 +36,10 @@ fn longest_interval(read: &[Sample], step: i64) -> i64 {
     let interval = if interval <= 0 { step } else { interval };
     match interval {
         ..=2_000 => interval * 5,
-        ..=4_000 => interval * 3,
-        ..=8_000 => interval * 2,
-        ..=16_000 => interval + interval / 2,
-        ..=32_000 => interval + interval / 4,
+        2_001..=4_000 => interval * 3,
+        4_001..=8_000 => interval * 2,
+        8_001..=16_000 => interval + interval / 2,
+        16_001..=32_000 => interval + interval / 4,
         _ => interval + interval / 8,
     }
 }
