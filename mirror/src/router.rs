@@ -32,6 +32,9 @@ pub static API_KEY_HEADER: HeaderName = HeaderName::from_static("x-mirror-api-ke
 /// The largest body of a request, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
 
+/// So much of a body that is too large is read for the sake of the answer, in bytes.
+const MAX_DISCARDED: usize = 16 * MAX_BODY;
+
 /// The API port's routes. The admin port has its own.
 pub fn app(state: Arc<AppState>) -> Router {
     let routes = Router::new()
@@ -112,10 +115,11 @@ async fn handle(state: Arc<AppState>, api: Api, body: Body) -> Response {
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, ApiError> {
-    match Limited::new(body, MAX_BODY).collect().await {
+async fn read(mut body: Body) -> Result<Bytes, ApiError> {
+    match Limited::new(&mut body, MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
+            discard(body).await;
             Err(ApiError::BodyTooLarge { limit: MAX_BODY })
         }
         Err(error) if is_stalled(error.as_ref()) => Err(ApiError::BodyStalled),
@@ -123,6 +127,19 @@ async fn read(body: Body) -> Result<Bytes, ApiError> {
             summary: "incomplete request",
             details: error.to_string(),
         }),
+    }
+}
+
+/// Takes what a client still sends: it reads its answer only after that, and closing the connection before would lose the answer.
+/// A client that sends far too much loses it all the same.
+async fn discard(mut body: Body) {
+    let mut left = MAX_DISCARDED;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return,
+        }
     }
 }
 

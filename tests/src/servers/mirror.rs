@@ -88,6 +88,14 @@ impl Mirror {
     /// # Errors
     /// If it ends at its start.
     pub async fn start_binary(binary: &Path, config: &MirrorConfig) -> Result<Self> {
+        Self::start_with(binary, config, &[]).await
+    }
+
+    /// The same with more arguments for `serve`.
+    ///
+    /// # Errors
+    /// If it ends at its start.
+    pub async fn start_with(binary: &Path, config: &MirrorConfig, more: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         write_config(directory.path(), config)?;
         let (port, admin_port) = (free_port()?, free_port()?);
@@ -102,6 +110,9 @@ impl Mirror {
             "--admin-listen".to_owned(),
             format!("127.0.0.1:{admin_port}"),
         ];
+        let arguments = arguments
+            .into_iter()
+            .chain(more.iter().map(|&argument| argument.to_owned()));
         let started = std::time::Instant::now();
         let process = Process::start("the mirror", binary, arguments, directory)?;
         let mut mirror = Self {

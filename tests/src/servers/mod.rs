@@ -7,12 +7,14 @@ mod mirror;
 mod nginx;
 mod process;
 mod prometheus;
+mod upstream;
 mod victoria;
 
 pub use mirror::{Admin, Mirror, MirrorConfig, mirror_binary};
 pub use nginx::Nginx;
 pub use process::{Process, free_port, program};
 pub use prometheus::Prometheus;
+pub use upstream::{Reply, Upstream};
 pub use victoria::VictoriaMetrics;
 
 use std::time::{Duration, Instant};
@@ -88,4 +90,22 @@ pub async fn load(store: Store, url: &str) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Waits until `happened` answers something, 30 s at most.
+///
+/// # Errors
+/// If it does not happen, naming `what`.
+pub async fn eventually<T, F: Future<Output = Result<Option<T>>>>(
+    what: &str,
+    mut happened: impl FnMut() -> F,
+) -> Result<T> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = happened().await? {
+            return Ok(found);
+        }
+        ensure!(Instant::now() < deadline, "{what}: not within 30 s");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
