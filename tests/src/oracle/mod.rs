@@ -353,7 +353,7 @@ impl Oracle<'_> {
             }
             Kind::Summary(base) => match self.summary(method, base, buckets) {
                 Some(values) => values,
-                None => return several(),
+                None => return unsupported(),
             },
             Kind::PromQl(expression) => self.promql(method, *expression, buckets),
         };
