@@ -174,12 +174,17 @@ async fn throughput(
             Some(("MEAN", MINUTE)),
         )
         .to_string()
-        .replace("111", "%d")
-        .replace("222", "%d");
+        .replace("111", "' .. string.format('%d', start) .. '")
+        .replace(
+            "222",
+            &format!(
+                "' .. string.format('%d', start + {}) .. '",
+                BUCKETS * MINUTE
+            ),
+        );
     let through_mirror = format!(
         "{window}function request() local start = window(); return wrk.format('POST', '/api/metric', \
-         {{['Content-Type'] = 'application/json'}}, string.format('{body}', start, start + {})) end",
-        BUCKETS * MINUTE
+         {{['Content-Type'] = 'application/json'}}, '{body}') end"
     );
     let query: String = url_encode(MEAN).replace('%', "%%");
     let through_nginx = format!(
