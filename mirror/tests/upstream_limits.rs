@@ -195,6 +195,10 @@ async fn a_full_queue_refuses_new_requests_and_not_the_later_calls_of_admitted_o
 
 /// Answers the probes as Prometheus 3 does.
 fn probed(request: &str) -> Reply {
+    if request.contains("now%28%29") || request.contains("now()") {
+        let refused = r#"{"status":"error","errorType":"bad_data","error":"unknown function"}"#;
+        return Reply::http("400 Bad Request", "", refused);
+    }
     let count = if request.contains("count_over_time") {
         "1"
     } else {
@@ -232,9 +236,9 @@ async fn capabilities_are_probed_once_for_all_callers_and_again_after_a_failure(
         found.iter().all(|found| matches!(found, Ok(PROMETHEUS_3))),
         "{found:?}"
     );
-    assert_eq!(upstream.requests().len(), 3);
+    assert_eq!(upstream.requests().len(), 4);
     target.capabilities(within(LONG)).await.unwrap();
-    assert_eq!(upstream.requests().len(), 3);
+    assert_eq!(upstream.requests().len(), 4);
 
     broken.store(true, std::sync::atomic::Ordering::SeqCst);
     target.call(query("up"), within(LONG)).await.unwrap_err();
@@ -246,7 +250,7 @@ async fn capabilities_are_probed_once_for_all_callers_and_again_after_a_failure(
         target.capabilities(within(LONG)).await.unwrap(),
         PROMETHEUS_3
     );
-    assert_eq!(upstream.requests().len(), before + 3);
+    assert_eq!(upstream.requests().len(), before + 4);
 }
 
 #[tokio::test]
@@ -257,7 +261,12 @@ async fn a_store_that_counts_otherwise_is_taken_for_prometheus_3() {
         .capabilities(within(LONG))
         .await
         .unwrap();
-    assert_eq!(found, PROMETHEUS_3);
+    let expected = Capabilities {
+        // It even answers a function that only MetricsQL has.
+        keeps_nan: false,
+        ..PROMETHEUS_3
+    };
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]

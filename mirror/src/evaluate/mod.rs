@@ -190,7 +190,15 @@ pub async fn metric<S: Store>(
         return Err(EvaluateError::NotFound);
     }
     let telemetry = match query.aggregation {
-        Some(aggregation) => aggregated::telemetry(context, query, aggregation).await?,
+        Some(aggregation) => aggregated::telemetry(context, query, aggregation)
+            .await
+            .map_err(|error| match (error, &query.kind) {
+                // Several summaries have no percentile in common.
+                (EvaluateError::SeveralSeries { .. }, Kind::Summary(_)) => {
+                    EvaluateError::Unsupported
+                }
+                (error, _) => error,
+            })?,
         None => raw::telemetry(context, query).await?,
     };
     if telemetry.points.is_empty() && !telemetry.is_partial {

@@ -274,12 +274,13 @@ fn between(samples: &[Sample], from: i64, to: i64) -> &[Sample] {
     &samples[low..high.max(low)]
 }
 
-/// What a store keeps of the samples: VictoriaMetrics documents that it drops NaN.
+/// What a store keeps of the samples: VictoriaMetrics documents that it drops NaN, and 1.79 knows no native histograms.
 #[must_use]
 pub fn as_stored(store: Store, mut all: Vec<Series>) -> Vec<Series> {
     if store == Store::VictoriaMetrics {
         for series in &mut all {
             series.samples.retain(|sample| !sample.value.is_nan());
+            series.histograms.clear();
         }
     }
     all
@@ -304,8 +305,10 @@ struct Oracle<'a> {
 
 impl Oracle<'_> {
     fn answer(&self) -> Expected {
-        let native = matches!(self.question.kind, Kind::Histogram(base) if self.matching(base).iter().any(|series| !series.histograms.is_empty()));
-        if native && self.store == Store::VictoriaMetrics {
+        if let Kind::Histogram(base) = self.question.kind
+            && self.store == Store::VictoriaMetrics
+            && self.matching(&format!("{base}_count")).is_empty()
+        {
             return Expected::NotRepresentable("VictoriaMetrics 1.79 has no native histograms");
         }
         let utf8 = matches!(self.question.kind, Kind::Gauge(name) if !name.is_ascii());
@@ -350,7 +353,7 @@ impl Oracle<'_> {
             }
             Kind::Summary(base) => match self.summary(method, base, buckets) {
                 Some(values) => values,
-                None => return several(),
+                None => return unsupported(),
             },
             Kind::PromQl(expression) => self.promql(method, *expression, buckets),
         };
@@ -453,8 +456,8 @@ impl Oracle<'_> {
     }
 
     fn histogram(&self, method: Method, base: &str, buckets: Buckets) -> Vec<Option<Value>> {
-        let native = self.matching(base);
-        if native.iter().any(|series| !series.histograms.is_empty()) {
+        let native = self.native(base);
+        if !native.is_empty() {
             return self.native_histogram(method, &native, buckets);
         }
         if let Some(q) = method.quantile() {
@@ -524,6 +527,13 @@ impl Oracle<'_> {
                 })
             })
             .collect()
+    }
+
+    /// The native histograms of this name. Where there are some, classic series beside them don't count.
+    fn native(&self, base: &str) -> Vec<&Series> {
+        let mut series = self.matching(base);
+        series.retain(|series| !series.histograms.is_empty());
+        series
     }
 
     fn native_histogram(
