@@ -124,7 +124,11 @@ fn questions() -> Vec<(&'static str, Question)> {
         ),
         (
             "aggregated counter, seven seconds",
-            in_buckets_of(7_000, one("__counter__", "http_requests_total"), "MAX", 10),
+            Question {
+                // Not over the gap: at its edge VictoriaMetrics answers a rate of 0 or nothing, depending on the range of the query.
+                start: start + HOUR,
+                ..in_buckets_of(7_000, one("__counter__", "http_requests_total"), "MAX", 80)
+            },
         ),
         (
             "aggregated histogram",

@@ -3,6 +3,9 @@
 //! The store is a real Prometheus with a handful of samples, so that whole answers can be written down here. What a real one cannot be
 //! made to do (hang, write `1.50`, have metadata without scraping) a scripted one does.
 
+// Helpers outside the test functions unwrap too.
+#![allow(clippy::unwrap_used)]
+
 mod errors;
 mod fields;
 mod metric;

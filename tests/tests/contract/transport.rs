@@ -300,6 +300,23 @@ async fn a_body_may_have_64_levels_and_one_mebibyte() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_refusal_reaches_clients_that_send_much_before_they_listen() -> Result<()> {
+    let (_mirror, client) = start(&config().await?).await?;
+    let (http, base) = client.http();
+    let url = |path: &str| format!("{base}{path}");
+    for (status, request) in [
+        (401, http.post(url("/api/metric")).header(KEY, "wrong")),
+        (404, http.post(url("/elsewhere"))),
+        (405, http.put(url("/api/metric"))),
+        (413, http.post(url("/api/metric"))),
+    ] {
+        let answer = client.send(request.body("x".repeat(8 << 20))).await?;
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
+    Ok(())
+}
+
 /// The label `id` of the series of `matched` that satisfy the conditions.
 async fn matched(client: &Client, conditions: &[Value]) -> Result<Vec<String>> {
     let all = [&[equals("__gauge__", "matched")], conditions].concat();
