@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fields::FieldQuery;
-use super::grid::{Grid, POINTS_PER_CALL};
+use super::grid::{self, Grid};
 use super::pooled::SAMPLE_BUDGET;
 use super::{Context, EvaluateError, raw};
 use crate::prometheus::{RangeBoundary, Store};
@@ -99,7 +99,7 @@ fn range_calls(promql: &str, buckets: Buckets, offset: Millis) -> Value {
             json!({ "api": "/api/v1/query_range", "start": part.start().plus(offset).0, "end": last.0, "stepMillis": part.width().0 })
         })
         .collect();
-    json!({ "promql": promql, "upstreamCalls": buckets.count().div_ceil(POINTS_PER_CALL), "calls": calls })
+    json!({ "promql": promql, "upstreamCalls": grid::calls(buckets.count()), "calls": calls })
 }
 
 fn raw_details(query: &MetricQuery, scrape_interval: Millis, now: Timestamp) -> Value {
@@ -115,7 +115,7 @@ fn raw_details(query: &MetricQuery, scrape_interval: Millis, now: Timestamp) -> 
     let scrapes = (end.since(query.start).0.max(0) / scrape_interval.0.max(1)).unsigned_abs() + 1;
     json!({
         "promql": format!("{}[{}]", raw::selector(&query.kind), Millis(end.since(query.start).0.saturating_add(1))),
-        "upstreamCalls": scrapes.div_ceil(POINTS_PER_CALL),
+        "upstreamCalls": grid::calls(scrapes),
         "calls": [{ "api": "/api/v1/query", "time": end.0 }],
         "points": raw::meaning(&query.kind),
     })
