@@ -315,11 +315,6 @@ impl Oracle<'_> {
         if utf8 && self.store == Store::Prometheus2 {
             return Expected::NotRepresentable("Prometheus 2.42 has no UTF-8 names");
         }
-        if utf8 && self.store == Store::VictoriaMetrics {
-            return Expected::NotRepresentable(
-                "VictoriaMetrics 1.79 cannot be asked for a quoted name",
-            );
-        }
         match self.question.aggregation {
             None => raw::answer(self),
             Some((method, width)) => {
