@@ -40,7 +40,7 @@ pub use server::{ErrorStatus, Server, ServerTls};
 pub use spec::{Mode, PrometheusMirror, PrometheusMirrorSpec, RequestHost, RequestTargets};
 pub use status::{PrometheusMirrorStatus, TargetStatus};
 pub use target::{EnforcedMatcher, HttpUrl, NanInterpretation, Scheme, Target, TargetTls};
-pub use validation::{parse, validate};
+pub use validation::{join as field_path, parse, validate};
 pub use workload::{Autoscaling, Monitor, PodDisruptionBudget};
 
 /// `apiVersion` of every document.

@@ -260,7 +260,8 @@ fn prune_nulls(value: &mut Value, schema: &Value) {
 }
 
 /// The path of a field. Names that would not read as one part are quoted.
-pub(crate) fn join(path: &str, field: &str) -> String {
+#[must_use]
+pub fn join(path: &str, field: &str) -> String {
     let plain = !field.is_empty()
         && field
             .bytes()

@@ -54,14 +54,11 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
             event = watcher.next(watch::INTERVAL) => event,
         };
         let taken_over = match event {
-            Event::Changed(settings) => take_over(&args, &state, *settings, &mut api).await,
+            Event::Changed(settings) => take_over(&args, &state, &health, *settings, &mut api).await,
             Event::Refused(faults) => Err(Failure::from_error(faults)),
         };
         match taken_over {
-            Ok(()) => {
-                announce(&state, &health);
-                state.metrics.reloaded(Reload::Success);
-            }
+            Ok(()) => {}
             Err(faults) => {
                 state.metrics.reloaded(Reload::Failure);
                 health.refused_newer_document();
@@ -97,6 +94,7 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
 async fn take_over(
     args: &ServeArgs,
     state: &Arc<AppState>,
+    health: &Health,
     settings: Settings,
     api: &mut Server,
 ) -> Result<(), Failure> {
@@ -108,6 +106,8 @@ async fn take_over(
     };
     let changes = Changes::between(&before.settings, &settings);
     state.replace(settings);
+    announce(state, health);
+    state.metrics.reloaded(Reload::Success);
     tracing::info!(added = ?changes.added, removed = ?changes.removed, changed = ?changes.changed, "configuration taken over");
     if let Some(moved) = moved {
         tracing::info!(from = %api.address(), to = %moved.address(), "the API has moved");

@@ -3,12 +3,18 @@
 //! Nothing in here is stringly typed or optional without need: a [`Settings`] value can be served.
 
 pub mod choose;
+mod document;
+mod load;
+mod secrets;
+mod target;
+pub mod watch;
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use load::{LoadError, load};
 use url::Url;
 
 /// Everything the mirror needs, and nothing that is wrong. Made only by [`load`].

@@ -1,0 +1,27 @@
+# `make help` lists the targets. Each is one script under scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint generate bench fuzz clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## The mirror in front of a Prometheus with made-up data; ONCE=1, LISTEN=0.0.0.0, HOURS=6
+	@scripts/run
+
+test: ## Everything that must hold before a change is merged
+	@scripts/test
+
+lint: ## Formatting, clippy, dependencies, scripts
+	@scripts/lint
+
+generate: ## Write the generated files: the CRD, docs/resource-reference.md, docs/cli.md
+	@scripts/generate
+
+bench: ## Measure, and write docs/performance.md
+	@scripts/bench
+
+fuzz: ## Fuzz every target for TIME (60) each
+	@scripts/fuzz $(or $(TIME),60)
+
+clean: ## Remove what was built in the checkout; the tools in the cache stay
+	cargo clean

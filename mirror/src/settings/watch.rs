@@ -1,0 +1,125 @@
+//! Notices changes of the document and its Secrets.
+//!
+//! Contents are read and compared, not times or file-system events: mounted volumes change by swapping a symbolic link, which
+//! defeats watchers. Reading a few small files each second costs nothing that one could measure.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::load::read;
+use super::{LoadError, Settings, load};
+
+/// How often the files are read.
+pub const INTERVAL: Duration = Duration::from_secs(1);
+
+/// More Secret files than a mirror has; a folder with more was given by mistake.
+const MOST_FILES: usize = 1024;
+
+/// What a look at the files found.
+#[derive(Debug)]
+pub enum Event {
+    /// The files changed and are fine: serve this from now on.
+    Changed(Box<Settings>),
+    /// The files changed and cannot be served: keep what there is. Reported once for each content.
+    Refused(LoadError),
+}
+
+/// Looks at a document and its Secrets again and again.
+#[derive(Debug)]
+pub struct Watcher {
+    file: PathBuf,
+    secrets_dir: PathBuf,
+    /// The content that was last reported, or that was there at the start.
+    reported: Fingerprint,
+    /// A content that could not be loaded at the last look. It is reported if it is still there at the next one: in the middle of
+    /// a swap files are absent for an instant.
+    suspect: Option<Fingerprint>,
+}
+
+type Fingerprint = [u8; 32];
+
+impl Watcher {
+    /// Watches files that have just been loaded.
+    #[must_use]
+    pub fn new(file: &Path, secrets_dir: &Path) -> Self {
+        let reported = fingerprint(file, secrets_dir);
+        Self { file: file.to_owned(), secrets_dir: secrets_dir.to_owned(), reported, suspect: None }
+    }
+
+    /// Looks once. Reads files, so not for the threads of an async runtime: see [`Watcher::next`].
+    pub fn look(&mut self) -> Option<Event> {
+        let found = fingerprint(&self.file, &self.secrets_dir);
+        if found == self.reported {
+            self.suspect = None;
+            return None;
+        }
+        match load(&self.file, &self.secrets_dir) {
+            // Still the same after it was read: what was loaded is what was looked at.
+            Ok(settings) if fingerprint(&self.file, &self.secrets_dir) == found => {
+                self.reported = found;
+                self.suspect = None;
+                Some(Event::Changed(Box::new(settings)))
+            }
+            Err(error) if self.suspect == Some(found) => {
+                self.reported = found;
+                self.suspect = None;
+                Some(Event::Refused(error))
+            }
+            _ => {
+                self.suspect = Some(found);
+                None
+            }
+        }
+    }
+
+    /// Waits for the next event, looking every `interval` (normally [`INTERVAL`]). Dropping the future loses no event that has not
+    /// been returned.
+    pub async fn next(&mut self, interval: Duration) -> Event {
+        loop {
+            tokio::time::sleep(interval).await;
+            let mut looking = Self {
+                file: self.file.clone(),
+                secrets_dir: self.secrets_dir.clone(),
+                reported: self.reported,
+                suspect: self.suspect,
+            };
+            let looked = tokio::task::spawn_blocking(move || {
+                let event = looking.look();
+                (looking, event)
+            });
+            if let Ok((watcher, event)) = looked.await {
+                *self = watcher;
+                if let Some(event) = event {
+                    return event;
+                }
+            }
+        }
+    }
+}
+
+/// A hash of the document and of every `<name>/<key>` in the folder of Secrets.
+fn fingerprint(file: &Path, secrets_dir: &Path) -> Fingerprint {
+    let mut hash = Sha256::new();
+    let mut add = |file: &Path| {
+        let content = read(file).map(|bytes| Sha256::digest(bytes).to_vec());
+        hash.update(file.as_os_str().as_encoded_bytes());
+        // Why a file cannot be read is part of what is reported.
+        hash.update(content.unwrap_or_else(|error| error.to_string().into_bytes()));
+        hash.update([0]);
+    };
+    add(file);
+    let secrets = entries(secrets_dir).into_iter().flat_map(|secret| entries(&secret));
+    secrets.take(MOST_FILES).for_each(|key| add(&key));
+    hash.finalize().into()
+}
+
+/// What is in a folder, sorted, without the `..data` folders of mounted volumes, whose content is linked from the names.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let visible = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"..")).take(MOST_FILES);
+    let mut paths: Vec<_> = visible.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}

@@ -1,0 +1,246 @@
+//! From a file and a folder of Secrets to settings: what is taken, what is refused, and what a change does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mirror::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
+use mirror::settings::watch::{Event, Watcher};
+use mirror::settings::{NanInterpretation, Settings, load};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const HEAD: &str = "apiVersion: prometheus-mirror.io/v1alpha1\nkind: PrometheusMirror\nmetadata: {name: production}\n";
+
+/// A folder with a document and its Secrets.
+struct Files(TempDir);
+
+impl Files {
+    fn new(spec: &str) -> Self {
+        let files = Self(TempDir::new().unwrap());
+        files.write("mirror.yaml", &format!("{HEAD}spec:\n{spec}"));
+        files.write("secrets/mirror-key/apiKey", "secret-1\n");
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn load(&self) -> Result<Settings, Vec<String>> {
+        load(&self.path("mirror.yaml"), &self.path("secrets"))
+            .map_err(|error| error.to_string().replace(&format!("{}/", self.0.path().display()), "").lines().map(str::to_owned).collect())
+    }
+
+    fn faults(&self) -> Vec<String> {
+        self.load().unwrap_err()
+    }
+}
+
+const KEY: &str = "  apiKeySecretRef: {name: mirror-key}\n";
+const SMALLEST: &str = "  apiKeySecretRef: {name: mirror-key}\n  targets: [{name: a, url: \"http://a:9090/prefix/\"}]\n";
+
+#[test]
+fn the_smallest_document_gets_the_documented_defaults() {
+    let settings = Files::new(SMALLEST).load().unwrap();
+    assert_eq!((settings.name.as_str(), settings.port, settings.workers.get()), ("production", 9900, 20));
+    assert_eq!((settings.default_target, settings.require_api_key), (Some(0), false));
+    assert_eq!(settings.api_keys.current.header_value(), "secret-1");
+    assert_eq!(settings.api_keys.previous, None);
+    let target = &settings.targets[0];
+    assert_eq!(target.url.as_str(), "http://a:9090/prefix");
+    assert_eq!((target.request_timeout, target.scrape_interval), (Duration::from_secs(15), Duration::from_secs(15)));
+    assert_eq!(target.nan_interpretation, NanInterpretation::Zero);
+}
+
+#[test]
+fn all_faults_of_document_and_secrets_come_at_once_in_the_documents_order() {
+    let files = Files::new(
+        "  workers: 0\n  apiKeySecretRef: {name: other}\n  colour: red\n  targets:\n    - {name: a, url: \"http://user:pw@a\"}\n    \
+         - {name: b, url: \"http://b\", headers: {Host: x, \"a b\": c, Authorization: y}}\n    - {name: c, service: {name: s, port: 1}}\n  mode: Sidecar\n",
+    );
+    assert_eq!(
+        files.faults(),
+        [
+            "spec.workers: must be from 1 to 1000, is 0",
+            "spec.apiKeySecretRef: needs the file secrets/other/apiKey, which does not exist (hint: write the key into that file, or say with --secrets-dir where it is)",
+            "spec.colour: is not a known field (hint: known here: apiKeySecretRef, autoscaling, defaultTarget, httpRoute, image, imagePullSecrets, ingress, mode, monitor, networkPolicy, paused, podDisruptionBudget, podTemplate, port, replicas, requestTargets, resources, server, service, targets, workers)",
+            "spec.targets[0].url: must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user name, query and fragment (hint: credentials belong to auth)",
+            "spec.targets[1].headers.Host: must not be set here: the mirror sets it itself",
+            "spec.targets[1].headers[\"a b\"]: is not the name of an HTTP header: letters, digits and dashes, such as X-Scope-OrgID",
+            "spec.targets[1].headers.Authorization: must not be set here: credentials belong to auth",
+            "spec.targets[2].service: is resolved by the operator before a mirror reads the document (hint: write the server's url here instead)",
+            "spec.mode: Sidecar is not supported yet (hint: write Deployment, or leave it out)",
+        ]
+    );
+}
+
+#[test]
+fn fields_whose_machinery_comes_later_are_refused_by_name() {
+    let files = Files::new(&format!(
+        "{KEY}  targets:\n    - name: a\n      url: http://a\n      auth: {{}}\n      tls: {{insecureSkipVerify: true}}\n      \
+         enforcedMatchers: [{{name: n, value: v}}]\n  server: {{tls: {{secretName: s}}}}\n"
+    ));
+    assert_eq!(
+        files.faults(),
+        [
+            "spec.targets[0].auth: is not supported yet",
+            "spec.targets[0].tls: is not supported yet",
+            "spec.targets[0].enforcedMatchers: is not supported yet",
+            "spec.server.tls: is not supported yet",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_not_one_document_is_one_clear_line() {
+    let files = Files::new(SMALLEST);
+    for (text, expected) in [
+        ("", "mirror.yaml is empty; it must hold one PrometheusMirror"),
+        ("a: 1\n---\nb: 2\n", "mirror.yaml holds 2 documents; it must hold one PrometheusMirror and nothing else"),
+        ("apiVersion: v1\nkind: Secret\n", "apiVersion: must be prometheus-mirror.io/v1alpha1, is v1"),
+    ] {
+        files.write("mirror.yaml", text);
+        assert_eq!(files.faults()[0], expected);
+    }
+    fs::remove_file(files.path("mirror.yaml")).unwrap();
+    assert_eq!(files.faults(), ["cannot read mirror.yaml: No such file or directory (os error 2)"]);
+    fs::create_dir(files.path("mirror.yaml")).unwrap();
+    assert_eq!(files.faults(), ["cannot read mirror.yaml: Is a directory (os error 21)"]);
+}
+
+#[test]
+fn keys_that_no_header_can_carry_are_refused() {
+    let files = Files::new(SMALLEST);
+    for (key, expected) in [("\n", "is empty"), ("a\nb", "cannot be sent"), ("schlüssel", "cannot be sent"), (" a", "cannot be sent")] {
+        files.write("secrets/mirror-key/apiKey", key);
+        let faults = files.faults();
+        assert!(faults[0].starts_with("spec.apiKeySecretRef: the") && faults[0].contains(expected), "{faults:?}");
+    }
+    files.write("secrets/mirror-key/apiKey", "new");
+    files.write("secrets/mirror-key/previousApiKey", "old\n");
+    assert!(files.load().unwrap().api_keys.previous.unwrap().matches(b"old"));
+}
+
+fn chosen(settings: &Settings, details: Value) -> Result<Choice, String> {
+    let details = ConnectionDetails::parse(details.as_object().unwrap()).map_err(|error| error.to_string())?;
+    choose(settings, &details).map_err(|error| error.to_string())
+}
+
+#[test]
+fn connection_details_choose_by_name_by_address_and_by_default() {
+    let settings = Files::new(&format!(
+        "{KEY}  defaultTarget: b\n  requestTargets: {{hosts: [\"*.svc\", 10.0.0.1], ports: [9090]}}\n  targets:\n    \
+         - {{name: a, url: \"http://a:9090/x\"}}\n    - {{name: b, url: \"https://b\", requestTimeout: 20s, nanInterpretation: Skip}}\n"
+    ))
+    .load()
+    .unwrap();
+    let target = |details: Value| chosen(&settings, details).map(|choice| choice.target);
+    let declared = |index| Ok(ChosenTarget::Declared(index));
+    let undeclared = |url: &str| Ok(ChosenTarget::Undeclared { url: url.parse().unwrap() });
+    let unknown = |asked: &str| Err(format!("{asked} is not a target of this mirror; it has: a, b"));
+    for (details, expected) in [
+        (json!({}), declared(1)),
+        (json!({"target": "a", "host": "ignored"}), declared(0)),
+        (json!({"host": "A", "port": "9090"}), declared(0)),
+        (json!({"host": "a", "port": 9090, "scheme": "http", "path": "/x/"}), declared(0)),
+        (json!({"url": "https://b/"}), declared(1)),
+        (json!({"host": "b", "port": 443, "other": [1]}), declared(1)),
+        (json!({"host": "p.monitoring.svc", "port": 9090}), undeclared("http://p.monitoring.svc:9090")),
+        (json!({"url": "https://10.0.0.1:9090/p"}), undeclared("https://10.0.0.1:9090/p")),
+        (json!({"target": "c"}), unknown("c")),
+        (json!({"host": "a", "port": 9090, "path": "/y"}), unknown("a:9090")),
+        (json!({"host": "a", "port": 9090, "scheme": "https"}), unknown("a:9090")),
+        (json!({"host": "svc", "port": 9090}), unknown("svc:9090")),
+        (json!({"host": "evilsvc", "port": 9090}), unknown("evilsvc:9090")),
+        (json!({"host": "p.svc", "port": 9091}), unknown("p.svc:9091")),
+        (json!({"url": "http://169.254.169.254/latest"}), unknown("http://169.254.169.254/latest")),
+        (json!({"target": 1}), Err("connectionDetails.target must be the name of a target".to_owned())),
+        (json!({"host": "a"}), Err("connectionDetails.port must be a port from 1 to 65535".to_owned())),
+        (json!({"host": "a@b", "port": 1}), Err("connectionDetails.host must be a host name or address".to_owned())),
+        (json!({"nan_interpretation": "MAYBE"}), Err("connectionDetails.nan_interpretation must be ZERO or NONE".to_owned())),
+        (json!({"requestTimeout": -1}), Err("connectionDetails.requestTimeout must be a positive number of milliseconds".to_owned())),
+    ] {
+        assert_eq!(target(details.clone()), expected, "{details}");
+    }
+}
+
+#[test]
+fn connection_details_shorten_the_time_and_override_nan() {
+    let settings = Files::new(SMALLEST).load().unwrap();
+    let terms = |details: Value| chosen(&settings, details).map(|choice| (choice.timeout.as_millis(), choice.nan)).unwrap();
+    assert_eq!(terms(json!({})), (15_000, NanInterpretation::Zero));
+    assert_eq!(terms(json!({"requestTimeout": 2500})), (2_500, NanInterpretation::Zero));
+    assert_eq!(terms(json!({"request_timeout_seconds": 1.5, "nan_interpretation": "NONE"})), (1_500, NanInterpretation::Skip));
+    assert_eq!(terms(json!({"requestTimeout": "60000"})), (15_000, NanInterpretation::Zero));
+    assert_eq!(terms(json!({"request_timeout_seconds": 1e300})), (15_000, NanInterpretation::Zero));
+}
+
+#[test]
+fn several_targets_without_a_default_want_a_name() {
+    let settings = Files::new(&format!("{KEY}  targets: [{{name: a, url: \"http://a\"}}, {{name: b, url: \"http://b\"}}]\n")).load().unwrap();
+    assert_eq!(
+        chosen(&settings, json!({})),
+        Err("the connection details name no target and this mirror has no default; it has: a, b; write for example {\"target\": \"a\"}".to_owned())
+    );
+}
+
+/// Puts a Secret in place the way the kubelet does: a new folder, and a link that is swapped.
+fn swap(volume: &Path, version: &str, key: &str) {
+    let folder = volume.join(format!("..{version}"));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("apiKey"), key).unwrap();
+    std::os::unix::fs::symlink(format!("..{version}"), volume.join("..new")).unwrap();
+    fs::rename(volume.join("..new"), volume.join("..data")).unwrap();
+}
+
+#[test]
+fn a_swapped_secret_is_taken_over_and_a_bad_document_is_reported_once() {
+    let files = Files::new(SMALLEST);
+    let volume = files.path("secrets/mirror-key");
+    fs::remove_file(volume.join("apiKey")).unwrap();
+    swap(&volume, "1", "one");
+    std::os::unix::fs::symlink("..data/apiKey", volume.join("apiKey")).unwrap();
+    let mut watcher = Watcher::new(&files.path("mirror.yaml"), &files.path("secrets"));
+    assert!(watcher.look().is_none());
+
+    swap(&volume, "2", "two");
+    match watcher.look() {
+        Some(Event::Changed(settings)) => assert!(settings.api_keys.current.matches(b"two")),
+        other => panic!("{other:?}"),
+    }
+    assert!(watcher.look().is_none());
+
+    // Absent for an instant: nothing happened.
+    fs::rename(volume.join("..data"), volume.join("..gone")).unwrap();
+    assert!(watcher.look().is_none());
+    fs::rename(volume.join("..gone"), volume.join("..data")).unwrap();
+    assert!(watcher.look().is_none());
+
+    files.write("mirror.yaml", "a: 1\n");
+    assert!(watcher.look().is_none());
+    match watcher.look() {
+        Some(Event::Refused(error)) => assert!(error.to_string().contains("apiVersion: is missing"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(watcher.look().is_none());
+}
+
+#[test]
+fn every_example_loads() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut loaded = 0;
+    for entry in fs::read_dir(&examples).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            load(&path, &examples.join("secrets")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            loaded += 1;
+        }
+    }
+    assert!(loaded > 0, "no example found");
+}

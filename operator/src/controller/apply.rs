@@ -1,0 +1,438 @@
+//! Step 4: makes the cluster hold what was built. The only code that writes children.
+//!
+//! Server-side apply with one field manager: fields of others (an autoscaler's replicas, an injected sidecar, annotations) stay.
+//! A child is written only if it differs, see [`decide`]; one of somebody else is never touched.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, Preconditions};
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::build::{Child, Document, Kind};
+use super::caches::{Cache, Caches};
+use super::observe::PodReport;
+use super::status::is_told;
+use super::validate::ValidatedMirror;
+use crate::names::{APPLIED_ANNOTATION, CONFIGURATION_ANNOTATION, OPERATOR};
+
+/// Holds the replicas of a Deployment from when an autoscaler is asked for until it sets them.
+const REPLICAS_MANAGER: &str = "prometheus-mirror-operator-replicas";
+
+/// What applying came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// What was written.
+    pub written: Vec<Written>,
+    /// What could not be made because something else has its name.
+    pub taken: Vec<String>,
+    /// What could not be made because its kind is not to be had, and why.
+    pub missing: Vec<String>,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What was done.
+    pub what: Change,
+    /// `Kind name`
+    pub object: String,
+}
+
+/// What was done to a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Change {
+    Created,
+    Updated,
+    Deleted,
+}
+
+/// Why applying failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server will never take this; the spec must change. Nothing was written.
+    #[error("{object}: {message}")]
+    Refused {
+        /// `Kind name`
+        object: String,
+        /// What the API server said.
+        message: String,
+    },
+    /// The request failed; another try may not.
+    #[error("cannot write {object}: {source}")]
+    Failed {
+        /// `Kind name`
+        object: String,
+        /// Why.
+        source: kube::Error,
+    },
+}
+
+/// What is to be done for a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Decision {
+    Nothing,
+    /// There is none in the cache.
+    Create,
+    /// Ours, but different. The uid guards against writing to a successor of the same name.
+    Update { uid: Option<String> },
+    /// Somebody else's.
+    Taken,
+}
+
+/// Makes what is in `children`, and removes what belongs to the resource and is not.
+///
+/// # Errors
+/// At the first request that fails.
+pub async fn apply(client: &Client, caches: &Caches, mirror: &ValidatedMirror, children: Vec<Child>) -> Result<Applied, Error> {
+    let step = Apply { client, caches, mirror };
+    let mut applied = Applied::default();
+    let mut wanted = BTreeSet::new();
+    let mut writes = Vec::new();
+    for child in children {
+        wanted.insert((child.kind, child.name().to_owned()));
+        if let Some(why) = caches.children.get(&child.kind).and_then(Cache::unavailable) {
+            applied.missing.push(format!("{}: {why}", describe(&child)));
+            continue;
+        }
+        let child = sealed(child);
+        match step.decide(&child).await? {
+            Decision::Nothing => {}
+            Decision::Taken => applied.taken.push(describe(&child)),
+            Decision::Create => writes.push((child, None, Change::Created)),
+            Decision::Update { uid } => writes.push((child, uid, Change::Updated)),
+        }
+    }
+    // Before anything is written: a pod template that the API server refuses must leave the other children as they are.
+    for (child, uid, _) in writes.iter().filter(|(child, ..)| child.kind == Kind::Deployment) {
+        step.patch(child, uid.as_deref(), true).await?;
+    }
+    for (child, uid, what) in writes {
+        if child.kind == Kind::Deployment {
+            step.hand_over_replicas(&child).await?;
+        }
+        step.patch(&child, uid.as_deref(), false).await?;
+        applied.written.push(Written { what, object: describe(&child) });
+    }
+    for (kind, object) in step.unwanted(&wanted) {
+        if step.delete(kind, &object).await? {
+            let object = format!("{} {}", kind.resource().kind, object.name_any());
+            applied.written.push(Written { what: Change::Deleted, object });
+        }
+    }
+    Ok(applied)
+}
+
+fn describe(child: &Child) -> String {
+    format!("{} {}", child.kind.resource().kind, child.name())
+}
+
+/// The child with the hash of what it is, so that a field which is no longer wanted is noticed.
+fn sealed(mut child: Child) -> Child {
+    let hash: String = Sha256::digest(child.manifest.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
+    child.manifest["metadata"]["annotations"][APPLIED_ANNOTATION] = json!(hash);
+    child
+}
+
+/// What an object that is there means for a child of the resource with `owner` as uid.
+fn decide(child: &Child, there: &DynamicObject, owner: &str) -> Decision {
+    if !owned_by(there, owner) {
+        return Decision::Taken;
+    }
+    if contains(&json!(there), &child.manifest) {
+        Decision::Nothing
+    } else {
+        Decision::Update { uid: there.metadata.uid.clone() }
+    }
+}
+
+/// Whether a resource with this uid controls an object.
+#[must_use]
+pub fn owned_by(object: &DynamicObject, uid: &str) -> bool {
+    object.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+/// Whether everything that is wanted is there. More may be there: defaults, and fields of others.
+fn contains(there: &Value, wanted: &Value) -> bool {
+    match (there, wanted) {
+        (Value::Object(there), Value::Object(wanted)) => wanted.iter().all(|(name, wanted)| match there.get(name) {
+            Some(there) => contains(there, wanted),
+            // The API server drops what is empty.
+            None => is_empty(wanted),
+        }),
+        (Value::Array(there), Value::Array(wanted)) => {
+            there.len() == wanted.len() && there.iter().zip(wanted).all(|(there, wanted)| contains(there, wanted))
+        }
+        _ => there == wanted || same_quantity(there, wanted),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.values().all(is_empty),
+        Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_i64() == Some(0),
+    }
+}
+
+/// Quantities come back in another form than they were sent: `0.5` as `500m`, `1024Mi` as `1Gi`.
+fn same_quantity(there: &Value, wanted: &Value) -> bool {
+    let quantity = |value: &Value| match value {
+        Value::String(text) => quantity(text),
+        Value::Number(number) => number.as_f64(),
+        _ => None,
+    };
+    match (quantity(there), quantity(wanted)) {
+        (Some(there), Some(wanted)) => (there - wanted).abs() <= f64::EPSILON * there.abs(),
+        _ => false,
+    }
+}
+
+fn quantity(text: &str) -> Option<f64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match &text[digits.len()..] {
+        "" => 1.0,
+        "n" => 1e-9,
+        "u" => 1e-6,
+        "m" => 1e-3,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "Ki" => 1024.0,
+        "Mi" => 1_048_576.0,
+        "Gi" => 1_073_741_824.0,
+        "Ti" => 1_099_511_627_776.0,
+        _ => return None,
+    };
+    digits.parse::<f64>().ok().map(|number| number * factor)
+}
+
+/// Tells pods that they have something new to read, by changing an annotation: the kubelet then looks at their volumes at once and
+/// not within its minute.
+///
+/// # Errors
+/// If a request fails. A pod that is gone is no error.
+pub async fn tell_pods(client: &Client, namespace: &str, pods: &[PodReport], document: &Document) -> Result<(), Error> {
+    let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
+    for pod in pods {
+        let Some(told) = to_tell(pod, document) else { continue };
+        let patch = json!({ "metadata": { "annotations": { CONFIGURATION_ANNOTATION: told } } });
+        match api.patch_metadata(&pod.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(source) => return Err(Error::Failed { object: format!("Pod {}", pod.name), source }),
+        }
+    }
+    Ok(())
+}
+
+/// What to tell a pod, if anything: the configuration, or that it looked too early and should look again (`<configuration>.1`, …).
+fn to_tell(pod: &PodReport, document: &Document) -> Option<String> {
+    /// After so many times the kubelet's own minute has passed.
+    const MOST_REMINDERS: u32 = 60;
+    if !is_told(pod, &document.configuration) {
+        return Some(document.configuration.clone());
+    }
+    let serves_another = pod.answer.as_ref().is_some_and(|answer| {
+        !answer.newer_document_refused && answer.document.as_ref().is_some_and(|served| *served != document.hash)
+    });
+    let told = pod.told.as_deref().unwrap_or_default();
+    let reminders = told.split_once('.').map_or(0, |(_, count)| count.parse().unwrap_or(MOST_REMINDERS));
+    (serves_another && reminders < MOST_REMINDERS).then(|| format!("{}.{}", document.configuration, reminders + 1))
+}
+
+struct Apply<'a> {
+    client: &'a Client,
+    caches: &'a Caches,
+    mirror: &'a ValidatedMirror,
+}
+
+impl Apply<'_> {
+    fn api(&self, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.mirror.namespace, &kind.resource())
+    }
+
+    fn cached(&self, child: &Child) -> Option<std::sync::Arc<DynamicObject>> {
+        self.caches.children.get(&child.kind)?.get(&self.mirror.namespace, child.name())
+    }
+
+    async fn decide(&self, child: &Child) -> Result<Decision, Error> {
+        if let Some(there) = self.cached(child) {
+            return Ok(decide(child, &there, &self.mirror.uid));
+        }
+        // The cache holds only what carries our label, and may be a moment behind: ask before something is overwritten.
+        let there = self.api(child.kind).get_opt(child.name()).await;
+        let there = there.map_err(|source| Error::Failed { object: describe(child), source })?;
+        Ok(there.map_or(Decision::Create, |there| decide(child, &there, &self.mirror.uid)))
+    }
+
+    async fn patch(&self, child: &Child, uid: Option<&str>, dry_run: bool) -> Result<(), Error> {
+        let mut manifest = child.manifest.clone();
+        if let Some(uid) = uid {
+            manifest["metadata"]["uid"] = json!(uid);
+        }
+        let mut params = PatchParams::apply(OPERATOR).force();
+        if child.kind == Kind::Deployment {
+            // A misspelt field of a pod template would be dropped without a word.
+            params = params.validation_strict();
+        }
+        params.dry_run = dry_run;
+        match self.api(child.kind).patch(child.name(), &params, &Patch::Apply(manifest)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if [400, 422].contains(&status.code) => {
+                Err(Error::Refused { object: describe(child), message: status.message.clone() })
+            }
+            Err(source) => Err(Error::Failed { object: describe(child), source }),
+        }
+    }
+
+    /// When an autoscaler takes over, the field that the operator no longer sends would fall back to one replica.
+    async fn hand_over_replicas(&self, child: &Child) -> Result<(), Error> {
+        let Some(there) = self.cached(child) else { return Ok(()) };
+        let replicas = &there.data["spec"]["replicas"];
+        if !child.manifest["spec"]["replicas"].is_null() || replicas.is_null() {
+            return Ok(());
+        }
+        let resource = child.kind.resource();
+        let manifest = json!({
+            "apiVersion": resource.api_version, "kind": resource.kind,
+            "metadata": {"name": child.name(), "uid": there.metadata.uid},
+            "spec": {"replicas": replicas},
+        });
+        let params = PatchParams::apply(REPLICAS_MANAGER).force();
+        let patched = self.api(child.kind).patch(child.name(), &params, &Patch::Apply(manifest)).await;
+        patched.map(|_| ()).map_err(|source| Error::Failed { object: describe(child), source })
+    }
+
+    fn unwanted(&self, wanted: &BTreeSet<(Kind, String)>) -> Vec<(Kind, std::sync::Arc<DynamicObject>)> {
+        let of_kind = |(kind, cache): (&Kind, &Cache<DynamicObject>)| {
+            let kind = *kind;
+            let found = cache.filter(|object| {
+                object.metadata.namespace.as_deref() == Some(&self.mirror.namespace)
+                    && owned_by(object, &self.mirror.uid)
+                    && object.metadata.deletion_timestamp.is_none()
+                    && !wanted.contains(&(kind, object.name_any()))
+            });
+            found.into_iter().map(move |object| (kind, object))
+        };
+        self.caches.children.iter().flat_map(of_kind).collect()
+    }
+
+    /// Whether there was something to delete.
+    async fn delete(&self, kind: Kind, object: &DynamicObject) -> Result<bool, Error> {
+        let preconditions = Preconditions { uid: object.metadata.uid.clone(), resource_version: None };
+        let params = DeleteParams::background().preconditions(preconditions);
+        match self.api(kind).delete(&object.name_any(), &params).await {
+            Ok(_) => Ok(true),
+            // Gone already, or another one under its name by now.
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(false),
+            Err(source) => Err(Error::Failed { object: format!("{} {}", kind.resource().kind, object.name_any()), source }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn child() -> Child {
+        sealed(Child {
+            kind: Kind::Deployment,
+            manifest: json!({
+                "apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "a-mirror", "namespace": "n", "labels": {"x": "y"},
+                    "ownerReferences": [{"apiVersion": "v", "kind": "k", "name": "a", "uid": "u-1", "controller": true, "blockOwnerDeletion": true}]},
+                "spec": {"template": {"spec": {
+                    "enableServiceLinks": false, "tolerations": [],
+                    "containers": [{"name": "mirror", "resources": {"limits": {"memory": "1024Mi", "cpu": "0.5"}}}],
+                }}},
+            }),
+        })
+    }
+
+    /// The child as an API server gives it back.
+    fn stored() -> Value {
+        let mut there = child().manifest;
+        there["metadata"]["uid"] = json!("d-1");
+        there["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = json!("1");
+        there["spec"]["replicas"] = json!(3);
+        let pod = &mut there["spec"]["template"]["spec"];
+        pod.as_object_mut().unwrap().remove("tolerations");
+        pod["dnsPolicy"] = json!("ClusterFirst");
+        pod["containers"][0]["resources"]["limits"] = json!({"memory": "1Gi", "cpu": "500m"});
+        there
+    }
+
+    fn decided(there: Value) -> Decision {
+        decide(&child(), &serde_json::from_value(there).unwrap(), "u-1")
+    }
+
+    #[test]
+    fn defaults_fields_of_others_and_other_forms_of_a_quantity_are_no_difference() {
+        assert_eq!(decided(stored()), Decision::Nothing);
+    }
+
+    #[test]
+    fn an_edited_or_removed_field_is_a_difference_and_so_is_another_hash() {
+        let update = Decision::Update { uid: Some("d-1".to_owned()) };
+        for edit in [
+            |there: &mut Value| there["metadata"]["labels"]["x"] = json!("z"),
+            |there: &mut Value| there["metadata"]["labels"] = json!({}),
+            |there: &mut Value| there["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"] = json!("501m"),
+            |there: &mut Value| there["spec"]["template"]["spec"]["containers"] = json!([]),
+            |there: &mut Value| there["metadata"]["annotations"][APPLIED_ANNOTATION] = json!("of something else"),
+        ] {
+            let mut there = stored();
+            edit(&mut there);
+            assert_eq!(decided(there.clone()), update, "{there}");
+        }
+    }
+
+    #[test]
+    fn a_pod_is_told_once_and_reminded_while_it_serves_another_document() {
+        let document = Document { text: String::new(), hash: "new".to_owned(), configuration: "c2".to_owned() };
+        let pod = |told: Option<&str>, served: Option<&str>, refused: bool| PodReport {
+            name: "p".to_owned(),
+            told: told.map(str::to_owned),
+            trouble: None,
+            answer: served.map(|served| super::super::observe::Answer {
+                document: Some(served.to_owned()),
+                newer_document_refused: refused,
+                targets: vec![],
+            }),
+        };
+        let told = [
+            pod(None, None, false),
+            pod(Some("c1.4"), Some("old"), false),
+            pod(Some("c2"), None, false),
+            pod(Some("c2"), Some("new"), false),
+            pod(Some("c2"), Some("old"), false),
+            pod(Some("c2.7"), Some("old"), false),
+            pod(Some("c2.60"), Some("old"), false),
+            pod(Some("c2"), Some("old"), true),
+        ]
+        .map(|pod| to_tell(&pod, &document));
+        let expected = [Some("c2"), Some("c2"), None, None, Some("c2.1"), Some("c2.8"), None, None];
+        assert_eq!(told, expected.map(|told| told.map(str::to_owned)));
+    }
+
+    #[test]
+    fn what_another_resource_or_nobody_controls_is_taken() {
+        for edit in [
+            |there: &mut Value| there["metadata"]["ownerReferences"][0]["uid"] = json!("u-0"),
+            |there: &mut Value| there["metadata"]["ownerReferences"][0]["controller"] = json!(false),
+            |there: &mut Value| there["metadata"]["ownerReferences"] = json!([]),
+        ] {
+            let mut there = stored();
+            edit(&mut there);
+            assert_eq!(decided(there.clone()), Decision::Taken, "{there}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+# Sourced by the other scripts: where things are, how to speak, how to get programs.
+# shellcheck shell=bash
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Programs built from source are kept here, outside the checkout, one folder a version.
+tools_cache=${PROMETHEUS_MIRROR_TOOLS:-$HOME/.cache/prometheus-mirror}
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "$(basename "$0"): $*"; exit 1; }
+
+# The folder cargo builds into, as cargo itself sees it.
+target_directory() {
+  cargo metadata --format-version 1 --no-deps --offline --manifest-path "$root/Cargo.toml" |
+    sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+}
+
+# as_root COMMAND…: runs it as root, through sudo where we aren't.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    fail "root is needed for: $*"
+  fi
+}
+
+# need PROGRAM=PACKAGE…: sees to it that the programs are on the PATH, and installs the Debian packages of those that aren't.
+need() {
+  local pair missing=() packages=()
+  for pair in "$@"; do
+    command -v "${pair%%=*}" >/dev/null && continue
+    missing+=("${pair%%=*}")
+    packages+=("${pair#*=}")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  command -v apt-get >/dev/null || fail "not on the PATH, please install: ${missing[*]}"
+  say "Installing what is missing: ${packages[*]}"
+  install_packages "${packages[@]}"
+  for pair in "${missing[@]}"; do
+    hash -r
+    command -v "$pair" >/dev/null || fail "$pair is still not on the PATH"
+  done
+}
+
+# Installs Debian packages without starting the servers some of them hold, now or at the next boot.
+install_packages() (
+  policy=/usr/sbin/policy-rc.d
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$log"; as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod +x "$policy"
+  fi
+  install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >"$log" 2>&1; }
+  # The package lists may be missing or old, which shows when the first attempt fails.
+  if ! install "$@"; then
+    as_root apt-get update >&2 || fail "apt-get update failed"
+    install "$@" || { cat "$log" >&2; fail "apt-get install $* failed"; }
+  fi
+  if [ -d /run/systemd/system ]; then
+    for package in "$@"; do
+      if [ -n "$(systemctl list-unit-files --no-legend "$package.service")" ]; then
+        as_root systemctl disable --quiet "$package.service"
+      fi
+    done
+  fi
+)
+
+# cargo_tool NAME VERSION: installs a cargo subcommand into the cache, once a version, and puts it on the PATH.
+cargo_tool() {
+  local folder=$tools_cache/$1-$2
+  if [ ! -x "$folder/bin/$1" ]; then
+    say "Building $1 $2 (minutes, the first time only)"
+    # Not into the caller's target folder: the tool is to leave nothing there.
+    env -u CARGO_TARGET_DIR cargo install --quiet --locked --version "$2" --root "$folder" "$1" || fail "$1 $2 could not be built"
+  fi
+  PATH=$folder/bin:$PATH
+}

@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# Nodes and pods that kwok only pretends: they have a status and an address, and run nothing.
+
+PRETENDED_NODES=10
+
+start_pretended_nodes() {
+  local number
+  start kwok kwok --kubeconfig="$STATE/pki/kwok.conf" --config="$HERE/lib/kwok.yaml" --manage-all-nodes=true \
+    --cidr="$PRETENDED_POD_CIDR" --node-ip="$NODE_IP" --server-address=127.0.0.1:10247
+  wait_for kwok 60 healthy http://127.0.0.1:10247/healthz
+  for ((number = 1; number <= PRETENDED_NODES; number++)); do pretended_node "node$number"; done | admin apply -f - >/dev/null
+  wait_for kwok 60 admin wait --for=condition=Ready node --all --timeout=2s
+}
+
+pretended_node() {
+  cat <<YAML
+---
+apiVersion: v1
+kind: Node
+metadata:
+  name: $1
+  labels: {kubernetes.io/hostname: $1, kubernetes.io/os: linux}
+YAML
+}

@@ -1,0 +1,225 @@
+//! The program under test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use super::{Process, free_port, wait_until_ready};
+
+/// What a mirror is started with.
+#[derive(Clone, Debug)]
+pub struct MirrorConfig {
+    /// The `spec` of the `PrometheusMirror` document; `apiKeySecretRef` is set if it is absent.
+    pub spec: Value,
+    /// Contents of the Secret `mirror-key`: key and value.
+    pub keys: Vec<(String, String)>,
+}
+
+impl MirrorConfig {
+    /// A mirror for targets, given as name and URL, with 15 s between scrapes and the API key `test-key`.
+    #[must_use]
+    pub fn for_targets(targets: &[(&str, &str)]) -> Self {
+        let list: Vec<Value> = targets
+            .iter()
+            .map(|(name, url)| json!({"name": name, "url": url, "scrapeInterval": "15s", "requestTimeout": "30s"}))
+            .collect();
+        let mut spec = json!({"targets": list});
+        if targets.len() > 1 {
+            spec["defaultTarget"] = json!(targets[0].0);
+        }
+        Self {
+            spec,
+            keys: vec![("apiKey".to_owned(), "test-key".to_owned())],
+        }
+    }
+
+    /// The same with a field of the spec set.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: Value) -> Self {
+        self.spec[field] = value;
+        self
+    }
+
+    /// The document as the mirror reads it.
+    #[must_use]
+    pub fn document(&self) -> Value {
+        let mut spec = self.spec.clone();
+        if spec.get("apiKeySecretRef").is_none() {
+            spec["apiKeySecretRef"] = json!({"name": "mirror-key"});
+        }
+        json!({
+            "apiVersion": "prometheus-mirror.io/v1alpha1",
+            "kind": "PrometheusMirror",
+            "metadata": {"name": "test", "namespace": "default"},
+            "spec": spec,
+        })
+    }
+}
+
+/// A running mirror.
+#[derive(Debug)]
+pub struct Mirror {
+    process: Process,
+    port: u16,
+    admin_port: u16,
+    /// From `exec` to the first 200 of `/readyz`, for the bench.
+    pub time_to_ready: std::time::Duration,
+}
+
+/// Base URL of the admin port.
+#[derive(Clone, Debug)]
+pub struct Admin(pub String);
+
+impl Mirror {
+    /// Starts the mirror that cargo built and waits until it is ready.
+    ///
+    /// # Errors
+    /// If it cannot be built or ends at its start.
+    pub async fn start(config: &MirrorConfig) -> Result<Self> {
+        Self::start_binary(&mirror_binary()?, config).await
+    }
+
+    /// The same with a given binary: benches take the release build.
+    ///
+    /// # Errors
+    /// If it ends at its start.
+    pub async fn start_binary(binary: &Path, config: &MirrorConfig) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        write_config(directory.path(), config)?;
+        let (port, admin_port) = (free_port()?, free_port()?);
+        let arguments = [
+            "serve".to_owned(),
+            "-f".to_owned(),
+            "mirror.yaml".to_owned(),
+            "--secrets-dir".to_owned(),
+            "secrets".to_owned(),
+            "--listen".to_owned(),
+            format!("127.0.0.1:{port}"),
+            "--admin-listen".to_owned(),
+            format!("127.0.0.1:{admin_port}"),
+        ];
+        let started = std::time::Instant::now();
+        let process = Process::start("the mirror", binary, arguments, directory)?;
+        let mut mirror = Self {
+            process,
+            port,
+            admin_port,
+            time_to_ready: std::time::Duration::ZERO,
+        };
+        // Finer than the wait below: this one is a number of the bench.
+        while std::net::TcpStream::connect(("127.0.0.1", admin_port)).is_err() && mirror.process.is_running() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            ensure!(started.elapsed().as_secs() < 30, "the mirror opens no admin port:\n{}", mirror.process.log());
+        }
+        wait_until_ready(&mirror.process, &format!("{}/readyz", mirror.admin().0)).await?;
+        mirror.time_to_ready = started.elapsed();
+        Ok(mirror)
+    }
+
+    /// Base URL of the API without a slash at its end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The API's port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The admin port.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin(format!("http://127.0.0.1:{}", self.admin_port))
+    }
+
+    /// The process, for signals and memory.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Replaces document and Secret on disk, as a kubelet or an editor would.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn reconfigure(&self, config: &MirrorConfig) -> Result<()> {
+        write_config(self.process.directory(), config)
+    }
+
+    /// Replaces the document by arbitrary text.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_document(&self, text: &str) -> Result<()> {
+        replace(&self.process.directory().join("mirror.yaml"), text)
+    }
+}
+
+fn write_config(directory: &Path, config: &MirrorConfig) -> Result<()> {
+    let secret = directory.join("secrets/mirror-key");
+    fs::create_dir_all(&secret)?;
+    for (key, value) in &config.keys {
+        replace(&secret.join(key), value)?;
+    }
+    for entry in fs::read_dir(&secret)? {
+        let entry = entry?;
+        if !config.keys.iter().any(|(key, _)| entry.file_name().to_str() == Some(key)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    replace(&directory.join("mirror.yaml"), &serde_yaml::to_string(&config.document())?)
+}
+
+/// Writes a file so that a reader sees the old or the new one, never half.
+fn replace(file: &Path, text: &str) -> Result<()> {
+    let temporary = file.with_extension("new");
+    fs::write(&temporary, text)?;
+    fs::rename(&temporary, file)?;
+    Ok(())
+}
+
+/// The mirror's binary: `PROMETHEUS_MIRROR_BIN`, or what `cargo build` makes of the present sources.
+///
+/// # Errors
+/// If cargo cannot build it.
+pub fn mirror_binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("PROMETHEUS_MIRROR_BIN") {
+        return Ok(path.into());
+    }
+    static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build(&[]).map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(anyhow::Error::msg)
+}
+
+/// Builds the binary with more arguments for cargo, and says where it is.
+fn build(arguments: &[&str]) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--locked", "-p", "prometheus-mirror", "--bin", "prometheus-mirror"])
+        .args(["--message-format=json"])
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .context("cargo cannot be run")?;
+    ensure!(
+        output.status.success(),
+        "the mirror cannot be built:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)?
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|message| {
+            let named = message["target"]["name"] == "prometheus-mirror";
+            message["executable"].as_str().filter(|_| named).map(PathBuf::from)
+        })
+        .context("cargo built no prometheus-mirror")
+}

@@ -1,0 +1,59 @@
+//! VictoriaMetrics, Debian's.
+
+use anyhow::{Result, ensure};
+
+use super::{Process, free_port, http_client, program, wait_until_ready};
+
+/// A running VictoriaMetrics.
+#[derive(Debug)]
+pub struct VictoriaMetrics {
+    process: Process,
+    port: u16,
+}
+
+impl VictoriaMetrics {
+    /// Starts Debian's VictoriaMetrics (1.79 in Debian 12).
+    ///
+    /// # Errors
+    /// If it is not installed or does not start.
+    pub async fn start() -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let port = free_port()?;
+        let arguments = [
+            "-storageDataPath=data".to_owned(),
+            "-retentionPeriod=100y".to_owned(),
+            // The newest samples are to be seen at once.
+            "-search.latencyOffset=0s".to_owned(),
+            format!("-httpListenAddr=127.0.0.1:{port}"),
+            "-loggerLevel=WARN".to_owned(),
+            "-memory.allowedBytes=512MB".to_owned(),
+        ];
+        let binary = program("victoria-metrics", "victoria-metrics")?;
+        let process = Process::start("VictoriaMetrics", &binary, arguments, directory)?;
+        let server = Self { process, port };
+        wait_until_ready(&server.process, &format!("{}/health", server.url())).await?;
+        Ok(server)
+    }
+
+    /// Base URL without a slash at its end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Makes everything written so far visible to queries.
+    ///
+    /// # Errors
+    /// If the server says no.
+    pub async fn flush(&self) -> Result<()> {
+        let response = http_client().get(format!("{}/internal/force_flush", self.url())).send().await?;
+        ensure!(response.status().is_success(), "force_flush: {}", response.status());
+        Ok(())
+    }
+
+    /// The process, for signals and memory.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+}
