@@ -9,6 +9,7 @@ create_pki() {
   (
     cd "$STATE/pki.new" || exit
     create_key sa
+    openssl pkey -in sa.key -pubout -out sa.pub
     create_key ca
     openssl req -x509 -new -key ca.key -out ca.crt -days 3650 -subj /CN=kubernetes-ca
     server_certificate kube-apiserver "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,\
