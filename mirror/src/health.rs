@@ -114,7 +114,11 @@ pub fn admin(health: Arc<Health>, metrics: Arc<Metrics>, probe: Arc<Probe>) -> R
         .route("/readyz", get(readyz))
         .route("/targets", get(targets))
         .route("/metrics", get(metrics_page))
-        .with_state(Admin { health, metrics, probe })
+        .with_state(Admin {
+            health,
+            metrics,
+            probe,
+        })
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {
@@ -129,7 +133,11 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 
 async fn targets(State(admin): State<Admin>) -> Response {
     match admin.probe.reachability().await {
-        Some(found) => ([(header::CONTENT_TYPE, "application/json")], serde_json::json!(found).to_string()).into_response(),
+        Some(found) => (
+            [(header::CONTENT_TYPE, "application/json")],
+            serde_json::json!(found).to_string(),
+        )
+            .into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

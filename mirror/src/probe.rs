@@ -64,19 +64,32 @@ impl Probe {
             return Some(found.clone());
         }
         let asked = serving.targets.declared().iter().map(|target| ask(target));
-        let found = Reachability { targets: futures::future::join_all(asked).await };
-        *last = Some((Instant::now(), serving.settings.document_hash.clone(), found.clone()));
+        let found = Reachability {
+            targets: futures::future::join_all(asked).await,
+        };
+        *last = Some((
+            Instant::now(),
+            serving.settings.document_hash.clone(),
+            found.clone(),
+        ));
         Some(found)
     }
 }
 
 async fn ask(target: &Target) -> TargetReachability {
     let deadline = Deadline(Instant::now() + TIMEOUT);
-    let call = Call::Instant { promql: "vector(1)".to_owned(), at: Timestamp::now() };
+    let call = Call::Instant {
+        promql: "vector(1)".to_owned(),
+        at: Timestamp::now(),
+    };
     let (reachable, message) = match target.call(call, deadline).await {
         Ok(_) => (Some(true), None),
         Err(StoreError::QueueFull | StoreError::ExpiredInQueue) => (None, None),
         Err(error) => (Some(false), Some(error.to_string())),
     };
-    TargetReachability { name: target.settings().name.to_string(), reachable, message }
+    TargetReachability {
+        name: target.settings().name.to_string(),
+        reachable,
+        message,
+    }
 }

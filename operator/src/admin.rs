@@ -13,7 +13,15 @@ use crate::metrics::Metrics;
 /// # Errors
 /// If the listener fails.
 pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> std::io::Result<()> {
-    let page = async move || ([("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.render());
+    let page = async move || {
+        (
+            [(
+                "content-type",
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
+            metrics.render(),
+        )
+    };
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(async || "ok\n"))

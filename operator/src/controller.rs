@@ -36,7 +36,7 @@ use crate::metrics::Metrics;
 const STEADY: Duration = Duration::from_secs(30);
 /// Between two looks while something is not as it should be that no watch tells about.
 const UNEASY: Duration = Duration::from_secs(10);
-/// Between two looks while pods take over a configuration.
+/// Between two looks while pods take over a configuration; longer the longer it takes, up to [`UNEASY`].
 const CHANGING: Duration = Duration::from_secs(1);
 
 /// What every reconcile works with.
@@ -128,12 +128,24 @@ async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Erro
         Err(Unmade::Paused) => Outcome::Paused,
     };
     let before = previous(object);
-    let after = status::status(&outcome, &before, object.metadata.generation, Timestamp::now());
+    let after = status::status(
+        &outcome,
+        &before,
+        object.metadata.generation,
+        Timestamp::now(),
+    );
     if after != before {
-        status::write(&context.client, object, &after).await.map_err(Error::Status)?;
+        status::write(&context.client, object, &after)
+            .await
+            .map_err(Error::Status)?;
     }
     let written: &[Written] = made.as_ref().map_or(&[], |made| &made.applied.written);
-    events::publish(&context.recorder, object, events::events(&before, &after, written)).await;
+    events::publish(
+        &context.recorder,
+        object,
+        events::events(&before, &after, written),
+    )
+    .await;
     Ok(next_look(&made, &after))
 }
 
@@ -147,7 +159,14 @@ async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, 
         Err(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
     };
     let references = References::of(&spec, &namespace);
-    let found = dereference::dereference(client, caches, &context.secret_keys, &namespace, &references).await?;
+    let found = dereference::dereference(
+        client,
+        caches,
+        &context.secret_keys,
+        &namespace,
+        &references,
+    )
+    .await?;
     let mirror = match validate::validate(object, spec, &found) {
         Ok(mirror) => mirror,
         Err(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
@@ -162,16 +181,28 @@ async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, 
     };
     let pods = observe::observe(&context.http, caches, &namespace, &mirror.name).await;
     apply::tell_pods(client, &namespace, &pods, &built.document).await?;
-    Ok(Ok(Made { mirror, built, applied, pods }))
+    Ok(Ok(Made {
+        mirror,
+        built,
+        applied,
+        pods,
+    }))
 }
 
 /// An answer of the API server that will be the same next time.
 fn stalled_by(error: &apply::Error) -> Option<Invalid> {
     match error {
-        apply::Error::Refused { .. } => Some(Invalid { reason: "Refused", message: error.to_string() }),
-        apply::Error::Failed { source: kube::Error::Api(status), .. } if status.code == 403 => {
-            Some(Invalid { reason: "Forbidden", message: error.to_string() })
-        }
+        apply::Error::Refused { .. } => Some(Invalid {
+            reason: "Refused",
+            message: error.to_string(),
+        }),
+        apply::Error::Failed {
+            source: kube::Error::Api(status),
+            ..
+        } if status.code == 403 => Some(Invalid {
+            reason: "Forbidden",
+            message: error.to_string(),
+        }),
         apply::Error::Failed { .. } => None,
     }
 }
@@ -184,16 +215,35 @@ fn previous(object: &DynamicObject) -> PrometheusMirrorStatus {
 
 /// When to look again, if no watch tells of a change before.
 fn next_look(made: &Result<Made, Unmade>, status: &PrometheusMirrorStatus) -> Action {
-    let is = |type_: &str, value: &str| status.conditions.iter().any(|condition| condition.type_ == type_ && condition.status == value);
+    let is = |type_: &str, value: &str| {
+        status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == type_ && condition.status == value)
+    };
     match made {
         Err(Unmade::Paused) => Action::await_change(),
         // What it refers to is watched, except what the API server thinks.
-        Err(Unmade::Invalid(invalid)) if ["Refused", "Forbidden"].contains(&invalid.reason) => Action::requeue(STEADY),
+        Err(Unmade::Invalid(invalid)) if ["Refused", "Forbidden"].contains(&invalid.reason) => {
+            Action::requeue(STEADY)
+        }
         Err(Unmade::Invalid(_)) => Action::await_change(),
-        Ok(_) if is("Reconciling", "True") => Action::requeue(CHANGING),
+        Ok(_) if is("Reconciling", "True") => Action::requeue(changing_since(status)),
         Ok(_) if is("Ready", "True") && is("TargetsReachable", "True") => Action::requeue(STEADY),
         Ok(_) => Action::requeue(UNEASY),
     }
+}
+
+/// A tenth of how long it has been reconciling.
+fn changing_since(status: &PrometheusMirrorStatus) -> Duration {
+    let since = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Reconciling");
+    let seconds = since.map_or(0, |condition| {
+        Timestamp::now().as_second() - condition.last_transition_time.0.as_second()
+    });
+    Duration::from_secs(u64::try_from(seconds / 10).unwrap_or_default()).clamp(CHANGING, UNEASY)
 }
 
 /// Tries again, later each time: 1 s, 2 s, 4 s, … up to a minute.
@@ -211,7 +261,8 @@ pub fn error_policy(object: Arc<DynamicObject>, error: &Error, context: Arc<Cont
         *failures = failures.saturating_add(1);
         *failures
     };
-    let delay = Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60));
+    let delay =
+        Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60));
     tracing::warn!(%error, step, failures, ?delay, "will try again");
     Action::requeue(delay)
 }
@@ -226,8 +277,16 @@ impl Context {
     }
 
     fn deployment(&self, made: &Made) -> Option<Arc<DynamicObject>> {
-        let child = made.built.children.iter().find(|child| child.kind == Kind::Deployment)?;
-        let there = self.caches.children.get(&Kind::Deployment)?.get(&made.mirror.namespace, child.name())?;
+        let child = made
+            .built
+            .children
+            .iter()
+            .find(|child| child.kind == Kind::Deployment)?;
+        let there = self
+            .caches
+            .children
+            .get(&Kind::Deployment)?
+            .get(&made.mirror.namespace, child.name())?;
         apply::owned_by(&there, &made.mirror.uid).then_some(there)
     }
 }

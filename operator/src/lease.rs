@@ -42,7 +42,12 @@ impl Leadership {
     /// `client` must not retry by itself: an answer that arrives late is worth nothing here.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, identity: String) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity, seen: None }
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            identity,
+            seen: None,
+        }
     }
 
     /// Returns when this replica leads.
@@ -78,7 +83,9 @@ impl Leadership {
     /// Lets go of the lease, so that another need not wait for its end.
     pub async fn release(&self) {
         let released = tokio::time::timeout(REQUEST_TIMEOUT, async {
-            let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
+            let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+                return Ok(());
+            };
             if holder(&lease) != Some(&self.identity) {
                 return Ok(());
             }
@@ -86,7 +93,10 @@ impl Leadership {
             spec.holder_identity = None;
             spec.renew_time = Some(MicroTime(Timestamp::now()));
             spec.lease_duration_seconds = Some(1);
-            self.api.replace(&self.name, &PostParams::default(), &lease).await.map(|_| ())
+            self.api
+                .replace(&self.name, &PostParams::default(), &lease)
+                .await
+                .map(|_| ())
         });
         match released.await {
             Ok(Ok(())) => tracing::info!("lease released"),
@@ -97,14 +107,23 @@ impl Leadership {
 
     async fn attempt(&mut self) -> Result<Attempt, String> {
         let attempt = tokio::time::timeout(REQUEST_TIMEOUT, self.request());
-        attempt.await.map_err(|_| "the API server does not answer".to_owned())?.map_err(|error| error.to_string())
+        attempt
+            .await
+            .map_err(|_| "the API server does not answer".to_owned())?
+            .map_err(|error| error.to_string())
     }
 
     async fn request(&mut self) -> kube::Result<Attempt> {
         let now = MicroTime(Timestamp::now());
         let Some(mut lease) = self.api.get_opt(&self.name).await? else {
-            let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
-            let lease = Lease { metadata, spec: Some(self.record(now, 0, None)) };
+            let metadata = ObjectMeta {
+                name: Some(self.name.clone()),
+                ..ObjectMeta::default()
+            };
+            let lease = Lease {
+                metadata,
+                spec: Some(self.record(now, 0, None)),
+            };
             return written(self.api.create(&PostParams::default(), &lease).await);
         };
         let spec = lease.spec.clone().unwrap_or_default();
@@ -120,7 +139,11 @@ impl Leadership {
         });
         // `resourceVersion` came with the object: whoever wrote in between wins.
         debug_assert!(lease.resource_version().is_some());
-        written(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+        written(
+            self.api
+                .replace(&self.name, &PostParams::default(), &lease)
+                .await,
+        )
     }
 
     fn record(&self, now: MicroTime, transitions: i32, acquired: Option<MicroTime>) -> LeaseSpec {
@@ -139,7 +162,9 @@ impl Leadership {
         let record = (spec.holder_identity.clone(), spec.renew_time.clone());
         match &self.seen {
             Some((holder, renewed, since)) if (holder, renewed) == (&record.0, &record.1) => {
-                let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+                let seconds = spec
+                    .lease_duration_seconds
+                    .and_then(|seconds| u64::try_from(seconds).ok());
                 since.elapsed() > seconds.map_or(DURATION, Duration::from_secs)
             }
             _ => {
@@ -151,7 +176,12 @@ impl Leadership {
 }
 
 fn holder(lease: &Lease) -> Option<&String> {
-    lease.spec.as_ref()?.holder_identity.as_ref().filter(|holder| !holder.is_empty())
+    lease
+        .spec
+        .as_ref()?
+        .holder_identity
+        .as_ref()
+        .filter(|holder| !holder.is_empty())
 }
 
 fn written(result: kube::Result<Lease>) -> kube::Result<Attempt> {

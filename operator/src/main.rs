@@ -10,9 +10,13 @@ fn main() -> ExitCode {
     // Before any client is made. It can only fail if there is a provider already, and nothing ran before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match Cli::parse().command {
-        Command::Crd => crds::crd_yaml().map_err(|error| error.to_string()).and_then(|crd| {
-            std::io::stdout().write_all(crd.as_bytes()).map_err(|error| error.to_string())
-        }),
+        Command::Crd => crds::crd_yaml()
+            .map_err(|error| error.to_string())
+            .and_then(|crd| {
+                std::io::stdout()
+                    .write_all(crd.as_bytes())
+                    .map_err(|error| error.to_string())
+            }),
         Command::Run(args) => start(args),
     };
     match result {
@@ -31,7 +35,9 @@ fn start(args: operator::args::RunArgs) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    let result = runtime.block_on(operator::run::run(args)).map_err(|error| error.to_string());
+    let result = runtime
+        .block_on(operator::run::run(args))
+        .map_err(|error| error.to_string());
     runtime.shutdown_background();
     result
 }

@@ -37,12 +37,35 @@ impl Default for Metrics {
             leader: Gauge::default(),
             registry: Registry::default(),
         };
-        registry.register("reconciles", "Reconciles that ended", metrics.reconciles.clone());
-        registry.register("reconcile_failures", "Reconciles that failed or found an invalid resource", metrics.failures.clone());
-        registry.register("reconcile_duration_seconds", "How long a reconcile took", metrics.durations.clone());
-        registry.register("reconciles_under_way", "Reconciles under way", metrics.under_way.clone());
-        registry.register("leader", "1 in the replica that is at work", metrics.leader.clone());
-        Self { registry, ..metrics }
+        registry.register(
+            "reconciles",
+            "Reconciles that ended",
+            metrics.reconciles.clone(),
+        );
+        registry.register(
+            "reconcile_failures",
+            "Reconciles that failed or found an invalid resource",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "reconcile_duration_seconds",
+            "How long a reconcile took",
+            metrics.durations.clone(),
+        );
+        registry.register(
+            "reconciles_under_way",
+            "Reconciles under way",
+            metrics.under_way.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 in the replica that is at work",
+            metrics.leader.clone(),
+        );
+        Self {
+            registry,
+            ..metrics
+        }
     }
 }
 

@@ -54,22 +54,39 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     start_logging(&args)?;
     let shutdown = shutdown_signal()?;
     let config = Config::infer().await?;
-    let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let namespace = args
+        .namespace
+        .clone()
+        .unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config.clone())?;
     let mut without_retries = config;
     without_retries.default_retry = false;
     let impatient = Client::try_from(without_retries)?;
 
     let metrics = Arc::new(Metrics::default());
-    let listener = TcpListener::bind(&args.admin_listen).await.map_err(|error| Error::Listen(args.admin_listen.clone(), error))?;
+    let listener = TcpListener::bind(&args.admin_listen)
+        .await
+        .map_err(|error| Error::Listen(args.admin_listen.clone(), error))?;
     tokio::spawn(admin::serve(listener, Arc::clone(&metrics)));
 
     let identity = args.identity.clone().unwrap_or_else(default_identity);
     let mut leadership = Leadership::new(impatient, &namespace, &args.lease, identity.clone());
     let operator = Operator {
-        http: reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(2)).build()?,
-        recorder: Recorder::new(client.clone(), Reporter { controller: OPERATOR.to_owned(), instance: Some(identity.clone()) }),
-        defaults: Defaults { image: args.image.clone(), operator_namespace: namespace.clone() },
+        http: reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(2))
+            .build()?,
+        recorder: Recorder::new(
+            client.clone(),
+            Reporter {
+                controller: OPERATOR.to_owned(),
+                instance: Some(identity.clone()),
+            },
+        ),
+        defaults: Defaults {
+            image: args.image.clone(),
+            operator_namespace: namespace.clone(),
+        },
         scopes: scopes(&args.watch_namespaces),
         client,
         metrics,
@@ -92,7 +109,9 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
             leadership.release().await;
             return Ok(());
         }
-        tracing::warn!("leads no more; another replica does, or the API server could not be reached");
+        tracing::warn!(
+            "leads no more; another replica does, or the API server could not be reached"
+        );
     }
 }
 
@@ -137,10 +156,18 @@ impl Operator {
 }
 
 fn scopes(namespaces: &[String]) -> Vec<Scope> {
-    let mut names: Vec<_> = namespaces.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    let mut names: Vec<_> = namespaces
+        .iter()
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
     names.sort();
     names.dedup();
-    if names.is_empty() { vec![Scope::Cluster] } else { names.into_iter().map(Scope::Namespace).collect() }
+    if names.is_empty() {
+        vec![Scope::Cluster]
+    } else {
+        names.into_iter().map(Scope::Namespace).collect()
+    }
 }
 
 fn default_identity() -> String {
@@ -172,8 +199,13 @@ async fn wait(mut shutdown: watch::Receiver<bool>) {
 }
 
 fn start_logging(args: &RunArgs) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&args.log_level).map_err(|error| Error::LogLevel(args.log_level.clone(), error))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(&args.log_level)
+        .map_err(|error| Error::LogLevel(args.log_level.clone(), error))?;
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours);
     match args.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -36,7 +36,11 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let admin = listen(
         args.admin_listen.as_str(),
         "--admin-listen",
-        health::admin(Arc::clone(&health), Arc::clone(&metrics), Arc::clone(&probe)),
+        health::admin(
+            Arc::clone(&health),
+            Arc::clone(&metrics),
+            Arc::clone(&probe),
+        ),
         None,
     )
     .await?;
@@ -57,7 +61,9 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
             event = watcher.next(watch::INTERVAL) => event,
         };
         let taken_over = match event {
-            Event::Changed(settings) => take_over(&args, &state, &health, *settings, &mut api).await,
+            Event::Changed(settings) => {
+                take_over(&args, &state, &health, *settings, &mut api).await
+            }
             Event::Refused(faults) => Err(Failure::from_error(faults)),
         };
         match taken_over {

@@ -6,7 +6,10 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, Preconditions};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{
+    Api, DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, Preconditions,
+};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -28,6 +31,8 @@ pub struct Applied {
     pub written: Vec<Written>,
     /// What could not be made because something else has its name.
     pub taken: Vec<String>,
+    /// What could not be made yet: an earlier resource's child of that name is about to go.
+    pub leaving: Vec<String>,
     /// What could not be made because its kind is not to be had, and why.
     pub missing: Vec<String>,
 }
@@ -78,7 +83,11 @@ enum Decision {
     /// There is none in the cache.
     Create,
     /// Ours, but different. The uid guards against writing to a successor of the same name.
-    Update { uid: Option<String> },
+    Update {
+        uid: Option<String>,
+    },
+    /// An earlier resource's of the same name: the garbage collector is about to take it.
+    Leaving,
     /// Somebody else's.
     Taken,
 }
@@ -87,14 +96,27 @@ enum Decision {
 ///
 /// # Errors
 /// At the first request that fails.
-pub async fn apply(client: &Client, caches: &Caches, mirror: &ValidatedMirror, children: Vec<Child>) -> Result<Applied, Error> {
-    let step = Apply { client, caches, mirror };
+pub async fn apply(
+    client: &Client,
+    caches: &Caches,
+    mirror: &ValidatedMirror,
+    children: Vec<Child>,
+) -> Result<Applied, Error> {
+    let step = Apply {
+        client,
+        caches,
+        mirror,
+    };
     let mut applied = Applied::default();
     let mut wanted = BTreeSet::new();
     let mut writes = Vec::new();
     for child in children {
         wanted.insert((child.kind, child.name().to_owned()));
-        if let Some(why) = caches.children.get(&child.kind).and_then(Cache::unavailable) {
+        if let Some(why) = caches
+            .children
+            .get(&child.kind)
+            .and_then(Cache::unavailable)
+        {
             applied.missing.push(format!("{}: {why}", describe(&child)));
             continue;
         }
@@ -102,12 +124,16 @@ pub async fn apply(client: &Client, caches: &Caches, mirror: &ValidatedMirror, c
         match step.decide(&child).await? {
             Decision::Nothing => {}
             Decision::Taken => applied.taken.push(describe(&child)),
+            Decision::Leaving => applied.leaving.push(describe(&child)),
             Decision::Create => writes.push((child, None, Change::Created)),
             Decision::Update { uid } => writes.push((child, uid, Change::Updated)),
         }
     }
     // Before anything is written: a pod template that the API server refuses must leave the other children as they are.
-    for (child, uid, _) in writes.iter().filter(|(child, ..)| child.kind == Kind::Deployment) {
+    for (child, uid, _) in writes
+        .iter()
+        .filter(|(child, ..)| child.kind == Kind::Deployment)
+    {
         step.patch(child, uid.as_deref(), true).await?;
     }
     for (child, uid, what) in writes {
@@ -115,12 +141,18 @@ pub async fn apply(client: &Client, caches: &Caches, mirror: &ValidatedMirror, c
             step.hand_over_replicas(&child).await?;
         }
         step.patch(&child, uid.as_deref(), false).await?;
-        applied.written.push(Written { what, object: describe(&child) });
+        applied.written.push(Written {
+            what,
+            object: describe(&child),
+        });
     }
     for (kind, object) in step.unwanted(&wanted) {
         if step.delete(kind, &object).await? {
             let object = format!("{} {}", kind.resource().kind, object.name_any());
-            applied.written.push(Written { what: Change::Deleted, object });
+            applied.written.push(Written {
+                what: Change::Deleted,
+                object,
+            });
         }
     }
     Ok(applied)
@@ -132,7 +164,10 @@ fn describe(child: &Child) -> String {
 
 /// The child with the hash of what it is, so that a field which is no longer wanted is noticed.
 fn sealed(mut child: Child) -> Child {
-    let hash: String = Sha256::digest(child.manifest.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = Sha256::digest(child.manifest.to_string())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     child.manifest["metadata"]["annotations"][APPLIED_ANNOTATION] = json!(hash);
     child
 }
@@ -140,31 +175,64 @@ fn sealed(mut child: Child) -> Child {
 /// What an object that is there means for a child of the resource with `owner` as uid.
 fn decide(child: &Child, there: &DynamicObject, owner: &str) -> Decision {
     if !owned_by(there, owner) {
-        return Decision::Taken;
+        let same_name = |other: &&OwnerReference| {
+            let wanted = &child.manifest["metadata"]["ownerReferences"][0];
+            other.controller == Some(true)
+                && wanted["kind"] == other.kind
+                && wanted["name"] == other.name
+        };
+        return if there
+            .owner_references()
+            .iter()
+            .any(|other| same_name(&other))
+        {
+            Decision::Leaving
+        } else {
+            Decision::Taken
+        };
     }
-    if contains(&json!(there), &child.manifest) {
+    if there.metadata.deletion_timestamp.is_some() {
+        return Decision::Leaving;
+    }
+    let mut wanted = child.manifest.clone();
+    if let Some(fields) = wanted.as_object_mut() {
+        // Items of a list come without them.
+        fields.retain(|name, _| !["apiVersion", "kind"].contains(&name.as_str()));
+    }
+    if contains(&json!(there), &wanted) {
         Decision::Nothing
     } else {
-        Decision::Update { uid: there.metadata.uid.clone() }
+        Decision::Update {
+            uid: there.metadata.uid.clone(),
+        }
     }
 }
 
 /// Whether a resource with this uid controls an object.
 #[must_use]
 pub fn owned_by(object: &DynamicObject, uid: &str) -> bool {
-    object.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+    object
+        .owner_references()
+        .iter()
+        .any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
 /// Whether everything that is wanted is there. More may be there: defaults, and fields of others.
 fn contains(there: &Value, wanted: &Value) -> bool {
     match (there, wanted) {
-        (Value::Object(there), Value::Object(wanted)) => wanted.iter().all(|(name, wanted)| match there.get(name) {
-            Some(there) => contains(there, wanted),
-            // The API server drops what is empty.
-            None => is_empty(wanted),
-        }),
+        (Value::Object(there), Value::Object(wanted)) => {
+            wanted.iter().all(|(name, wanted)| match there.get(name) {
+                Some(there) => contains(there, wanted),
+                // The API server drops what is empty.
+                None => is_empty(wanted),
+            })
+        }
         (Value::Array(there), Value::Array(wanted)) => {
-            there.len() == wanted.len() && there.iter().zip(wanted).all(|(there, wanted)| contains(there, wanted))
+            there.len() == wanted.len()
+                && there
+                    .iter()
+                    .zip(wanted)
+                    .all(|(there, wanted)| contains(there, wanted))
         }
         _ => there == wanted || same_quantity(there, wanted),
     }
@@ -219,18 +287,58 @@ fn quantity(text: &str) -> Option<f64> {
 ///
 /// # Errors
 /// If a request fails. A pod that is gone is no error.
-pub async fn tell_pods(client: &Client, namespace: &str, pods: &[PodReport], document: &Document) -> Result<(), Error> {
+pub async fn tell_pods(
+    client: &Client,
+    namespace: &str,
+    pods: &[PodReport],
+    document: &Document,
+) -> Result<(), Error> {
     let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
     for pod in pods {
-        let Some(told) = to_tell(pod, document) else { continue };
+        let Some(told) = to_tell(pod, document) else {
+            continue;
+        };
+        if gave_up(pod) {
+            // Its container would be tried again only after minutes. Another pod takes its place and reads what is new at once.
+            delete_pod(&api, &pod.name).await?;
+            continue;
+        }
         let patch = json!({ "metadata": { "annotations": { CONFIGURATION_ANNOTATION: told } } });
-        match api.patch_metadata(&pod.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        match api
+            .patch_metadata(&pod.name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+        {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(source) => return Err(Error::Failed { object: format!("Pod {}", pod.name), source }),
+            Err(source) => {
+                return Err(Error::Failed {
+                    object: format!("Pod {}", pod.name),
+                    source,
+                });
+            }
         }
     }
     Ok(())
+}
+
+/// Whether a pod's container has ended although it was told of a configuration: of the one before, when there is something to tell.
+fn gave_up(pod: &PodReport) -> bool {
+    pod.told.is_some()
+        && pod
+            .trouble
+            .as_ref()
+            .is_some_and(|trouble| trouble.starts_with("ended "))
+}
+
+async fn delete_pod(api: &Api<PartialObjectMeta<Pod>>, name: &str) -> Result<(), Error> {
+    match api.delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(source) => Err(Error::Failed {
+            object: format!("Pod {name}"),
+            source,
+        }),
+    }
 }
 
 /// What to tell a pod, if anything: the configuration, or that it looked too early and should look again (`<configuration>.1`, …).
@@ -241,11 +349,18 @@ fn to_tell(pod: &PodReport, document: &Document) -> Option<String> {
         return Some(document.configuration.clone());
     }
     let serves_another = pod.answer.as_ref().is_some_and(|answer| {
-        !answer.newer_document_refused && answer.document.as_ref().is_some_and(|served| *served != document.hash)
+        !answer.newer_document_refused
+            && answer
+                .document
+                .as_ref()
+                .is_some_and(|served| *served != document.hash)
     });
     let told = pod.told.as_deref().unwrap_or_default();
-    let reminders = told.split_once('.').map_or(0, |(_, count)| count.parse().unwrap_or(MOST_REMINDERS));
-    (serves_another && reminders < MOST_REMINDERS).then(|| format!("{}.{}", document.configuration, reminders + 1))
+    let reminders = told
+        .split_once('.')
+        .map_or(0, |(_, count)| count.parse().unwrap_or(MOST_REMINDERS));
+    (serves_another && reminders < MOST_REMINDERS)
+        .then(|| format!("{}.{}", document.configuration, reminders + 1))
 }
 
 struct Apply<'a> {
@@ -256,11 +371,18 @@ struct Apply<'a> {
 
 impl Apply<'_> {
     fn api(&self, kind: Kind) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &self.mirror.namespace, &kind.resource())
+        Api::namespaced_with(
+            self.client.clone(),
+            &self.mirror.namespace,
+            &kind.resource(),
+        )
     }
 
     fn cached(&self, child: &Child) -> Option<std::sync::Arc<DynamicObject>> {
-        self.caches.children.get(&child.kind)?.get(&self.mirror.namespace, child.name())
+        self.caches
+            .children
+            .get(&child.kind)?
+            .get(&self.mirror.namespace, child.name())
     }
 
     async fn decide(&self, child: &Child) -> Result<Decision, Error> {
@@ -269,8 +391,13 @@ impl Apply<'_> {
         }
         // The cache holds only what carries our label, and may be a moment behind: ask before something is overwritten.
         let there = self.api(child.kind).get_opt(child.name()).await;
-        let there = there.map_err(|source| Error::Failed { object: describe(child), source })?;
-        Ok(there.map_or(Decision::Create, |there| decide(child, &there, &self.mirror.uid)))
+        let there = there.map_err(|source| Error::Failed {
+            object: describe(child),
+            source,
+        })?;
+        Ok(there.map_or(Decision::Create, |there| {
+            decide(child, &there, &self.mirror.uid)
+        }))
     }
 
     async fn patch(&self, child: &Child, uid: Option<&str>, dry_run: bool) -> Result<(), Error> {
@@ -284,18 +411,30 @@ impl Apply<'_> {
             params = params.validation_strict();
         }
         params.dry_run = dry_run;
-        match self.api(child.kind).patch(child.name(), &params, &Patch::Apply(manifest)).await {
+        match self
+            .api(child.kind)
+            .patch(child.name(), &params, &Patch::Apply(manifest))
+            .await
+        {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if [400, 422].contains(&status.code) => {
-                Err(Error::Refused { object: describe(child), message: status.message.clone() })
+                Err(Error::Refused {
+                    object: describe(child),
+                    message: status.message.clone(),
+                })
             }
-            Err(source) => Err(Error::Failed { object: describe(child), source }),
+            Err(source) => Err(Error::Failed {
+                object: describe(child),
+                source,
+            }),
         }
     }
 
     /// When an autoscaler takes over, the field that the operator no longer sends would fall back to one replica.
     async fn hand_over_replicas(&self, child: &Child) -> Result<(), Error> {
-        let Some(there) = self.cached(child) else { return Ok(()) };
+        let Some(there) = self.cached(child) else {
+            return Ok(());
+        };
         let replicas = &there.data["spec"]["replicas"];
         if !child.manifest["spec"]["replicas"].is_null() || replicas.is_null() {
             return Ok(());
@@ -307,11 +446,20 @@ impl Apply<'_> {
             "spec": {"replicas": replicas},
         });
         let params = PatchParams::apply(REPLICAS_MANAGER).force();
-        let patched = self.api(child.kind).patch(child.name(), &params, &Patch::Apply(manifest)).await;
-        patched.map(|_| ()).map_err(|source| Error::Failed { object: describe(child), source })
+        let patched = self
+            .api(child.kind)
+            .patch(child.name(), &params, &Patch::Apply(manifest))
+            .await;
+        patched.map(|_| ()).map_err(|source| Error::Failed {
+            object: describe(child),
+            source,
+        })
     }
 
-    fn unwanted(&self, wanted: &BTreeSet<(Kind, String)>) -> Vec<(Kind, std::sync::Arc<DynamicObject>)> {
+    fn unwanted(
+        &self,
+        wanted: &BTreeSet<(Kind, String)>,
+    ) -> Vec<(Kind, std::sync::Arc<DynamicObject>)> {
         let of_kind = |(kind, cache): (&Kind, &Cache<DynamicObject>)| {
             let kind = *kind;
             let found = cache.filter(|object| {
@@ -327,13 +475,19 @@ impl Apply<'_> {
 
     /// Whether there was something to delete.
     async fn delete(&self, kind: Kind, object: &DynamicObject) -> Result<bool, Error> {
-        let preconditions = Preconditions { uid: object.metadata.uid.clone(), resource_version: None };
+        let preconditions = Preconditions {
+            uid: object.metadata.uid.clone(),
+            resource_version: None,
+        };
         let params = DeleteParams::background().preconditions(preconditions);
         match self.api(kind).delete(&object.name_any(), &params).await {
             Ok(_) => Ok(true),
             // Gone already, or another one under its name by now.
             Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(false),
-            Err(source) => Err(Error::Failed { object: format!("{} {}", kind.resource().kind, object.name_any()), source }),
+            Err(source) => Err(Error::Failed {
+                object: format!("{} {}", kind.resource().kind, object.name_any()),
+                source,
+            }),
         }
     }
 }
@@ -380,14 +534,28 @@ mod tests {
     }
 
     #[test]
+    fn an_item_of_a_list_has_no_kind_and_is_the_same_all_the_same() {
+        let mut there = stored();
+        there.as_object_mut().unwrap().retain(|name, _| !["apiVersion", "kind"].contains(&name.as_str()));
+        assert_eq!(decided(there), Decision::Nothing);
+    }
+
+    #[test]
     fn an_edited_or_removed_field_is_a_difference_and_so_is_another_hash() {
-        let update = Decision::Update { uid: Some("d-1".to_owned()) };
+        let update = Decision::Update {
+            uid: Some("d-1".to_owned()),
+        };
         for edit in [
             |there: &mut Value| there["metadata"]["labels"]["x"] = json!("z"),
             |there: &mut Value| there["metadata"]["labels"] = json!({}),
-            |there: &mut Value| there["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"] = json!("501m"),
+            |there: &mut Value| {
+                there["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"] =
+                    json!("501m")
+            },
             |there: &mut Value| there["spec"]["template"]["spec"]["containers"] = json!([]),
-            |there: &mut Value| there["metadata"]["annotations"][APPLIED_ANNOTATION] = json!("of something else"),
+            |there: &mut Value| {
+                there["metadata"]["annotations"][APPLIED_ANNOTATION] = json!("of something else")
+            },
         ] {
             let mut there = stored();
             edit(&mut there);
@@ -397,7 +565,11 @@ mod tests {
 
     #[test]
     fn a_pod_is_told_once_and_reminded_while_it_serves_another_document() {
-        let document = Document { text: String::new(), hash: "new".to_owned(), configuration: "c2".to_owned() };
+        let document = Document {
+            text: String::new(),
+            hash: "new".to_owned(),
+            configuration: "c2".to_owned(),
+        };
         let pod = |told: Option<&str>, served: Option<&str>, refused: bool| PodReport {
             name: "p".to_owned(),
             told: told.map(str::to_owned),
@@ -419,15 +591,43 @@ mod tests {
             pod(Some("c2"), Some("old"), true),
         ]
         .map(|pod| to_tell(&pod, &document));
-        let expected = [Some("c2"), Some("c2"), None, None, Some("c2.1"), Some("c2.8"), None, None];
+        let expected = [
+            Some("c2"),
+            Some("c2"),
+            None,
+            None,
+            Some("c2.1"),
+            Some("c2.8"),
+            None,
+            None,
+        ];
         assert_eq!(told, expected.map(|told| told.map(str::to_owned)));
+    }
+
+    #[test]
+    fn what_an_earlier_resource_of_the_name_controls_or_is_being_deleted_is_waited_for() {
+        for edit in [
+            |there: &mut Value| there["metadata"]["ownerReferences"][0]["uid"] = json!("u-0"),
+            |there: &mut Value| {
+                there["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")
+            },
+        ] {
+            let mut there = stored();
+            edit(&mut there);
+            assert_eq!(decided(there.clone()), Decision::Leaving, "{there}");
+        }
     }
 
     #[test]
     fn what_another_resource_or_nobody_controls_is_taken() {
         for edit in [
-            |there: &mut Value| there["metadata"]["ownerReferences"][0]["uid"] = json!("u-0"),
-            |there: &mut Value| there["metadata"]["ownerReferences"][0]["controller"] = json!(false),
+            |there: &mut Value| {
+                there["metadata"]["ownerReferences"][0]["uid"] = json!("u-0");
+                there["metadata"]["ownerReferences"][0]["name"] = json!("b");
+            },
+            |there: &mut Value| {
+                there["metadata"]["ownerReferences"][0]["controller"] = json!(false)
+            },
             |there: &mut Value| there["metadata"]["ownerReferences"] = json!([]),
         ] {
             let mut there = stored();

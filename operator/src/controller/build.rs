@@ -70,13 +70,33 @@ impl Kind {
             Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
             Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::Service => ("", "v1", "Service", "services"),
-            Self::NetworkPolicy => ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
+            Self::NetworkPolicy => (
+                "networking.k8s.io",
+                "v1",
+                "NetworkPolicy",
+                "networkpolicies",
+            ),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
-            Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
-            Self::HorizontalPodAutoscaler => ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+            Self::PodDisruptionBudget => (
+                "policy",
+                "v1",
+                "PodDisruptionBudget",
+                "poddisruptionbudgets",
+            ),
+            Self::HorizontalPodAutoscaler => (
+                "autoscaling",
+                "v2",
+                "HorizontalPodAutoscaler",
+                "horizontalpodautoscalers",
+            ),
             Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
             Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
-            Self::ServiceMonitor => ("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors"),
+            Self::ServiceMonitor => (
+                "monitoring.coreos.com",
+                "v1",
+                "ServiceMonitor",
+                "servicemonitors",
+            ),
         };
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }
@@ -95,7 +115,9 @@ impl Child {
     /// `metadata.name`.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.manifest["metadata"]["name"].as_str().unwrap_or_default()
+        self.manifest["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
     }
 }
 
@@ -126,17 +148,54 @@ pub fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Built {
         children.push((Kind::Service, service_monitor::build_service(mirror)));
     }
     let optional = [
-        (Kind::NetworkPolicy, spec.network_policy.as_ref().map(|asked| network_policy::build(mirror, asked, defaults))),
+        (
+            Kind::NetworkPolicy,
+            spec.network_policy
+                .as_ref()
+                .map(|asked| network_policy::build(mirror, asked, defaults)),
+        ),
         (Kind::Deployment, Some(deployment::build(mirror, defaults))),
-        (Kind::PodDisruptionBudget, spec.pod_disruption_budget.as_ref().map(|asked| pod_disruption_budget::build(mirror, asked))),
-        (Kind::HorizontalPodAutoscaler, spec.autoscaling.as_ref().map(|asked| autoscaler::build(mirror, asked))),
-        (Kind::Ingress, spec.ingress.as_ref().map(|asked| ingress::build(mirror, asked))),
-        (Kind::HttpRoute, spec.http_route.as_ref().map(|asked| http_route::build(mirror, asked))),
-        (Kind::ServiceMonitor, spec.monitor.as_ref().map(|asked| service_monitor::build(mirror, asked))),
+        (
+            Kind::PodDisruptionBudget,
+            spec.pod_disruption_budget
+                .as_ref()
+                .map(|asked| pod_disruption_budget::build(mirror, asked)),
+        ),
+        (
+            Kind::HorizontalPodAutoscaler,
+            spec.autoscaling
+                .as_ref()
+                .map(|asked| autoscaler::build(mirror, asked)),
+        ),
+        (
+            Kind::Ingress,
+            spec.ingress
+                .as_ref()
+                .map(|asked| ingress::build(mirror, asked)),
+        ),
+        (
+            Kind::HttpRoute,
+            spec.http_route
+                .as_ref()
+                .map(|asked| http_route::build(mirror, asked)),
+        ),
+        (
+            Kind::ServiceMonitor,
+            spec.monitor
+                .as_ref()
+                .map(|asked| service_monitor::build(mirror, asked)),
+        ),
     ];
-    children.extend(optional.into_iter().filter_map(|(kind, manifest)| Some((kind, manifest?))));
+    children.extend(
+        optional
+            .into_iter()
+            .filter_map(|(kind, manifest)| Some((kind, manifest?))),
+    );
     Built {
-        children: children.into_iter().map(|(kind, manifest)| Child { kind, manifest }).collect(),
+        children: children
+            .into_iter()
+            .map(|(kind, manifest)| Child { kind, manifest })
+            .collect(),
         document,
         selector: format!("{INSTANCE_LABEL}={},{NAME_LABEL}={NAME}", mirror.name),
         endpoint: service::endpoint(mirror),
@@ -179,7 +238,10 @@ fn object(mirror: &ValidatedMirror, kind: Kind, name: &str, rest: Value) -> Valu
     });
     merge::merge(&mut object, rest);
     // Whatever labels a user adds: by these the operator finds its children again.
-    merge::merge(&mut object, json!({ "metadata": { "labels": labels(mirror) } }));
+    merge::merge(
+        &mut object,
+        json!({ "metadata": { "labels": labels(mirror) } }),
+    );
     object
 }
 

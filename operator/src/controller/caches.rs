@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
@@ -15,6 +16,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource};
+use kube_runtime::utils::Backoff;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
@@ -91,13 +93,20 @@ where
         config: watcher::Config,
         resource: K::DynamicType,
         strip: fn(&mut K),
-    ) -> (Self, impl Stream<Item = Result<K, watcher::Error>> + Send + 'static) {
+    ) -> (
+        Self,
+        impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+    ) {
         let writer = reflector::store::Writer::<K>::new(resource.clone());
         let (known, availability) = watch::channel(Availability::Unknown);
-        let cache = Self { store: writer.as_reader(), resource: resource.clone(), availability };
+        let cache = Self {
+            store: writer.as_reader(),
+            resource: resource.clone(),
+            availability,
+        };
         let kind = K::kind(&resource).into_owned();
         let stream = watcher(api, config)
-            .default_backoff()
+            .backoff(Patience::default())
             .modify(move |object| {
                 object.meta_mut().managed_fields = None;
                 strip(object);
@@ -113,7 +122,8 @@ where
     /// One object.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        self.store.get(&ObjectRef::new_with(name, self.resource.clone()).within(namespace))
+        self.store
+            .get(&ObjectRef::new_with(name, self.resource.clone()).within(namespace))
     }
 
     /// The objects that meet a condition.
@@ -139,11 +149,19 @@ where
     /// Waits until it is known what there is, or that nothing can be known.
     async fn settled(&self) {
         // The sender lives as long as the watch, and the watch as long as the controller.
-        let _ = self.availability.clone().wait_for(|known| *known != Availability::Unknown).await;
+        let _ = self
+            .availability
+            .clone()
+            .wait_for(|known| *known != Availability::Unknown)
+            .await;
     }
 }
 
-fn note<K>(event: Result<&watcher::Event<K>, &watcher::Error>, kind: &str, known: &watch::Sender<Availability>) {
+fn note<K>(
+    event: Result<&watcher::Event<K>, &watcher::Error>,
+    kind: &str,
+    known: &watch::Sender<Availability>,
+) {
     match event {
         Ok(watcher::Event::InitDone) => {
             let before = known.send_replace(Availability::Available);
@@ -156,12 +174,53 @@ fn note<K>(event: Result<&watcher::Event<K>, &watcher::Error>, kind: &str, known
             Some(why) => {
                 let now = Availability::Unavailable(why.clone());
                 if known.send_replace(now.clone()) != now {
-                    tracing::warn!(kind, why, "cannot be watched, trying again from time to time");
+                    tracing::warn!(
+                        kind,
+                        why,
+                        "cannot be watched, trying again from time to time"
+                    );
                 }
             }
             None => tracing::debug!(kind, %error, "the watch broke off, trying again"),
         },
     }
+}
+
+/// The pauses of a watch that fails. They grow until it has been quiet for a while; kube's own begin anew with each attempt,
+/// because an attempt begins with an event.
+struct Patience {
+    pause: Duration,
+    failed: Instant,
+}
+
+impl Patience {
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(30);
+    const QUIET: Duration = Duration::from_secs(120);
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { pause: Self::SHORTEST, failed: Instant::now() }
+    }
+}
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.failed.elapsed() > Self::QUIET {
+            self.pause = Self::SHORTEST;
+        }
+        self.failed = Instant::now();
+        let pause = self.pause;
+        self.pause = (pause * 2).min(Self::LONGEST);
+        Some(pause)
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {}
 }
 
 /// Why the API server will not let this kind be watched, if it said so.
@@ -174,7 +233,10 @@ fn refusal(error: &watcher::Error) -> Option<String> {
     };
     match status.code {
         404 | 405 => Some("its API is not installed in this cluster".to_owned()),
-        401 | 403 => Some(format!("the operator has no right to it: {}", status.message)),
+        401 | 403 => Some(format!(
+            "the operator has no right to it: {}",
+            status.message
+        )),
         _ => None,
     }
 }
@@ -224,12 +286,18 @@ impl Caches {
         let ours = || all().labels(&format!("{MANAGED_BY_LABEL}={OPERATOR}"));
 
         let resource = mirror_resource();
-        let (mirrors, mirror_changes) = Cache::watch(scope.dynamic(client, &resource), all(), resource, |_| {});
+        let (mirrors, mirror_changes) =
+            Cache::watch(scope.dynamic(client, &resource), all(), resource, |_| {});
         let mut children = BTreeMap::new();
         let mut child_changes = Vec::new();
         for kind in Kind::ALL {
             let resource = kind.resource();
-            let (cache, changes) = Cache::watch(scope.dynamic(client, &resource), ours(), resource.clone(), |_| {});
+            let (cache, changes) = Cache::watch(
+                scope.dynamic(client, &resource),
+                ours(),
+                resource.clone(),
+                |_| {},
+            );
             children.insert(kind, cache);
             child_changes.push((resource, changes.boxed()));
         }
@@ -237,9 +305,22 @@ impl Caches {
         let (secrets, secret_changes) = Cache::watch(scope.api(client), all(), (), strip_metadata);
         let (services, service_changes) = Cache::watch(scope.api(client), all(), (), strip_service);
         let resource = prometheus_resource();
-        let (prometheuses, prometheus_changes) = Cache::watch(scope.dynamic(client, &resource), all(), resource.clone(), strip_prometheus);
+        let (prometheuses, prometheus_changes) = Cache::watch(
+            scope.dynamic(client, &resource),
+            all(),
+            resource.clone(),
+            strip_prometheus,
+        );
 
-        let caches = Self { scope, mirrors, children, pods, secrets, services, prometheuses };
+        let caches = Self {
+            scope,
+            mirrors,
+            children,
+            pods,
+            secrets,
+            services,
+            prometheuses,
+        };
         let streams = Streams {
             mirrors: mirror_changes.boxed(),
             children: child_changes,
@@ -266,7 +347,10 @@ impl Caches {
 /// The Prometheus Operator's Prometheus.
 #[must_use]
 pub fn prometheus_resource() -> ApiResource {
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("monitoring.coreos.com", "v1", "Prometheus"), "prometheuses")
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("monitoring.coreos.com", "v1", "Prometheus"),
+        "prometheuses",
+    )
 }
 
 fn strip_metadata<K>(object: &mut PartialObjectMeta<K>) {
@@ -291,6 +375,25 @@ fn strip_service(service: &mut Service) {
 fn strip_prometheus(prometheus: &mut DynamicObject) {
     prometheus.metadata.annotations = None;
     let spec = &prometheus.data["spec"];
-    let kept = ["serviceName", "routePrefix", "web"].map(|field| (field.to_owned(), spec[field].clone()));
+    let kept =
+        ["serviceName", "routePrefix", "web"].map(|field| (field.to_owned(), spec[field].clone()));
     prometheus.data = serde_json::json!({ "spec": serde_json::Map::from_iter(kept) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_although_every_attempt_begins_well() {
+        let mut patience = Patience::default();
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            patience.reset();
+            pauses.extend(patience.next().map(|pause| pause.as_secs()));
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+        patience.failed -= Patience::QUIET + Duration::from_secs(1);
+        assert_eq!(patience.next(), Some(Patience::SHORTEST));
+    }
 }

@@ -19,8 +19,8 @@ use super::references::{NamespacedName, References};
 pub struct Dereferenced {
     /// By name. None: there is no such Secret.
     pub secrets: BTreeMap<String, Option<SecretFacts>>,
-    /// None: there is no such Service.
-    pub services: BTreeMap<NamespacedName, Option<ServiceFacts>>,
+    /// Or why it leads to no URL.
+    pub services: BTreeMap<NamespacedName, Result<ServiceFacts, String>>,
     /// Or why it leads to no URL.
     pub prometheuses: BTreeMap<NamespacedName, Result<PrometheusFacts, String>>,
 }
@@ -77,25 +77,34 @@ pub async fn dereference(
 ) -> Result<Dereferenced, Error> {
     let mut found = Dereferenced::default();
     for name in references.secrets.keys() {
-        let facts = known.facts(client, caches, namespace, name).await.map_err(|source| Error { name: name.clone(), source })?;
+        let facts = known
+            .facts(client, caches, namespace, name)
+            .await
+            .map_err(|source| Error {
+                name: name.clone(),
+                source,
+            })?;
         found.secrets.insert(name.clone(), facts);
     }
     for at in &references.services {
-        let service = caches.services.get(&at.0, &at.1);
-        let facts = service.map(|service| {
-            let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-            ServiceFacts { ports: ports.map(|port| (port.name.clone(), port.port)).collect() }
-        });
-        found.services.insert(at.clone(), facts);
+        found.services.insert(at.clone(), service(caches, at));
     }
     for at in &references.prometheuses {
-        found.prometheuses.insert(at.clone(), prometheus(caches, at));
+        found
+            .prometheuses
+            .insert(at.clone(), prometheus(caches, at));
     }
     Ok(found)
 }
 
 impl SecretKeys {
-    async fn facts(&self, client: &Client, caches: &Caches, namespace: &str, name: &str) -> kube::Result<Option<SecretFacts>> {
+    async fn facts(
+        &self,
+        client: &Client,
+        caches: &Caches,
+        namespace: &str,
+        name: &str,
+    ) -> kube::Result<Option<SecretFacts>> {
         let at = (namespace.to_owned(), name.to_owned());
         let Some(metadata) = caches.secrets.get(namespace, name) else {
             self.lock().remove(&at);
@@ -115,7 +124,9 @@ impl SecretKeys {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<NamespacedName, SecretFacts>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -127,8 +138,13 @@ struct KeysOnly {
     data: BTreeMap<String, IgnoredAny>,
 }
 
-async fn read_keys(client: &Client, namespace: &str, name: &str) -> kube::Result<Option<SecretFacts>> {
-    let path = <k8s_openapi::api::core::v1::Secret as kube::Resource>::url_path(&(), Some(namespace));
+async fn read_keys(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> kube::Result<Option<SecretFacts>> {
+    let path =
+        <k8s_openapi::api::core::v1::Secret as kube::Resource>::url_path(&(), Some(namespace));
     let request = kube::core::Request::new(path)
         .get(name, &kube::api::GetParams::default())
         .map_err(kube::Error::BuildRequest)?;
@@ -142,9 +158,33 @@ async fn read_keys(client: &Client, namespace: &str, name: &str) -> kube::Result
     }
 }
 
-fn prometheus(caches: &Caches, (namespace, name): &NamespacedName) -> Result<PrometheusFacts, String> {
+fn service(caches: &Caches, (namespace, name): &NamespacedName) -> Result<ServiceFacts, String> {
+    if !caches.scope.sees(namespace) {
+        return Err(format!(
+            "the operator does not watch namespace {namespace} (hint: write the Service's url instead)"
+        ));
+    }
+    let service = caches
+        .services
+        .get(namespace, name)
+        .ok_or_else(|| format!("there is no Service {name} in namespace {namespace}"))?;
+    let ports = service
+        .spec
+        .iter()
+        .flat_map(|spec| spec.ports.iter().flatten());
+    Ok(ServiceFacts {
+        ports: ports.map(|port| (port.name.clone(), port.port)).collect(),
+    })
+}
+
+fn prometheus(
+    caches: &Caches,
+    (namespace, name): &NamespacedName,
+) -> Result<PrometheusFacts, String> {
     if let Some(why) = caches.prometheuses.unavailable() {
-        return Err(format!("Prometheus objects (monitoring.coreos.com) cannot be read: {why}"));
+        return Err(format!(
+            "Prometheus objects (monitoring.coreos.com) cannot be read: {why}"
+        ));
     }
     if !caches.scope.sees(namespace) {
         return Err(format!("the operator does not watch namespace {namespace}"));
@@ -155,7 +195,8 @@ fn prometheus(caches: &Caches, (namespace, name): &NamespacedName) -> Result<Pro
         .ok_or_else(|| format!("there is no Prometheus {name} in namespace {namespace}"))?;
     let facts = facts(&object);
     let sharing = caches.prometheuses.filter(|other| {
-        other.metadata.namespace == object.metadata.namespace && self::facts(other).service == facts.service
+        other.metadata.namespace == object.metadata.namespace
+            && self::facts(other).service == facts.service
     });
     if sharing.len() > 1 {
         // A query would be answered by any of them.
@@ -170,7 +211,8 @@ fn prometheus(caches: &Caches, (namespace, name): &NamespacedName) -> Result<Pro
 
 fn facts(prometheus: &DynamicObject) -> PrometheusFacts {
     let spec = &prometheus.data["spec"];
-    let text = |value: &serde_json::Value, default: &str| value.as_str().unwrap_or(default).to_owned();
+    let text =
+        |value: &serde_json::Value, default: &str| value.as_str().unwrap_or(default).to_owned();
     PrometheusFacts {
         service: text(&spec["serviceName"], "prometheus-operated"),
         route_prefix: text(&spec["routePrefix"], "/"),

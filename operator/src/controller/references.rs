@@ -42,20 +42,33 @@ impl References {
 
         if let Some(tls) = spec.server.as_ref().and_then(|server| server.tls.as_ref()) {
             for key in ["tls.crt", "tls.key"] {
-                references.need(&tls.secret_name, key, "spec.server.tls.secretName".to_owned());
+                references.need(
+                    &tls.secret_name,
+                    key,
+                    "spec.server.tls.secretName".to_owned(),
+                );
             }
             if let Some(authorities) = &tls.client_ca_secret_name {
-                references.need(authorities, "ca.crt", "spec.server.tls.clientCaSecretName".to_owned());
+                references.need(
+                    authorities,
+                    "ca.crt",
+                    "spec.server.tls.clientCaSecretName".to_owned(),
+                );
             }
         }
         for (index, target) in spec.targets.iter().enumerate() {
             let path = format!("spec.targets[{index}]");
-            let here = |other: &Option<String>| other.clone().unwrap_or_else(|| namespace.to_owned());
+            let here =
+                |other: &Option<String>| other.clone().unwrap_or_else(|| namespace.to_owned());
             if let Some(service) = &target.service {
-                references.services.insert((here(&service.namespace), service.name.clone()));
+                references
+                    .services
+                    .insert((here(&service.namespace), service.name.clone()));
             }
             if let Some(prometheus) = &target.prometheus {
-                references.prometheuses.insert((here(&prometheus.namespace), prometheus.name.clone()));
+                references
+                    .prometheuses
+                    .insert((here(&prometheus.namespace), prometheus.name.clone()));
             }
             references.need_credentials(target, &path);
         }
@@ -66,25 +79,47 @@ impl References {
         let auth = target.auth.clone().unwrap_or_default();
         let mut needed: Vec<(Option<SecretKeyRef>, &str)> = Vec::new();
         if let Some(basic) = auth.basic {
-            needed.push((Some(basic.username_secret_ref), "auth.basic.usernameSecretRef"));
-            needed.push((Some(basic.password_secret_ref), "auth.basic.passwordSecretRef"));
+            needed.push((
+                Some(basic.username_secret_ref),
+                "auth.basic.usernameSecretRef",
+            ));
+            needed.push((
+                Some(basic.password_secret_ref),
+                "auth.basic.passwordSecretRef",
+            ));
         }
         if let Some(bearer) = auth.bearer {
             needed.push((Some(bearer.token_secret_ref), "auth.bearer.tokenSecretRef"));
         }
         if let Some(oauth2) = auth.oauth2 {
-            needed.push((Some(oauth2.client_id_secret_ref), "auth.oauth2.clientIdSecretRef"));
-            needed.push((Some(oauth2.client_secret_secret_ref), "auth.oauth2.clientSecretSecretRef"));
+            needed.push((
+                Some(oauth2.client_id_secret_ref),
+                "auth.oauth2.clientIdSecretRef",
+            ));
+            needed.push((
+                Some(oauth2.client_secret_secret_ref),
+                "auth.oauth2.clientSecretSecretRef",
+            ));
         }
         if let Some(aws) = auth.sig_v4 {
-            needed.push((aws.access_key_id_secret_ref, "auth.sigV4.accessKeyIdSecretRef"));
-            needed.push((aws.secret_access_key_secret_ref, "auth.sigV4.secretAccessKeySecretRef"));
+            needed.push((
+                aws.access_key_id_secret_ref,
+                "auth.sigV4.accessKeyIdSecretRef",
+            ));
+            needed.push((
+                aws.secret_access_key_secret_ref,
+                "auth.sigV4.secretAccessKeySecretRef",
+            ));
         }
         if let Some(tls) = &target.tls {
             needed.push((tls.ca_secret_ref.clone(), "tls.caSecretRef"));
             if let Some(certificate) = &tls.client_certificate_secret_ref {
                 for key in ["tls.crt", "tls.key"] {
-                    self.need(&certificate.name, key, format!("{path}.tls.clientCertificateSecretRef"));
+                    self.need(
+                        &certificate.name,
+                        key,
+                        format!("{path}.tls.clientCertificateSecretRef"),
+                    );
                 }
             }
         }
@@ -122,7 +157,10 @@ mod tests {
         }))
         .unwrap();
         let keys = |needed: &[(&str, &str)]| Keys {
-            needed: needed.iter().map(|(key, field)| ((*key).to_owned(), (*field).to_owned())).collect(),
+            needed: needed
+                .iter()
+                .map(|(key, field)| ((*key).to_owned(), (*field).to_owned()))
+                .collect(),
             optional: BTreeSet::new(),
         };
         let mut api_key = keys(&[("apiKey", "spec.apiKeySecretRef")]);
@@ -145,7 +183,10 @@ mod tests {
             ),
             (
                 "certificate",
-                keys(&[("tls.crt", "spec.server.tls.secretName"), ("tls.key", "spec.server.tls.secretName")]),
+                keys(&[
+                    ("tls.crt", "spec.server.tls.secretName"),
+                    ("tls.key", "spec.server.tls.secretName"),
+                ]),
             ),
             (
                 "ca",
@@ -156,7 +197,10 @@ mod tests {
             ),
         ];
         let expected = References {
-            secrets: secrets.into_iter().map(|(name, keys)| (name.to_owned(), keys)).collect(),
+            secrets: secrets
+                .into_iter()
+                .map(|(name, keys)| (name.to_owned(), keys))
+                .collect(),
             services: [("here".to_owned(), "prometheus".to_owned())].into(),
             prometheuses: [("monitoring".to_owned(), "k8s".to_owned())].into(),
         };

@@ -52,8 +52,18 @@ struct Finding {
     message: String,
 }
 
-fn finding(type_: &'static str, status: &'static str, reason: &str, message: impl Into<String>) -> Finding {
-    Finding { type_, status, reason: reason.to_owned(), message: message.into() }
+fn finding(
+    type_: &'static str,
+    status: &'static str,
+    reason: &str,
+    message: impl Into<String>,
+) -> Finding {
+    Finding {
+        type_,
+        status,
+        reason: reason.to_owned(),
+        message: message.into(),
+    }
 }
 
 /// Whether more will come by itself.
@@ -66,19 +76,53 @@ enum Outlook {
 
 /// The status after this reconcile. Equal to `previous` if nothing changed, times included.
 #[must_use]
-pub fn status(outcome: &Outcome, previous: &PrometheusMirrorStatus, generation: Option<i64>, now: Timestamp) -> PrometheusMirrorStatus {
+pub fn status(
+    outcome: &Outcome,
+    previous: &PrometheusMirrorStatus,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> PrometheusMirrorStatus {
     let mut status = previous.clone();
     status.observed_generation = generation;
     let findings = match outcome {
         Outcome::Invalid(invalid) => {
-            let mut findings = with_outlook(finding("Ready", "False", invalid.reason, &invalid.message), Outlook::Stalled);
-            findings.push(kept(previous, "TargetsReachable", || finding("TargetsReachable", "Unknown", "NotAsked", "No pod was asked.")));
+            let mut findings = with_outlook(
+                finding("Ready", "False", invalid.reason, &invalid.message),
+                Outlook::Stalled,
+            );
+            findings.push(kept(previous, "TargetsReachable", || {
+                finding(
+                    "TargetsReachable",
+                    "Unknown",
+                    "NotAsked",
+                    "No pod was asked.",
+                )
+            }));
             findings
         }
         Outcome::Paused => vec![
-            kept(previous, "Ready", || finding("Ready", "False", "Paused", "Nothing was made before spec.paused was set.")),
-            kept(previous, "TargetsReachable", || finding("TargetsReachable", "Unknown", "NotAsked", "No pod was asked.")),
-            finding("Paused", "True", "Paused", "The operator changes nothing until spec.paused is false."),
+            kept(previous, "Ready", || {
+                finding(
+                    "Ready",
+                    "False",
+                    "Paused",
+                    "Nothing was made before spec.paused was set.",
+                )
+            }),
+            kept(previous, "TargetsReachable", || {
+                finding(
+                    "TargetsReachable",
+                    "Unknown",
+                    "NotAsked",
+                    "No pod was asked.",
+                )
+            }),
+            finding(
+                "Paused",
+                "True",
+                "Paused",
+                "The operator changes nothing until spec.paused is false.",
+            ),
         ],
         Outcome::Applied(progress) => {
             let replicas = Replicas::of(progress.deployment);
@@ -87,18 +131,30 @@ pub fn status(outcome: &Outcome, previous: &PrometheusMirrorStatus, generation: 
             status.replicas = Some(replicas.all);
             status.ready_replicas = Some(replicas.ready);
             status.targets = targets(progress, previous, now);
-            let reached = status.targets.iter().filter(|target| target.reachable == Some(true)).count();
+            let reached = status
+                .targets
+                .iter()
+                .filter(|target| target.reachable == Some(true))
+                .count();
             status.reachable_targets = Some(format!("{reached}/{}", status.targets.len()));
             let (ready, outlook) = readiness(progress, &replicas);
             let mut findings = with_outlook(ready, outlook);
             findings.push(reachability(&status.targets));
             if !progress.applied.missing.is_empty() {
-                findings.push(finding("Degraded", "True", "ApiMissing", progress.applied.missing.join("; ")));
+                findings.push(finding(
+                    "Degraded",
+                    "True",
+                    "ApiMissing",
+                    progress.applied.missing.join("; "),
+                ));
             }
             findings
         }
     };
-    status.conditions = findings.into_iter().map(|finding| condition(finding, previous, generation, now)).collect();
+    status.conditions = findings
+        .into_iter()
+        .map(|finding| condition(finding, previous, generation, now))
+        .collect();
     status
 }
 
@@ -114,8 +170,15 @@ fn with_outlook(ready: Finding, outlook: Outlook) -> Vec<Finding> {
 }
 
 /// A condition that this reconcile found out nothing about.
-fn kept(previous: &PrometheusMirrorStatus, type_: &'static str, otherwise: impl FnOnce() -> Finding) -> Finding {
-    let found = previous.conditions.iter().find(|condition| condition.type_ == type_);
+fn kept(
+    previous: &PrometheusMirrorStatus,
+    type_: &'static str,
+    otherwise: impl FnOnce() -> Finding,
+) -> Finding {
+    let found = previous
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == type_);
     found.map_or_else(otherwise, |condition| {
         let status = match condition.status.as_str() {
             "True" => "True",
@@ -126,15 +189,26 @@ fn kept(previous: &PrometheusMirrorStatus, type_: &'static str, otherwise: impl 
     })
 }
 
-fn condition(found: Finding, previous: &PrometheusMirrorStatus, generation: Option<i64>, now: Timestamp) -> Condition {
-    let before = previous.conditions.iter().find(|condition| condition.type_ == found.type_ && condition.status == found.status);
+fn condition(
+    found: Finding,
+    previous: &PrometheusMirrorStatus,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Condition {
+    let before = previous
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == found.type_ && condition.status == found.status);
     Condition {
         type_: found.type_.to_owned(),
         status: found.status.to_owned(),
         reason: found.reason,
         message: shortened(found.message, 4096),
         observed_generation: generation,
-        last_transition_time: before.map_or_else(|| Time(whole_second(now)), |before| before.last_transition_time.clone()),
+        last_transition_time: before.map_or_else(
+            || Time(whole_second(now)),
+            |before| before.last_transition_time.clone(),
+        ),
     }
 }
 
@@ -144,7 +218,11 @@ fn whole_second(now: Timestamp) -> Timestamp {
 }
 
 fn shortened(text: String, most: usize) -> String {
-    if text.chars().count() <= most { text } else { text.chars().take(most - 1).chain(['…']).collect() }
+    if text.chars().count() <= most {
+        text
+    } else {
+        text.chars().take(most - 1).chain(['…']).collect()
+    }
 }
 
 /// The Deployment's numbers.
@@ -163,7 +241,12 @@ impl Replicas {
     fn of(deployment: Option<&DynamicObject>) -> Self {
         let nothing = Value::Null;
         let data = deployment.map_or(&nothing, |deployment| &deployment.data);
-        let number = |value: &Value| value.as_i64().and_then(|number| i32::try_from(number).ok()).unwrap_or_default();
+        let number = |value: &Value| {
+            value
+                .as_i64()
+                .and_then(|number| i32::try_from(number).ok())
+                .unwrap_or_default()
+        };
         let status = &data["status"];
         let observed = status["observedGeneration"].as_i64();
         let conditions = status["conditions"].as_array().into_iter().flatten();
@@ -172,31 +255,57 @@ impl Replicas {
             all: number(&status["replicas"]),
             ready: number(&status["readyReplicas"]),
             updated: number(&status["updatedReplicas"]),
-            current: deployment.is_some_and(|deployment| observed >= deployment.metadata.generation),
-            deadline_exceeded: conditions
-                .into_iter()
-                .any(|condition| condition["type"] == "Progressing" && condition["reason"] == "ProgressDeadlineExceeded"),
+            current: deployment
+                .is_some_and(|deployment| observed >= deployment.metadata.generation),
+            deadline_exceeded: conditions.into_iter().any(|condition| {
+                condition["type"] == "Progressing"
+                    && condition["reason"] == "ProgressDeadlineExceeded"
+            }),
         }
     }
 }
 
 /// The first cause there is, from the one nearest to the user's hands to the one that only takes time.
 fn readiness(progress: &Progress, replicas: &Replicas) -> (Finding, Outlook) {
-    let no = |reason: &str, message: String, outlook| (finding("Ready", "False", reason, message), outlook);
+    let no = |reason: &str, message: String, outlook| {
+        (finding("Ready", "False", reason, message), outlook)
+    };
     if let Some(taken) = progress.applied.taken.first() {
         let message = format!(
             "{taken} exists and does not belong to this resource; it is left alone. Delete it, or give this resource another name."
         );
         return no("NameTaken", message, Outlook::Stalled);
     }
-    let written = |kind: &str| progress.applied.written.iter().any(|write| write.object.starts_with(kind));
+    if let Some(leaving) = progress.applied.leaving.first() {
+        let message = format!("Waiting for an earlier {leaving} to be gone.");
+        return no("Replacing", message, Outlook::Reconciling);
+    }
+    let written = |kind: &str| {
+        progress
+            .applied
+            .written
+            .iter()
+            .any(|write| write.object.starts_with(kind))
+    };
     if progress.deployment.is_none() || written("Deployment ") || !replicas.current {
-        return no("RollingOut", "The Deployment is being brought up to date.".to_owned(), Outlook::Reconciling);
+        return no(
+            "RollingOut",
+            "The Deployment is being brought up to date.".to_owned(),
+            Outlook::Reconciling,
+        );
     }
     if replicas.wanted == 0 {
-        return no("ScaledToZero", "No pod is wanted, so nobody answers.".to_owned(), Outlook::Settled);
+        return no(
+            "ScaledToZero",
+            "No pod is wanted, so nobody answers.".to_owned(),
+            Outlook::Settled,
+        );
     }
-    if let Some((pod, trouble)) = progress.pods.iter().find_map(|pod| Some((&pod.name, pod.trouble.as_ref()?))) {
+    if let Some((pod, trouble)) = progress
+        .pods
+        .iter()
+        .find_map(|pod| Some((&pod.name, pod.trouble.as_ref()?)))
+    {
         // Exit code 1 is the mirror's own word: it cannot serve this configuration.
         let refused = trouble.starts_with("ended with exit code 1");
         let (reason, outlook) = match refused {
@@ -206,13 +315,31 @@ fn readiness(progress: &Progress, replicas: &Replicas) -> (Finding, Outlook) {
         };
         return no(reason, format!("Pod {pod}: {trouble}"), outlook);
     }
-    if replicas.updated < replicas.wanted || replicas.ready < replicas.wanted || replicas.all > replicas.wanted {
-        let Replicas { wanted, ready, updated, all, .. } = replicas;
-        let message = format!("{updated} of {wanted} pods are up to date, {ready} are ready, {all} exist.");
-        let outlook = if replicas.deadline_exceeded { Outlook::Stalled } else { Outlook::Reconciling };
+    if replicas.updated < replicas.wanted
+        || replicas.ready < replicas.wanted
+        || replicas.all > replicas.wanted
+    {
+        let Replicas {
+            wanted,
+            ready,
+            updated,
+            all,
+            ..
+        } = replicas;
+        let message =
+            format!("{updated} of {wanted} pods are up to date, {ready} are ready, {all} exist.");
+        let outlook = if replicas.deadline_exceeded {
+            Outlook::Stalled
+        } else {
+            Outlook::Reconciling
+        };
         return no("RollingOut", message, outlook);
     }
-    let refusing = |pod: &&PodReport| pod.answer.as_ref().is_some_and(|answer| answer.newer_document_refused);
+    let refusing = |pod: &&PodReport| {
+        pod.answer
+            .as_ref()
+            .is_some_and(|answer| answer.newer_document_refused)
+    };
     if let Some(pod) = progress.pods.iter().find(refusing) {
         let message = format!(
             "Pod {} refuses the current configuration and keeps serving the one before: kubectl logs -n {} {} says why.",
@@ -221,39 +348,74 @@ fn readiness(progress: &Progress, replicas: &Replicas) -> (Finding, Outlook) {
         return no("ConfigurationRefused", message, Outlook::Stalled);
     }
     let current = |pod: &&PodReport| {
-        let serves = pod.answer.as_ref().is_some_and(|answer| answer.document.as_ref() == Some(&progress.built.document.hash));
+        let serves = pod
+            .answer
+            .as_ref()
+            .is_some_and(|answer| answer.document.as_ref() == Some(&progress.built.document.hash));
         serves && is_told(pod, &progress.built.document.configuration)
     };
     let serving = progress.pods.iter().filter(current).count();
     if i32::try_from(serving) != Ok(replicas.wanted) {
-        let message = format!("{serving} of {} pods serve the current configuration.", replicas.wanted);
+        let message = format!(
+            "{serving} of {} pods serve the current configuration.",
+            replicas.wanted
+        );
         return no("ConfigurationSpreading", message, Outlook::Reconciling);
     }
     let message = format!("{serving} of {serving} pods serve the current configuration.");
-    (finding("Ready", "True", "Serving", message), Outlook::Settled)
+    (
+        finding("Ready", "True", "Serving", message),
+        Outlook::Settled,
+    )
 }
 
 /// Whether a pod was told of this configuration.
 pub(super) fn is_told(pod: &PodReport, configuration: &str) -> bool {
-    pod.told.as_deref().is_some_and(|told| told.split('.').next() == Some(configuration))
+    pod.told
+        .as_deref()
+        .is_some_and(|told| told.split('.').next() == Some(configuration))
 }
 
-fn targets(progress: &Progress, previous: &PrometheusMirrorStatus, now: Timestamp) -> Vec<TargetStatus> {
-    let answers = || progress.pods.iter().filter_map(|pod| Some((&pod.name, pod.answer.as_ref()?)));
+fn targets(
+    progress: &Progress,
+    previous: &PrometheusMirrorStatus,
+    now: Timestamp,
+) -> Vec<TargetStatus> {
+    let answers = || {
+        progress
+            .pods
+            .iter()
+            .filter_map(|pod| Some((&pod.name, pod.answer.as_ref()?)))
+    };
     let of_target = |declared: &crds::Target| {
         let seen: Vec<_> = answers()
             .flat_map(|(pod, answer)| answer.targets.iter().map(move |target| (pod, target)))
             .filter(|(_, target)| target.name == declared.name)
             .collect();
-        let unreachable = seen.iter().find(|(_, target)| target.reachable == Some(false));
-        let all = !seen.is_empty() && seen.len() == answers().count() && seen.iter().all(|(_, target)| target.reachable == Some(true));
-        let before = previous.targets.iter().find(|target| target.name == declared.name);
+        let unreachable = seen
+            .iter()
+            .find(|(_, target)| target.reachable == Some(false));
+        let all = !seen.is_empty()
+            && seen.len() == answers().count()
+            && seen
+                .iter()
+                .all(|(_, target)| target.reachable == Some(true));
+        let before = previous
+            .targets
+            .iter()
+            .find(|target| target.name == declared.name);
         let mut target = TargetStatus {
             name: declared.name.clone(),
             url: declared.url.as_ref().map(|url| url.0.clone()),
-            reachable: if unreachable.is_some() { Some(false) } else { all.then_some(true) },
+            reachable: if unreachable.is_some() {
+                Some(false)
+            } else {
+                all.then_some(true)
+            },
             version: None,
-            message: unreachable.and_then(|(_, target)| target.message.clone()).map(|message| shortened(message, 1024)),
+            message: unreachable
+                .and_then(|(_, target)| target.message.clone())
+                .map(|message| shortened(message, 1024)),
             last_probe_time: before.and_then(|before| before.last_probe_time.clone()),
         };
         // The time of the last change, not of the last look: a look that finds nothing new writes nothing.
@@ -269,15 +431,39 @@ fn reachability(targets: &[TargetStatus]) -> Finding {
     let unreachable: Vec<_> = targets
         .iter()
         .filter(|target| target.reachable == Some(false))
-        .map(|target| format!("{}: {}", target.name, target.message.as_deref().unwrap_or("not reachable")))
+        .map(|target| {
+            format!(
+                "{}: {}",
+                target.name,
+                target.message.as_deref().unwrap_or("not reachable")
+            )
+        })
         .collect();
-    let reached = targets.iter().filter(|target| target.reachable == Some(true)).count();
+    let reached = targets
+        .iter()
+        .filter(|target| target.reachable == Some(true))
+        .count();
     if !unreachable.is_empty() {
-        finding("TargetsReachable", "False", "Unreachable", unreachable.join("; "))
+        finding(
+            "TargetsReachable",
+            "False",
+            "Unreachable",
+            unreachable.join("; "),
+        )
     } else if reached < targets.len() {
-        finding("TargetsReachable", "Unknown", "NotAsked", "Not every pod has said what it reaches.")
+        finding(
+            "TargetsReachable",
+            "Unknown",
+            "NotAsked",
+            "Not every pod has said what it reaches.",
+        )
     } else {
-        finding("TargetsReachable", "True", "Reachable", format!("Every pod reaches all {reached} targets."))
+        finding(
+            "TargetsReachable",
+            "True",
+            "Reachable",
+            format!("Every pod reaches all {reached} targets."),
+        )
     }
 }
 
@@ -285,8 +471,13 @@ fn reachability(targets: &[TargetStatus]) -> Finding {
 ///
 /// # Errors
 /// If the request fails. A resource that is gone is no error.
-pub async fn write(client: &Client, object: &DynamicObject, status: &PrometheusMirrorStatus) -> kube::Result<()> {
-    let api: Api<PrometheusMirror> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+pub async fn write(
+    client: &Client,
+    object: &DynamicObject,
+    status: &PrometheusMirrorStatus,
+) -> kube::Result<()> {
+    let api: Api<PrometheusMirror> =
+        Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
     let patch = json!({
         "apiVersion": crds::API_VERSION,
         "kind": crds::KIND,
@@ -294,7 +485,14 @@ pub async fn write(client: &Client, object: &DynamicObject, status: &PrometheusM
         "metadata": { "name": object.name_any(), "uid": object.metadata.uid },
         "status": status,
     });
-    match api.patch_status(&object.name_any(), &PatchParams::apply(OPERATOR).force(), &Patch::Apply(patch)).await {
+    match api
+        .patch_status(
+            &object.name_any(),
+            &PatchParams::apply(OPERATOR).force(),
+            &Patch::Apply(patch),
+        )
+        .await
+    {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(answer)) if [404, 409].contains(&answer.code) => Ok(()),
         Err(error) => Err(error),

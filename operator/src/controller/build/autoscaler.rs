@@ -13,5 +13,10 @@ pub(super) fn build(mirror: &ValidatedMirror, asked: &Autoscaling) -> Value {
         "maxReplicas": asked.max_replicas,
         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
     });
-    object(mirror, Kind::HorizontalPodAutoscaler, &child_name(mirror), json!({ "spec": spec }))
+    object(
+        mirror,
+        Kind::HorizontalPodAutoscaler,
+        &child_name(mirror),
+        json!({ "spec": spec }),
+    )
 }

@@ -7,7 +7,15 @@ use super::{Kind, ValidatedMirror, child_name, object};
 use crate::names::DOCUMENT;
 
 /// The fields of the spec that the mirror reads. The others are about what runs it: a change of theirs is no change of the document.
-const FIELDS: &[&str] = &["apiKeySecretRef", "targets", "defaultTarget", "requestTargets", "workers", "port", "server"];
+const FIELDS: &[&str] = &[
+    "apiKeySecretRef",
+    "targets",
+    "defaultTarget",
+    "requestTargets",
+    "workers",
+    "port",
+    "server",
+];
 
 /// What the pods should serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,16 +43,32 @@ impl Document {
         // JSON is YAML, too: nothing is lost should the nicer form ever fail.
         let text = serde_yaml::to_string(&document).unwrap_or_else(|_| document.to_string());
         let hash = sha256(&[&text]);
-        let versions: Vec<_> = mirror.secret_versions.iter().flat_map(|(name, version)| [name.as_str(), version]).collect();
+        let versions: Vec<_> = mirror
+            .secret_versions
+            .iter()
+            .flat_map(|(name, version)| [name.as_str(), version])
+            .collect();
         let configuration = sha256(&[&[hash.as_str()], versions.as_slice()].concat());
-        Self { text, hash, configuration }
+        Self {
+            text,
+            hash,
+            configuration,
+        }
     }
 }
 
 fn sha256(parts: &[&str]) -> String {
-    Sha256::digest(parts.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(parts.join("\n"))
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 pub(super) fn build(mirror: &ValidatedMirror, document: &Document) -> Value {
-    object(mirror, Kind::ConfigMap, &child_name(mirror), json!({ "data": { DOCUMENT: document.text } }))
+    object(
+        mirror,
+        Kind::ConfigMap,
+        &child_name(mirror),
+        json!({ "data": { DOCUMENT: document.text } }),
+    )
 }

@@ -6,7 +6,9 @@
 use serde_json::{Value, json};
 
 use super::{Defaults, Kind, ValidatedMirror, child_name, labels, merge, object, selector_labels};
-use crate::names::{ADMIN_PORT, ADMIN_PORT_NUMBER, API_PORT, CONFIGURATION_DIR, CONTAINER, DOCUMENT, SECRETS};
+use crate::names::{
+    ADMIN_PORT, ADMIN_PORT_NUMBER, API_PORT, CONFIGURATION_DIR, CONTAINER, DOCUMENT, SECRETS,
+};
 
 /// How long a pod that ends goes on accepting: until every kube-proxy and load balancer has noticed.
 const DRAIN_DELAY_SECONDS: u32 = 5;
@@ -23,7 +25,10 @@ pub(super) fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
     if let Some(over) = &mirror.spec.pod_template {
         merge::merge(&mut template, over.clone());
         // Without these the Deployment would not find its own pods, nor the operator them.
-        merge::merge(&mut template, json!({ "metadata": { "labels": labels(mirror) } }));
+        merge::merge(
+            &mut template,
+            json!({ "metadata": { "labels": labels(mirror) } }),
+        );
     }
     let mut spec = json!({
         "selector": { "matchLabels": selector_labels(mirror) },
@@ -35,7 +40,12 @@ pub(super) fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
     if mirror.spec.autoscaling.is_none() {
         spec["replicas"] = json!(mirror.spec.replicas);
     }
-    object(mirror, Kind::Deployment, &child_name(mirror), json!({ "spec": spec }))
+    object(
+        mirror,
+        Kind::Deployment,
+        &child_name(mirror),
+        json!({ "spec": spec }),
+    )
 }
 
 fn template(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
@@ -71,7 +81,11 @@ fn template(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
 }
 
 fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
-    let resources = mirror.spec.resources.as_ref().map(|resources| json!(resources));
+    let resources = mirror
+        .spec
+        .resources
+        .as_ref()
+        .map(|resources| json!(resources));
     let probe = |path: &str| json!({ "path": path, "port": ADMIN_PORT });
     json!({
         "name": CONTAINER,
@@ -115,12 +129,22 @@ fn sources(mirror: &ValidatedMirror) -> Vec<Value> {
     let mut sources = vec![document];
     for (secret, keys) in &mirror.references.secrets {
         let items = |keys: Vec<&String>| -> Vec<Value> {
-            keys.into_iter().map(|key| json!({"key": key, "path": format!("{SECRETS}/{secret}/{key}")})).collect()
+            keys.into_iter()
+                .map(|key| json!({"key": key, "path": format!("{SECRETS}/{secret}/{key}")}))
+                .collect()
         };
-        sources.push(json!({ "secret": { "name": secret, "items": items(keys.needed.keys().collect()) } }));
-        let optional: Vec<_> = keys.optional.iter().filter(|key| !keys.needed.contains_key(*key)).collect();
+        sources.push(
+            json!({ "secret": { "name": secret, "items": items(keys.needed.keys().collect()) } }),
+        );
+        let optional: Vec<_> = keys
+            .optional
+            .iter()
+            .filter(|key| !keys.needed.contains_key(*key))
+            .collect();
         if !optional.is_empty() {
-            sources.push(json!({ "secret": { "name": secret, "items": items(optional), "optional": true } }));
+            sources.push(
+                json!({ "secret": { "name": secret, "items": items(optional), "optional": true } }),
+            );
         }
     }
     sources

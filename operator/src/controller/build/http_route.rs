@@ -13,5 +13,10 @@ pub(super) fn build(mirror: &ValidatedMirror, asked: &HttpRoute) -> Value {
     if !asked.hostnames.is_empty() {
         spec["hostnames"] = json!(asked.hostnames);
     }
-    object(mirror, Kind::HttpRoute, &child_name(mirror), json!({ "spec": spec }))
+    object(
+        mirror,
+        Kind::HttpRoute,
+        &child_name(mirror),
+        json!({ "spec": spec }),
+    )
 }

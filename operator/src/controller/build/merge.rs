@@ -30,9 +30,14 @@ pub(super) fn merge(base: &mut Value, over: Value) {
                     base.remove(&name);
                     continue;
                 }
-                let key = KEYED_LISTS.iter().find(|(list, _)| *list == name).map(|(_, key)| *key);
+                let key = KEYED_LISTS
+                    .iter()
+                    .find(|(list, _)| *list == name)
+                    .map(|(_, key)| *key);
                 match (base.get_mut(&name), key, value) {
-                    (Some(Value::Array(items)), Some(key), Value::Array(over)) => merge_items(items, over, key),
+                    (Some(Value::Array(items)), Some(key), Value::Array(over)) => {
+                        merge_items(items, over, key)
+                    }
                     (Some(field), _, value) => merge(field, value),
                     (None, _, value) => {
                         base.insert(name, value);

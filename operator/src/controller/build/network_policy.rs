@@ -18,12 +18,19 @@ pub(super) fn build(mirror: &ValidatedMirror, asked: &NetworkPolicy, defaults: &
     let mut ingress = vec![admin];
     // A rule with an empty list of peers would let everyone in.
     if !asked.allowed_from.is_empty() {
-        ingress.push(json!({ "from": asked.allowed_from, "ports": [{"port": API_PORT, "protocol": "TCP"}] }));
+        ingress.push(
+            json!({ "from": asked.allowed_from, "ports": [{"port": API_PORT, "protocol": "TCP"}] }),
+        );
     }
     let spec = json!({
         "podSelector": { "matchLabels": selector_labels(mirror) },
         "policyTypes": ["Ingress"],
         "ingress": ingress,
     });
-    object(mirror, Kind::NetworkPolicy, &child_name(mirror), json!({ "spec": spec }))
+    object(
+        mirror,
+        Kind::NetworkPolicy,
+        &child_name(mirror),
+        json!({ "spec": spec }),
+    )
 }

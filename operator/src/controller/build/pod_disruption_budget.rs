@@ -14,5 +14,10 @@ pub(super) fn build(mirror: &ValidatedMirror, asked: &PodDisruptionBudget) -> Va
     }
     // Pods that are not ready answer nobody: they may go at any time, or a broken rollout blocks the draining of nodes.
     spec["unhealthyPodEvictionPolicy"] = json!("AlwaysAllow");
-    object(mirror, Kind::PodDisruptionBudget, &child_name(mirror), json!({ "spec": spec }))
+    object(
+        mirror,
+        Kind::PodDisruptionBudget,
+        &child_name(mirror),
+        json!({ "spec": spec }),
+    )
 }

@@ -29,7 +29,14 @@ pub(super) fn build(mirror: &ValidatedMirror) -> Value {
 
 /// What to enter as data source URL in StackState.
 pub(super) fn endpoint(mirror: &ValidatedMirror) -> String {
-    let tls = mirror.spec.server.as_ref().is_some_and(|server| server.tls.is_some());
+    let tls = mirror
+        .spec
+        .server
+        .as_ref()
+        .is_some_and(|server| server.tls.is_some());
     let scheme = if tls { "https" } else { "http" };
-    format!("{scheme}://{}.{}.svc:{}", mirror.name, mirror.namespace, mirror.spec.port)
+    format!(
+        "{scheme}://{}.{}.svc:{}",
+        mirror.name, mirror.namespace, mirror.spec.port
+    )
 }

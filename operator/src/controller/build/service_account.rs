@@ -5,5 +5,10 @@ use serde_json::{Value, json};
 use super::{Kind, ValidatedMirror, child_name, object};
 
 pub(super) fn build(mirror: &ValidatedMirror) -> Value {
-    object(mirror, Kind::ServiceAccount, &child_name(mirror), json!({ "automountServiceAccountToken": false }))
+    object(
+        mirror,
+        Kind::ServiceAccount,
+        &child_name(mirror),
+        json!({ "automountServiceAccountToken": false }),
+    )
 }

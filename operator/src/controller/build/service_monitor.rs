@@ -19,7 +19,12 @@ pub(super) fn build_service(mirror: &ValidatedMirror) -> Value {
             "ports": [{"name": ADMIN_PORT, "port": 9901, "targetPort": ADMIN_PORT, "protocol": "TCP"}],
         },
     });
-    object(mirror, Kind::Service, &format!("{}-metrics", child_name(mirror)), rest)
+    object(
+        mirror,
+        Kind::Service,
+        &format!("{}-metrics", child_name(mirror)),
+        rest,
+    )
 }
 
 pub(super) fn build(mirror: &ValidatedMirror, asked: &Monitor) -> Value {

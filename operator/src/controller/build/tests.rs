@@ -21,17 +21,26 @@ fn mirror(more: Value) -> ValidatedMirror {
 }
 
 fn defaults() -> Defaults {
-    Defaults { image: "prometheus-mirror:1".to_owned(), operator_namespace: "system".to_owned() }
+    Defaults {
+        image: "prometheus-mirror:1".to_owned(),
+        operator_namespace: "system".to_owned(),
+    }
 }
 
 fn built(more: Value) -> Vec<(Kind, Value)> {
     let children = build(&mirror(more), &defaults()).children;
-    children.into_iter().map(|child| (child.kind, child.manifest)).collect()
+    children
+        .into_iter()
+        .map(|child| (child.kind, child.manifest))
+        .collect()
 }
 
 /// The only child of a kind.
 fn child(kind: Kind, more: Value) -> Value {
-    let mut found: Vec<_> = built(more).into_iter().filter(|(found, _)| *found == kind).collect();
+    let mut found: Vec<_> = built(more)
+        .into_iter()
+        .filter(|(found, _)| *found == kind)
+        .collect();
     assert_eq!(found.len(), 1, "{found:?}");
     found.remove(0).1
 }
@@ -73,8 +82,21 @@ fn everything() -> Value {
 
 #[test]
 fn only_what_is_asked_for_is_built() {
-    let kinds = |more: Value| built(more).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>();
-    assert_eq!(kinds(json!({})), [Kind::ServiceAccount, Kind::ConfigMap, Kind::Service, Kind::Deployment]);
+    let kinds = |more: Value| {
+        built(more)
+            .into_iter()
+            .map(|(kind, _)| kind)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        kinds(json!({})),
+        [
+            Kind::ServiceAccount,
+            Kind::ConfigMap,
+            Kind::Service,
+            Kind::Deployment
+        ]
+    );
     let mut all = Kind::ALL.to_vec();
     // The second Service is the one that is scraped.
     all.insert(3, Kind::Service);
@@ -124,7 +146,12 @@ fn the_document_is_what_the_mirror_reads_and_nothing_else() {
         })
     );
     assert_eq!(crds::validate(&read), []);
-    assert_eq!(document(json!({"replicas": 3, "image": "other", "podTemplate": {"metadata": {"labels": {"a": "b"}}}})), plain);
+    assert_eq!(
+        document(
+            json!({"replicas": 3, "image": "other", "podTemplate": {"metadata": {"labels": {"a": "b"}}}})
+        ),
+        plain
+    );
     assert_ne!(document(json!({"workers": 21})).hash, plain.hash);
 }
 
@@ -132,7 +159,9 @@ fn the_document_is_what_the_mirror_reads_and_nothing_else() {
 fn a_changed_secret_is_another_configuration_of_the_same_document() {
     let mut mirror = mirror(json!({}));
     let before = build(&mirror, &defaults());
-    mirror.secret_versions.insert("mirror-key".to_owned(), "8".to_owned());
+    mirror
+        .secret_versions
+        .insert("mirror-key".to_owned(), "8".to_owned());
     let after = build(&mirror, &defaults());
     assert_eq!(after.document.hash, before.document.hash);
     assert_ne!(after.document.configuration, before.document.configuration);
@@ -141,9 +170,7 @@ fn a_changed_secret_is_another_configuration_of_the_same_document() {
 
 #[test]
 fn the_deployment_is_restricted_graceful_and_mounts_only_what_is_referred_to() {
-    let probe = |path: &str, period: u32, failures: u32, timeout: u32| {
-        json!({"httpGet": {"path": path, "port": "admin"}, "periodSeconds": period, "failureThreshold": failures, "timeoutSeconds": timeout})
-    };
+    let probe = |path: &str, period: u32, failures: u32, timeout: u32| json!({"httpGet": {"path": path, "port": "admin"}, "periodSeconds": period, "failureThreshold": failures, "timeoutSeconds": timeout});
     let spread = |key: &str| {
         json!({
             "topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway",
@@ -222,7 +249,9 @@ fn a_pod_template_is_merged_over_but_cannot_lose_the_labels_that_pods_are_found_
     template["metadata"]["labels"]["team"] = json!("a");
     template["metadata"]["annotations"] = json!({"b": "c"});
     template["spec"]["nodeSelector"] = json!({"disk": "ssd"});
-    let env = template["spec"]["containers"][0]["env"].as_array_mut().unwrap();
+    let env = template["spec"]["containers"][0]["env"]
+        .as_array_mut()
+        .unwrap();
     env.push(json!({"name": "RUST_LOG", "value": "debug"}));
     assert_eq!(child(Kind::Deployment, over), expected);
 }
@@ -230,7 +259,10 @@ fn a_pod_template_is_merged_over_but_cannot_lose_the_labels_that_pods_are_found_
 #[test]
 fn an_autoscaler_takes_the_place_of_replicas() {
     let asked = json!({"replicas": 4, "autoscaling": {"minReplicas": 2, "maxReplicas": 5, "targetCPUUtilizationPercentage": 60}});
-    assert_eq!(child(Kind::Deployment, asked.clone())["spec"].get("replicas"), None);
+    assert_eq!(
+        child(Kind::Deployment, asked.clone())["spec"].get("replicas"),
+        None
+    );
     assert_eq!(
         child(Kind::HorizontalPodAutoscaler, asked),
         json!({
@@ -247,20 +279,32 @@ fn an_autoscaler_takes_the_place_of_replicas() {
 #[test]
 fn a_network_policy_without_peers_lets_nobody_to_the_api() {
     let ingress = |more: Value| child(Kind::NetworkPolicy, more)["spec"]["ingress"].clone();
-    let operator = json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "system"}}}]);
-    let admin = |from: Value| json!({"from": from, "ports": [{"port": "admin", "protocol": "TCP"}]});
-    assert_eq!(ingress(json!({"networkPolicy": {}})), json!([admin(operator.clone())]));
+    let operator =
+        json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "system"}}}]);
+    let admin =
+        |from: Value| json!({"from": from, "ports": [{"port": "admin", "protocol": "TCP"}]});
+    assert_eq!(
+        ingress(json!({"networkPolicy": {}})),
+        json!([admin(operator.clone())])
+    );
     let peer = json!({"ipBlock": {"cidr": "10.0.0.0/8"}});
     assert_eq!(
         ingress(json!({"networkPolicy": {"allowedFrom": [peer]}})),
         json!([admin(operator), {"from": [peer], "ports": [{"port": "api", "protocol": "TCP"}]}])
     );
-    assert_eq!(ingress(json!({"networkPolicy": {}, "monitor": {}})), json!([admin(json!([{"namespaceSelector": {}}]))]));
+    assert_eq!(
+        ingress(json!({"networkPolicy": {}, "monitor": {}})),
+        json!([admin(json!([{"namespaceSelector": {}}]))])
+    );
 }
 
 #[test]
 fn the_services_are_one_for_stackstate_and_one_for_scraping() {
-    let services: Vec<_> = built(everything()).into_iter().filter(|(kind, _)| *kind == Kind::Service).map(|(_, service)| service).collect();
+    let services: Vec<_> = built(everything())
+        .into_iter()
+        .filter(|(kind, _)| *kind == Kind::Service)
+        .map(|(_, service)| service)
+        .collect();
     let mut api = metadata("production");
     api["annotations"] = json!({"c": "d"});
     let mut scraped = metadata("production-mirror-metrics");
@@ -334,14 +378,28 @@ fn a_service_monitor_has_the_labels_that_were_asked_for_and_stays_ours() {
 
 #[test]
 fn a_disruption_budget_says_what_was_asked_or_one() {
-    let spec = |asked: Value| child(Kind::PodDisruptionBudget, json!({"podDisruptionBudget": asked}))["spec"].clone();
+    let spec = |asked: Value| {
+        child(
+            Kind::PodDisruptionBudget,
+            json!({"podDisruptionBudget": asked}),
+        )["spec"]
+            .clone()
+    };
     let expected = |field: &str, value: Value| {
         let mut spec = json!({"selector": {"matchLabels": selector()}, "unhealthyPodEvictionPolicy": "AlwaysAllow"});
         spec[field] = value;
         spec
     };
     assert_eq!(
-        [spec(json!({})), spec(json!({"minAvailable": "50%"})), spec(json!({"maxUnavailable": 2}))],
-        [expected("maxUnavailable", json!(1)), expected("minAvailable", json!("50%")), expected("maxUnavailable", json!(2))]
+        [
+            spec(json!({})),
+            spec(json!({"minAvailable": "50%"})),
+            spec(json!({"maxUnavailable": 2}))
+        ],
+        [
+            expected("maxUnavailable", json!(1)),
+            expected("minAvailable", json!("50%")),
+            expected("maxUnavailable", json!(2))
+        ]
     );
 }
