@@ -3,23 +3,23 @@
 //! Server-side apply with one field manager: fields of others (an autoscaler's replicas, an injected sidecar, annotations) stay.
 //! A child is written only if it differs, see [`decide`]; one of somebody else is never touched.
 
+mod difference;
+mod pods;
+
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{
-    Api, DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, Preconditions,
-};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Client, ResourceExt as _};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::build::{Child, Document, Kind};
+use self::difference::contains;
+pub use self::pods::tell_pods;
+use super::build::{Child, Kind};
 use super::caches::{Cache, Caches};
-use super::observe::PodReport;
-use super::status::is_told;
 use super::validate::ValidatedMirror;
-use crate::names::{APPLIED_ANNOTATION, CONFIGURATION_ANNOTATION, OPERATOR};
+use crate::names::{APPLIED_ANNOTATION, OPERATOR};
 
 /// Holds the replicas of a Deployment from when an autoscaler is asked for until it sets them.
 const REPLICAS_MANAGER: &str = "prometheus-mirror-operator-replicas";
@@ -217,150 +217,14 @@ pub fn owned_by(object: &DynamicObject, uid: &str) -> bool {
         .any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
-/// Whether everything that is wanted is there. More may be there: defaults, and fields of others.
-fn contains(there: &Value, wanted: &Value) -> bool {
-    match (there, wanted) {
-        (Value::Object(there), Value::Object(wanted)) => {
-            wanted.iter().all(|(name, wanted)| match there.get(name) {
-                Some(there) => contains(there, wanted),
-                // The API server drops what is empty.
-                None => is_empty(wanted),
-            })
+/// What the API server has against an object, if that is why a request failed.
+fn refusal<T>(result: &kube::Result<T>) -> Option<String> {
+    match result {
+        Err(kube::Error::Api(status)) if [400, 422].contains(&status.code) => {
+            Some(status.message.clone())
         }
-        (Value::Array(there), Value::Array(wanted)) => {
-            there.len() == wanted.len()
-                && there
-                    .iter()
-                    .zip(wanted)
-                    .all(|(there, wanted)| contains(there, wanted))
-        }
-        _ => there == wanted || same_quantity(there, wanted),
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Object(fields) => fields.values().all(is_empty),
-        Value::Array(items) => items.is_empty(),
-        Value::String(text) => text.is_empty(),
-        Value::Bool(flag) => !flag,
-        Value::Number(number) => number.as_i64() == Some(0),
-    }
-}
-
-/// Quantities come back in another form than they were sent: `0.5` as `500m`, `1024Mi` as `1Gi`.
-fn same_quantity(there: &Value, wanted: &Value) -> bool {
-    let quantity = |value: &Value| match value {
-        Value::String(text) => quantity(text),
-        Value::Number(number) => number.as_f64(),
         _ => None,
-    };
-    match (quantity(there), quantity(wanted)) {
-        (Some(there), Some(wanted)) => (there - wanted).abs() <= f64::EPSILON * there.abs(),
-        _ => false,
     }
-}
-
-fn quantity(text: &str) -> Option<f64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match &text[digits.len()..] {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "Ki" => 1024.0,
-        "Mi" => 1_048_576.0,
-        "Gi" => 1_073_741_824.0,
-        "Ti" => 1_099_511_627_776.0,
-        _ => return None,
-    };
-    digits.parse::<f64>().ok().map(|number| number * factor)
-}
-
-/// Tells pods that they have something new to read, by changing an annotation: the kubelet then looks at their volumes at once and
-/// not within its minute.
-///
-/// # Errors
-/// If a request fails. A pod that is gone is no error.
-pub async fn tell_pods(
-    client: &Client,
-    namespace: &str,
-    pods: &[PodReport],
-    document: &Document,
-) -> Result<(), Error> {
-    let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
-    for pod in pods {
-        let Some(told) = to_tell(pod, document) else {
-            continue;
-        };
-        if gave_up(pod) {
-            // Its container would be tried again only after minutes. Another pod takes its place and reads what is new at once.
-            delete_pod(&api, &pod.name).await?;
-            continue;
-        }
-        let patch = json!({ "metadata": { "annotations": { CONFIGURATION_ANNOTATION: told } } });
-        match api
-            .patch_metadata(&pod.name, &PatchParams::default(), &Patch::Merge(patch))
-            .await
-        {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(source) => {
-                return Err(Error::Failed {
-                    object: format!("Pod {}", pod.name),
-                    source,
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether a pod's container has ended although it was told of a configuration: of the one before, when there is something to tell.
-fn gave_up(pod: &PodReport) -> bool {
-    pod.told.is_some()
-        && pod
-            .trouble
-            .as_ref()
-            .is_some_and(|trouble| trouble.starts_with("ended "))
-}
-
-async fn delete_pod(api: &Api<PartialObjectMeta<Pod>>, name: &str) -> Result<(), Error> {
-    match api.delete(name, &DeleteParams::default()).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(source) => Err(Error::Failed {
-            object: format!("Pod {name}"),
-            source,
-        }),
-    }
-}
-
-/// What to tell a pod, if anything: the configuration, or that it looked too early and should look again (`<configuration>.1`, …).
-fn to_tell(pod: &PodReport, document: &Document) -> Option<String> {
-    /// After so many times the kubelet's own minute has passed.
-    const MOST_REMINDERS: u32 = 60;
-    if !is_told(pod, &document.configuration) {
-        return Some(document.configuration.clone());
-    }
-    let serves_another = pod.answer.as_ref().is_some_and(|answer| {
-        !answer.newer_document_refused
-            && answer
-                .document
-                .as_ref()
-                .is_some_and(|served| *served != document.hash)
-    });
-    let told = pod.told.as_deref().unwrap_or_default();
-    let reminders = told
-        .split_once('.')
-        .map_or(0, |(_, count)| count.parse().unwrap_or(MOST_REMINDERS));
-    (serves_another && reminders < MOST_REMINDERS)
-        .then(|| format!("{}.{}", document.configuration, reminders + 1))
 }
 
 struct Apply<'a> {
@@ -411,23 +275,35 @@ impl Apply<'_> {
             params = params.validation_strict();
         }
         params.dry_run = dry_run;
-        match self
-            .api(child.kind)
-            .patch(child.name(), &params, &Patch::Apply(manifest))
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if [400, 422].contains(&status.code) => {
-                Err(Error::Refused {
-                    object: describe(child),
-                    message: status.message.clone(),
-                })
+        let api = self.api(child.kind);
+        let mut patched = api
+            .patch(child.name(), &params, &Patch::Apply(&manifest))
+            .await;
+        if uid.is_some() && refusal(&patched).is_some() {
+            // Somebody may have put an item into a list that ours cannot be beside, such as another port of the same name.
+            // Merging replaces lists as a whole.
+            let params = PatchParams {
+                dry_run,
+                field_manager: Some(OPERATOR.to_owned()),
+                ..PatchParams::default()
+            };
+            let merged = api
+                .patch(child.name(), &params, &Patch::Merge(&manifest))
+                .await;
+            if merged.is_ok() {
+                patched = merged;
             }
-            Err(source) => Err(Error::Failed {
-                object: describe(child),
-                source,
-            }),
         }
+        if let Some(message) = refusal(&patched) {
+            return Err(Error::Refused {
+                object: describe(child),
+                message,
+            });
+        }
+        patched.map(|_| ()).map_err(|source| Error::Failed {
+            object: describe(child),
+            source,
+        })
     }
 
     /// When an autoscaler takes over, the field that the operator no longer sends would fall back to one replica.
@@ -494,6 +370,8 @@ impl Apply<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn child() -> Child {
@@ -536,7 +414,10 @@ mod tests {
     #[test]
     fn an_item_of_a_list_has_no_kind_and_is_the_same_all_the_same() {
         let mut there = stored();
-        there.as_object_mut().unwrap().retain(|name, _| !["apiVersion", "kind"].contains(&name.as_str()));
+        there
+            .as_object_mut()
+            .unwrap()
+            .retain(|name, _| !["apiVersion", "kind"].contains(&name.as_str()));
         assert_eq!(decided(there), Decision::Nothing);
     }
 
@@ -561,47 +442,6 @@ mod tests {
             edit(&mut there);
             assert_eq!(decided(there.clone()), update, "{there}");
         }
-    }
-
-    #[test]
-    fn a_pod_is_told_once_and_reminded_while_it_serves_another_document() {
-        let document = Document {
-            text: String::new(),
-            hash: "new".to_owned(),
-            configuration: "c2".to_owned(),
-        };
-        let pod = |told: Option<&str>, served: Option<&str>, refused: bool| PodReport {
-            name: "p".to_owned(),
-            told: told.map(str::to_owned),
-            trouble: None,
-            answer: served.map(|served| super::super::observe::Answer {
-                document: Some(served.to_owned()),
-                newer_document_refused: refused,
-                targets: vec![],
-            }),
-        };
-        let told = [
-            pod(None, None, false),
-            pod(Some("c1.4"), Some("old"), false),
-            pod(Some("c2"), None, false),
-            pod(Some("c2"), Some("new"), false),
-            pod(Some("c2"), Some("old"), false),
-            pod(Some("c2.7"), Some("old"), false),
-            pod(Some("c2.60"), Some("old"), false),
-            pod(Some("c2"), Some("old"), true),
-        ]
-        .map(|pod| to_tell(&pod, &document));
-        let expected = [
-            Some("c2"),
-            Some("c2"),
-            None,
-            None,
-            Some("c2.1"),
-            Some("c2.8"),
-            None,
-            None,
-        ];
-        assert_eq!(told, expected.map(|told| told.map(str::to_owned)));
     }
 
     #[test]

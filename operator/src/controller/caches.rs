@@ -201,7 +201,10 @@ impl Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { pause: Self::SHORTEST, failed: Instant::now() }
+        Self {
+            pause: Self::SHORTEST,
+            failed: Instant::now(),
+        }
     }
 }
 
