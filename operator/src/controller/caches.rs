@@ -226,13 +226,11 @@ impl Backoff for Patience {
     fn reset(&mut self) {}
 }
 
-/// Why the API server will not let this kind be watched, if it said so.
+/// Why the API server will not let this kind be listed, if it said so. A watch that is refused after that says nothing: an API server
+/// that has just started refuses everything for a moment, and what was listed stays known.
 fn refusal(error: &watcher::Error) -> Option<String> {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status,
-        _ => return None,
+    let watcher::Error::InitialListFailed(kube::Error::Api(status)) = error else {
+        return None;
     };
     match status.code {
         404 | 405 => Some("its API is not installed in this cluster".to_owned()),
@@ -386,6 +384,49 @@ fn strip_prometheus(prometheus: &mut DynamicObject) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kind_is_unavailable_when_its_list_is_refused_but_not_when_a_later_watch_is() {
+        let (known, seen) = watch::channel(Availability::Unknown);
+        let note = |event: Result<watcher::Event<()>, watcher::Error>| {
+            note(event.as_ref(), "Ingress", &known);
+            seen.borrow().clone()
+        };
+        let refused = || {
+            kube::Error::Api(
+                kube::core::Status::failure("no", "Forbidden")
+                    .with_code(403)
+                    .boxed(),
+            )
+        };
+        let gone = || {
+            kube::Error::Api(
+                kube::core::Status::failure("no", "NotFound")
+                    .with_code(404)
+                    .boxed(),
+            )
+        };
+        let unavailable = |why: &str| Availability::Unavailable(why.to_owned());
+        let states = [
+            note(Ok(watcher::Event::Init)),
+            note(Err(watcher::Error::NoResourceVersion)),
+            note(Err(watcher::Error::InitialListFailed(gone()))),
+            note(Err(watcher::Error::InitialListFailed(refused()))),
+            note(Ok(watcher::Event::InitDone)),
+            note(Err(watcher::Error::WatchStartFailed(refused()))),
+        ];
+        assert_eq!(
+            states,
+            [
+                Availability::Unknown,
+                Availability::Unknown,
+                unavailable("its API is not installed in this cluster"),
+                unavailable("the operator has no right to it: no"),
+                Availability::Available,
+                Availability::Available,
+            ]
+        );
+    }
 
     #[test]
     fn pauses_grow_although_every_attempt_begins_well() {
