@@ -79,6 +79,7 @@ struct Made {
     built: Built,
     applied: Applied,
     pods: Vec<PodReport>,
+    told: bool,
 }
 
 /// Why there is nothing to report of pods.
@@ -120,6 +121,7 @@ async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Erro
             applied: &made.applied,
             deployment: deployment.as_deref(),
             pods: &made.pods,
+            told: made.told,
         })),
         Err(Unmade::Invalid(invalid)) => {
             context.metrics.failed("validate", invalid.reason);
@@ -180,12 +182,13 @@ async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, 
         },
     };
     let pods = observe::observe(&context.http, caches, &namespace, &mirror.name).await;
-    apply::tell_pods(client, &namespace, &pods, &built.document).await?;
+    let told = apply::tell_pods(client, &namespace, &pods, &built.document).await?;
     Ok(Ok(Made {
         mirror,
         built,
         applied,
         pods,
+        told,
     }))
 }
 

@@ -41,6 +41,8 @@ pub struct Progress<'a> {
     pub deployment: Option<&'a DynamicObject>,
     /// What the pods say.
     pub pods: &'a [PodReport],
+    /// A pod was told of a changed configuration just now; what it says was said before.
+    pub told: bool,
 }
 
 /// One condition before its times are known.
@@ -137,7 +139,7 @@ pub fn status(
                 .filter(|target| target.reachable == Some(true))
                 .count();
             status.reachable_targets = Some(format!("{reached}/{}", status.targets.len()));
-            let (ready, outlook) = readiness(progress, &replicas);
+            let (ready, outlook) = readiness(progress, &replicas, spreading_lately(previous, now));
             let mut findings = with_outlook(ready, outlook);
             findings.push(reachability(&status.targets));
             if !progress.applied.missing.is_empty() {
@@ -266,7 +268,7 @@ impl Replicas {
 }
 
 /// The first cause there is, from the one nearest to the user's hands to the one that only takes time.
-fn readiness(progress: &Progress, replicas: &Replicas) -> (Finding, Outlook) {
+fn readiness(progress: &Progress, replicas: &Replicas, spreading: bool) -> (Finding, Outlook) {
     let no = |reason: &str, message: String, outlook| {
         (finding("Ready", "False", reason, message), outlook)
     };
@@ -362,11 +364,28 @@ fn readiness(progress: &Progress, replicas: &Replicas) -> (Finding, Outlook) {
         );
         return no("ConfigurationSpreading", message, Outlook::Reconciling);
     }
+    if progress.told || spreading {
+        let message = "Pods have been told to read their configuration again.".to_owned();
+        return no("ConfigurationSpreading", message, Outlook::Reconciling);
+    }
     let message = format!("{serving} of {serving} pods serve the current configuration.");
     (
         finding("Ready", "True", "Serving", message),
         Outlook::Settled,
     )
+}
+
+/// A pod says which document it serves, but of a Secret it only says when it refuses one. So long after pods were told, what they
+/// say counts: the kubelet brings them the Secret in about two seconds, and they look each second.
+const SPREADING: i64 = 5;
+
+/// Whether pods were told of a changed configuration less than [`SPREADING`] seconds ago.
+fn spreading_lately(previous: &PrometheusMirrorStatus, now: Timestamp) -> bool {
+    previous.conditions.iter().any(|condition| {
+        condition.type_ == "Reconciling"
+            && condition.reason == "ConfigurationSpreading"
+            && now.as_second() - condition.last_transition_time.0.as_second() < SPREADING
+    })
 }
 
 /// Whether a pod was told of this configuration.

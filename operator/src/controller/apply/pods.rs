@@ -14,6 +14,8 @@ use crate::names::CONFIGURATION_ANNOTATION;
 /// Tells pods that they have something new to read, by changing an annotation: the kubelet then looks at their volumes at once and
 /// not within its minute.
 ///
+/// Returns whether a pod was told of another configuration than the one it began with.
+///
 /// # Errors
 /// If a request fails. A pod that is gone is no error.
 pub async fn tell_pods(
@@ -21,12 +23,14 @@ pub async fn tell_pods(
     namespace: &str,
     pods: &[PodReport],
     document: &Document,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
+    let mut changed = false;
     for pod in pods {
         let Some(told) = to_tell(pod, document) else {
             continue;
         };
+        changed |= pod.told.is_some();
         if gave_up(pod) {
             // Its container would be tried again only after minutes. Another pod takes its place and reads what is new at once.
             delete_pod(&api, &pod.name).await?;
@@ -47,7 +51,7 @@ pub async fn tell_pods(
             }
         }
     }
-    Ok(())
+    Ok(changed)
 }
 
 /// Whether a pod's container has ended although it was told of a configuration: of the one before, when there is something to tell.

@@ -12,6 +12,7 @@ struct Case {
     applied: Applied,
     deployment: Value,
     pods: Vec<PodReport>,
+    told: bool,
 }
 
 impl Case {
@@ -56,6 +57,7 @@ impl Case {
             applied: Applied::default(),
             deployment,
             pods,
+            told: false,
         }
     }
 
@@ -67,6 +69,7 @@ impl Case {
             applied: &self.applied,
             deployment: Some(&deployment),
             pods: &self.pods,
+            told: self.told,
         };
         status(
             &Outcome::Applied(Box::new(progress)),
@@ -225,6 +228,24 @@ fn each_cause_has_its_reason_and_its_outlook() {
             "TargetsReachable=True Reachable",
             "Degraded=True ApiMissing"
         ]
+    );
+}
+
+#[test]
+fn a_changed_secret_keeps_a_mirror_from_being_ready_until_its_pods_have_had_time_to_refuse_it() {
+    let ready = |status: &PrometheusMirrorStatus| summary(status).0[0].clone();
+    let before = Case::fine().status(&PrometheusMirrorStatus::default(), 100);
+    let told = Case {
+        told: true,
+        ..Case::fine()
+    }
+    .status(&before, 200);
+    assert_eq!(ready(&told), "Ready=False ConfigurationSpreading");
+    let soon = Case::fine().status(&told, 204);
+    assert_eq!(ready(&soon), "Ready=False ConfigurationSpreading");
+    assert_eq!(
+        ready(&Case::fine().status(&soon, 205)),
+        "Ready=True Serving"
     );
 }
 
