@@ -22,6 +22,10 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
+// A leader must have given up before another may begin, and an attempt must fit in between.
+const _: () = assert!(RENEW_DEADLINE.as_secs() < DURATION.as_secs());
+const _: () = assert!(PERIOD.as_secs() + REQUEST_TIMEOUT.as_secs() < RENEW_DEADLINE.as_secs());
+
 /// One replica's view of the lease.
 pub struct Leadership {
     api: Api<Lease>,
