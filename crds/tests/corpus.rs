@@ -3,6 +3,8 @@
 //! Each file in `invalid/` starts with one `# expect: FAULT` line per fault (its beginning is enough). The API server uses the same
 //! words for rules; where it uses its own, a line `# expect-api: TEXT` has them, for the tests against a real one.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

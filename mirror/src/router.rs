@@ -32,6 +32,9 @@ pub static API_KEY_HEADER: HeaderName = HeaderName::from_static("x-mirror-api-ke
 /// The largest body of a request, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
 
+/// So much of a body that is refused is read for the sake of the answer, in bytes.
+const MAX_DISCARDED: usize = 16 * MAX_BODY;
+
 /// The API port's routes. The admin port has its own.
 pub fn app(state: Arc<AppState>) -> Router {
     let routes = Router::new()
@@ -52,10 +55,8 @@ pub fn app(state: Arc<AppState>) -> Router {
         .route("/api/explain", method(Api::Explain))
         .fallback(
             |State(state): State<Arc<AppState>>, request: Request| async move {
-                ApiError::NoSuchPath {
-                    path: request.uri().path().to_owned(),
-                }
-                .into_response(state.serving().settings.error_status)
+                let path = request.uri().path().to_owned();
+                refuse(&state.serving(), request, ApiError::NoSuchPath { path }).await
             },
         )
         .with_state(Arc::clone(&state));
@@ -85,8 +86,8 @@ fn only(allowed: &'static str, route: MethodRouter<Arc<AppState>>) -> MethodRout
     route.fallback(
         move |State(state): State<Arc<AppState>>, request: Request| async move {
             let path = request.uri().path().to_owned();
-            ApiError::WrongMethod { path, allowed }
-                .into_response(state.serving().settings.error_status)
+            let error = ApiError::WrongMethod { path, allowed };
+            refuse(&state.serving(), request, error).await
         },
     )
 }
@@ -112,10 +113,11 @@ async fn handle(state: Arc<AppState>, api: Api, body: Body) -> Response {
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, ApiError> {
-    match Limited::new(body, MAX_BODY).collect().await {
+async fn read(mut body: Body) -> Result<Bytes, ApiError> {
+    match Limited::new(&mut body, MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
+            discard(body).await;
             Err(ApiError::BodyTooLarge { limit: MAX_BODY })
         }
         Err(error) if is_stalled(error.as_ref()) => Err(ApiError::BodyStalled),
@@ -123,6 +125,25 @@ async fn read(body: Body) -> Result<Bytes, ApiError> {
             summary: "incomplete request",
             details: error.to_string(),
         }),
+    }
+}
+
+/// The answer to a request whose body does not matter.
+async fn refuse(serving: &Serving, request: Request, error: ApiError) -> Response {
+    discard(request.into_body()).await;
+    error.into_response(serving.settings.error_status)
+}
+
+/// Takes what a client still sends: it reads its answer only after that, and closing the connection before would lose the answer.
+/// A client that sends far too much loses it all the same.
+async fn discard(mut body: Body) {
+    let mut left = MAX_DISCARDED;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return,
+        }
     }
 }
 
@@ -160,7 +181,7 @@ async fn authenticate(
 ) -> Response {
     let serving = state.serving();
     if !is_authorized(&serving, &request) {
-        return ApiError::Unauthorized.into_response(serving.settings.error_status);
+        return refuse(&serving, request, ApiError::Unauthorized).await;
     }
     let mut response = next.run(request).await;
     // The key as of now: a request may have waited while it was replaced.

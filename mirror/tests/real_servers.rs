@@ -226,6 +226,8 @@ async fn prometheus_2_has_closed_ranges_and_native_histograms() {
     let expected = Capabilities {
         range_boundary: RangeBoundary::Closed,
         native_histograms: true,
+        settles_after: Millis(0),
+        keeps_nan: true,
     };
     assert_eq!(target.capabilities(within(TIME)).await.unwrap(), expected);
 }
@@ -234,11 +236,15 @@ async fn prometheus_2_has_closed_ranges_and_native_histograms() {
 async fn victoria_metrics_has_left_open_ranges_and_no_native_histograms() {
     let server = Server::victoria_metrics();
     let target = server.target().await;
+    let found = target.capabilities(within(TIME)).await.unwrap();
     let expected = Capabilities {
         range_boundary: RangeBoundary::LeftOpen,
         native_histograms: false,
+        // Half a minute, on a grid of seconds.
+        settles_after: Millis(found.settles_after.0.clamp(30_000, 32_000)),
+        keeps_nan: false,
     };
-    assert_eq!(target.capabilities(within(TIME)).await.unwrap(), expected);
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! The binary itself: starting, reloading, draining, tracing, and what it says when it cannot start.
 
+// Helpers outside the test functions unwrap too.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

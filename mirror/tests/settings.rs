@@ -1,5 +1,7 @@
 //! From a file and a folder of Secrets to settings: what is taken, what is refused, and what a change does.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,8 +35,14 @@ impl Files {
     }
 
     fn load(&self) -> Result<Settings, Vec<String>> {
-        load(&self.path("mirror.yaml"), &self.path("secrets"))
-            .map_err(|error| error.to_string().replace(&format!("{}/", self.0.path().display()), "").lines().map(str::to_owned).collect())
+        load(&self.path("mirror.yaml"), &self.path("secrets")).map_err(|error| {
+            error
+                .to_string()
+                .replace(&format!("{}/", self.0.path().display()), "")
+                .lines()
+                .map(str::to_owned)
+                .collect()
+        })
     }
 
     fn faults(&self) -> Vec<String> {
@@ -48,13 +56,26 @@ const SMALLEST: &str = "  apiKeySecretRef: {name: mirror-key}\n  targets: [{name
 #[test]
 fn the_smallest_document_gets_the_documented_defaults() {
     let settings = Files::new(SMALLEST).load().unwrap();
-    assert_eq!((settings.name.as_str(), settings.port, settings.workers.get()), ("production", 9900, 20));
-    assert_eq!((settings.default_target, settings.require_api_key), (Some(0), false));
+    assert_eq!(
+        (
+            settings.name.as_str(),
+            settings.port,
+            settings.workers.get()
+        ),
+        ("production", 9900, 20)
+    );
+    assert_eq!(
+        (settings.default_target, settings.require_api_key),
+        (Some(0), false)
+    );
     assert_eq!(settings.api_keys.current.header_value(), "secret-1");
     assert_eq!(settings.api_keys.previous, None);
     let target = &settings.targets[0];
     assert_eq!(target.url.as_str(), "http://a:9090/prefix");
-    assert_eq!((target.request_timeout, target.scrape_interval), (Duration::from_secs(15), Duration::from_secs(15)));
+    assert_eq!(
+        (target.request_timeout, target.scrape_interval),
+        (Duration::from_secs(15), Duration::from_secs(15))
+    );
     assert_eq!(target.nan_interpretation, NanInterpretation::Zero);
 }
 
@@ -101,34 +122,66 @@ fn fields_whose_machinery_comes_later_are_refused_by_name() {
 fn a_file_that_is_not_one_document_is_one_clear_line() {
     let files = Files::new(SMALLEST);
     for (text, expected) in [
-        ("", "mirror.yaml is empty; it must hold one PrometheusMirror"),
-        ("a: 1\n---\nb: 2\n", "mirror.yaml holds 2 documents; it must hold one PrometheusMirror and nothing else"),
-        ("apiVersion: v1\nkind: Secret\n", "apiVersion: must be prometheus-mirror.io/v1alpha1, is v1"),
+        (
+            "",
+            "mirror.yaml is empty; it must hold one PrometheusMirror",
+        ),
+        (
+            "a: 1\n---\nb: 2\n",
+            "mirror.yaml holds 2 documents; it must hold one PrometheusMirror and nothing else",
+        ),
+        (
+            "apiVersion: v1\nkind: Secret\n",
+            "apiVersion: must be prometheus-mirror.io/v1alpha1, is v1",
+        ),
     ] {
         files.write("mirror.yaml", text);
         assert_eq!(files.faults()[0], expected);
     }
     fs::remove_file(files.path("mirror.yaml")).unwrap();
-    assert_eq!(files.faults(), ["cannot read mirror.yaml: No such file or directory (os error 2)"]);
+    assert_eq!(
+        files.faults(),
+        ["cannot read mirror.yaml: No such file or directory (os error 2)"]
+    );
     fs::create_dir(files.path("mirror.yaml")).unwrap();
-    assert_eq!(files.faults(), ["cannot read mirror.yaml: Is a directory (os error 21)"]);
+    assert_eq!(
+        files.faults(),
+        ["cannot read mirror.yaml: Is a directory (os error 21)"]
+    );
 }
 
 #[test]
 fn keys_that_no_header_can_carry_are_refused() {
     let files = Files::new(SMALLEST);
-    for (key, expected) in [("\n", "is empty"), ("a\nb", "cannot be sent"), ("schlüssel", "cannot be sent"), (" a", "cannot be sent")] {
+    for (key, expected) in [
+        ("\n", "is empty"),
+        ("a\nb", "cannot be sent"),
+        ("schlüssel", "cannot be sent"),
+        (" a", "cannot be sent"),
+    ] {
         files.write("secrets/mirror-key/apiKey", key);
         let faults = files.faults();
-        assert!(faults[0].starts_with("spec.apiKeySecretRef: the") && faults[0].contains(expected), "{faults:?}");
+        assert!(
+            faults[0].starts_with("spec.apiKeySecretRef: the") && faults[0].contains(expected),
+            "{faults:?}"
+        );
     }
     files.write("secrets/mirror-key/apiKey", "new");
     files.write("secrets/mirror-key/previousApiKey", "old\n");
-    assert!(files.load().unwrap().api_keys.previous.unwrap().matches(b"old"));
+    assert!(
+        files
+            .load()
+            .unwrap()
+            .api_keys
+            .previous
+            .unwrap()
+            .matches(b"old")
+    );
 }
 
 fn chosen(settings: &Settings, details: Value) -> Result<Choice, String> {
-    let details = ConnectionDetails::parse(details.as_object().unwrap()).map_err(|error| error.to_string())?;
+    let details = ConnectionDetails::parse(details.as_object().unwrap())
+        .map_err(|error| error.to_string())?;
     choose(settings, &details).map_err(|error| error.to_string())
 }
 
@@ -142,29 +195,79 @@ fn connection_details_choose_by_name_by_address_and_by_default() {
     .unwrap();
     let target = |details: Value| chosen(&settings, details).map(|choice| choice.target);
     let declared = |index| Ok(ChosenTarget::Declared(index));
-    let undeclared = |url: &str| Ok(ChosenTarget::Undeclared { url: url.parse().unwrap() });
-    let unknown = |asked: &str| Err(format!("{asked} is not a target of this mirror; it has: a, b"));
+    let undeclared = |url: &str| {
+        Ok(ChosenTarget::Undeclared {
+            url: url.parse().unwrap(),
+        })
+    };
+    let unknown = |asked: &str| {
+        Err(format!(
+            "{asked} is not a target of this mirror; it has: a, b"
+        ))
+    };
     for (details, expected) in [
         (json!({}), declared(1)),
         (json!({"target": "a", "host": "ignored"}), declared(0)),
         (json!({"host": "A", "port": "9090"}), declared(0)),
-        (json!({"host": "a", "port": 9090, "scheme": "http", "path": "/x/"}), declared(0)),
+        (
+            json!({"host": "a", "port": 9090, "scheme": "http", "path": "/x/"}),
+            declared(0),
+        ),
         (json!({"url": "https://b/"}), declared(1)),
         (json!({"host": "b", "port": 443, "other": [1]}), declared(1)),
-        (json!({"host": "p.monitoring.svc", "port": 9090}), undeclared("http://p.monitoring.svc:9090")),
-        (json!({"url": "https://10.0.0.1:9090/p"}), undeclared("https://10.0.0.1:9090/p")),
+        (
+            json!({"host": "p.monitoring.svc", "port": 9090}),
+            undeclared("http://p.monitoring.svc:9090"),
+        ),
+        (
+            json!({"url": "https://10.0.0.1:9090/p"}),
+            undeclared("https://10.0.0.1:9090/p"),
+        ),
         (json!({"target": "c"}), unknown("c")),
-        (json!({"host": "a", "port": 9090, "path": "/y"}), unknown("a:9090")),
-        (json!({"host": "a", "port": 9090, "scheme": "https"}), unknown("a:9090")),
+        (
+            json!({"host": "a", "port": 9090, "path": "/y"}),
+            unknown("a:9090"),
+        ),
+        (
+            json!({"host": "a", "port": 9090, "scheme": "https"}),
+            unknown("a:9090"),
+        ),
         (json!({"host": "svc", "port": 9090}), unknown("svc:9090")),
-        (json!({"host": "evilsvc", "port": 9090}), unknown("evilsvc:9090")),
-        (json!({"host": "p.svc", "port": 9091}), unknown("p.svc:9091")),
-        (json!({"url": "http://169.254.169.254/latest"}), unknown("http://169.254.169.254/latest")),
-        (json!({"target": 1}), Err("connectionDetails.target must be the name of a target".to_owned())),
-        (json!({"host": "a"}), Err("connectionDetails.port must be a port from 1 to 65535".to_owned())),
-        (json!({"host": "a@b", "port": 1}), Err("connectionDetails.host must be a host name or address".to_owned())),
-        (json!({"nan_interpretation": "MAYBE"}), Err("connectionDetails.nan_interpretation must be ZERO or NONE".to_owned())),
-        (json!({"requestTimeout": -1}), Err("connectionDetails.requestTimeout must be a positive number of milliseconds".to_owned())),
+        (
+            json!({"host": "evilsvc", "port": 9090}),
+            unknown("evilsvc:9090"),
+        ),
+        (
+            json!({"host": "p.svc", "port": 9091}),
+            unknown("p.svc:9091"),
+        ),
+        (
+            json!({"url": "http://169.254.169.254/latest"}),
+            unknown("http://169.254.169.254/latest"),
+        ),
+        (
+            json!({"target": 1}),
+            Err("connectionDetails.target must be the name of a target".to_owned()),
+        ),
+        (
+            json!({"host": "a"}),
+            Err("connectionDetails.port must be a port from 1 to 65535".to_owned()),
+        ),
+        (
+            json!({"host": "a@b", "port": 1}),
+            Err("connectionDetails.host must be a host name or address".to_owned()),
+        ),
+        (
+            json!({"nan_interpretation": "MAYBE"}),
+            Err("connectionDetails.nan_interpretation must be ZERO or NONE".to_owned()),
+        ),
+        (
+            json!({"requestTimeout": -1}),
+            Err(
+                "connectionDetails.requestTimeout must be a positive number of milliseconds"
+                    .to_owned(),
+            ),
+        ),
     ] {
         assert_eq!(target(details.clone()), expected, "{details}");
     }
@@ -173,17 +276,37 @@ fn connection_details_choose_by_name_by_address_and_by_default() {
 #[test]
 fn connection_details_shorten_the_time_and_override_nan() {
     let settings = Files::new(SMALLEST).load().unwrap();
-    let terms = |details: Value| chosen(&settings, details).map(|choice| (choice.timeout.as_millis(), choice.nan)).unwrap();
+    let terms = |details: Value| {
+        chosen(&settings, details)
+            .map(|choice| (choice.timeout.as_millis(), choice.nan))
+            .unwrap()
+    };
     assert_eq!(terms(json!({})), (15_000, NanInterpretation::Zero));
-    assert_eq!(terms(json!({"requestTimeout": 2500})), (2_500, NanInterpretation::Zero));
-    assert_eq!(terms(json!({"request_timeout_seconds": 1.5, "nan_interpretation": "NONE"})), (1_500, NanInterpretation::Skip));
-    assert_eq!(terms(json!({"requestTimeout": "60000"})), (15_000, NanInterpretation::Zero));
-    assert_eq!(terms(json!({"request_timeout_seconds": 1e300})), (15_000, NanInterpretation::Zero));
+    assert_eq!(
+        terms(json!({"requestTimeout": 2500})),
+        (2_500, NanInterpretation::Zero)
+    );
+    assert_eq!(
+        terms(json!({"request_timeout_seconds": 1.5, "nan_interpretation": "NONE"})),
+        (1_500, NanInterpretation::Skip)
+    );
+    assert_eq!(
+        terms(json!({"requestTimeout": "60000"})),
+        (15_000, NanInterpretation::Zero)
+    );
+    assert_eq!(
+        terms(json!({"request_timeout_seconds": 1e300})),
+        (15_000, NanInterpretation::Zero)
+    );
 }
 
 #[test]
 fn several_targets_without_a_default_want_a_name() {
-    let settings = Files::new(&format!("{KEY}  targets: [{{name: a, url: \"http://a\"}}, {{name: b, url: \"http://b\"}}]\n")).load().unwrap();
+    let settings = Files::new(&format!(
+        "{KEY}  targets: [{{name: a, url: \"http://a\"}}, {{name: b, url: \"http://b\"}}]\n"
+    ))
+    .load()
+    .unwrap();
     assert_eq!(
         chosen(&settings, json!({})),
         Err("the connection details name no target and this mirror has no default; it has: a, b; write for example {\"target\": \"a\"}".to_owned())
@@ -225,22 +348,32 @@ fn a_swapped_secret_is_taken_over_and_a_bad_document_is_reported_once() {
     files.write("mirror.yaml", "a: 1\n");
     assert!(watcher.look().is_none());
     match watcher.look() {
-        Some(Event::Refused(error)) => assert!(error.to_string().contains("apiVersion: is missing"), "{error}"),
+        Some(Event::Refused(error)) => assert!(
+            error.to_string().contains("apiVersion: is missing"),
+            "{error}"
+        ),
         other => panic!("{other:?}"),
     }
     assert!(watcher.look().is_none());
 }
 
 #[test]
-fn every_example_loads() {
+fn every_example_is_valid_and_the_quickstart_can_be_served() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    let mut loaded = 0;
+    let mut mirrors = 0;
     for entry in fs::read_dir(&examples).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
-            load(&path, &examples.join("secrets")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            loaded += 1;
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        for document in serde_yaml::Deserializer::from_str(&fs::read_to_string(&path).unwrap()) {
+            let document: Value = serde::Deserialize::deserialize(document).unwrap();
+            if document["kind"] == crds::KIND {
+                assert_eq!(crds::validate(&document), [], "{}", path.display());
+                mirrors += 1;
+            }
         }
     }
-    assert!(loaded > 0, "no example found");
+    assert!(mirrors > 0, "no example found");
+    load(&examples.join("quickstart.yaml"), &examples.join("secrets")).unwrap();
 }

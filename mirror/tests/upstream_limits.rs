@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use mirror::prometheus::{Capabilities, RangeBoundary, Store as _, StoreError, Targets};
+use mirror::time::Millis;
 use upstream::{
     Reply, Upstream, eventually, exposition, metrics, one_sample, open_settings, query, settings,
     target, targets, within,
@@ -194,6 +195,10 @@ async fn a_full_queue_refuses_new_requests_and_not_the_later_calls_of_admitted_o
 
 /// Answers the probes as Prometheus 3 does.
 fn probed(request: &str) -> Reply {
+    if request.contains("now%28%29") || request.contains("now()") {
+        let refused = r#"{"status":"error","errorType":"bad_data","error":"unknown function"}"#;
+        return Reply::http("400 Bad Request", "", refused);
+    }
     let count = if request.contains("count_over_time") {
         "1"
     } else {
@@ -208,6 +213,8 @@ fn probed(request: &str) -> Reply {
 const PROMETHEUS_3: Capabilities = Capabilities {
     range_boundary: RangeBoundary::LeftOpen,
     native_histograms: true,
+    settles_after: Millis(0),
+    keeps_nan: true,
 };
 
 #[tokio::test]
@@ -229,9 +236,9 @@ async fn capabilities_are_probed_once_for_all_callers_and_again_after_a_failure(
         found.iter().all(|found| matches!(found, Ok(PROMETHEUS_3))),
         "{found:?}"
     );
-    assert_eq!(upstream.requests().len(), 2);
+    assert_eq!(upstream.requests().len(), 4);
     target.capabilities(within(LONG)).await.unwrap();
-    assert_eq!(upstream.requests().len(), 2);
+    assert_eq!(upstream.requests().len(), 4);
 
     broken.store(true, std::sync::atomic::Ordering::SeqCst);
     target.call(query("up"), within(LONG)).await.unwrap_err();
@@ -243,21 +250,23 @@ async fn capabilities_are_probed_once_for_all_callers_and_again_after_a_failure(
         target.capabilities(within(LONG)).await.unwrap(),
         PROMETHEUS_3
     );
-    assert_eq!(upstream.requests().len(), before + 2);
+    assert_eq!(upstream.requests().len(), before + 4);
 }
 
 #[tokio::test]
-async fn a_store_that_counts_otherwise_is_no_prometheus() {
+async fn a_store_that_counts_otherwise_is_taken_for_prometheus_3() {
     let upstream =
         Upstream::always(Reply::Json(one_sample().replace(r#","1"]"#, r#","3"]"#))).await;
-    let error = targets(4, &upstream.url).declared()[0]
+    let found = targets(4, &upstream.url).declared()[0]
         .capabilities(within(LONG))
         .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the target does not evaluate ranges as Prometheus does: it counted [\"3\"] samples in a window that has one or two"
-    );
+        .unwrap();
+    let expected = Capabilities {
+        // It even answers a function that only MetricsQL has.
+        keeps_nan: false,
+        ..PROMETHEUS_3
+    };
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]

@@ -119,7 +119,11 @@ pub async fn load(base_url: &str, series: &[Series]) -> Result<()> {
             .send()
             .await?;
         let status = response.status();
-        ensure!(status.is_success(), "remote write: {status} {}", response.text().await?);
+        ensure!(
+            status.is_success(),
+            "remote write: {status} {}",
+            response.text().await?
+        );
     }
     Ok(())
 }

@@ -79,7 +79,11 @@ impl NativeHistogram {
             return;
         }
         let index = (size.log2() * f64::from(1 << self.schema)).ceil() as i32;
-        let side = if value > 0.0 { &mut self.positive } else { &mut self.negative };
+        let side = if value > 0.0 {
+            &mut self.positive
+        } else {
+            &mut self.negative
+        };
         *side.entry(index).or_default() += 1;
     }
 }
@@ -102,7 +106,10 @@ impl Series {
     #[must_use]
     pub fn new(name: &str, labels: &[(&str, &str)]) -> Self {
         let named = [("__name__", name)];
-        let labels = named.iter().chain(labels).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let labels = named
+            .iter()
+            .chain(labels)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Self {
             labels: labels.collect(),
             ..Self::default()
@@ -119,7 +126,9 @@ impl Series {
     pub fn instants(&self) -> impl Iterator<Item = i64> + '_ {
         let floats = self.samples.iter().map(|sample| sample.at);
         let histograms = self.histograms.iter().map(|(at, _)| *at);
-        floats.chain(histograms).chain(self.stale_at.iter().copied())
+        floats
+            .chain(histograms)
+            .chain(self.stale_at.iter().copied())
     }
 
     fn push(&mut self, at: i64, value: f64) {
@@ -209,6 +218,7 @@ pub fn everything() -> Vec<Series> {
     all.extend(counters());
     all.extend(classic_histograms());
     all.extend(native_histograms());
+    all.extend(both_kinds_of_histogram());
     all.extend(summaries());
     all.extend(utf8_names());
     all
@@ -240,12 +250,12 @@ pub fn gauges() -> Vec<Series> {
 
     let mut special = Series::new("special", &[("kind", "all")]);
     for at in scrapes(&mut random, START, END) {
-        let value = match random.between(0, 60) {
-            0 => f64::NAN,
-            1 => f64::INFINITY,
-            2 => f64::NEG_INFINITY,
-            3 => 0.0,
-            4 => -0.0,
+        let value = match random.between(0, 300) {
+            0 => f64::INFINITY,
+            1 => f64::NEG_INFINITY,
+            2..=6 => f64::NAN,
+            7..=11 => 0.0,
+            12..=16 => -0.0,
             _ => rounded(random.unit() * 10.0 - 5.0, 2),
         };
         special.push(at, value);
@@ -285,7 +295,13 @@ pub fn counters() -> Vec<Series> {
     for (index, path) in ["/", "/cart", "/pay\"now\"", "/späti"].iter().enumerate() {
         let mut series = Series::new("bytes_total", &[("path", path)]);
         let from = START + index as i64 * 41 * MINUTE;
-        fill_counter(&mut series, &mut random, from, END - index as i64 * 29 * MINUTE, 0.004 * index as f64);
+        fill_counter(
+            &mut series,
+            &mut random,
+            from,
+            END - index as i64 * 29 * MINUTE,
+            0.004 * index as f64,
+        );
         all.push(series);
     }
     all
@@ -315,38 +331,96 @@ pub fn classic_histograms() -> Vec<Series> {
     let mut random = Random::new(3);
     let mut all = Vec::new();
     for instance in ["a", "b"] {
-        let name = "request_duration_seconds";
-        let labels = [("instance", instance)];
-        let mut sum_series = Series::new(&format!("{name}_sum"), &labels);
-        let mut count_series = Series::new(&format!("{name}_count"), &labels);
-        let mut buckets: Vec<Series> = BOUNDS
-            .iter()
-            .map(|bound| Series::new(&format!("{name}_bucket"), &[("instance", instance), ("le", bound)]))
-            .collect();
-        let mut counts = [0u64; BOUNDS.len()];
-        let mut sum = 0.0;
+        let mut histogram = ClassicHistogram::new("request_duration_seconds", instance);
         for at in scrapes_with_gaps(&mut random, START, END) {
             if instance == "b" && random.chance(0.01) {
-                counts = [0; BOUNDS.len()];
-                sum = 0.0;
+                histogram.restart();
             }
             for _ in 0..random.between(0, 40) {
-                let seconds = rounded(10f64.powf(random.unit() * 3.0 - 1.7), 3);
-                sum = rounded(sum + seconds, 3);
-                for (bound, count) in BOUNDS.iter().zip(&mut counts) {
-                    *count += u64::from(bound.parse::<f64>().is_ok_and(|bound| seconds <= bound));
-                }
+                histogram.observe(rounded(10f64.powf(random.unit() * 3.0 - 1.7), 3));
             }
-            sum_series.push(at, sum);
-            count_series.push(at, counts[BOUNDS.len() - 1] as f64);
-            for (series, count) in buckets.iter_mut().zip(counts) {
-                series.push(at, count as f64);
-            }
+            histogram.scrape(at);
         }
-        all.extend([sum_series, count_series]);
-        all.extend(buckets);
+        all.extend(histogram.series());
     }
     all
+}
+
+/// A histogram that is exported natively and classically at once, from the same observations.
+#[must_use]
+pub fn both_kinds_of_histogram() -> Vec<Series> {
+    let mut random = Random::new(7);
+    let name = "both_seconds";
+    let mut classic = ClassicHistogram::new(name, "a");
+    let mut native = NativeHistogram::new();
+    let mut series = Series::new(name, &[("instance", "a")]);
+    for at in scrapes(&mut random, START, END) {
+        for _ in 0..random.between(1, 20) {
+            let seconds = rounded(10f64.powf(random.unit() * 3.0 - 1.7), 3);
+            classic.observe(seconds);
+            native.observe(seconds);
+        }
+        classic.scrape(at);
+        series.histograms.push((at, native.clone()));
+    }
+    let mut all = classic.series();
+    all.push(series);
+    all
+}
+
+/// The series of one classic histogram.
+struct ClassicHistogram {
+    counts: [u64; BOUNDS.len()],
+    sum: f64,
+    sum_series: Series,
+    count_series: Series,
+    buckets: Vec<Series>,
+}
+
+impl ClassicHistogram {
+    fn new(name: &str, instance: &str) -> Self {
+        let labels = [("instance", instance)];
+        let bucket = |bound: &&str| {
+            Series::new(
+                &format!("{name}_bucket"),
+                &[("instance", instance), ("le", bound)],
+            )
+        };
+        Self {
+            counts: [0; BOUNDS.len()],
+            sum: 0.0,
+            sum_series: Series::new(&format!("{name}_sum"), &labels),
+            count_series: Series::new(&format!("{name}_count"), &labels),
+            buckets: BOUNDS.iter().map(bucket).collect(),
+        }
+    }
+
+    fn restart(&mut self) {
+        self.counts = [0; BOUNDS.len()];
+        self.sum = 0.0;
+    }
+
+    fn observe(&mut self, seconds: f64) {
+        self.sum = rounded(self.sum + seconds, 3);
+        for (bound, count) in BOUNDS.iter().zip(&mut self.counts) {
+            *count += u64::from(bound.parse::<f64>().is_ok_and(|bound| seconds <= bound));
+        }
+    }
+
+    fn scrape(&mut self, at: i64) {
+        self.sum_series.push(at, self.sum);
+        self.count_series
+            .push(at, self.counts[BOUNDS.len() - 1] as f64);
+        for (series, count) in self.buckets.iter_mut().zip(self.counts) {
+            series.push(at, count as f64);
+        }
+    }
+
+    fn series(self) -> Vec<Series> {
+        let mut all = vec![self.sum_series, self.count_series];
+        all.extend(self.buckets);
+        all
+    }
 }
 
 /// A native histogram of two instances, with negative observations and observations near zero; one restarts.
@@ -401,7 +475,11 @@ pub fn summaries() -> Vec<Series> {
             let base = random.unit();
             for (index, series) in quantiles.iter_mut().enumerate() {
                 // A summary without recent events exports NaN.
-                let value = if events == 0 { f64::NAN } else { rounded(base + index as f64 / 7.0, 6) };
+                let value = if events == 0 {
+                    f64::NAN
+                } else {
+                    rounded(base + index as f64 / 7.0, 6)
+                };
                 series.push(at, value);
             }
         }
@@ -415,7 +493,10 @@ pub fn summaries() -> Vec<Series> {
 #[must_use]
 pub fn utf8_names() -> Vec<Series> {
     let mut random = Random::new(6);
-    let mut series = Series::new("heizung.vorlauf °C", &[("raum.größe", "groß \"&\" \\ klein")]);
+    let mut series = Series::new(
+        "heizung.vorlauf °C",
+        &[("raum.größe", "groß \"&\" \\ klein")],
+    );
     for at in scrapes(&mut random, START, END) {
         series.push(at, rounded(random.unit() * 60.0, 1));
     }
@@ -432,7 +513,11 @@ mod tests {
             let mut instants: Vec<i64> = series.samples.iter().map(|sample| sample.at).collect();
             instants.extend(series.histograms.iter().map(|(at, _)| *at));
             assert!(!instants.is_empty(), "{:?}", series.labels);
-            assert!(instants.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", series.labels);
+            assert!(
+                instants.windows(2).all(|pair| pair[0] < pair[1]),
+                "{:?}",
+                series.labels
+            );
             assert!(instants[0] >= START - 1 && *instants.last().unwrap() < END + 3_000);
         }
     }
@@ -440,8 +525,19 @@ mod tests {
     #[test]
     fn many_samples_lie_on_both_sides_of_an_edge() {
         let gauges = gauges();
-        let on = |offset: i64| gauges[0].samples.iter().filter(|s| (s.at + offset) % MINUTE == 0).count();
-        assert!(on(0) > 100 && on(1) > 100, "{} on the edge, {} before it", on(0), on(1));
+        let on = |offset: i64| {
+            gauges[0]
+                .samples
+                .iter()
+                .filter(|s| (s.at + offset) % MINUTE == 0)
+                .count()
+        };
+        assert!(
+            on(0) > 100 && on(1) > 100,
+            "{} on the edge, {} before it",
+            on(0),
+            on(1)
+        );
     }
 
     #[test]

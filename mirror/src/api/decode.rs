@@ -289,23 +289,22 @@ fn texts(value: &Object<'_>) -> Result<Vec<String>, DecodeError> {
             if elements.is_empty() {
                 return Err(value.fault("value", "must have at least one element"));
             }
-            let mut texts = Vec::with_capacity(elements.len());
-            for element in elements {
+            let mut all = Vec::with_capacity(elements.len());
+            for (index, element) in elements.iter().enumerate() {
                 match element {
-                    Value::String(text) => texts.push(text.clone()),
-                    Value::Bool(truth) => texts.push(truth.to_string()),
+                    Value::String(text) => all.push(text.clone()),
+                    Value::Bool(truth) => all.push(truth.to_string()),
                     Value::Number(number) => {
-                        texts.extend(texts_of_double(number.as_f64().unwrap_or(f64::NAN)))
+                        all.extend(texts_of_double(number.as_f64().unwrap_or(f64::NAN)))
                     }
-                    _ => {
-                        return Err(value.fault(
-                            "value",
-                            "may have strings, numbers and booleans as elements",
-                        ));
-                    }
+                    // A value with its type, as conditions have one.
+                    _ => all.extend(texts(&Object::of(
+                        value.path_of(&format!("value[{index}]")),
+                        element,
+                    )?)?),
                 }
             }
-            Ok(texts)
+            Ok(all)
         }
         unknown => Err(DecodeError::Unsupported(unknown.to_owned())),
     }

@@ -39,35 +39,31 @@ pub async fn run(args: QueryArgs) -> Result<(), Failure> {
             table::rfc3339(to)
         )));
     }
-    let path = if args.explain {
-        "/api/explain"
+    let request = request(&args, from, to).to_string();
+    let ask = |path: &'static str| ask(router.clone(), path, key.clone(), request.clone());
+    let answered = ask("/api/metric").await;
+    let explanation = if args.explain {
+        Some(ask("/api/explain").await?)
     } else {
-        "/api/metric"
+        None
     };
-    let request = Request::post(path)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header("x-mirror-api-key", key)
-        .body(Body::from(request(&args, from, to).to_string()))
-        .map_err(Failure::from_error)?;
-    let response = match router.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    };
-    let status = response.status();
-    let body = to_bytes(response.into_body(), usize::MAX)
-        .await
-        .map_err(Failure::from_error)?;
-    if status != StatusCode::OK {
-        return Err(Failure(error_text(status, &body)));
-    }
-    let text = match (args.explain, args.output) {
-        (_, Output::Json) => String::from_utf8_lossy(&body).into_owned() + "\n",
-        (true, _) => {
-            let explained: Value = serde_json::from_slice(&body).map_err(Failure::from_error)?;
-            outline(&explained, 0)
+    let text = match (args.output, &explanation) {
+        (Output::Json, None) => answered? + "\n",
+        (Output::Json, Some(explanation)) => {
+            // Not parsed and printed again: the digits are to be seen as they are answered.
+            format!(
+                "{{\"explanation\":{explanation},\"answer\":{}}}\n",
+                answered?
+            )
         }
-        (false, output) => {
-            let answer: Answer = serde_json::from_slice(&body).map_err(Failure::from_error)?;
+        (output, explanation) => {
+            if let Some(explanation) = explanation {
+                let explained: Value =
+                    serde_json::from_str(explanation).map_err(Failure::from_error)?;
+                // Also where there is no answer: then it is needed most.
+                print(&(outline(&explained, 0) + "\n"))?;
+            }
+            let answer: Answer = serde_json::from_str(&answered?).map_err(Failure::from_error)?;
             let points = answer.points()?;
             let drawn = match output {
                 Output::Plot => plot::render(&points, from, to, &canvas()),
@@ -81,6 +77,32 @@ pub async fn run(args: QueryArgs) -> Result<(), Failure> {
         }
     };
     print(&text)
+}
+
+/// The body that the mirror's router answers.
+async fn ask(
+    router: axum::Router,
+    path: &'static str,
+    key: http::HeaderValue,
+    request: String,
+) -> Result<String, Failure> {
+    let request = Request::post(path)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("x-mirror-api-key", key)
+        .body(Body::from(request))
+        .map_err(Failure::from_error)?;
+    let response = match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let status = response.status();
+    let body = to_bytes(response.into_body(), usize::MAX)
+        .await
+        .map_err(Failure::from_error)?;
+    if status != StatusCode::OK {
+        return Err(Failure(error_text(status, &body)));
+    }
+    String::from_utf8(body.to_vec()).map_err(Failure::from_error)
 }
 
 fn canvas() -> plot::Canvas {
@@ -124,7 +146,7 @@ fn request(args: &QueryArgs, from: Timestamp, to: Timestamp) -> Value {
         let value = match values[..] {
             [one] => string(one),
             _ => {
-                json!({"_type": "InSetValue", "value": values.iter().map(|value| string(value)).collect::<Vec<_>>()})
+                json!({"_type": "InSetValue", "value": values})
             }
         };
         conditions.push(equals(name, value));
@@ -287,7 +309,7 @@ mod tests {
                 "conditions": [
                     condition("__gauge__", string("up")),
                     condition("job", string("a=b")),
-                    condition("zone", json!({"_type": "InSetValue", "value": [string("x"), string("y")]})),
+                    condition("zone", json!({"_type": "InSetValue", "value": ["x", "y"]})),
                 ],
                 "startTime": 1,
                 "endTime": 2,

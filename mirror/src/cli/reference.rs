@@ -89,10 +89,10 @@ fn meaning(argument: &Arg) -> String {
     if argument.get_action().takes_values() && !values.is_empty() {
         let _ = write!(text, ": {}", values.join(", "));
     }
-    if let [default] = argument.get_default_values() {
-        if argument.get_action().takes_values() {
-            let _ = write!(text, " (default `{}`)", default.to_string_lossy());
-        }
+    if let [default] = argument.get_default_values()
+        && argument.get_action().takes_values()
+    {
+        let _ = write!(text, " (default `{}`)", default.to_string_lossy());
     }
     text
 }

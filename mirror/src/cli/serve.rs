@@ -66,15 +66,12 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
             }
             Event::Refused(faults) => Err(Failure::from_error(faults)),
         };
-        match taken_over {
-            Ok(()) => {}
-            Err(faults) => {
-                state.metrics.reloaded(Reload::Failure);
-                health.refused_newer_document();
-                tracing::error!(
-                    "the changed configuration is refused, the one before keeps being served: {faults}"
-                );
-            }
+        if let Err(faults) = taken_over {
+            state.metrics.reloaded(Reload::Failure);
+            health.refused_newer_document();
+            tracing::error!(
+                "the changed configuration is refused, the one before keeps being served: {faults}"
+            );
         }
     }
 

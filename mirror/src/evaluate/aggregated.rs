@@ -8,14 +8,14 @@ use crate::query::aggregated::{Plan, Several, plan};
 use crate::query::buckets::Buckets;
 use crate::query::selector::Matcher;
 use crate::query::{Aggregation, Kind, MetricQuery, raw as shapes};
-use crate::time::{Millis, Timestamp};
+use crate::time::Millis;
 
 pub(super) async fn telemetry<S: Store>(
     context: &Context<'_, S>,
     query: &MetricQuery,
     aggregation: Aggregation,
 ) -> Result<Telemetry, EvaluateError> {
-    let clockwork = context.clockwork().await?;
+    let (clockwork, settled) = context.clockwork().await?;
     let plan = plan(
         &query.kind,
         aggregation.method,
@@ -23,7 +23,7 @@ pub(super) async fn telemetry<S: Store>(
         &clockwork,
     )
     .map_err(|_| EvaluateError::Unsupported)?;
-    let buckets = Buckets::covering(query.start, query.end, context.now, aggregation.bucket);
+    let buckets = Buckets::covering(query.start, query.end, settled, aggregation.bucket);
     let mut collector = Collector::new(query);
     match plan {
         Plan::Store { promql, several } => {
@@ -165,9 +165,4 @@ impl OneSeries {
         }
         Ok(first)
     }
-}
-
-/// The last instant that an answer may speak of.
-pub(super) fn end_of(query: &MetricQuery, now: Timestamp) -> Timestamp {
-    query.end.min(now)
 }

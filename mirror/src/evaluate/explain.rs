@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::aggregated::end_of;
 use super::fields::FieldQuery;
-use super::grid::{Grid, POINTS_PER_CALL};
+use super::grid::{self, Grid};
 use super::pooled::SAMPLE_BUDGET;
 use super::{Context, EvaluateError, raw};
 use crate::prometheus::{RangeBoundary, Store};
@@ -22,7 +21,7 @@ pub async fn metric<S: Store>(
     context: &Context<'_, S>,
     query: &MetricQuery,
 ) -> Result<Value, EvaluateError> {
-    let clockwork = context.clockwork().await?;
+    let (clockwork, settled) = context.clockwork().await?;
     let mut explained = json!({
         "kind": query.kind.key(),
         "metric": query.kind.metric(),
@@ -41,9 +40,9 @@ pub async fn metric<S: Store>(
                 &clockwork,
             )
             .map_err(|_| EvaluateError::Unsupported)?;
-            aggregated(query, aggregation, &plan, context.now)
+            aggregated(query, aggregation, &plan, settled)
         }
-        None => raw_details(query, context),
+        None => raw_details(query, context.scrape_interval, settled),
     };
     if let (Some(all), Value::Object(details)) = (explained.as_object_mut(), details) {
         all.extend(details);
@@ -100,24 +99,23 @@ fn range_calls(promql: &str, buckets: Buckets, offset: Millis) -> Value {
             json!({ "api": "/api/v1/query_range", "start": part.start().plus(offset).0, "end": last.0, "stepMillis": part.width().0 })
         })
         .collect();
-    json!({ "promql": promql, "upstreamCalls": buckets.count().div_ceil(POINTS_PER_CALL), "calls": calls })
+    json!({ "promql": promql, "upstreamCalls": grid::calls(buckets.count()), "calls": calls })
 }
 
-fn raw_details<S>(query: &MetricQuery, context: &Context<'_, S>) -> Value {
-    let end = end_of(query, context.now);
+fn raw_details(query: &MetricQuery, scrape_interval: Millis, now: Timestamp) -> Value {
+    let end = query.end.min(now);
     if let Kind::Expression { promql, .. } = &query.kind {
-        let step = raw::step(query.start, end, context.scrape_interval);
+        let step = raw::step(query.start, end, scrape_interval);
         return range_calls(
             promql,
             Buckets::multiples(query.start, end, step),
             Millis(0),
         );
     }
-    let scrapes =
-        (end.since(query.start).0.max(0) / context.scrape_interval.0.max(1)).unsigned_abs() + 1;
+    let scrapes = (end.since(query.start).0.max(0) / scrape_interval.0.max(1)).unsigned_abs() + 1;
     json!({
         "promql": format!("{}[{}]", raw::selector(&query.kind), Millis(end.since(query.start).0.saturating_add(1))),
-        "upstreamCalls": scrapes.div_ceil(POINTS_PER_CALL),
+        "upstreamCalls": grid::calls(scrapes),
         "calls": [{ "api": "/api/v1/query", "time": end.0 }],
         "points": raw::meaning(&query.kind),
     })

@@ -19,6 +19,17 @@ const CALLS_AT_ONCE: u64 = 4;
 /// The fewest buckets that a call asks for when few points are wanted: a call has costs of its own.
 const FEWEST_PER_CALL: u64 = 120;
 
+/// How many calls a caller without a limit needs for so many points.
+pub(super) fn calls(points: u64) -> u64 {
+    let most = POINTS_PER_CALL * CALLS_AT_ONCE;
+    let last_wave = match points % most {
+        0 => 0,
+        rest if rest <= POINTS_PER_CALL => 1,
+        _ => CALLS_AT_ONCE,
+    };
+    points / most * CALLS_AT_ONCE + last_wave
+}
+
 /// The evaluation instants of an expression: one for each bucket, at the same distance from the bucket's start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grid {
@@ -72,10 +83,15 @@ impl Grid {
         self.next = self.next.saturating_mul(4);
         let (mut wave, rest) = self.rest.split_at(size);
         self.rest = rest;
+        // What takes several calls anyway is spread evenly over as many as run at once.
+        let part = match wave.count() {
+            count if count <= POINTS_PER_CALL => count,
+            count => count.div_ceil(CALLS_AT_ONCE),
+        };
         let mut parts = Vec::new();
         while wave.count() > 0 {
-            let (part, others) = wave.split_at(POINTS_PER_CALL);
-            parts.push(part);
+            let (first, others) = wave.split_at(part);
+            parts.push(first);
             wave = others;
         }
         parts

@@ -15,7 +15,7 @@ pub mod raw;
 
 use std::sync::Arc;
 
-use crate::prometheus::{Answer, Call, Data, Deadline, Series, Store, StoreError};
+use crate::prometheus::{Answer, Call, Data, Deadline, Samples, Series, Store, StoreError};
 use crate::query::selector::Selector;
 use crate::query::{Clockwork, Kind, MetricQuery};
 use crate::time::{Millis, Timestamp};
@@ -56,6 +56,28 @@ pub enum EvaluateError {
     TooManySamples,
 }
 
+/// The answer without the stale markers that show as NaN; see [`crate::prometheus::Capabilities::keeps_nan`].
+fn without_nan(answer: Arc<Answer>) -> Arc<Answer> {
+    let is_nan = |text: &str| text == "NaN";
+    if !series(&answer)
+        .iter()
+        .any(|series| series.samples.iter().any(|(_, text)| is_nan(text)))
+    {
+        return answer;
+    }
+    let mut answer = Arc::unwrap_or_clone(answer);
+    if let Data::Series(all) = &mut answer.data {
+        for series in all {
+            let mut kept = Samples::default();
+            for (at, text) in series.samples.iter().filter(|(_, text)| !is_nan(text)) {
+                kept.push(at, text);
+            }
+            series.samples = kept;
+        }
+    }
+    Arc::new(answer)
+}
+
 /// What evaluating needs besides the query: the store, its target's scrape interval, the time now and the deadline.
 #[derive(Debug)]
 pub struct Context<'a, S> {
@@ -70,14 +92,15 @@ pub struct Context<'a, S> {
 }
 
 impl<S: Store> Context<'_, S> {
-    /// What the store says about windows.
-    async fn clockwork(&self) -> Result<Clockwork, StoreError> {
+    /// What the store says about windows, and the last instant that its range queries know.
+    async fn clockwork(&self) -> Result<(Clockwork, Timestamp), StoreError> {
         let capabilities = self.store.capabilities(self.deadline).await?;
-        Ok(Clockwork {
+        let clockwork = Clockwork {
             scrape_interval: self.scrape_interval,
             boundary: capabilities.range_boundary,
             native_histograms: capabilities.native_histograms,
-        })
+        };
+        Ok((clockwork, self.now.minus(capabilities.settles_after)))
     }
 
     async fn call(&self, call: Call) -> Result<Arc<Answer>, StoreError> {
@@ -95,7 +118,13 @@ impl<S: Store> Context<'_, S> {
         // One millisecond more than the distance, so that `from` is inside where windows are left-open.
         let window = Millis(to.since(from).0.saturating_add(1));
         let promql = format!("{selector}[{window}]");
-        self.call(Call::Instant { promql, at: to }).await
+        let answer = self.call(Call::Instant { promql, at: to }).await?;
+        let capabilities = self.store.capabilities(self.deadline).await?;
+        Ok(if capabilities.keeps_nan {
+            answer
+        } else {
+            without_nan(answer)
+        })
     }
 
     /// Whether any series matches one of the selectors between the instants.
@@ -161,7 +190,15 @@ pub async fn metric<S: Store>(
         return Err(EvaluateError::NotFound);
     }
     let telemetry = match query.aggregation {
-        Some(aggregation) => aggregated::telemetry(context, query, aggregation).await?,
+        Some(aggregation) => aggregated::telemetry(context, query, aggregation)
+            .await
+            .map_err(|error| match (error, &query.kind) {
+                // Several summaries have no percentile in common.
+                (EvaluateError::SeveralSeries { .. }, Kind::Summary(_)) => {
+                    EvaluateError::Unsupported
+                }
+                (error, _) => error,
+            })?,
         None => raw::telemetry(context, query).await?,
     };
     if telemetry.points.is_empty() && !telemetry.is_partial {

@@ -1,6 +1,6 @@
 //! The points of a query without an aggregation: what the store holds, with its own timestamps.
 
-use super::aggregated::{OneSeries, end_of, is_bound_to_its_range, skip_gap};
+use super::aggregated::{OneSeries, is_bound_to_its_range, skip_gap};
 use super::collect::{Collector, MAX_POINTS, Telemetry};
 use super::grid::{Grid, POINTS_PER_CALL};
 use super::{Context, EvaluateError, series};
@@ -39,7 +39,8 @@ async fn expression<S: Store>(
     matchers: &[Matcher],
     collector: &mut Collector,
 ) -> Result<(), EvaluateError> {
-    let end = end_of(query, context.now);
+    let (_, settled) = context.clockwork().await?;
+    let end = query.end.min(settled);
     let instants = Buckets::multiples(
         query.start,
         end,
@@ -75,7 +76,7 @@ async fn stored<S: Store>(
     collector: &mut Collector,
 ) -> Result<(), EvaluateError> {
     let mut source = Source::new(&query.kind);
-    let end = end_of(query, context.now);
+    let end = query.end.min(context.now);
     let scrape = context.scrape_interval;
     // The scrapes of the range in calls of at most so many, as if they were the buckets of a grid.
     let mut grid = Grid::new(

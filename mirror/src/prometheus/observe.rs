@@ -153,7 +153,7 @@ impl EncodeLabelValue for Outcome {
 }
 
 impl UpstreamMetrics {
-    /// Makes the metrics and registers them. Once per registry.
+    /// Makes the metrics and registers them. Once per registry, which adds the mirror's own prefix to the names.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             calls: Family::default(),
@@ -164,32 +164,32 @@ impl UpstreamMetrics {
             shared: Family::default(),
         };
         registry.register(
-            "prometheus_mirror_upstream_requests",
+            "upstream_requests",
             "Calls of a target's Prometheus API, by call and outcome",
             metrics.calls.clone(),
         );
         registry.register(
-            "prometheus_mirror_upstream_request_duration_seconds",
+            "upstream_request_duration_seconds",
             "Time from sending a call to the end of its answer",
             metrics.duration.clone(),
         );
         registry.register(
-            "prometheus_mirror_upstream_queue_wait_seconds",
+            "upstream_queue_wait_seconds",
             "Time that calls waited for a worker",
             metrics.wait.clone(),
         );
         registry.register(
-            "prometheus_mirror_upstream_queue_depth",
+            "upstream_queue_depth",
             "Calls that wait for a worker",
             metrics.waiting.clone(),
         );
         registry.register(
-            "prometheus_mirror_upstream_requests_in_flight",
+            "upstream_requests_in_flight",
             "Calls that are sent and not yet answered",
             metrics.in_flight.clone(),
         );
         registry.register(
-            "prometheus_mirror_upstream_requests_shared",
+            "upstream_requests_shared",
             "Calls that were saved because an identical one was in flight",
             metrics.shared.clone(),
         );

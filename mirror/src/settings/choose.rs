@@ -95,18 +95,39 @@ impl ConnectionDetails {
     /// # Errors
     /// If a key that means something here has a value that does not.
     pub fn parse(details: &Map<String, Value>) -> Result<Self, DetailsError> {
-        let milliseconds = number(details, "requestTimeout", "a positive number of milliseconds")?;
-        let seconds = number(details, "request_timeout_seconds", "a positive number of seconds")?;
+        let milliseconds = number(
+            details,
+            "requestTimeout",
+            "a positive number of milliseconds",
+        )?;
+        let seconds = number(
+            details,
+            "request_timeout_seconds",
+            "a positive number of seconds",
+        )?;
         let timeouts = [milliseconds.map(|ms| ms / 1000.0), seconds];
         // Longer than any target allows means no limit of its own.
-        let timeout = timeouts.into_iter().flatten().map(|s| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX)).min();
+        let timeout = timeouts
+            .into_iter()
+            .flatten()
+            .map(|s| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX))
+            .min();
         let nan = match text(details, "nan_interpretation", "ZERO or NONE")? {
             None => None,
             Some(name) if name.eq_ignore_ascii_case("ZERO") => Some(NanInterpretation::Zero),
             Some(name) if name.eq_ignore_ascii_case("NONE") => Some(NanInterpretation::Skip),
-            Some(_) => return Err(DetailsError { key: "nan_interpretation", expected: "ZERO or NONE" }),
+            Some(_) => {
+                return Err(DetailsError {
+                    key: "nan_interpretation",
+                    expected: "ZERO or NONE",
+                });
+            }
         };
-        Ok(Self { asked: Asked::parse(details)?, timeout, nan })
+        Ok(Self {
+            asked: Asked::parse(details)?,
+            timeout,
+            nan,
+        })
     }
 }
 
@@ -128,9 +149,15 @@ impl Asked {
 impl Server {
     fn from_url(text: &str) -> Result<Self, DetailsError> {
         let expected = "http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user name, query and fragment";
-        let url = target::url(text).map_err(|_| DetailsError { key: "url", expected })?;
+        let url = target::url(text).map_err(|_| DetailsError {
+            key: "url",
+            expected,
+        })?;
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-            return Err(DetailsError { key: "url", expected });
+            return Err(DetailsError {
+                key: "url",
+                expected,
+            });
         };
         Ok(Self {
             host: host.to_owned(),
@@ -143,18 +170,34 @@ impl Server {
 
     fn from_host(host: &str, details: &Map<String, Value>) -> Result<Self, DetailsError> {
         let scheme = text(details, "scheme", "http or https")?.map(str::to_ascii_lowercase);
-        if scheme.as_ref().is_some_and(|scheme| !["http", "https"].contains(&scheme.as_str())) {
-            return Err(DetailsError { key: "scheme", expected: "http or https" });
+        if scheme
+            .as_ref()
+            .is_some_and(|scheme| !["http", "https"].contains(&scheme.as_str()))
+        {
+            return Err(DetailsError {
+                key: "scheme",
+                expected: "http or https",
+            });
         }
         let prefix = text(details, "path", "a path such as /prometheus")?;
         let port = port(details)?;
         // A URL is put together to have host and path in the one form that URLs have.
-        let bracketed = if host.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
+        let bracketed = if host.parse::<std::net::Ipv6Addr>().is_ok() {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
         let expected = "a host name or address";
-        let part_of_something_else = bracketed.contains(['/', '?', '#', '@', '\\']) || bracketed.chars().any(char::is_whitespace);
+        let part_of_something_else = bracketed.contains(['/', '?', '#', '@', '\\'])
+            || bracketed.chars().any(char::is_whitespace);
         let mut url = match target::url(&format!("http://{bracketed}")) {
             Ok(url) if !part_of_something_else && url.port().is_none() => url,
-            _ => return Err(DetailsError { key: "host", expected }),
+            _ => {
+                return Err(DetailsError {
+                    key: "host",
+                    expected,
+                });
+            }
         };
         if let Some(prefix) = prefix {
             url.set_path(prefix.trim_end_matches('/'));
@@ -171,17 +214,24 @@ impl Server {
     fn is(&self, declared: &Url) -> bool {
         declared.host_str() == Some(self.host.as_str())
             && declared.port_or_known_default() == Some(self.port)
-            && self.scheme.as_ref().is_none_or(|scheme| scheme == declared.scheme())
-            && self.path.as_ref().is_none_or(|asked| asked == path(declared))
+            && self
+                .scheme
+                .as_ref()
+                .is_none_or(|scheme| scheme == declared.scheme())
+            && self
+                .path
+                .as_ref()
+                .is_none_or(|asked| asked == path(declared))
     }
 
     fn is_allowed(&self, allowed: &RequestTargets) -> bool {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let fits = |pattern: &String| match (pattern.strip_prefix("*."), host.parse::<IpAddr>()) {
             (Some(_), Ok(_)) => false,
-            (Some(domain), Err(_)) => {
-                host.strip_suffix(domain).and_then(|labels| labels.strip_suffix('.')).is_some_and(|labels| !labels.is_empty())
-            }
+            (Some(domain), Err(_)) => host
+                .strip_suffix(domain)
+                .and_then(|labels| labels.strip_suffix('.'))
+                .is_some_and(|labels| !labels.is_empty()),
             (None, Ok(address)) => pattern.parse() == Ok(address),
             (None, Err(_)) => pattern == host,
         };
@@ -200,22 +250,45 @@ impl Server {
 /// # Errors
 /// If it is none of this mirror's.
 pub fn choose(settings: &Settings, details: &ConnectionDetails) -> Result<Choice, ChooseError> {
-    let names = || settings.targets.iter().map(|target| target.name.to_string()).collect();
-    let unknown = |asked: &str| ChooseError::Unknown { asked: asked.to_owned(), targets: names() };
+    let names = || {
+        settings
+            .targets
+            .iter()
+            .map(|target| target.name.to_string())
+            .collect()
+    };
+    let unknown = |asked: &str| ChooseError::Unknown {
+        asked: asked.to_owned(),
+        targets: names(),
+    };
     let target = match &details.asked {
         Asked::Default => {
-            let default = settings.default_target.ok_or_else(|| ChooseError::NoDefault { targets: names() })?;
+            let default = settings
+                .default_target
+                .ok_or_else(|| ChooseError::NoDefault { targets: names() })?;
             ChosenTarget::Declared(default)
         }
         Asked::Name(name) => {
-            let declared = settings.targets.iter().position(|target| *target.name.0 == **name);
+            let declared = settings
+                .targets
+                .iter()
+                .position(|target| *target.name.0 == **name);
             ChosenTarget::Declared(declared.ok_or_else(|| unknown(name))?)
         }
-        Asked::Server(server) => match settings.targets.iter().position(|target| server.is(&target.url)) {
+        Asked::Server(server) => match settings
+            .targets
+            .iter()
+            .position(|target| server.is(&target.url))
+        {
             Some(declared) => ChosenTarget::Declared(declared),
             None => {
-                let allowed = settings.request_targets.as_ref().filter(|allowed| server.is_allowed(allowed));
-                let url = allowed.and_then(|_| server.url()).ok_or_else(|| unknown(&server.shown))?;
+                let allowed = settings
+                    .request_targets
+                    .as_ref()
+                    .filter(|allowed| server.is_allowed(allowed));
+                let url = allowed
+                    .and_then(|_| server.url())
+                    .ok_or_else(|| unknown(&server.shown))?;
                 ChosenTarget::Undeclared { url }
             }
         },
@@ -223,15 +296,18 @@ pub fn choose(settings: &Settings, details: &ConnectionDetails) -> Result<Choice
     let (timeout, nan) = match &target {
         ChosenTarget::Declared(index) => {
             let declared = settings.targets.get(*index);
-            declared.map_or((UNDECLARED_TIMEOUT, NanInterpretation::default()), |target| {
-                (target.request_timeout, target.nan_interpretation)
-            })
+            declared.map_or(
+                (UNDECLARED_TIMEOUT, NanInterpretation::default()),
+                |target| (target.request_timeout, target.nan_interpretation),
+            )
         }
         ChosenTarget::Undeclared { .. } => (UNDECLARED_TIMEOUT, NanInterpretation::default()),
     };
     Ok(Choice {
         target,
-        timeout: details.timeout.map_or(timeout, |shorter| shorter.min(timeout)),
+        timeout: details
+            .timeout
+            .map_or(timeout, |shorter| shorter.min(timeout)),
         nan: details.nan.unwrap_or(nan),
     })
 }
@@ -242,7 +318,11 @@ fn path(url: &Url) -> &str {
 }
 
 /// A text that is there and not empty: forms send empty text for what was left out.
-fn text<'a>(details: &'a Map<String, Value>, key: &'static str, expected: &'static str) -> Result<Option<&'a str>, DetailsError> {
+fn text<'a>(
+    details: &'a Map<String, Value>,
+    key: &'static str,
+    expected: &'static str,
+) -> Result<Option<&'a str>, DetailsError> {
     match details.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.trim()).filter(|text| !text.is_empty())),
@@ -251,7 +331,11 @@ fn text<'a>(details: &'a Map<String, Value>, key: &'static str, expected: &'stat
 }
 
 /// A positive number, or a text that is one.
-fn number(details: &Map<String, Value>, key: &'static str, expected: &'static str) -> Result<Option<f64>, DetailsError> {
+fn number(
+    details: &Map<String, Value>,
+    key: &'static str,
+    expected: &'static str,
+) -> Result<Option<f64>, DetailsError> {
     let number = match details.get(key) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Number(number)) => number.as_f64(),
@@ -266,9 +350,14 @@ fn number(details: &Map<String, Value>, key: &'static str, expected: &'static st
 
 fn port(details: &Map<String, Value>) -> Result<u16, DetailsError> {
     let port = match details.get("port") {
-        Some(Value::Number(number)) => number.as_u64().and_then(|number| u16::try_from(number).ok()),
+        Some(Value::Number(number)) => number
+            .as_u64()
+            .and_then(|number| u16::try_from(number).ok()),
         Some(Value::String(text)) => text.trim().parse().ok(),
         _ => None,
     };
-    port.filter(|port| *port > 0).ok_or(DetailsError { key: "port", expected: "a port from 1 to 65535" })
+    port.filter(|port| *port > 0).ok_or(DetailsError {
+        key: "port",
+        expected: "a port from 1 to 65535",
+    })
 }

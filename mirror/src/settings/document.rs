@@ -33,20 +33,31 @@ impl Document {
     /// Reads text that holds exactly one document.
     pub(super) fn parse(text: &str) -> Result<Self, DocumentError> {
         let order = RefCell::new(Vec::new());
-        let reader = Reader { path: String::new(), order: &order };
+        let reader = Reader {
+            path: String::new(),
+            order: &order,
+        };
         // Not everything that JSON allows is YAML for this parser, for example tabs.
         if text.trim_start().starts_with('{')
             && let json = &mut serde_json::Deserializer::from_str(text)
-            && let read = reader.deserialize(&mut *json).and_then(|value| json.end().map(|()| value))
+            && let read = reader
+                .deserialize(&mut *json)
+                .and_then(|value| json.end().map(|()| value))
             && !matches!(&read, Err(error) if error.is_syntax())
         {
             let value = read.map_err(DocumentError::Json)?;
-            return Ok(Self { value, order: order.into_inner() });
+            return Ok(Self {
+                value,
+                order: order.into_inner(),
+            });
         }
         order.borrow_mut().clear();
         let mut documents = Vec::new();
         for document in serde_yaml::Deserializer::from_str(text) {
-            let reader = Reader { path: String::new(), order: &order };
+            let reader = Reader {
+                path: String::new(),
+                order: &order,
+            };
             let value = reader.deserialize(document).map_err(DocumentError::Yaml)?;
             // What stands between two `---` and is only a comment.
             if !value.is_null() {
@@ -55,7 +66,10 @@ impl Document {
         }
         match documents.len() {
             0 => Err(DocumentError::Empty),
-            1 => Ok(Self { value: documents.remove(0), order: order.into_inner() }),
+            1 => Ok(Self {
+                value: documents.remove(0),
+                order: order.into_inner(),
+            }),
             several => Err(DocumentError::Several(several)),
         }
     }
@@ -125,9 +139,17 @@ impl<'de> Visitor<'de> for Reader<'_> {
         Ok(Value::Null)
     }
 
+    /// What the YAML parser makes of a document without content.
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        let item = |index: usize| Reader { path: format!("{}[{index}]", self.path), order: self.order };
+        let item = |index: usize| Reader {
+            path: format!("{}[{index}]", self.path),
+            order: self.order,
+        };
         while let Some(value) = items.next_element_seed(item(list.len()))? {
             list.push(value);
         }
@@ -141,7 +163,10 @@ impl<'de> Visitor<'de> for Reader<'_> {
             if fields.contains_key(&name) {
                 return Err(A::Error::custom(format!("{path} is there twice")));
             }
-            let value = entries.next_value_seed(Reader { path, order: self.order })?;
+            let value = entries.next_value_seed(Reader {
+                path,
+                order: self.order,
+            })?;
             fields.insert(name, value);
         }
         Ok(Value::Object(fields))
@@ -161,33 +186,72 @@ mod tests {
     #[test]
     fn yaml_and_json_read_the_same() {
         let expected = json!({"a": [1, true, "x", null, 1.5], "b": {"c": "15s"}});
-        for text in ["a: [1, true, x, null, 1.5]\nb:\n  c: 15s\n", "---\na: [1, true, x, ~, 1.5]\nb: {c: 15s}\n---\n# end\n", &format!("\n{expected:#}")] {
+        for text in [
+            "a: [1, true, x, null, 1.5]\nb:\n  c: 15s\n",
+            "---\na: [1, true, x, ~, 1.5]\nb: {c: 15s}\n---\n# end\n",
+            &format!("\n{expected:#}"),
+        ] {
             assert_eq!(Document::parse(text).unwrap().value, expected, "{text}");
         }
-        assert_eq!(Document::parse("{\n\t\"a\": 1\n}").unwrap().value, json!({"a": 1}));
+        assert_eq!(
+            Document::parse("{\n\t\"a\": 1\n}").unwrap().value,
+            json!({"a": 1})
+        );
         assert_eq!(Document::parse("{a: 1}").unwrap().value, json!({"a": 1}));
     }
 
     #[test]
     fn what_is_not_one_document_is_refused_in_words() {
         assert_eq!(error(""), "is empty; it must hold one PrometheusMirror");
-        assert_eq!(error("# nothing\n"), "is empty; it must hold one PrometheusMirror");
-        assert_eq!(error("a: 1\n---\nb: 2\n"), "holds 2 documents; it must hold one PrometheusMirror and nothing else");
-        assert!(error("a: [1\nb: 2").contains("line 2"), "{}", error("a: [1\nb: 2"));
-        assert!(error("a:\n  b: 1\n  b: 2\n").contains("a.b is there twice"), "{}", error("a:\n  b: 1\n  b: 2\n"));
-        assert!(error("{\"a\": 1, \"a\": 2}").contains("a is there twice"), "{}", error("{\"a\": 1, \"a\": 2}"));
+        assert_eq!(
+            error("# nothing\n"),
+            "is empty; it must hold one PrometheusMirror"
+        );
+        assert_eq!(
+            error("a: 1\n---\nb: 2\n"),
+            "holds 2 documents; it must hold one PrometheusMirror and nothing else"
+        );
+        assert!(
+            error("a: [1\nb: 2").contains("line 2"),
+            "{}",
+            error("a: [1\nb: 2")
+        );
+        assert!(
+            error("a:\n  b: 1\n  b: 2\n").contains("a.b is there twice"),
+            "{}",
+            error("a:\n  b: 1\n  b: 2\n")
+        );
+        assert!(
+            error("{\"a\": 1, \"a\": 2}").contains("a is there twice"),
+            "{}",
+            error("{\"a\": 1, \"a\": 2}")
+        );
     }
 
     #[test]
     fn faults_come_in_the_order_in_which_the_fields_were_written() {
-        let document = Document::parse("spec:\n  workers: 0\n  targets: [{url: a, name: b}]\nkind: x\n").unwrap();
-        let paths = ["kind", "spec.targets[0].name", "spec.targets[0].url", "spec.apiKeySecretRef", "spec.workers"];
+        let document =
+            Document::parse("spec:\n  workers: 0\n  targets: [{url: a, name: b}]\nkind: x\n")
+                .unwrap();
+        let paths = [
+            "kind",
+            "spec.targets[0].name",
+            "spec.targets[0].url",
+            "spec.apiKeySecretRef",
+            "spec.workers",
+        ];
         let mut faults: Vec<_> = paths.map(|path| Fault::new(path, "")).to_vec();
         document.sort(&mut faults);
         let sorted: Vec<_> = faults.into_iter().map(|fault| fault.path).collect();
         assert_eq!(
             sorted,
-            ["spec.apiKeySecretRef", "spec.workers", "spec.targets[0].url", "spec.targets[0].name", "kind"]
+            [
+                "spec.apiKeySecretRef",
+                "spec.workers",
+                "spec.targets[0].url",
+                "spec.targets[0].name",
+                "kind"
+            ]
         );
     }
 }

@@ -11,7 +11,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::document::{Document, DocumentError};
-use super::{ApiKeys, ErrorStatus, NanInterpretation, RequestTargets, Settings, TargetName, TargetSettings};
+use super::{
+    ApiKeys, ErrorStatus, NanInterpretation, RequestTargets, Settings, TargetName, TargetSettings,
+};
 use super::{secrets, target};
 
 /// Documents are far smaller; Kubernetes stores none that is larger.
@@ -56,9 +58,14 @@ impl fmt::Display for Lines<'_> {
 /// All faults of the document and of its Secrets at once.
 pub fn load(file: &Path, secrets_dir: &Path) -> Result<Settings, LoadError> {
     let bytes = read(file)?;
-    let not_a_document = |message: String| LoadError::NotADocument { file: file.to_owned(), message };
-    let text = str::from_utf8(&bytes).map_err(|error| not_a_document(format!("is not UTF-8 text: {error}")))?;
-    let document = Document::parse(text).map_err(|error: DocumentError| not_a_document(error.to_string()))?;
+    let not_a_document = |message: String| LoadError::NotADocument {
+        file: file.to_owned(),
+        message,
+    };
+    let text = str::from_utf8(&bytes)
+        .map_err(|error| not_a_document(format!("is not UTF-8 text: {error}")))?;
+    let document =
+        Document::parse(text).map_err(|error: DocumentError| not_a_document(error.to_string()))?;
 
     let mut faults = crds::validate(&document.value);
     let mut api_keys = None;
@@ -78,27 +85,42 @@ pub fn load(file: &Path, secrets_dir: &Path) -> Result<Settings, LoadError> {
 
 /// The file's bytes, if they are not too many.
 pub(super) fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
-    let unreadable = |source| LoadError::Unreadable { file: file.to_owned(), source };
+    let unreadable = |source| LoadError::Unreadable {
+        file: file.to_owned(),
+        source,
+    };
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map_err(unreadable)?;
-    opened.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    opened
+        .take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() as u64 > MOST_BYTES {
         let message = format!("is larger than {MOST_BYTES} bytes, which no PrometheusMirror is");
-        return Err(LoadError::NotADocument { file: file.to_owned(), message });
+        return Err(LoadError::NotADocument {
+            file: file.to_owned(),
+            message,
+        });
     }
     Ok(bytes)
 }
 
 /// SHA-256 in hex.
 fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// What the mirror asks beyond the schema. Looks at the document as it is, so that nothing waits for other faults to be mended.
 fn check(document: &Value, faults: &mut Vec<Fault>) {
     let spec = &document["spec"];
     if spec["mode"] == "Sidecar" {
-        faults.push(Fault::new("spec.mode", "Sidecar is not supported yet").hint("write Deployment, or leave it out"));
+        faults.push(
+            Fault::new("spec.mode", "Sidecar is not supported yet")
+                .hint("write Deployment, or leave it out"),
+        );
     }
     if !spec["server"]["tls"].is_null() {
         faults.push(Fault::new("spec.server.tls", "is not supported yet"));
@@ -109,7 +131,10 @@ fn check(document: &Value, faults: &mut Vec<Fault>) {
         target::check(&format!("spec.targets[{index}]"), declared, &mut found);
     }
     found.retain(|fault: &Fault| faults.iter().all(|known| known.path != fault.path));
-    for fault in faults.iter_mut().filter(|fault| fault.path.ends_with(".url") && fault.hint.is_none()) {
+    for fault in faults
+        .iter_mut()
+        .filter(|fault| fault.path.ends_with(".url") && fault.hint.is_none())
+    {
         let credentials = field_value(spec, &fault.path).is_some_and(|url| url.contains('@'));
         fault.hint = credentials.then(|| "credentials belong to auth".to_owned());
     }
@@ -119,7 +144,8 @@ fn check(document: &Value, faults: &mut Vec<Fault>) {
 /// The URL at a path like `spec.targets[1].url`.
 fn field_value<'a>(spec: &'a Value, path: &str) -> Option<&'a str> {
     let targets = spec["targets"].as_array()?;
-    let index = (0..targets.len()).find(|index| field_path(&format!("spec.targets[{index}]"), "url") == path)?;
+    let index = (0..targets.len())
+        .find(|index| field_path(&format!("spec.targets[{index}]"), "url") == path)?;
     targets[index]["url"].as_str()
 }
 
@@ -132,17 +158,29 @@ fn read_api_keys(document: &Value, secrets_dir: &Path, faults: &mut Vec<Fault>) 
     let reference = &document["spec"]["apiKeySecretRef"];
     let key = reference["key"].as_str().unwrap_or("apiKey");
     if key == "." || key == ".." {
-        faults.push(Fault::new(field_path(FIELD, "key"), "must be the name of a file"));
+        faults.push(Fault::new(
+            field_path(FIELD, "key"),
+            "must be the name of a file",
+        ));
         return None;
     }
     secrets::api_keys(secrets_dir, reference["name"].as_str()?, key, faults)
 }
 
 /// The settings of a document in which nothing was found to be wrong.
-fn settings(document: &Value, document_hash: String, api_keys: ApiKeys) -> Result<Settings, Vec<Fault>> {
+fn settings(
+    document: &Value,
+    document_hash: String,
+    api_keys: ApiKeys,
+) -> Result<Settings, Vec<Fault>> {
     let mirror = crds::parse(document)?;
     let spec = mirror.spec;
-    let targets: Vec<_> = spec.targets.iter().map(target_settings).collect::<Result<_, _>>().map_err(|fault| vec![fault])?;
+    let targets: Vec<_> = spec
+        .targets
+        .iter()
+        .map(target_settings)
+        .collect::<Result<_, _>>()
+        .map_err(|fault| vec![fault])?;
     let server = spec.server.clone().unwrap_or_default();
     let out_of_range = |field: &str| vec![Fault::new(field_path("spec", field), "is out of range")];
     Ok(Settings {
@@ -157,7 +195,10 @@ fn settings(document: &Value, document_hash: String, api_keys: ApiKeys) -> Resul
         default_target: default_target(&spec),
         targets,
         request_targets: spec.request_targets.as_ref().map(request_targets),
-        workers: usize::try_from(spec.workers).ok().and_then(NonZeroUsize::new).ok_or_else(|| out_of_range("workers"))?,
+        workers: usize::try_from(spec.workers)
+            .ok()
+            .and_then(NonZeroUsize::new)
+            .ok_or_else(|| out_of_range("workers"))?,
         port: u16::try_from(spec.port).map_err(|_| out_of_range("port"))?,
     })
 }
@@ -165,19 +206,33 @@ fn settings(document: &Value, document_hash: String, api_keys: ApiKeys) -> Resul
 /// The declared default, or the only target.
 fn default_target(spec: &PrometheusMirrorSpec) -> Option<usize> {
     match &spec.default_target {
-        Some(default) => spec.targets.iter().position(|target| target.name == *default),
+        Some(default) => spec
+            .targets
+            .iter()
+            .position(|target| target.name == *default),
         None => (spec.targets.len() == 1).then_some(0),
     }
 }
 
 fn target_settings(declared: &crds::Target) -> Result<Arc<TargetSettings>, Fault> {
-    let fault = |message: String| Fault::new("spec.targets", format!("{}: {message}", declared.name));
-    let url = declared.url.as_ref().map(|url| url.0.as_str()).unwrap_or_default();
+    let fault =
+        |message: String| Fault::new("spec.targets", format!("{}: {message}", declared.name));
+    let url = declared
+        .url
+        .as_ref()
+        .map(|url| url.0.as_str())
+        .unwrap_or_default();
     Ok(Arc::new(TargetSettings {
         name: TargetName(declared.name.as_str().into()),
         url: target::url(url).map_err(fault)?,
-        request_timeout: declared.request_timeout.to_std().map_err(|error| fault(error.to_string()))?,
-        scrape_interval: declared.scrape_interval.to_std().map_err(|error| fault(error.to_string()))?,
+        request_timeout: declared
+            .request_timeout
+            .to_std()
+            .map_err(|error| fault(error.to_string()))?,
+        scrape_interval: declared
+            .scrape_interval
+            .to_std()
+            .map_err(|error| fault(error.to_string()))?,
         nan_interpretation: match declared.nan_interpretation {
             crds::NanInterpretation::Zero => NanInterpretation::Zero,
             crds::NanInterpretation::Skip => NanInterpretation::Skip,
@@ -189,6 +244,10 @@ fn target_settings(declared: &crds::Target) -> Result<Arc<TargetSettings>, Fault
 fn request_targets(declared: &crds::RequestTargets) -> RequestTargets {
     RequestTargets {
         hosts: declared.hosts.iter().map(|host| host.0.clone()).collect(),
-        ports: declared.ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect(),
+        ports: declared
+            .ports
+            .iter()
+            .filter_map(|port| u16::try_from(*port).ok())
+            .collect(),
     }
 }

@@ -31,12 +31,19 @@ const REFERENCES: &[&str] = &["service", "prometheus"];
 
 /// Reports what is wrong with a target as it stands in the document, whatever else is wrong with it.
 pub(super) fn check(path: &str, target: &Value, faults: &mut Vec<Fault>) {
-    let set = |field: &&&str| target.get(field).is_some_and(|value| !value.is_null() && *value != Value::Array(vec![]));
+    let set = |field: &&&str| {
+        target
+            .get(field)
+            .is_some_and(|value| !value.is_null() && *value != Value::Array(vec![]))
+    };
     for field in LATER.iter().filter(set) {
         faults.push(Fault::new(field_path(path, field), "is not supported yet"));
     }
     for field in REFERENCES.iter().filter(set) {
-        let fault = Fault::new(field_path(path, field), "is resolved by the operator before a mirror reads the document");
+        let fault = Fault::new(
+            field_path(path, field),
+            "is resolved by the operator before a mirror reads the document",
+        );
         faults.push(fault.hint("write the server's url here instead"));
     }
     if let Some(text) = target.get("url").and_then(Value::as_str)
@@ -48,7 +55,10 @@ pub(super) fn check(path: &str, target: &Value, faults: &mut Vec<Fault>) {
     for (name, value) in headers.into_iter().flatten() {
         let header = value.as_str().map(|value| header(name, value));
         if let Some(Err(message)) = header {
-            faults.push(Fault::new(field_path(&field_path(path, "headers"), name), message));
+            faults.push(Fault::new(
+                field_path(&field_path(path, "headers"), name),
+                message,
+            ));
         }
     }
 }
@@ -56,10 +66,19 @@ pub(super) fn check(path: &str, target: &Value, faults: &mut Vec<Fault>) {
 /// The base URL of a server, without a slash at its end. Beyond the schema's rule: a host and a port that exist.
 pub(super) fn url(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
-    if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) || url.port() == Some(0) {
-        return Err("must be http:// or https:// with a host and a port from 1 to 65535".to_owned());
+    if !["http", "https"].contains(&url.scheme())
+        || url.host_str().is_none_or(str::is_empty)
+        || url.port() == Some(0)
+    {
+        return Err(
+            "must be http:// or https:// with a host and a port from 1 to 65535".to_owned(),
+        );
     }
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+    if !url.username().is_empty()
+        || url.password().is_some()
+        || url.query().is_some()
+        || url.fragment().is_some()
+    {
         return Err("must not have a user name, query or fragment".to_owned());
     }
     let path = url.path().trim_end_matches('/').to_owned();
@@ -68,13 +87,16 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
 }
 
 /// The headers of a target.
-pub(super) fn headers<'a>(fields: impl Iterator<Item = (&'a String, &'a String)>) -> Result<HeaderMap, String> {
+pub(super) fn headers<'a>(
+    fields: impl Iterator<Item = (&'a String, &'a String)>,
+) -> Result<HeaderMap, String> {
     fields.map(|(name, value)| header(name, value)).collect()
 }
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
     let name: HeaderName = name.parse().map_err(|_| {
-        "is not the name of an HTTP header: letters, digits and dashes, such as X-Scope-OrgID".to_owned()
+        "is not the name of an HTTP header: letters, digits and dashes, such as X-Scope-OrgID"
+            .to_owned()
     })?;
     if name == http::header::AUTHORIZATION {
         return Err("must not be set here: credentials belong to auth".to_owned());
@@ -82,6 +104,8 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
     if RESERVED.contains(&name.as_str()) {
         return Err("must not be set here: the mirror sets it itself".to_owned());
     }
-    let value = value.parse().map_err(|_| "cannot be sent in an HTTP header: use ASCII without line breaks".to_owned())?;
+    let value = value.parse().map_err(|_| {
+        "cannot be sent in an HTTP header: use ASCII without line breaks".to_owned()
+    })?;
     Ok((name, value))
 }

@@ -45,7 +45,12 @@ impl Watcher {
     #[must_use]
     pub fn new(file: &Path, secrets_dir: &Path) -> Self {
         let reported = fingerprint(file, secrets_dir);
-        Self { file: file.to_owned(), secrets_dir: secrets_dir.to_owned(), reported, suspect: None }
+        Self {
+            file: file.to_owned(),
+            secrets_dir: secrets_dir.to_owned(),
+            reported,
+            suspect: None,
+        }
     }
 
     /// Looks once. Reads files, so not for the threads of an async runtime: see [`Watcher::next`].
@@ -110,7 +115,9 @@ fn fingerprint(file: &Path, secrets_dir: &Path) -> Fingerprint {
         hash.update([0]);
     };
     add(file);
-    let secrets = entries(secrets_dir).into_iter().flat_map(|secret| entries(&secret));
+    let secrets = entries(secrets_dir)
+        .into_iter()
+        .flat_map(|secret| entries(&secret));
     secrets.take(MOST_FILES).for_each(|key| add(&key));
     hash.finalize().into()
 }
@@ -118,7 +125,9 @@ fn fingerprint(file: &Path, secrets_dir: &Path) -> Fingerprint {
 /// What is in a folder, sorted, without the `..data` folders of mounted volumes, whose content is linked from the names.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let visible = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"..")).take(MOST_FILES);
+    let visible = entries
+        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".."))
+        .take(MOST_FILES);
     let mut paths: Vec<_> = visible.map(|entry| entry.path()).collect();
     paths.sort();
     paths

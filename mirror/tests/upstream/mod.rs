@@ -244,7 +244,7 @@ pub(crate) fn open_settings(workers: usize, targets: &[Arc<TargetSettings>]) -> 
 pub(crate) fn metrics() -> (Registry, UpstreamMetrics) {
     install_crypto();
     let mut registry = Registry::default();
-    let metrics = UpstreamMetrics::register(&mut registry);
+    let metrics = UpstreamMetrics::register(registry.sub_registry_with_prefix("prometheus_mirror"));
     (registry, metrics)
 }
 

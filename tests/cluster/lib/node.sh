@@ -63,6 +63,7 @@ state = "$STATE/containerd-run"
 [plugins.'io.containerd.cri.v1.runtime'.cni]
   bin_dirs = ["$plugins"]
   conf_dir = "$STATE/cni"
+  use_internal_loopback = true # the plugin for it would leave files outside the state
 [plugins.'io.containerd.cri.v1.runtime'.containerd]
   default_runtime_name = "runc"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]

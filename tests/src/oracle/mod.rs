@@ -125,7 +125,9 @@ impl Method {
             "SUM" | "SUM_NO_ZEROS" => Self::Sum,
             "EVENT_COUNT" | "EVENT_COUNT_NO_ZEROS" => Self::Count,
             _ => {
-                let percent = name.strip_prefix("PERCENTILE_").and_then(|digits| digits.parse::<u32>().ok());
+                let percent = name
+                    .strip_prefix("PERCENTILE_")
+                    .and_then(|digits| digits.parse::<u32>().ok());
                 Self::Percentile(percent.map_or(0, |percent| percent * 10))
             }
         }
@@ -169,6 +171,8 @@ pub struct Point {
     /// The value on the other side, where a quantile falls exactly on an empty bucket of a histogram: the last bit of the sum decides
     /// between the two ends of the gap, and stores sum in an order of their own.
     pub or: Option<f64>,
+    /// Deviations are relative to the larger of the value and this: the size of what was subtracted to get a value near zero.
+    pub scale: f64,
 }
 
 /// What the mirror has to answer.
@@ -199,11 +203,17 @@ pub struct Value {
     pub value: f64,
     /// The one on the other side of the jump.
     pub or: Option<f64>,
+    /// See [`Point::scale`].
+    pub scale: f64,
 }
 
 impl From<f64> for Value {
     fn from(value: f64) -> Self {
-        Self { value, or: None }
+        Self {
+            value,
+            or: None,
+            scale: 0.0,
+        }
     }
 }
 
@@ -264,10 +274,21 @@ fn between(samples: &[Sample], from: i64, to: i64) -> &[Sample] {
     &samples[low..high.max(low)]
 }
 
-/// What `store`, holding `all`, makes the mirror answer to `question`, with `nanInterpretation: Zero`.
+/// What a store keeps of the samples: VictoriaMetrics documents that it drops NaN, and 1.79 knows no native histograms.
 #[must_use]
-pub fn answer(store: Store, all: &[Series], question: &Question) -> Expected {
-    let stored: Vec<Series> = all.iter().map(|series| as_stored(store, series)).collect();
+pub fn as_stored(store: Store, mut all: Vec<Series>) -> Vec<Series> {
+    if store == Store::VictoriaMetrics {
+        for series in &mut all {
+            series.samples.retain(|sample| !sample.value.is_nan());
+            series.histograms.clear();
+        }
+    }
+    all
+}
+
+/// What `store`, holding `stored`, makes the mirror answer to `question`, with `nanInterpretation: Zero`.
+#[must_use]
+pub fn answer(store: Store, stored: &[Series], question: &Question) -> Expected {
     let oracle = Oracle {
         store,
         series: stored,
@@ -276,25 +297,18 @@ pub fn answer(store: Store, all: &[Series], question: &Question) -> Expected {
     oracle.answer()
 }
 
-/// What a store keeps of a series: VictoriaMetrics documents that it drops NaN.
-fn as_stored(store: Store, series: &Series) -> Series {
-    let mut series = series.clone();
-    if store == Store::VictoriaMetrics {
-        series.samples.retain(|sample| !sample.value.is_nan());
-    }
-    series
-}
-
 struct Oracle<'a> {
     store: Store,
-    series: Vec<Series>,
+    series: &'a [Series],
     question: &'a Question,
 }
 
 impl Oracle<'_> {
     fn answer(&self) -> Expected {
-        let native = matches!(self.question.kind, Kind::Histogram(base) if self.matching(base).iter().any(|series| !series.histograms.is_empty()));
-        if native && self.store == Store::VictoriaMetrics {
+        if let Kind::Histogram(base) = self.question.kind
+            && self.store == Store::VictoriaMetrics
+            && self.matching(&format!("{base}_count")).is_empty()
+        {
             return Expected::NotRepresentable("VictoriaMetrics 1.79 has no native histograms");
         }
         let utf8 = matches!(self.question.kind, Kind::Gauge(name) if !name.is_ascii());
@@ -302,7 +316,9 @@ impl Oracle<'_> {
             return Expected::NotRepresentable("Prometheus 2.42 has no UTF-8 names");
         }
         if utf8 && self.store == Store::VictoriaMetrics {
-            return Expected::NotRepresentable("VictoriaMetrics 1.79 cannot be asked for a quoted name");
+            return Expected::NotRepresentable(
+                "VictoriaMetrics 1.79 cannot be asked for a quoted name",
+            );
         }
         match self.question.aggregation {
             None => raw::answer(self),
@@ -332,20 +348,32 @@ impl Oracle<'_> {
             Kind::Gauge(name) => self.gauge(method, &self.matching(name), buckets),
             Kind::Counter(name) => self.counter(method, &self.matching(name), buckets),
             Kind::Histogram(base) => self.histogram(method, base, buckets),
+            Kind::Summary(_) if matches!(method, Method::Min | Method::Max) => {
+                return unsupported();
+            }
             Kind::Summary(base) => match self.summary(method, base, buckets) {
                 Some(values) => values,
                 None => return unsupported(),
             },
             Kind::PromQl(expression) => self.promql(method, *expression, buckets),
         };
-        self.points(buckets, values)
+        let answers_nan = self.store.answers_nan() || self.is_pooled_by_the_mirror(method, buckets);
+        let timed = buckets.starts().zip(values);
+        let present = timed
+            .filter_map(|(start, value)| value.map(|value| (start, start + buckets.width, value)));
+        points(present.filter(|(_, _, value)| answers_nan || !value.value.is_nan()))
     }
 
-    /// Values by bucket as points: NaN is zero, ±Inf cannot be said.
-    fn points(&self, buckets: Buckets, values: Vec<Option<Value>>) -> Expected {
-        let timed = buckets.starts().zip(values);
-        let present = timed.filter_map(|(start, value)| value.map(|value| (start, start + buckets.width, value)));
-        points(present.filter(|(_, _, value)| self.store.answers_nan() || !value.value.is_nan()))
+    /// A percentile is computed in the mirror where the store has no function for it (several series) or where buckets are so much shorter
+    /// than scrapes that reading the samples is less work.
+    fn is_pooled_by_the_mirror(&self, method: Method, buckets: Buckets) -> bool {
+        let several = |name| self.matching(name).len() > 1;
+        let percentile = matches!(method, Method::Percentile(_));
+        match self.question.kind {
+            Kind::Gauge(name) => percentile && (several(name) || buckets.width * 10 <= SCRAPE),
+            Kind::Counter(name) => percentile && several(name),
+            _ => false,
+        }
     }
 
     /// Pooled over all samples of all series in the bucket.
@@ -366,19 +394,31 @@ impl Oracle<'_> {
         let window = window(buckets);
         match method {
             Method::Mean => {
-                let rates = series.iter().map(|series| self.rates(&series.samples, buckets.grid(), window));
-                transposed(rates).map(|rates| mean(&rates).map(Value::from)).collect()
+                let rates = series
+                    .iter()
+                    .map(|series| self.rates(&series.samples, buckets.grid(), window));
+                transposed(rates)
+                    .map(|rates| mean(&rates).map(Value::from))
+                    .collect()
             }
             Method::Sum => {
-                let increases = series.iter().map(|series| self.increases(&series.samples, buckets.grid(), window));
+                let increases = series
+                    .iter()
+                    .map(|series| self.increases(&series.samples, buckets.grid(), window));
                 let scale = buckets.width as f64 / window as f64;
                 transposed(increases)
-                    .map(|increases| (!increases.is_empty()).then(|| Value::from(quantile::sum(&increases) * scale)))
+                    .map(|increases| {
+                        (!increases.is_empty())
+                            .then(|| Value::from(quantile::sum(&increases) * scale))
+                    })
                     .collect()
             }
             Method::Count => self.gauge(Method::Count, series, buckets),
             Method::Min | Method::Max | Method::Percentile(_) => {
-                let rates: Vec<Vec<Sample>> = series.iter().map(|series| self.rate_series(&series.samples, buckets)).collect();
+                let rates: Vec<Vec<Sample>> = series
+                    .iter()
+                    .map(|series| self.rate_series(&series.samples, buckets))
+                    .collect();
                 let of_bucket = |start: i64| {
                     let pooled: Vec<f64> = rates
                         .iter()
@@ -416,8 +456,8 @@ impl Oracle<'_> {
     }
 
     fn histogram(&self, method: Method, base: &str, buckets: Buckets) -> Vec<Option<Value>> {
-        let native = self.matching(base);
-        if native.iter().any(|series| !series.histograms.is_empty()) {
+        let native = self.native(base);
+        if !native.is_empty() {
             return self.native_histogram(method, &native, buckets);
         }
         if let Some(q) = method.quantile() {
@@ -428,15 +468,24 @@ impl Oracle<'_> {
 
     /// What `_sum` and `_count` tell, of a classic histogram as of a summary.
     fn sums_and_counts(&self, method: Method, base: &str, buckets: Buckets) -> Vec<Option<Value>> {
-        let (sums, counts) = (self.matching(&format!("{base}_sum")), self.matching(&format!("{base}_count")));
+        let (sums, counts) = (
+            self.matching(&format!("{base}_sum")),
+            self.matching(&format!("{base}_count")),
+        );
         match method {
             Method::Mean => {
                 let total = |series: &[&Series]| -> Vec<Option<f64>> {
-                    let rates = series.iter().map(|series| self.rates(&series.samples, buckets.grid(), window(buckets)));
-                    transposed(rates).map(|rates| (!rates.is_empty()).then(|| quantile::sum(&rates))).collect()
+                    let rates = series
+                        .iter()
+                        .map(|series| self.rates(&series.samples, buckets.grid(), window(buckets)));
+                    transposed(rates)
+                        .map(|rates| (!rates.is_empty()).then(|| quantile::sum(&rates)))
+                        .collect()
                 };
                 let pairs = total(&sums).into_iter().zip(total(&counts));
-                pairs.map(|(sum, count)| Some(Value::from(sum? / count?))).collect()
+                pairs
+                    .map(|(sum, count)| Some(Value::from(sum? / count?)))
+                    .collect()
             }
             Method::Sum => self.counter(Method::Sum, &sums, buckets),
             _ => self.counter(Method::Sum, &counts, buckets),
@@ -447,13 +496,19 @@ impl Oracle<'_> {
     fn classic_quantiles(&self, q: f64, base: &str, buckets: Buckets) -> Vec<Option<Value>> {
         let mut by_bound: BTreeMap<String, Vec<&Series>> = BTreeMap::new();
         for series in self.matching(&format!("{base}_bucket")) {
-            by_bound.entry(series.labels["le"].clone()).or_default().push(series);
+            by_bound
+                .entry(series.labels["le"].clone())
+                .or_default()
+                .push(series);
         }
         let mut bounds: Vec<(f64, Vec<Option<f64>>)> = by_bound
             .iter()
             .map(|(bound, series)| {
-                let rates = series.iter().map(|series| self.rates(&series.samples, buckets.grid(), window(buckets)));
-                let sums = transposed(rates).map(|rates| (!rates.is_empty()).then(|| quantile::sum(&rates)));
+                let rates = series
+                    .iter()
+                    .map(|series| self.rates(&series.samples, buckets.grid(), window(buckets)));
+                let sums = transposed(rates)
+                    .map(|rates| (!rates.is_empty()).then(|| quantile::sum(&rates)));
                 (bound.parse().unwrap_or(f64::INFINITY), sums.collect())
             })
             .collect();
@@ -466,22 +521,36 @@ impl Oracle<'_> {
                     .collect();
                 (!counts.is_empty()).then(|| match self.store {
                     Store::VictoriaMetrics => victoriametrics::classic_quantile(q, &counts),
-                    Store::Prometheus2 | Store::Prometheus3 => prometheus::classic_quantile(q, &counts),
+                    Store::Prometheus2 | Store::Prometheus3 => {
+                        prometheus::classic_quantile(q, &counts)
+                    }
                 })
             })
             .collect()
     }
 
-    fn native_histogram(&self, method: Method, series: &[&Series], buckets: Buckets) -> Vec<Option<Value>> {
+    /// The native histograms of this name. Where there are some, classic series beside them don't count.
+    fn native(&self, base: &str) -> Vec<&Series> {
+        let mut series = self.matching(base);
+        series.retain(|series| !series.histograms.is_empty());
+        series
+    }
+
+    fn native_histogram(
+        &self,
+        method: Method,
+        series: &[&Series],
+        buckets: Buckets,
+    ) -> Vec<Option<Value>> {
         let window = window(buckets);
         let closed = self.store == Store::Prometheus2;
         buckets
             .grid()
             .times()
             .map(|at| {
-                let increases = series
-                    .iter()
-                    .filter_map(|series| prometheus::histogram_increase(&series.histograms, at, window, closed));
+                let increases = series.iter().filter_map(|series| {
+                    prometheus::histogram_increase(&series.histograms, at, window, closed)
+                });
                 let total = increases.reduce(|a, b| FloatHistogram::plus(&a, &b))?;
                 let scale = buckets.width as f64 / window as f64;
                 Some(match (method, method.quantile()) {
@@ -494,27 +563,43 @@ impl Oracle<'_> {
             .collect()
     }
 
-    /// None where a summary has no answer.
+    /// None where a percentile would need one series and there are several.
     fn summary(&self, method: Method, base: &str, buckets: Buckets) -> Option<Vec<Option<Value>>> {
         match method {
-            Method::Min | Method::Max => None,
-            Method::Mean | Method::Sum | Method::Count => Some(self.sums_and_counts(method, base, buckets)),
-            Method::Percentile(_) => {
+            Method::Mean | Method::Sum | Method::Count => {
+                Some(self.sums_and_counts(method, base, buckets))
+            }
+            Method::Min | Method::Max | Method::Percentile(_) => {
                 let q = method.quantile()?;
                 let series = self.matching(base);
-                let exported = series.iter().filter(|series| series.labels["quantile"].parse() == Ok(q));
-                let [one] = exported.collect::<Vec<_>>()[..] else { return None };
-                let last = |start: i64| between(&one.samples, start, start + buckets.width).last().map(|sample| sample.value.into());
+                let exported = series
+                    .iter()
+                    .filter(|series| series.labels["quantile"].parse() == Ok(q));
+                let [one] = exported.collect::<Vec<_>>()[..] else {
+                    return None;
+                };
+                let last = |start: i64| {
+                    between(&one.samples, start, start + buckets.width)
+                        .last()
+                        .map(|sample| sample.value.into())
+                };
                 Some(buckets.starts().map(last).collect())
             }
         }
     }
 
     /// The method over `(expression)[W:scrape]`.
-    fn promql(&self, method: Method, expression: Expression, buckets: Buckets) -> Vec<Option<Value>> {
+    fn promql(
+        &self,
+        method: Method,
+        expression: Expression,
+        buckets: Buckets,
+    ) -> Vec<Option<Value>> {
         let values = self.evaluate(expression, self.subquery_grid(buckets));
         let of_bucket = |start: i64| {
-            let values = between(&values, start, start + buckets.width).iter().map(|sample| sample.value);
+            let values = between(&values, start, start + buckets.width)
+                .iter()
+                .map(|sample| sample.value);
             aggregate(method, values.collect()).map(Value::from)
         };
         buckets.starts().map(of_bucket).collect()
@@ -525,7 +610,10 @@ impl Oracle<'_> {
         let closed = i64::from(self.store == Store::Prometheus2);
         let value_at = |at: i64| match expression {
             Expression::TwiceTheTemperature => {
-                let series = self.series.iter().find(|series| series.name() == "room_temperature")?;
+                let series = self
+                    .series
+                    .iter()
+                    .find(|series| series.name() == "room_temperature")?;
                 let lookback = match self.store {
                     Store::VictoriaMetrics => victoriametrics::lookback(&series.samples, grid),
                     Store::Prometheus2 | Store::Prometheus3 => 5 * 60_000,
@@ -535,11 +623,14 @@ impl Oracle<'_> {
             }
             Expression::LargestLoad => {
                 let loads = self.series.iter().filter(|series| series.name() == "load");
-                let within = loads.flat_map(|series| between(&series.samples, at - 120_000 + 1 - closed, at + 1));
+                let within = loads
+                    .flat_map(|series| between(&series.samples, at - 120_000 + 1 - closed, at + 1));
                 within.map(|sample| sample.value).reduce(f64::max)
             }
         };
-        grid.times().filter_map(|at| value_at(at).map(|value| Sample { at, value })).collect()
+        grid.times()
+            .filter_map(|at| value_at(at).map(|value| Sample { at, value }))
+            .collect()
     }
 
     fn rates(&self, samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
@@ -548,7 +639,9 @@ impl Oracle<'_> {
             store => {
                 let seconds = prometheus::range(store, window) as f64 / 1000.0;
                 let increases = prometheus::increases(store, samples, grid, window).into_iter();
-                increases.map(|increase| increase.map(|increase| increase / seconds)).collect()
+                increases
+                    .map(|increase| increase.map(|increase| increase / seconds))
+                    .collect()
             }
         }
     }
@@ -566,6 +659,14 @@ fn window(buckets: Buckets) -> i64 {
     buckets.width.max(4 * SCRAPE)
 }
 
+/// More than one series where one is needed.
+fn several() -> Expected {
+    Expected::Error {
+        kind: "RemoteMirrorError",
+        status: 400,
+    }
+}
+
 fn unsupported() -> Expected {
     Expected::Error {
         kind: "UnsupportedFieldTypeError",
@@ -576,13 +677,19 @@ fn unsupported() -> Expected {
 /// Start, end and value as points: NaN is zero, ±Inf is left out and makes the answer partial.
 fn points(values: impl Iterator<Item = (i64, i64, Value)>) -> Expected {
     let (mut points, mut partial) = (Vec::new(), false);
-    for (start, end, Value { value, or }) in values {
+    for (start, end, Value { value, or, scale }) in values {
         if value.is_infinite() {
             partial = true;
             continue;
         }
         let value = if value.is_nan() { 0.0 } else { value };
-        points.push(Point { start, end, value, or });
+        points.push(Point {
+            start,
+            end,
+            value,
+            or,
+            scale,
+        });
     }
     Expected::Points { points, partial }
 }

@@ -21,7 +21,12 @@ pub struct FloatHistogram {
 
 impl From<&NativeHistogram> for FloatHistogram {
     fn from(stored: &NativeHistogram) -> Self {
-        let floats = |counts: &BTreeMap<i32, u64>| counts.iter().map(|(index, count)| (*index, *count as f64)).collect();
+        let floats = |counts: &BTreeMap<i32, u64>| {
+            counts
+                .iter()
+                .map(|(index, count)| (*index, *count as f64))
+                .collect()
+        };
         Self {
             schema: stored.schema,
             zero_threshold: stored.zero_threshold,
@@ -70,7 +75,12 @@ impl FloatHistogram {
     /// All of it multiplied.
     #[must_use]
     pub fn times(&self, factor: f64) -> Self {
-        let scale = |counts: &BTreeMap<i32, f64>| counts.iter().map(|(index, count)| (*index, count * factor)).collect();
+        let scale = |counts: &BTreeMap<i32, f64>| {
+            counts
+                .iter()
+                .map(|(index, count)| (*index, count * factor))
+                .collect()
+        };
         Self {
             zero_count: self.zero_count * factor,
             positive: scale(&self.positive),
@@ -85,7 +95,8 @@ impl FloatHistogram {
     #[must_use]
     pub fn is_reset_since(&self, before: &Self) -> bool {
         let less = |now: &BTreeMap<i32, f64>, then: &BTreeMap<i32, f64>| {
-            then.iter().any(|(index, count)| now.get(index).copied().unwrap_or(0.0) < *count)
+            then.iter()
+                .any(|(index, count)| now.get(index).copied().unwrap_or(0.0) < *count)
         };
         self.count < before.count
             || self.zero_count < before.zero_count
@@ -96,22 +107,49 @@ impl FloatHistogram {
     /// Buckets from the lowest to the highest: lower bound, upper bound, count.
     fn buckets(&self) -> Vec<(f64, f64, f64)> {
         let bound = |index: i32| 2f64.powf(f64::from(index) / 2f64.powi(self.schema));
-        let negative = self.negative.iter().rev().map(|(index, count)| (-bound(*index), -bound(*index - 1), *count));
+        let negative = self
+            .negative
+            .iter()
+            .rev()
+            .map(|(index, count)| (-bound(*index), -bound(*index - 1), *count));
         let zero = (self.zero_count > 0.0).then(|| {
             // With observations on one side only, the zero bucket is taken to be on that side too.
-            let lower = if self.negative.is_empty() && !self.positive.is_empty() { 0.0 } else { -self.zero_threshold };
-            let upper = if self.positive.is_empty() && !self.negative.is_empty() { 0.0 } else { self.zero_threshold };
+            let lower = if self.negative.is_empty() && !self.positive.is_empty() {
+                0.0
+            } else {
+                -self.zero_threshold
+            };
+            let upper = if self.positive.is_empty() && !self.negative.is_empty() {
+                0.0
+            } else {
+                self.zero_threshold
+            };
             (lower, upper, self.zero_count)
         });
-        let positive = self.positive.iter().map(|(index, count)| (bound(*index - 1), bound(*index), *count));
+        let positive = self
+            .positive
+            .iter()
+            .map(|(index, count)| (bound(*index - 1), bound(*index), *count));
         // Buckets next to zero are cut off by the zero bucket.
         let cut = |(lower, upper, count): (f64, f64, f64)| {
             let threshold = self.zero_threshold;
-            let lower = if lower > 0.0 && lower < threshold { threshold } else { lower };
-            let upper = if upper < 0.0 && upper > -threshold { -threshold } else { upper };
+            let lower = if lower > 0.0 && lower < threshold {
+                threshold
+            } else {
+                lower
+            };
+            let upper = if upper < 0.0 && upper > -threshold {
+                -threshold
+            } else {
+                upper
+            };
             (lower, upper, count)
         };
-        negative.map(cut).chain(zero).chain(positive.map(cut)).collect()
+        negative
+            .map(cut)
+            .chain(zero)
+            .chain(positive.map(cut))
+            .collect()
     }
 
     /// The `q`-quantile: the bucket that holds rank `q · count`, and in it linear (Prometheus 2) or `exponential` (Prometheus 3, except in
@@ -142,10 +180,20 @@ impl FloatHistogram {
         let rank = q * self.count;
         let (below, above) = (at_rank(rank * (1.0 - 1e-12)), at_rank(rank * (1.0 + 1e-12)));
         let value = at_rank(rank);
-        let jump = (above - below).abs() > 1e-9 * value.abs();
+        let jump = (above - below).abs() > 1e-9 * value.abs().max(self.zero_threshold);
         Value {
             value,
-            or: jump.then_some(if (value - below).abs() < (value - above).abs() { above } else { below }),
+            // Inside the zero bucket a value is the difference of numbers of its width.
+            scale: if value.abs() <= self.zero_threshold {
+                self.zero_threshold
+            } else {
+                0.0
+            },
+            or: jump.then_some(if (value - below).abs() < (value - above).abs() {
+                above
+            } else {
+                below
+            }),
         }
     }
 }

@@ -7,7 +7,11 @@ use crate::samples::{NativeHistogram, Sample};
 /// Length of the range that selects a window of `window` ms: one less where ranges are closed.
 #[must_use]
 pub fn range(store: Store, window: i64) -> i64 {
-    if store == Store::Prometheus2 { window - 1 } else { window }
+    if store == Store::Prometheus2 {
+        window - 1
+    } else {
+        window
+    }
 }
 
 /// `increase(s[window])` at the times of `grid`; none where the window holds fewer than two samples.
@@ -16,7 +20,9 @@ pub fn increases(store: Store, samples: &[Sample], grid: Grid, window: i64) -> V
     grid.times()
         .map(|at| {
             let inside = between(samples, at - window + 1, at + 1);
-            let [first, .., last] = inside else { return None };
+            let [first, .., last] = inside else {
+                return None;
+            };
             let resets: f64 = inside
                 .windows(2)
                 .filter(|pair| pair[1].value < pair[0].value)
@@ -31,7 +37,8 @@ pub fn increases(store: Store, samples: &[Sample], grid: Grid, window: i64) -> V
                 samples: inside.len(),
             };
             // How long ago, before the first sample, the counter would have been zero at this slope.
-            let since_zero = (grown > 0.0 && first.value >= 0.0).then(|| times.sampled() * (first.value / grown));
+            let since_zero = (grown > 0.0 && first.value >= 0.0)
+                .then(|| times.sampled() * (first.value / grown));
             Some(grown * times.extrapolation(since_zero, store == Store::Prometheus2))
         })
         .collect()
@@ -39,11 +46,21 @@ pub fn increases(store: Store, samples: &[Sample], grid: Grid, window: i64) -> V
 
 /// The same for a native histogram. Prometheus 2 (`closed`) doesn't stop at the counter's zero here.
 #[must_use]
-pub fn histogram_increase(histograms: &[(i64, NativeHistogram)], at: i64, window: i64, closed: bool) -> Option<FloatHistogram> {
+pub fn histogram_increase(
+    histograms: &[(i64, NativeHistogram)],
+    at: i64,
+    window: i64,
+    closed: bool,
+) -> Option<FloatHistogram> {
     let low = histograms.partition_point(|(when, _)| *when <= at - window);
     let high = histograms.partition_point(|(when, _)| *when <= at);
-    let inside: Vec<(i64, FloatHistogram)> = histograms[low..high].iter().map(|(when, histogram)| (*when, histogram.into())).collect();
-    let [(first_at, first), .., (last_at, last)] = &inside[..] else { return None };
+    let inside: Vec<(i64, FloatHistogram)> = histograms[low..high]
+        .iter()
+        .map(|(when, histogram)| (*when, histogram.into()))
+        .collect();
+    let [(first_at, first), .., (last_at, last)] = &inside[..] else {
+        return None;
+    };
     let mut grown = last.minus(first);
     for pair in inside.windows(2) {
         if pair[1].1.is_reset_since(&pair[0].1) {
@@ -57,7 +74,8 @@ pub fn histogram_increase(histograms: &[(i64, NativeHistogram)], at: i64, window
         to: at,
         samples: inside.len(),
     };
-    let since_zero = (!closed && grown.count > 0.0).then(|| times.sampled() * (first.count / grown.count));
+    let since_zero =
+        (!closed && grown.count > 0.0).then(|| times.sampled() * (first.count / grown.count));
     Some(grown.times(times.extrapolation(since_zero, closed)))
 }
 
@@ -83,11 +101,21 @@ impl Times {
     fn extrapolation(&self, since_zero: Option<f64>, zero_first: bool) -> f64 {
         let sampled = self.sampled();
         let average = sampled / (self.samples as f64 - 1.0);
-        let near = |distance: f64| if distance < average * 1.1 { distance } else { average / 2.0 };
+        let near = |distance: f64| {
+            if distance < average * 1.1 {
+                distance
+            } else {
+                average / 2.0
+            }
+        };
         let since_zero = since_zero.unwrap_or(f64::INFINITY);
         let to_start = (self.first - self.from) as f64 / 1000.0;
         let to_end = (self.to - self.last) as f64 / 1000.0;
-        let before = if zero_first { near(to_start.min(since_zero)) } else { near(to_start).min(since_zero) };
+        let before = if zero_first {
+            near(to_start.min(since_zero))
+        } else {
+            near(to_start).min(since_zero)
+        };
         (sampled + before + near(to_end)) / sampled
     }
 }
@@ -112,7 +140,10 @@ pub fn classic_quantile(q: f64, buckets: &[(f64, f64)]) -> Value {
     }
     let last = buckets.len() - 1;
     let at_rank = |rank: f64| {
-        let index = counts[..last].iter().position(|count| *count >= rank).unwrap_or(last);
+        let index = counts[..last]
+            .iter()
+            .position(|count| *count >= rank)
+            .unwrap_or(last);
         if index == last {
             return buckets[last - 1].0;
         }
@@ -120,7 +151,11 @@ pub fn classic_quantile(q: f64, buckets: &[(f64, f64)]) -> Value {
         if index == 0 && upper <= 0.0 {
             return upper;
         }
-        let (lower, below) = if index == 0 { (0.0, 0.0) } else { (buckets[index - 1].0, counts[index - 1]) };
+        let (lower, below) = if index == 0 {
+            (0.0, 0.0)
+        } else {
+            (buckets[index - 1].0, counts[index - 1])
+        };
         // 0/0, and so NaN, for rank 0 where the first bucket is empty.
         lower + (upper - lower) * ((rank - below) / (counts[index] - below))
     };
@@ -133,7 +168,11 @@ pub(super) fn with_jump(at_rank: impl Fn(f64) -> f64, rank: f64) -> Value {
     let other = [at_rank(rank * (1.0 - 1e-12)), at_rank(rank * (1.0 + 1e-12))]
         .into_iter()
         .find(|other| (other - value).abs() > 1e-9 * value.abs());
-    Value { value, or: other }
+    Value {
+        value,
+        or: other,
+        scale: 0.0,
+    }
 }
 
 #[cfg(test)]
@@ -141,41 +180,77 @@ mod tests {
     use super::*;
 
     fn counter(values: &[(i64, f64)]) -> Vec<Sample> {
-        values.iter().map(|(seconds, value)| Sample { at: seconds * 1000, value: *value }).collect()
+        values
+            .iter()
+            .map(|(seconds, value)| Sample {
+                at: seconds * 1000,
+                value: *value,
+            })
+            .collect()
     }
 
     fn increase(store: Store, samples: &[Sample], at: i64, window: i64) -> Option<f64> {
-        increases(store, samples, Grid { start: at, end: at, step: 1 }, window)[0]
+        increases(
+            store,
+            samples,
+            Grid {
+                start: at,
+                end: at,
+                step: 1,
+            },
+            window,
+        )[0]
     }
 
     #[test]
     fn growth_is_stretched_to_edges_that_are_near() {
         // 10 to 50 s grow by 40; both edges are 10 s away, less than 1.1 intervals.
-        let samples = counter(&[(10, 100.0), (20, 110.0), (30, 120.0), (40, 130.0), (50, 140.0)]);
-        assert_eq!(increase(Store::Prometheus3, &samples, 60_000, 60_000), Some(60.0));
+        let samples = counter(&[
+            (10, 100.0),
+            (20, 110.0),
+            (30, 120.0),
+            (40, 130.0),
+            (50, 140.0),
+        ]);
+        assert_eq!(
+            increase(Store::Prometheus3, &samples, 60_000, 60_000),
+            Some(60.0)
+        );
     }
 
     #[test]
     fn growth_is_stretched_by_half_an_interval_to_edges_that_are_far() {
         let samples = counter(&[(10, 100.0), (20, 110.0), (30, 120.0)]);
-        assert_eq!(increase(Store::Prometheus3, &samples, 60_000, 60_000), Some(20.0 * 35.0 / 20.0));
+        assert_eq!(
+            increase(Store::Prometheus3, &samples, 60_000, 60_000),
+            Some(20.0 * 35.0 / 20.0)
+        );
     }
 
     #[test]
     fn a_counter_is_not_stretched_below_zero() {
         // At 1 a second, 2 at 10 s were 0 at 8 s.
         let samples = counter(&[(10, 2.0), (20, 12.0), (30, 22.0)]);
-        assert_eq!(increase(Store::Prometheus3, &samples, 30_000, 30_000), Some(20.0 * 22.0 / 20.0));
+        assert_eq!(
+            increase(Store::Prometheus3, &samples, 30_000, 30_000),
+            Some(20.0 * 22.0 / 20.0)
+        );
     }
 
     #[test]
     fn a_reset_begins_at_zero() {
         let samples = counter(&[(0, 100.0), (10, 110.0), (20, 5.0), (30, 15.0)]);
-        assert_eq!(increase(Store::Prometheus2, &samples, 30_000, 30_001), Some(25.0));
+        assert_eq!(
+            increase(Store::Prometheus2, &samples, 30_000, 30_001),
+            Some(25.0)
+        );
     }
 
     #[test]
     fn one_sample_has_no_increase() {
-        assert_eq!(increase(Store::Prometheus3, &counter(&[(10, 2.0)]), 30_000, 30_000), None);
+        assert_eq!(
+            increase(Store::Prometheus3, &counter(&[(10, 2.0)]), 30_000, 30_000),
+            None
+        );
     }
 }

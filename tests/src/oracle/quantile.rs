@@ -6,17 +6,29 @@ pub fn sum(numbers: &[f64]) -> f64 {
     let (mut total, mut lost) = (0.0f64, 0.0f64);
     for number in numbers {
         let next = total + number;
-        lost += if total.abs() >= number.abs() { (total - next) + number } else { (number - next) + total };
+        lost += if total.abs() >= number.abs() {
+            (total - next) + number
+        } else {
+            (number - next) + total
+        };
         total = next;
     }
     // Infinities make NaN of what was lost.
-    if total.is_finite() { total + lost } else { total }
+    if total.is_finite() {
+        total + lost
+    } else {
+        total
+    }
 }
 
 /// The `q`-quantile: linear between the two neighbours of rank `q · (n − 1)`, NaN sorted first. The definition of Prometheus and VictoriaMetrics.
 #[must_use]
 pub fn quantile(q: f64, mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(|a, b| b.is_nan().cmp(&a.is_nan()).then(a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal)));
+    numbers.sort_by(|a, b| {
+        b.is_nan()
+            .cmp(&a.is_nan())
+            .then(a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal))
+    });
     let rank = q * (numbers.len() as f64 - 1.0);
     let lower = rank.floor() as usize;
     let upper = (lower + 1).min(numbers.len() - 1);

@@ -1,43 +1,41 @@
 //! Raw points: what is stored, or what one stored sample says about the time since the one before.
 
-use super::{Expected, Grid, Kind, Oracle, Value, between, points};
+use super::{Expected, Grid, Kind, Oracle, Value, between, points, several};
 use crate::samples::{SCRAPE, Sample, Series};
 
 /// The stored samples (or means, or rates) in `[start, end]`, both ends included.
 pub(super) fn answer(oracle: &Oracle<'_>) -> Expected {
     let question = oracle.question;
     let (start, end) = (question.start, question.end);
-    let several = Expected::Error {
-        kind: "RemoteMirrorError",
-        status: 400,
-    };
     let values = match &question.kind {
         Kind::Gauge(name) => match oracle.matching(name)[..] {
             [one] => between(&one.samples, start, end + 1).to_vec(),
-            _ => return several,
+            _ => return several(),
         },
         Kind::Counter(name) => match oracle.matching(name)[..] {
             [one] => rates(one),
-            _ => return several,
+            _ => return several(),
         },
         Kind::Histogram(base) => {
-            let native = oracle.matching(base);
+            let native = oracle.native(base);
             match native[..] {
-                [one] if !one.histograms.is_empty() => means(
+                [one] => means(
                     one.histograms.iter().map(|(at, _)| *at),
                     one.histograms.iter().map(|(_, histogram)| histogram.sum),
-                    one.histograms.iter().map(|(_, histogram)| histogram.count() as f64),
+                    one.histograms
+                        .iter()
+                        .map(|(_, histogram)| histogram.count() as f64),
                 ),
                 [] => match sum_and_count(oracle, base) {
                     Some(means) => means,
-                    None => return several,
+                    None => return several(),
                 },
-                _ => return several,
+                _ => return several(),
             }
         }
         Kind::Summary(base) => match sum_and_count(oracle, base) {
             Some(means) => means,
-            None => return several,
+            None => return several(),
         },
         Kind::PromQl(expression) => {
             let first = (start + SCRAPE - 1).div_euclid(SCRAPE) * SCRAPE;
@@ -57,7 +55,11 @@ pub(super) fn answer(oracle: &Oracle<'_>) -> Expected {
 fn rates(series: &Series) -> Vec<Sample> {
     let rate = |pair: &[Sample]| {
         let (before, now) = (pair[0], pair[1]);
-        let grown = if now.value < before.value { now.value } else { now.value - before.value };
+        let grown = if now.value < before.value {
+            now.value
+        } else {
+            now.value - before.value
+        };
         Sample {
             at: now.at,
             value: grown / ((now.at - before.at) as f64 / 1000.0),
@@ -67,8 +69,13 @@ fn rates(series: &Series) -> Vec<Sample> {
 }
 
 fn sum_and_count(oracle: &Oracle<'_>, base: &str) -> Option<Vec<Sample>> {
-    let (sums, counts) = (oracle.matching(&format!("{base}_sum")), oracle.matching(&format!("{base}_count")));
-    let ([sum], [count]) = (&sums[..], &counts[..]) else { return None };
+    let (sums, counts) = (
+        oracle.matching(&format!("{base}_sum")),
+        oracle.matching(&format!("{base}_count")),
+    );
+    let ([sum], [count]) = (&sums[..], &counts[..]) else {
+        return None;
+    };
     Some(means(
         sum.samples.iter().map(|sample| sample.at),
         sum.samples.iter().map(|sample| sample.value),
@@ -77,11 +84,23 @@ fn sum_and_count(oracle: &Oracle<'_>, base: &str) -> Option<Vec<Sample>> {
 }
 
 /// The mean of the observations since the sample before: Δsum / Δcount, absolute after a reset of the count. NaN where there were none.
-fn means(at: impl Iterator<Item = i64>, sums: impl Iterator<Item = f64>, counts: impl Iterator<Item = f64>) -> Vec<Sample> {
-    let all: Vec<(i64, f64, f64)> = at.zip(sums).zip(counts).map(|((at, sum), count)| (at, sum, count)).collect();
+fn means(
+    at: impl Iterator<Item = i64>,
+    sums: impl Iterator<Item = f64>,
+    counts: impl Iterator<Item = f64>,
+) -> Vec<Sample> {
+    let all: Vec<(i64, f64, f64)> = at
+        .zip(sums)
+        .zip(counts)
+        .map(|((at, sum), count)| (at, sum, count))
+        .collect();
     let mean = |pair: &[(i64, f64, f64)]| {
         let ((_, sum_before, count_before), (at, sum, count)) = (pair[0], pair[1]);
-        let value = if count < count_before { sum / count } else { (sum - sum_before) / (count - count_before) };
+        let value = if count < count_before {
+            sum / count
+        } else {
+            (sum - sum_before) / (count - count_before)
+        };
         Sample { at, value }
     };
     all.windows(2).map(mean).collect()

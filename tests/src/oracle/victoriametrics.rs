@@ -13,12 +13,20 @@ const SILENCE: i64 = 5 * 60_000;
 
 /// The samples that a query of `window` over `grid` reads.
 fn read(samples: &[Sample], grid: Grid, window: i64) -> &[Sample] {
-    between(samples, grid.start - SILENCE - window.max(grid.step), grid.end + 1)
+    between(
+        samples,
+        grid.start - SILENCE - window.max(grid.step),
+        grid.end + 1,
+    )
 }
 
 /// How old the sample before the window may be: the 0.6-quantile of the first 20 intervals and some more, the more the shorter it is.
 fn longest_interval(read: &[Sample], step: i64) -> i64 {
-    let mut intervals: Vec<f64> = read.windows(2).take(20).map(|pair| (pair[1].at - pair[0].at) as f64).collect();
+    let mut intervals: Vec<f64> = read
+        .windows(2)
+        .take(20)
+        .map(|pair| (pair[1].at - pair[0].at) as f64)
+        .collect();
     let interval = if intervals.is_empty() {
         step
     } else {
@@ -28,10 +36,10 @@ fn longest_interval(read: &[Sample], step: i64) -> i64 {
     let interval = if interval <= 0 { step } else { interval };
     match interval {
         ..=2_000 => interval * 5,
-        ..=4_000 => interval * 3,
-        ..=8_000 => interval * 2,
-        ..=16_000 => interval + interval / 2,
-        ..=32_000 => interval + interval / 4,
+        2_001..=4_000 => interval * 3,
+        4_001..=8_000 => interval * 2,
+        8_001..=16_000 => interval + interval / 2,
+        16_001..=32_000 => interval + interval / 4,
         _ => interval + interval / 8,
     }
 }
@@ -39,7 +47,8 @@ fn longest_interval(read: &[Sample], step: i64) -> i64 {
 /// How far back a plain selector looks: one step, or one longest interval if that is more.
 #[must_use]
 pub fn lookback(samples: &[Sample], grid: Grid) -> i64 {
-    grid.step.max(longest_interval(read(samples, grid, 0), grid.step))
+    grid.step
+        .max(longest_interval(read(samples, grid, 0), grid.step))
 }
 
 /// Where a subquery `[window:step]` inside a query over `outer` is evaluated: multiples of `step`, reading back as far as a query does.
@@ -86,7 +95,9 @@ pub fn rates(samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
         let inside = between(&counter, at - window + 1, at + 1);
         match (before(&counter, at - window, longest), inside) {
             (Some(_), []) => Some(0.0),
-            (Some(first), [.., last]) | (None, [first, .., last]) => Some((last.value - first.value) / ((last.at - first.at) as f64 / 1000.0)),
+            (Some(first), [.., last]) | (None, [first, .., last]) => {
+                Some((last.value - first.value) / ((last.at - first.at) as f64 / 1000.0))
+            }
             (None, _) => None,
         }
     };
@@ -111,19 +122,25 @@ pub fn increases(samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>
             return Some(last.value - previous.value);
         }
         let first = inside[0].value;
-        let next = counter.get(begins + 1).map_or(0.0, |next| next.value - first);
+        let next = counter
+            .get(begins + 1)
+            .map_or(0.0, |next| next.value - first);
         let next = if next == 0.0 { 10.0 } else { next };
         let from_zero = first.abs() < 10.0 * (next.abs() + 1.0);
-        Some(if from_zero { last.value } else { last.value - first })
+        Some(if from_zero {
+            last.value
+        } else {
+            last.value - first
+        })
     };
     grid.times().map(increase).collect()
 }
 
-/// The newest sample at or before `start`, if less than `longest` before it.
+/// The newest sample at or before `start`, if less than `longest` before it and not the last of all: a series that has ended stays as it was.
 fn before(counter: &[Sample], start: i64, longest: i64) -> Option<&Sample> {
-    counter[..counter.partition_point(|sample| sample.at <= start)]
-        .last()
-        .filter(|sample| sample.at > start - longest)
+    let later = counter.partition_point(|sample| sample.at <= start);
+    let newest = counter[..later].last().filter(|_| later < counter.len());
+    newest.filter(|sample| sample.at > start - longest)
 }
 
 /// `histogram_quantile`: empty buckets at the low end move the lower bound, a quantile in the last bucket is its lower bound.
@@ -148,7 +165,12 @@ pub fn classic_quantile(q: f64, buckets: &[(f64, f64)]) -> Value {
                 return lower + (upper - lower) * (rank - below) / (count - below);
             }
         }
-        buckets.iter().rev().map(|(upper, _)| *upper).find(|upper| upper.is_finite()).unwrap_or(f64::NAN)
+        buckets
+            .iter()
+            .rev()
+            .map(|(upper, _)| *upper)
+            .find(|upper| upper.is_finite())
+            .unwrap_or(f64::NAN)
     };
     with_jump(at_rank, q * total)
 }

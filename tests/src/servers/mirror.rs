@@ -88,6 +88,14 @@ impl Mirror {
     /// # Errors
     /// If it ends at its start.
     pub async fn start_binary(binary: &Path, config: &MirrorConfig) -> Result<Self> {
+        Self::start_with(binary, config, &[]).await
+    }
+
+    /// The same with more arguments for `serve`.
+    ///
+    /// # Errors
+    /// If it ends at its start.
+    pub async fn start_with(binary: &Path, config: &MirrorConfig, more: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         write_config(directory.path(), config)?;
         let (port, admin_port) = (free_port()?, free_port()?);
@@ -102,6 +110,9 @@ impl Mirror {
             "--admin-listen".to_owned(),
             format!("127.0.0.1:{admin_port}"),
         ];
+        let arguments = arguments
+            .into_iter()
+            .chain(more.iter().map(|&argument| argument.to_owned()));
         let started = std::time::Instant::now();
         let process = Process::start("the mirror", binary, arguments, directory)?;
         let mut mirror = Self {
@@ -111,9 +122,15 @@ impl Mirror {
             time_to_ready: std::time::Duration::ZERO,
         };
         // Finer than the wait below: this one is a number of the bench.
-        while std::net::TcpStream::connect(("127.0.0.1", admin_port)).is_err() && mirror.process.is_running() {
+        while std::net::TcpStream::connect(("127.0.0.1", admin_port)).is_err()
+            && mirror.process.is_running()
+        {
             std::thread::sleep(std::time::Duration::from_millis(1));
-            ensure!(started.elapsed().as_secs() < 30, "the mirror opens no admin port:\n{}", mirror.process.log());
+            ensure!(
+                started.elapsed().as_secs() < 30,
+                "the mirror opens no admin port:\n{}",
+                mirror.process.log()
+            );
         }
         wait_until_ready(&mirror.process, &format!("{}/readyz", mirror.admin().0)).await?;
         mirror.time_to_ready = started.elapsed();
@@ -169,11 +186,18 @@ fn write_config(directory: &Path, config: &MirrorConfig) -> Result<()> {
     }
     for entry in fs::read_dir(&secret)? {
         let entry = entry?;
-        if !config.keys.iter().any(|(key, _)| entry.file_name().to_str() == Some(key)) {
+        if !config
+            .keys
+            .iter()
+            .any(|(key, _)| entry.file_name().to_str() == Some(key))
+        {
             fs::remove_file(entry.path())?;
         }
     }
-    replace(&directory.join("mirror.yaml"), &serde_yaml::to_string(&config.document())?)
+    replace(
+        &directory.join("mirror.yaml"),
+        &serde_yaml::to_string(&config.document())?,
+    )
 }
 
 /// Writes a file so that a reader sees the old or the new one, never half.
@@ -203,7 +227,15 @@ pub fn mirror_binary() -> Result<PathBuf> {
 fn build(arguments: &[&str]) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "-p", "prometheus-mirror", "--bin", "prometheus-mirror"])
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "-p",
+            "prometheus-mirror",
+            "--bin",
+            "prometheus-mirror",
+        ])
         .args(["--message-format=json"])
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -219,7 +251,10 @@ fn build(arguments: &[&str]) -> Result<PathBuf> {
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .find_map(|message| {
             let named = message["target"]["name"] == "prometheus-mirror";
-            message["executable"].as_str().filter(|_| named).map(PathBuf::from)
+            message["executable"]
+                .as_str()
+                .filter(|_| named)
+                .map(PathBuf::from)
         })
         .context("cargo built no prometheus-mirror")
 }

@@ -7,17 +7,22 @@ mod mirror;
 mod nginx;
 mod process;
 mod prometheus;
+mod upstream;
 mod victoria;
 
 pub use mirror::{Admin, Mirror, MirrorConfig, mirror_binary};
 pub use nginx::Nginx;
 pub use process::{Process, free_port, program};
 pub use prometheus::Prometheus;
+pub use upstream::{Reply, Upstream};
 pub use victoria::VictoriaMetrics;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
+
+use crate::oracle::Store;
+use crate::{remote_write, samples};
 
 /// An HTTP client for the harness itself. One per test runtime: connections belong to the runtime that made them.
 ///
@@ -27,7 +32,10 @@ use anyhow::{Result, bail};
 pub fn http_client() -> reqwest::Client {
     // Fails only if a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    #[expect(clippy::expect_used, reason = "fixed settings, and a provider is installed")]
+    #[expect(
+        clippy::expect_used,
+        reason = "fixed settings, and a provider is installed"
+    )]
     reqwest::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(60))
@@ -52,8 +60,52 @@ pub async fn wait_until_ready(process: &Process, url: &str) -> Result<()> {
             bail!("{} ended at its start:\n{}", process.name(), process.log());
         }
         if Instant::now() > deadline {
-            bail!("{} is not ready after 30 s:\n{}", process.name(), process.log());
+            bail!(
+                "{} is not ready after 30 s:\n{}",
+                process.name(),
+                process.log()
+            );
         }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Loads all of [`samples::everything`] that the store can hold and waits until it can be read.
+///
+/// # Errors
+/// If the store refuses something.
+pub async fn load(store: Store, url: &str) -> Result<()> {
+    let mut all = samples::everything();
+    all.retain(|series| store != Store::Prometheus2 || series.name().is_ascii());
+    remote_write::load(url, &all).await?;
+    if store == Store::VictoriaMetrics {
+        let response = http_client()
+            .get(format!("{url}/internal/force_flush"))
+            .send()
+            .await?;
+        ensure!(
+            response.status().is_success(),
+            "force_flush: {}",
+            response.status()
+        );
+    }
+    Ok(())
+}
+
+/// Waits until `happened` answers something, 30 s at most.
+///
+/// # Errors
+/// If it does not happen, naming `what`.
+pub async fn eventually<T, F: Future<Output = Result<Option<T>>>>(
+    what: &str,
+    mut happened: impl FnMut() -> F,
+) -> Result<T> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = happened().await? {
+            return Ok(found);
+        }
+        ensure!(Instant::now() < deadline, "{what}: not within 30 s");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -36,7 +36,14 @@ impl Nginx {
         );
         let file = directory.path().join("nginx.conf");
         std::fs::write(&file, configuration)?;
-        let arguments = ["-p".to_owned(), here.clone(), "-c".to_owned(), file.display().to_string(), "-e".to_owned(), format!("{here}/error.log")];
+        let arguments = [
+            "-p".to_owned(),
+            here.clone(),
+            "-c".to_owned(),
+            file.display().to_string(),
+            "-e".to_owned(),
+            format!("{here}/error.log"),
+        ];
         let process = Process::start("nginx", &program("nginx", "nginx")?, arguments, directory)?;
         let nginx = Self { process, port };
         super::wait_until_ready(&nginx.process, &format!("{}/-/ready", nginx.url()))

@@ -96,8 +96,14 @@ impl Process {
     /// Whether it still runs. A zombie does not.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        fs::read_to_string(format!("/proc/{}/stat", self.pid))
-            .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+        fs::read_to_string(format!("/proc/{}/stat", self.pid)).is_ok_and(|stat| {
+            !stat
+                .rsplit(')')
+                .next()
+                .unwrap_or_default()
+                .trim_start()
+                .starts_with('Z')
+        })
     }
 
     /// The end of what it wrote, for messages.
@@ -112,7 +118,8 @@ impl Process {
     /// Everything it wrote.
     #[must_use]
     pub fn whole_log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default())
+            .into_owned()
     }
 
     /// Sends a signal, for example `TERM` or `STOP`.
@@ -120,7 +127,9 @@ impl Process {
     /// # Errors
     /// If the process is gone.
     pub fn signal(&self, signal: &str) -> Result<()> {
-        let status = Command::new("kill").args(["-s", signal, &self.pid.to_string()]).status()?;
+        let status = Command::new("kill")
+            .args(["-s", signal, &self.pid.to_string()])
+            .status()?;
         if !status.success() {
             bail!("{} (pid {}) cannot be sent {signal}", self.name, self.pid);
         }
@@ -131,8 +140,13 @@ impl Process {
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
         let mut pids = vec![self.pid];
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid)).unwrap_or_default();
-        pids.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid))
+            .unwrap_or_default();
+        pids.extend(
+            children
+                .split_whitespace()
+                .filter_map(|pid| pid.parse::<u32>().ok()),
+        );
         pids.iter().map(|pid| field_of_status(*pid, "VmRSS:")).sum()
     }
 
@@ -183,5 +197,7 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf> {
         .chain([PathBuf::from("/usr/sbin")])
         .map(|folder| folder.join(name))
         .find(|candidate| candidate.is_file())
-        .with_context(|| format!("`{name}` is not on the PATH. This test needs it: apt-get install {package}"))
+        .with_context(|| {
+            format!("`{name}` is not on the PATH. This test needs it: apt-get install {package}")
+        })
 }

@@ -20,7 +20,12 @@ impl Prometheus {
     /// # Errors
     /// If it is not installed or does not start.
     pub async fn start_2() -> Result<Self> {
-        Self::start("Prometheus 2", &program("prometheus", "prometheus")?, &["--enable-feature=native-histograms"]).await
+        Self::start(
+            "Prometheus 2",
+            &program("prometheus", "prometheus")?,
+            &["--enable-feature=native-histograms"],
+        )
+        .await
     }
 
     /// Starts Prometheus 3; builds it first where no test has done so before.
@@ -28,13 +33,21 @@ impl Prometheus {
     /// # Errors
     /// If it cannot be built or does not start.
     pub async fn start_3() -> Result<Self> {
-        Self::start("Prometheus 3", &prometheus_3()?, &["--enable-feature=native-histograms"]).await
+        Self::start(
+            "Prometheus 3",
+            &prometheus_3()?,
+            &["--enable-feature=native-histograms"],
+        )
+        .await
     }
 
     async fn start(name: &str, binary: &Path, flags: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         // Nothing is scraped: every sample comes from the test.
-        std::fs::write(directory.path().join("prometheus.yml"), "global: {scrape_interval: 15s}\n")?;
+        std::fs::write(
+            directory.path().join("prometheus.yml"),
+            "global: {scrape_interval: 15s}\n",
+        )?;
         let port = free_port()?;
         let fixed = [
             "--config.file=prometheus.yml".to_owned(),
@@ -44,7 +57,9 @@ impl Prometheus {
             "--web.enable-remote-write-receiver".to_owned(),
             "--log.level=warn".to_owned(),
         ];
-        let arguments = fixed.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
+        let arguments = fixed
+            .into_iter()
+            .chain(flags.iter().map(|flag| (*flag).to_owned()));
         let process = Process::start(name, binary, arguments, directory)?;
         let server = Self { process, port };
         wait_until_ready(&server.process, &format!("{}/-/ready", server.url())).await?;
@@ -79,7 +94,9 @@ fn prometheus_3() -> Result<PathBuf> {
         .output()
         .with_context(|| format!("{} cannot be run", script.display()))?;
     if !output.status.success() {
-        bail!("Prometheus 3 cannot be built (`tests/tools/build prometheus3`, needs Go and the Go module proxy)");
+        bail!(
+            "Prometheus 3 cannot be built (`tests/tools/build prometheus3`, needs Go and the Go module proxy)"
+        );
     }
     let folder = String::from_utf8(output.stdout)?;
     Ok(Path::new(folder.trim()).join("prometheus"))

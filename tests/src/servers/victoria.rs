@@ -1,8 +1,8 @@
 //! VictoriaMetrics, Debian's.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use super::{Process, free_port, http_client, program, wait_until_ready};
+use super::{Process, free_port, program, wait_until_ready};
 
 /// A running VictoriaMetrics.
 #[derive(Debug)]
@@ -39,16 +39,6 @@ impl VictoriaMetrics {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// Makes everything written so far visible to queries.
-    ///
-    /// # Errors
-    /// If the server says no.
-    pub async fn flush(&self) -> Result<()> {
-        let response = http_client().get(format!("{}/internal/force_flush", self.url())).send().await?;
-        ensure!(response.status().is_success(), "force_flush: {}", response.status());
-        Ok(())
     }
 
     /// The process, for signals and memory.

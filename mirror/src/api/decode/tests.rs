@@ -14,7 +14,7 @@ fn metrics(change: impl FnOnce(&mut Value)) -> Vec<u8> {
             "_type": "MetricsQuery",
             "conditions": [
                 {"key": "__gauge__", "value": {"value": "up", "_type": "StringValue"}, "_type": "EqualityCondition"},
-                {"key": "job", "value": {"value": ["a", 2.0, true], "_type": "InSetValue"}, "_type": "EqualityCondition"},
+                {"key": "job", "value": {"value": ["a", 2.0, true, {"value": "b", "_type": "StringValue"}], "_type": "InSetValue"}, "_type": "EqualityCondition"},
             ],
             "startTime": 1_000, "endTime": 2_000, "limit": 2_147_483_647, "latestFirst": true, "metricField": "value",
             "aggregation": {"method": "PERCENTILE_95", "bucketSizeMillis": 60_000, "_type": "Aggregation"},
@@ -33,7 +33,7 @@ fn a_metrics_request_is_read_with_all_its_parts() {
     let read = request(&metrics(|_| ()), Some(RequestType::Metric)).expect("a request");
     let matchers = vec![Matcher::one_of(
         "job",
-        ["a", "2", "2.0", "true"].map(str::to_owned).to_vec(),
+        ["a", "2", "2.0", "true", "b"].map(str::to_owned).to_vec(),
     )];
     let expected = MetricRequest {
         kind: Kind::Gauge(Selector::new("up", matchers)),
@@ -70,6 +70,7 @@ fn a_metrics_request_is_read_with_all_its_parts() {
 #[case("/query/conditions/1/key", json!("__counter__"), "query.conditions[1].key: __counter__ says which metric is meant, but __gauge__ does already")]
 #[case("/query/conditions/1/_type", json!("Like"), "query.conditions[1]._type: EqualityCondition is the only one there is, not \"Like\"")]
 #[case("/query/conditions/1/value/value", json!([]), "query.conditions[1].value.value: must have at least one element")]
+#[case("/query/conditions/1/value/value/0", json!([]), "query.conditions[1].value.value[0]: must be an object")]
 #[case("/query/aggregation/bucketSizeMillis", json!(0), "query.aggregation.bucketSizeMillis: must be at least 1")]
 #[case("/query/aggregation/bucketSizeMillis", json!(1.5), "query.aggregation.bucketSizeMillis: must be a whole number")]
 fn a_fault_names_its_field(#[case] pointer: &str, #[case] value: Value, #[case] message: &str) {

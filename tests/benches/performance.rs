@@ -1,0 +1,514 @@
+//! The numbers that the mirror promises, side by side with nginx and the bare Prometheus in one run. Writes `docs/performance.md`.
+//!
+//! Run it with `make bench` on a machine that does nothing else.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use harness::client::{Client, equals};
+use harness::remote_write;
+use harness::samples::{END, HOUR, MINUTE, Sample, Series};
+use harness::servers::{Mirror, MirrorConfig, Nginx, Prometheus, http_client, program};
+use serde_json::json;
+
+const WEEK: i64 = 7 * 24 * HOUR;
+/// Three weeks of one-minute buckets.
+const LONG: i64 = 3 * WEEK;
+const LONG_POINTS: i64 = LONG / MINUTE;
+/// Where the samples begin.
+const BEGIN: i64 = END - LONG - 2 * HOUR;
+const SERIES: u32 = 20;
+const BUCKETS: i64 = 60;
+const MEAN: &str = "sum(sum_over_time(bench_load[1m])) / sum(count_over_time(bench_load[1m]))";
+const LONG_MEAN: &str = "sum(sum_over_time(bench_long[1m])) / sum(count_over_time(bench_long[1m]))";
+
+/// One row of the page.
+struct Row {
+    what: &'static str,
+    measured: String,
+    goal: &'static str,
+    is_met: bool,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    // cargo passes `--bench`; there is nothing to choose.
+    let prometheus = Prometheus::start_3().await?;
+    eprintln!("loading samples");
+    load(&prometheus).await?;
+    let binary = release_binary()?;
+    let config = MirrorConfig::for_targets(&[("store", &prometheus.url())]);
+    let mut rows = Vec::new();
+    for measure in [
+        "start and idle",
+        "throughput",
+        "long range",
+        "many at once",
+        "hanging target",
+    ] {
+        eprintln!("measuring: {measure}");
+        rows.extend(match measure {
+            "start and idle" => start_and_idle(&binary, &config).await?,
+            "throughput" => throughput(&binary, &config, &prometheus).await?,
+            "long range" => long_range(&binary, &config, &prometheus).await?,
+            "many at once" => many_at_once(&binary, &config).await?,
+            _ => hanging_target(&binary, &prometheus).await?,
+        });
+    }
+    write(&rows)?;
+    for row in &rows {
+        println!(
+            "{:70} {:40} goal {} {}",
+            row.what,
+            row.measured,
+            row.goal,
+            if row.is_met { "met" } else { "MISSED" }
+        );
+    }
+    Ok(())
+}
+
+/// The release build, which is what users run.
+fn release_binary() -> Result<std::path::PathBuf> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--release",
+            "-p",
+            "prometheus-mirror",
+            "--message-format=json",
+        ])
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "the mirror cannot be built:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)?
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find_map(|message| message["executable"].as_str().map(Into::into))
+        .context("cargo built no prometheus-mirror")
+}
+
+/// A day of 20 series and three weeks of one, a sample every 15 s.
+async fn load(prometheus: &Prometheus) -> Result<()> {
+    let wave = |at: i64, phase: u32| {
+        #[expect(clippy::cast_precision_loss, reason = "a wave needs no last digit")]
+        let hours = at as f64 / HOUR as f64;
+        50.0 + 40.0 * (hours / 4.0 + f64::from(phase)).sin()
+    };
+    let series = |name: &str, index: u32, from: i64| {
+        let mut series = Series::new(name, &[("instance", &format!("host-{index}"))]);
+        let instants = (from..END).step_by(15_000);
+        series.samples = instants
+            .map(|at| Sample {
+                at,
+                value: wave(at, index),
+            })
+            .collect();
+        series
+    };
+    let mut all = vec![series("bench_long", 0, BEGIN)];
+    all.extend((0..SERIES).map(|index| series("bench_load", index, END - 24 * HOUR)));
+    remote_write::load(&prometheus.url(), &all).await
+}
+
+async fn start_and_idle(binary: &Path, config: &MirrorConfig) -> Result<Vec<Row>> {
+    let mut starts = Vec::new();
+    for _ in 0..10 {
+        starts.push(
+            Mirror::start_binary(binary, config)
+                .await?
+                .time_to_ready
+                .as_secs_f64()
+                * 1000.0,
+        );
+    }
+    let mirror = Mirror::start_binary(binary, config).await?;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let idle = mebibytes(mirror.process().resident_bytes());
+    let start = median(&mut starts);
+    Ok(vec![
+        Row {
+            what: "start to ready, median of 10",
+            measured: format!("{start:.0} ms"),
+            goal: "< 100 ms",
+            is_met: start < 100.0,
+        },
+        Row {
+            what: "resident memory, idle",
+            measured: format!("{idle:.1} MiB"),
+            goal: "≤ 12 MiB",
+            is_met: idle <= 12.0,
+        },
+    ])
+}
+
+/// The same query with wrk's 20 connections through nginx and through the mirror, in turn.
+async fn throughput(
+    binary: &Path,
+    config: &MirrorConfig,
+    prometheus: &Prometheus,
+) -> Result<Vec<Row>> {
+    let mirror = Mirror::start_binary(binary, config).await?;
+    let nginx = Nginx::start(prometheus.url().trim_start_matches("http://")).await?;
+    let directory = tempfile::tempdir()?;
+    // The window differs from request to request, so that no two identical ones are in flight.
+    let window = format!(
+        "math.randomseed(os.time())\nlocal first = {}\nfunction window() local minute = math.random(0, {}); return first + minute * 60000 end\n",
+        END - 24 * HOUR,
+        22 * 60
+    );
+    let body = Client::new(&mirror.url())
+        .metric_request(
+            &json!([equals("__gauge__", "bench_load")]),
+            111,
+            222,
+            None,
+            Some(("MEAN", MINUTE)),
+        )
+        .to_string()
+        .replace("111", "' .. string.format('%d', start) .. '")
+        .replace(
+            "222",
+            &format!(
+                "' .. string.format('%d', start + {}) .. '",
+                BUCKETS * MINUTE
+            ),
+        );
+    let through_mirror = format!(
+        "{window}function request() local start = window(); return wrk.format('POST', '/api/metric', \
+         {{['Content-Type'] = 'application/json'}}, '{body}') end"
+    );
+    let query: String = url_encode(MEAN).replace('%', "%%");
+    let through_nginx = format!(
+        "{window}function request() local start = window() / 1000; return wrk.format('GET', \
+         string.format('/api/v1/query_range?query={query}&step=60&start=%.3f&end=%.3f', start + 59.999, start + {}.999)) end",
+        BUCKETS * 60 - 1
+    );
+    let scripts = [("mirror.lua", through_mirror), ("nginx.lua", through_nginx)];
+    for (name, script) in &scripts {
+        std::fs::write(directory.path().join(name), script)?;
+    }
+    // Both must answer the same number of points, or nothing is compared.
+    let answer = Client::new(&mirror.url())
+        .metric(
+            &json!([equals("__gauge__", "bench_load")]),
+            END - 2 * HOUR,
+            END - HOUR,
+            None,
+            Some(("MEAN", MINUTE)),
+        )
+        .await?
+        .json();
+    let points = answer["telemetry"]["points"].as_array().map_or(0, Vec::len);
+    ensure!(
+        i64::try_from(points) == Ok(BUCKETS),
+        "{points} points instead of {BUCKETS}"
+    );
+    let run = |script: &str, url: &str| wrk(&directory.path().join(script), url, 6);
+    run("mirror.lua", &mirror.url())?;
+    run("nginx.lua", &nginx.url())?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        theirs.push(run("nginx.lua", &nginx.url())?);
+        ours.push(run("mirror.lua", &mirror.url())?);
+    }
+    let resident = mebibytes(mirror.process().peak_resident_bytes());
+    let (ours, theirs) = (median(&mut ours), median(&mut theirs));
+    let share = ours / theirs * 100.0;
+    Ok(vec![
+        Row {
+            what: "60 buckets of 20 series, 20 connections: throughput against nginx",
+            measured: format!("{share:.0} % ({ours:.0} against {theirs:.0} requests/s)"),
+            goal: "≥ 60 %",
+            is_met: share >= 60.0,
+        },
+        Row {
+            what: "resident memory under that load, peak",
+            measured: format!("{resident:.1} MiB"),
+            goal: "≤ 30 MiB",
+            is_met: resident <= 30.0,
+        },
+    ])
+}
+
+/// 30,240 points through the mirror, and by the same range queries at once without it.
+async fn long_range(
+    binary: &Path,
+    config: &MirrorConfig,
+    prometheus: &Prometheus,
+) -> Result<Vec<Row>> {
+    let mirror = Mirror::start_binary(binary, config).await?;
+    let client = Client::new(&mirror.url());
+    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    for round in 0..12 {
+        let start = END - LONG - round * MINUTE;
+        let started = Instant::now();
+        let answer = client
+            .metric(
+                &json!([equals("__gauge__", "bench_long")]),
+                start,
+                start + LONG,
+                None,
+                Some(("MEAN", MINUTE)),
+            )
+            .await?;
+        let took = started.elapsed();
+        let points = answer.json()["telemetry"]["points"]
+            .as_array()
+            .map_or(0, Vec::len);
+        ensure!(
+            i64::try_from(points) == Ok(LONG_POINTS),
+            "{points} points instead of {LONG_POINTS}"
+        );
+        let started = Instant::now();
+        ask_bare(prometheus, start).await?;
+        // The first round warms both up.
+        if round > 0 {
+            ours.push(took.as_secs_f64() * 1000.0);
+            bare.push(started.elapsed().as_secs_f64() * 1000.0);
+        }
+    }
+    let (ours, bare) = (median(&mut ours), median(&mut bare));
+    let ratio = ours / bare;
+    Ok(vec![Row {
+        what: "30,240 points against the bare queries",
+        measured: format!("{ratio:.2} × ({ours:.0} ms against {bare:.0} ms)"),
+        goal: "≤ 1.25 ×",
+        is_met: ratio <= 1.25,
+    }])
+}
+
+/// The three range queries that 30,240 points take, at once.
+async fn ask_bare(prometheus: &Prometheus, start: i64) -> Result<()> {
+    let client = http_client();
+    let mut parts = tokio::task::JoinSet::new();
+    let mut first = 0;
+    while first < LONG_POINTS {
+        let last = (first + 11_000).min(LONG_POINTS) - 1;
+        let seconds = |index: i64| format!("{}.999", (start + (index + 1) * MINUTE) / 1000 - 1);
+        let request = client.get(format!(
+            "{}/api/v1/query_range?query={}&start={}&end={}&step=60",
+            prometheus.url(),
+            url_encode(LONG_MEAN),
+            seconds(first),
+            seconds(last)
+        ));
+        parts.spawn(async move {
+            anyhow::Ok(
+                request
+                    .send()
+                    .await?
+                    .error_for_status()?
+                    .bytes()
+                    .await?
+                    .len(),
+            )
+        });
+        first = last + 1;
+    }
+    while let Some(part) = parts.join_next().await {
+        ensure!(part?? > 100_000, "the bare query answers too little");
+    }
+    Ok(())
+}
+
+async fn many_at_once(binary: &Path, config: &MirrorConfig) -> Result<Vec<Row>> {
+    let mirror = Mirror::start_binary(binary, config).await?;
+    let mut requests = tokio::task::JoinSet::new();
+    for index in 0..20 {
+        let client = Client::new(&mirror.url());
+        let start = END - LONG - index * MINUTE;
+        requests.spawn(async move {
+            let answer = client
+                .metric(
+                    &json!([equals("__gauge__", "bench_long")]),
+                    start,
+                    start + LONG,
+                    None,
+                    Some(("MEAN", MINUTE)),
+                )
+                .await?;
+            anyhow::Ok(
+                answer.json()["telemetry"]["points"]
+                    .as_array()
+                    .map_or(0, Vec::len),
+            )
+        });
+    }
+    while let Some(points) = requests.join_next().await {
+        let points = points??;
+        ensure!(
+            i64::try_from(points) == Ok(LONG_POINTS),
+            "{points} points instead of {LONG_POINTS}"
+        );
+    }
+    let peak = mebibytes(mirror.process().peak_resident_bytes());
+    Ok(vec![Row {
+        what: "resident memory with 20 requests of 30,240 points at once, peak",
+        measured: format!("{peak:.1} MiB"),
+        goal: "≤ 80 MiB",
+        is_met: peak <= 80.0,
+    }])
+}
+
+/// 200 streams at once, half of them of a target that accepts connections and never answers.
+async fn hanging_target(binary: &Path, prometheus: &Prometheus) -> Result<Vec<Row>> {
+    let hanging = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("http://{}", hanging.local_addr()?);
+    let accepting = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((connection, _)) = hanging.accept().await {
+            held.push(connection);
+        }
+    });
+    let config =
+        MirrorConfig::for_targets(&[("healthy", &prometheus.url()), ("hanging", &address)]);
+    let mirror = Mirror::start_binary(binary, &config).await?;
+    let conditions = json!([equals("__gauge__", "bench_load")]);
+    let mut healthy = tokio::task::JoinSet::new();
+    let mut stuck = tokio::task::JoinSet::new();
+    for index in 0..100 {
+        let start = END - 20 * HOUR + index * MINUTE;
+        for (target, set) in [("hanging", &mut stuck), ("healthy", &mut healthy)] {
+            let (client, conditions) = (
+                Client::new(&mirror.url()).of_target(target),
+                conditions.clone(),
+            );
+            set.spawn(async move {
+                let started = Instant::now();
+                let answer = client
+                    .metric(
+                        &conditions,
+                        start,
+                        start + HOUR,
+                        None,
+                        Some(("MEAN", MINUTE)),
+                    )
+                    .await?;
+                anyhow::Ok((
+                    answer.json()["telemetry"]["points"]
+                        .as_array()
+                        .map_or(0, Vec::len),
+                    started.elapsed(),
+                ))
+            });
+        }
+    }
+    let mut slowest = Duration::ZERO;
+    while let Some(answered) = healthy.join_next().await {
+        let (points, took) = answered??;
+        ensure!(
+            i64::try_from(points) == Ok(BUCKETS),
+            "{points} points instead of {BUCKETS}"
+        );
+        slowest = slowest.max(took);
+    }
+    stuck.abort_all();
+    accepting.abort();
+    let slowest = slowest.as_secs_f64() * 1000.0;
+    Ok(vec![Row {
+        what: "200 streams at once while one of two targets hangs: slowest of the 100 healthy ones",
+        measured: format!("{slowest:.0} ms"),
+        goal: "< 1,000 ms",
+        is_met: slowest < 1_000.0,
+    }])
+}
+
+/// Requests per second that wrk gets through, all of them answered with success.
+fn wrk(script: &Path, url: &str, seconds: u32) -> Result<f64> {
+    let output = Command::new(program("wrk", "wrk")?)
+        .args([
+            "-t1",
+            "-c20",
+            &format!("-d{seconds}s"),
+            "--timeout",
+            "10s",
+            "-s",
+        ])
+        .arg(script)
+        .arg(url)
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    ensure!(
+        output.status.success(),
+        "wrk failed:\n{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    ensure!(
+        !text.contains("Non-2xx") && !text.contains("Socket errors"),
+        "not all requests were answered:\n{text}"
+    );
+    let rate = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Requests/sec:"))
+        .context("wrk tells no rate")?;
+    Ok(rate.trim().parse()?)
+}
+
+fn url_encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || byte == b'_' {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "memory sizes are far below 2^52 bytes"
+)]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn write(rows: &[Row]) -> Result<()> {
+    let processor = std::fs::read_to_string("/proc/cpuinfo")?;
+    let processor = processor
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or(": unknown");
+    let cores = std::thread::available_parallelism()?;
+    let mut page = format!(
+        "# Performance\n\n\
+         Measured with `make bench`, which writes this page: the release build, Prometheus 3.10, nginx and the load generator together on one machine \
+         with {cores} cores ({}). Ratios are medians of runs that take turns; absolute figures are those of this machine.\n\n\
+         | what | measured | goal | |\n|---|---|---|---|\n",
+        processor.trim_start_matches([' ', '\t', ':'])
+    );
+    for row in rows {
+        writeln!(
+            page,
+            "| {} | {} | {} | {} |",
+            row.what,
+            row.measured,
+            row.goal,
+            if row.is_met { "met" } else { "**missed**" }
+        )?;
+    }
+    page.push_str(
+        "\nThe throughput query is `MEAN` of 60 one-minute buckets over a metric of 20 series, sent by `wrk` over 20 connections, with another window in \
+         every request so that none is shared. nginx passes the same range query to the same Prometheus over connections kept open. \
+         The bare queries are the three range queries that 30,240 points take, sent at once.\n",
+    );
+    std::fs::write(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md"),
+        page,
+    )?;
+    Ok(())
+}
