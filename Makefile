@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each is one script under scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint generate bench fuzz clean
+.PHONY: help run test lint generate bench fuzz images clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ bench: ## Measure, and write docs/performance.md
 
 fuzz: ## Fuzz every target for TIME (60) each
 	@scripts/fuzz $(or $(TIME),60)
+
+images: ## The container images, as archives under dist/images
+	@scripts/images
 
 clean: ## Remove what was built in the checkout; the tools in the cache stay
 	cargo clean

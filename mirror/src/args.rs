@@ -102,7 +102,7 @@ pub struct ServeArgs {
     /// Where the Mirror API listens: 9900, :9900 or HOST:PORT [default: 0.0.0.0 and the manifest's spec.port]
     #[arg(long, env = "PROMETHEUS_MIRROR_LISTEN", value_name = "ADDR")]
     pub listen: Option<ListenAddress>,
-    /// Where /livez, /readyz and /metrics listen
+    /// Where /livez, /readyz, /targets and /metrics listen
     #[arg(
         long,
         env = "PROMETHEUS_MIRROR_ADMIN_LISTEN",

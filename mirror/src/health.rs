@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 
 use crate::metrics::{Format, Metrics};
+use crate::probe::Probe;
 
 /// Where the process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -99,19 +100,25 @@ impl Health {
 struct Admin {
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    probe: Arc<Probe>,
 }
 
 /// The admin port's routes. Never reachable through the mirror's Service for StackState.
-pub fn admin(health: Arc<Health>, metrics: Arc<Metrics>) -> Router {
+pub fn admin(health: Arc<Health>, metrics: Arc<Metrics>, probe: Arc<Probe>) -> Router {
     Router::new()
         .route(
             "/",
-            get(async || "Prometheus Mirror, admin port: /livez /readyz /metrics\n"),
+            get(async || "Prometheus Mirror, admin port: /livez /readyz /targets /metrics\n"),
         )
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
+        .route("/targets", get(targets))
         .route("/metrics", get(metrics_page))
-        .with_state(Admin { health, metrics })
+        .with_state(Admin {
+            health,
+            metrics,
+            probe,
+        })
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {
@@ -122,6 +129,17 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     };
     let body = serde_json::json!(readiness).to_string();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn targets(State(admin): State<Admin>) -> Response {
+    match admin.probe.reachability().await {
+        Some(found) => (
+            [(header::CONTENT_TYPE, "application/json")],
+            serde_json::json!(found).to_string(),
+        )
+            .into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 async fn metrics_page(State(admin): State<Admin>, headers: HeaderMap) -> Response {
@@ -161,7 +179,7 @@ mod tests {
     async fn readiness_follows_the_life_of_the_process_and_names_the_document() {
         let health = Arc::new(Health::default());
         let metrics = Metrics::new();
-        let router = admin(Arc::clone(&health), metrics);
+        let router = admin(Arc::clone(&health), metrics, Arc::default());
         let ready = async || {
             let (status, body) = ask(&router, "/readyz").await;
             (status, serde_json::from_str::<Value>(&body).unwrap())
@@ -211,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn metrics_come_in_the_form_that_was_asked_for() {
         let metrics = Metrics::new();
-        let router = admin(Arc::new(Health::default()), metrics);
+        let router = admin(Arc::new(Health::default()), metrics, Arc::default());
         let page = async |accept: &str| {
             let request = Request::get("/metrics")
                 .header("accept", accept)

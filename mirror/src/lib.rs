@@ -23,6 +23,7 @@ pub mod error;
 pub mod evaluate;
 pub mod health;
 pub mod metrics;
+pub mod probe;
 pub mod process;
 pub mod prometheus;
 pub mod query;

@@ -9,6 +9,7 @@ use super::Failure;
 use crate::args::{ListenAddress, ServeArgs};
 use crate::health::{self, Document, Health};
 use crate::metrics::{Metrics, Reload};
+use crate::probe::Probe;
 use crate::server::{self, Limits, Server};
 use crate::settings::watch::{self, Event, Watcher};
 use crate::settings::{self, Settings};
@@ -31,10 +32,15 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let metrics = Metrics::new();
     let health = Arc::new(Health::default());
+    let probe = Arc::new(Probe::default());
     let admin = listen(
         args.admin_listen.as_str(),
         "--admin-listen",
-        health::admin(Arc::clone(&health), Arc::clone(&metrics)),
+        health::admin(
+            Arc::clone(&health),
+            Arc::clone(&metrics),
+            Arc::clone(&probe),
+        ),
         None,
     )
     .await?;
@@ -45,6 +51,7 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let settings = settings::load(file, &secrets_dir).map_err(Failure::from_error)?;
     let state = AppState::new(settings, metrics);
     let mut api = listen_for_api(&args, &state, &state.serving().settings).await?;
+    probe.starts(Arc::clone(&state));
     announce(&state, &health);
     tracing::info!(api = %api.address(), admin = %admin.address(), "ready");
 

@@ -1,0 +1,95 @@
+//! `/targets` on the admin port: which targets can this process reach? Asked by the operator, for the resource's status.
+//!
+//! Targets are asked when somebody wants to know, at most every few seconds, with a query that needs no data. It takes its turn like
+//! any other query; when no worker is free in time, nothing is known.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use crate::prometheus::{Call, Deadline, Store, StoreError, Target};
+use crate::state::AppState;
+use crate::time::Timestamp;
+
+/// How long a target may take. Less than whoever asks waits.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer is good for.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// What `/targets` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reachability {
+    /// The declared targets, in the document's order.
+    pub targets: Vec<TargetReachability>,
+}
+
+/// One target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TargetReachability {
+    /// Its name in the document.
+    pub name: String,
+    /// Whether it answered. Absent when the query did not get its turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reachable: Option<bool>,
+    /// Why it is not reachable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Asks the targets of the document being served.
+#[derive(Default)]
+pub struct Probe {
+    state: OnceLock<Arc<AppState>>,
+    /// When which document's targets were asked last.
+    last: Mutex<Option<(Instant, String, Reachability)>>,
+}
+
+impl Probe {
+    /// From now on there is something to ask.
+    pub fn starts(&self, state: Arc<AppState>) {
+        // A process serves one state; a second one would be a mistake of little consequence.
+        let _ = self.state.set(state);
+    }
+
+    /// What can be reached now; none before the first document is served. Callers at the same time share one look.
+    pub async fn reachability(&self) -> Option<Reachability> {
+        let serving = self.state.get()?.serving();
+        let mut last = self.last.lock().await;
+        if let Some((at, document, found)) = &*last
+            && at.elapsed() < FRESH
+            && *document == serving.settings.document_hash
+        {
+            return Some(found.clone());
+        }
+        let asked = serving.targets.declared().iter().map(|target| ask(target));
+        let found = Reachability {
+            targets: futures::future::join_all(asked).await,
+        };
+        *last = Some((
+            Instant::now(),
+            serving.settings.document_hash.clone(),
+            found.clone(),
+        ));
+        Some(found)
+    }
+}
+
+async fn ask(target: &Target) -> TargetReachability {
+    let deadline = Deadline(Instant::now() + TIMEOUT);
+    let call = Call::Instant {
+        promql: "vector(1)".to_owned(),
+        at: Timestamp::now(),
+    };
+    let (reachable, message) = match target.call(call, deadline).await {
+        Ok(_) => (Some(true), None),
+        Err(StoreError::QueueFull | StoreError::ExpiredInQueue) => (None, None),
+        Err(error) => (Some(false), Some(error.to_string())),
+    };
+    TargetReachability {
+        name: target.settings().name.to_string(),
+        reachable,
+        message,
+    }
+}

@@ -1,0 +1,106 @@
+//! The command line. Every flag is also an environment variable.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs a mirror for every `PrometheusMirror` resource.
+#[derive(Debug, Parser)]
+#[command(
+    name = "prometheus-mirror-operator",
+    version,
+    disable_help_subcommand = true
+)]
+#[command(after_help = "Exit codes: 0 fine, 1 failed, 2 the command line is wrong.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Reconcile until a signal comes
+    Run(RunArgs),
+    /// Print the CustomResourceDefinition, for kubectl apply -f -
+    Crd,
+}
+
+/// `run`
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The image of mirrors whose resource names none
+    #[arg(long, env = "PROMETHEUS_MIRROR_OPERATOR_IMAGE", value_name = "IMAGE", default_value = default_image())]
+    pub image: String,
+    /// Look only into these namespaces, with rights in them only [default: all]
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_OPERATOR_WATCH_NAMESPACES",
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
+    pub watch_namespaces: Vec<String>,
+    /// Where this operator runs; its Lease is there [default: that of the kubeconfig or the pod]
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// What this replica is called in the Lease [default: the host's name and a number]
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub identity: Option<String>,
+    /// The name of the Lease
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_OPERATOR_LEASE",
+        value_name = "NAME",
+        default_value = "prometheus-mirror-operator"
+    )]
+    pub lease: String,
+    /// Where /livez, /readyz and /metrics listen
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_OPERATOR_ADMIN_LISTEN",
+        value_name = "ADDR",
+        default_value = "0.0.0.0:8080"
+    )]
+    pub admin_listen: String,
+    /// How log lines are written (to stderr)
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_OPERATOR_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+    /// error, warn, info, debug or trace, or directives like info,operator=debug
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_OPERATOR_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "info"
+    )]
+    pub log_level: String,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// The mirror's image of this version.
+fn default_image() -> &'static str {
+    concat!("prometheus-mirror:", env!("CARGO_PKG_VERSION"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,295 @@
+//! Reconciling: the five steps in order, and what happens when one fails.
+
+pub mod apply;
+pub mod build;
+pub mod caches;
+pub mod dereference;
+pub mod observe;
+pub mod references;
+pub mod run;
+pub mod status;
+pub mod validate;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crds::PrometheusMirrorStatus;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::DynamicObject;
+use kube::runtime::controller::Action;
+use kube::runtime::events::Recorder;
+use kube::{Client, ResourceExt as _};
+
+use self::apply::{Applied, Written};
+use self::build::{Built, Defaults, Kind};
+use self::caches::Caches;
+use self::dereference::SecretKeys;
+use self::observe::PodReport;
+use self::references::{NamespacedName, References};
+use self::status::{Outcome, Progress};
+use self::validate::{Invalid, ValidatedMirror};
+use crate::events;
+use crate::metrics::Metrics;
+
+/// Between two looks at a mirror in which everything is fine.
+const STEADY: Duration = Duration::from_secs(30);
+/// Between two looks while something is not as it should be that no watch tells about.
+const UNEASY: Duration = Duration::from_secs(10);
+/// Between two looks while pods take over a configuration; longer the longer it takes, up to [`UNEASY`].
+const CHANGING: Duration = Duration::from_secs(1);
+
+/// What every reconcile works with.
+pub struct Context {
+    /// For what is not in the caches.
+    pub client: Client,
+    /// What is known of the cluster.
+    pub caches: Arc<Caches>,
+    /// The keys of Secrets.
+    pub secret_keys: SecretKeys,
+    /// Asks pods.
+    pub http: reqwest::Client,
+    /// For builders.
+    pub defaults: Defaults,
+    /// One for all, so that repeated events become one.
+    pub recorder: Recorder,
+    /// The instruments.
+    pub metrics: Arc<Metrics>,
+    /// How often each resource has failed in a row.
+    pub failures: Mutex<HashMap<NamespacedName, u32>>,
+}
+
+/// What may be different when it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Step 1.
+    #[error(transparent)]
+    Dereference(#[from] dereference::Error),
+    /// Step 4.
+    #[error(transparent)]
+    Apply(#[from] apply::Error),
+    /// Step 5.
+    #[error("cannot write the status: {0}")]
+    Status(#[source] kube::Error),
+}
+
+/// What the steps before the status came to.
+struct Made {
+    mirror: ValidatedMirror,
+    built: Built,
+    applied: Applied,
+    pods: Vec<PodReport>,
+    told: bool,
+}
+
+/// Why there is nothing to report of pods.
+enum Unmade {
+    Invalid(Invalid),
+    Paused,
+}
+
+/// Brings the cluster nearer to what a resource says.
+///
+/// # Errors
+/// If the API server fails; the resource is tried again.
+pub async fn reconcile(object: Arc<DynamicObject>, context: Arc<Context>) -> Result<Action, Error> {
+    if object.metadata.deletion_timestamp.is_some() {
+        // Children carry owner references: the garbage collector removes them.
+        return Ok(Action::await_change());
+    }
+    context.caches.settled().await;
+    context.metrics.began();
+    let began = Instant::now();
+    let result = steps(&object, &context).await;
+    context.metrics.ended(began.elapsed());
+    if result.is_ok() {
+        context.lock_failures().remove(&key(&object));
+    }
+    result
+}
+
+async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Error> {
+    let made = make(object, context).await?;
+    let deployment = match &made {
+        Ok(made) => context.deployment(made),
+        Err(_) => None,
+    };
+    let outcome = match &made {
+        Ok(made) => Outcome::Applied(Box::new(Progress {
+            mirror: &made.mirror,
+            built: &made.built,
+            applied: &made.applied,
+            deployment: deployment.as_deref(),
+            pods: &made.pods,
+            told: made.told,
+        })),
+        Err(Unmade::Invalid(invalid)) => {
+            context.metrics.failed("validate", invalid.reason);
+            Outcome::Invalid(invalid)
+        }
+        Err(Unmade::Paused) => Outcome::Paused,
+    };
+    let before = previous(object);
+    let after = status::status(
+        &outcome,
+        &before,
+        object.metadata.generation,
+        Timestamp::now(),
+    );
+    if after != before {
+        status::write(&context.client, object, &after)
+            .await
+            .map_err(Error::Status)?;
+    }
+    let written: &[Written] = made.as_ref().map_or(&[], |made| &made.applied.written);
+    events::publish(
+        &context.recorder,
+        object,
+        events::events(&before, &after, written),
+    )
+    .await;
+    Ok(next_look(&made, &after))
+}
+
+/// Steps 1 to 4, and a look at the pods.
+async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, Unmade>, Error> {
+    let (client, caches) = (&context.client, &context.caches);
+    let namespace = object.namespace().unwrap_or_default();
+    let spec = match validate::parse(object) {
+        Ok(spec) if spec.paused => return Ok(Err(Unmade::Paused)),
+        Ok(spec) => spec,
+        Err(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
+    };
+    let references = References::of(&spec, &namespace);
+    let found = dereference::dereference(
+        client,
+        caches,
+        &context.secret_keys,
+        &namespace,
+        &references,
+    )
+    .await?;
+    let mirror = match validate::validate(object, spec, &found) {
+        Ok(mirror) => mirror,
+        Err(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
+    };
+    let built = build::build(&mirror, &context.defaults);
+    let applied = match apply::apply(client, caches, &mirror, built.children.clone()).await {
+        Ok(applied) => applied,
+        Err(error) => match stalled_by(&error) {
+            Some(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
+            None => return Err(error.into()),
+        },
+    };
+    let pods = observe::observe(&context.http, caches, &namespace, &mirror.name).await;
+    let told = apply::tell_pods(client, &namespace, &pods, &built.document).await?;
+    Ok(Ok(Made {
+        mirror,
+        built,
+        applied,
+        pods,
+        told,
+    }))
+}
+
+/// An answer of the API server that will be the same next time.
+fn stalled_by(error: &apply::Error) -> Option<Invalid> {
+    match error {
+        apply::Error::Refused { .. } => Some(Invalid {
+            reason: "Refused",
+            message: error.to_string(),
+        }),
+        apply::Error::Failed {
+            source: kube::Error::Api(status),
+            ..
+        } if status.code == 403 => Some(Invalid {
+            reason: "Forbidden",
+            message: error.to_string(),
+        }),
+        apply::Error::Failed { .. } => None,
+    }
+}
+
+fn previous(object: &DynamicObject) -> PrometheusMirrorStatus {
+    let status = object.data.get("status").cloned().unwrap_or_default();
+    // A status that is not one of ours is written anew.
+    serde_json::from_value(status).unwrap_or_default()
+}
+
+/// When to look again, if no watch tells of a change before.
+fn next_look(made: &Result<Made, Unmade>, status: &PrometheusMirrorStatus) -> Action {
+    let is = |type_: &str, value: &str| {
+        status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == type_ && condition.status == value)
+    };
+    match made {
+        Err(Unmade::Paused) => Action::await_change(),
+        // What it refers to is watched, except what the API server thinks.
+        Err(Unmade::Invalid(invalid)) if ["Refused", "Forbidden"].contains(&invalid.reason) => {
+            Action::requeue(STEADY)
+        }
+        Err(Unmade::Invalid(_)) => Action::await_change(),
+        Ok(_) if is("Reconciling", "True") => Action::requeue(changing_since(status)),
+        Ok(_) if is("Ready", "True") && is("TargetsReachable", "True") => Action::requeue(STEADY),
+        Ok(_) => Action::requeue(UNEASY),
+    }
+}
+
+/// A tenth of how long it has been reconciling.
+fn changing_since(status: &PrometheusMirrorStatus) -> Duration {
+    let since = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Reconciling");
+    let seconds = since.map_or(0, |condition| {
+        Timestamp::now().as_second() - condition.last_transition_time.0.as_second()
+    });
+    Duration::from_secs(u64::try_from(seconds / 10).unwrap_or_default()).clamp(CHANGING, UNEASY)
+}
+
+/// Tries again, later each time: 1 s, 2 s, 4 s, … up to a minute.
+#[must_use]
+pub fn error_policy(object: Arc<DynamicObject>, error: &Error, context: Arc<Context>) -> Action {
+    let (step, reason) = match error {
+        Error::Dereference(_) => ("dereference", "RequestFailed"),
+        Error::Apply(_) => ("apply", "RequestFailed"),
+        Error::Status(_) => ("status", "RequestFailed"),
+    };
+    context.metrics.failed(step, reason);
+    let failures = {
+        let mut all = context.lock_failures();
+        let failures = all.entry(key(&object)).or_default();
+        *failures = failures.saturating_add(1);
+        *failures
+    };
+    let delay =
+        Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60));
+    tracing::warn!(%error, step, failures, ?delay, "will try again");
+    Action::requeue(delay)
+}
+
+fn key(object: &DynamicObject) -> NamespacedName {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+impl Context {
+    fn lock_failures(&self) -> std::sync::MutexGuard<'_, HashMap<NamespacedName, u32>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn deployment(&self, made: &Made) -> Option<Arc<DynamicObject>> {
+        let child = made
+            .built
+            .children
+            .iter()
+            .find(|child| child.kind == Kind::Deployment)?;
+        let there = self
+            .caches
+            .children
+            .get(&Kind::Deployment)?
+            .get(&made.mirror.namespace, child.name())?;
+        apply::owned_by(&there, &made.mirror.uid).then_some(there)
+    }
+}

@@ -1,0 +1,478 @@
+//! Step 4: makes the cluster hold what was built. The only code that writes children.
+//!
+//! Server-side apply with one field manager: fields of others (an autoscaler's replicas, an injected sidecar, annotations) stay.
+//! A child is written only if it differs, see [`decide`]; one of somebody else is never touched.
+
+mod difference;
+mod pods;
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::{Client, ResourceExt as _};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use self::difference::contains;
+pub use self::pods::tell_pods;
+use super::build::{Child, Kind};
+use super::caches::{Cache, Caches};
+use super::validate::ValidatedMirror;
+use crate::names::{APPLIED_ANNOTATION, OPERATOR};
+
+/// Holds the replicas of a Deployment from when an autoscaler is asked for until it sets them.
+const REPLICAS_MANAGER: &str = "prometheus-mirror-operator-replicas";
+
+/// What applying came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// What was written.
+    pub written: Vec<Written>,
+    /// What could not be made because something else has its name.
+    pub taken: Vec<String>,
+    /// What could not be made yet: an earlier resource's child of that name is about to go.
+    pub leaving: Vec<String>,
+    /// What could not be made because its kind is not to be had, and why.
+    pub missing: Vec<String>,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What was done.
+    pub what: Change,
+    /// `Kind name`
+    pub object: String,
+}
+
+/// What was done to a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Change {
+    Created,
+    Updated,
+    Deleted,
+}
+
+/// Why applying failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server will never take this; the spec must change. Nothing was written.
+    #[error("{object}: {message}")]
+    Refused {
+        /// `Kind name`
+        object: String,
+        /// What the API server said.
+        message: String,
+    },
+    /// The request failed; another try may not.
+    #[error("cannot write {object}: {source}")]
+    Failed {
+        /// `Kind name`
+        object: String,
+        /// Why.
+        source: kube::Error,
+    },
+}
+
+/// What is to be done for a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Decision {
+    Nothing,
+    /// There is none in the cache.
+    Create,
+    /// Ours, but different. The uid guards against writing to a successor of the same name.
+    Update {
+        uid: Option<String>,
+    },
+    /// An earlier resource's of the same name: the garbage collector is about to take it.
+    Leaving,
+    /// Somebody else's.
+    Taken,
+}
+
+/// Makes what is in `children`, and removes what belongs to the resource and is not.
+///
+/// # Errors
+/// At the first request that fails.
+pub async fn apply(
+    client: &Client,
+    caches: &Caches,
+    mirror: &ValidatedMirror,
+    children: Vec<Child>,
+) -> Result<Applied, Error> {
+    let step = Apply {
+        client,
+        caches,
+        mirror,
+    };
+    let mut applied = Applied::default();
+    let mut wanted = BTreeSet::new();
+    let mut writes = Vec::new();
+    for child in children {
+        wanted.insert((child.kind, child.name().to_owned()));
+        if let Some(why) = caches
+            .children
+            .get(&child.kind)
+            .and_then(Cache::unavailable)
+        {
+            applied.missing.push(format!("{}: {why}", describe(&child)));
+            continue;
+        }
+        let child = sealed(child);
+        match step.decide(&child).await? {
+            Decision::Nothing => {}
+            Decision::Taken => applied.taken.push(describe(&child)),
+            Decision::Leaving => applied.leaving.push(describe(&child)),
+            Decision::Create => writes.push((child, None, Change::Created)),
+            Decision::Update { uid } => writes.push((child, uid, Change::Updated)),
+        }
+    }
+    // Before anything is written: a pod template that the API server refuses must leave the other children as they are.
+    for (child, uid, _) in writes
+        .iter()
+        .filter(|(child, ..)| child.kind == Kind::Deployment)
+    {
+        step.patch(child, uid.as_deref(), true).await?;
+    }
+    for (child, uid, what) in writes {
+        if child.kind == Kind::Deployment {
+            step.hand_over_replicas(&child).await?;
+        }
+        step.patch(&child, uid.as_deref(), false).await?;
+        applied.written.push(Written {
+            what,
+            object: describe(&child),
+        });
+    }
+    for (kind, object) in step.unwanted(&wanted) {
+        if step.delete(kind, &object).await? {
+            let object = format!("{} {}", kind.resource().kind, object.name_any());
+            applied.written.push(Written {
+                what: Change::Deleted,
+                object,
+            });
+        }
+    }
+    Ok(applied)
+}
+
+fn describe(child: &Child) -> String {
+    format!("{} {}", child.kind.resource().kind, child.name())
+}
+
+/// The child with the hash of what it is, so that a field which is no longer wanted is noticed.
+fn sealed(mut child: Child) -> Child {
+    let hash: String = Sha256::digest(child.manifest.to_string())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    child.manifest["metadata"]["annotations"][APPLIED_ANNOTATION] = json!(hash);
+    child
+}
+
+/// What an object that is there means for a child of the resource with `owner` as uid.
+fn decide(child: &Child, there: &DynamicObject, owner: &str) -> Decision {
+    if !owned_by(there, owner) {
+        let same_name = |other: &&OwnerReference| {
+            let wanted = &child.manifest["metadata"]["ownerReferences"][0];
+            other.controller == Some(true)
+                && wanted["kind"] == other.kind
+                && wanted["name"] == other.name
+        };
+        return if there
+            .owner_references()
+            .iter()
+            .any(|other| same_name(&other))
+        {
+            Decision::Leaving
+        } else {
+            Decision::Taken
+        };
+    }
+    if there.metadata.deletion_timestamp.is_some() {
+        return Decision::Leaving;
+    }
+    let mut wanted = child.manifest.clone();
+    if let Some(fields) = wanted.as_object_mut() {
+        // Items of a list come without them.
+        fields.retain(|name, _| !["apiVersion", "kind"].contains(&name.as_str()));
+    }
+    if contains(&json!(there), &wanted) {
+        Decision::Nothing
+    } else {
+        Decision::Update {
+            uid: there.metadata.uid.clone(),
+        }
+    }
+}
+
+/// Whether a resource with this uid controls an object.
+#[must_use]
+pub fn owned_by(object: &DynamicObject, uid: &str) -> bool {
+    object
+        .owner_references()
+        .iter()
+        .any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+/// What the API server has against an object, if that is why a request failed.
+fn refusal<T>(result: &kube::Result<T>) -> Option<String> {
+    match result {
+        Err(kube::Error::Api(status)) if [400, 422].contains(&status.code) => {
+            Some(status.message.clone())
+        }
+        _ => None,
+    }
+}
+
+struct Apply<'a> {
+    client: &'a Client,
+    caches: &'a Caches,
+    mirror: &'a ValidatedMirror,
+}
+
+impl Apply<'_> {
+    fn api(&self, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(
+            self.client.clone(),
+            &self.mirror.namespace,
+            &kind.resource(),
+        )
+    }
+
+    fn cached(&self, child: &Child) -> Option<std::sync::Arc<DynamicObject>> {
+        self.caches
+            .children
+            .get(&child.kind)?
+            .get(&self.mirror.namespace, child.name())
+    }
+
+    async fn decide(&self, child: &Child) -> Result<Decision, Error> {
+        if let Some(there) = self.cached(child) {
+            return Ok(decide(child, &there, &self.mirror.uid));
+        }
+        // The cache holds only what carries our label, and may be a moment behind: ask before something is overwritten.
+        let there = self.api(child.kind).get_opt(child.name()).await;
+        let there = there.map_err(|source| Error::Failed {
+            object: describe(child),
+            source,
+        })?;
+        Ok(there.map_or(Decision::Create, |there| {
+            decide(child, &there, &self.mirror.uid)
+        }))
+    }
+
+    async fn patch(&self, child: &Child, uid: Option<&str>, dry_run: bool) -> Result<(), Error> {
+        let mut manifest = child.manifest.clone();
+        if let Some(uid) = uid {
+            manifest["metadata"]["uid"] = json!(uid);
+        }
+        let mut params = PatchParams::apply(OPERATOR).force();
+        if child.kind == Kind::Deployment {
+            // A misspelt field of a pod template would be dropped without a word.
+            params = params.validation_strict();
+        }
+        params.dry_run = dry_run;
+        let api = self.api(child.kind);
+        let mut patched = api
+            .patch(child.name(), &params, &Patch::Apply(&manifest))
+            .await;
+        if uid.is_some() && refusal(&patched).is_some() {
+            // Somebody may have put an item into a list that ours cannot be beside, such as another port of the same name.
+            // Merging replaces lists as a whole.
+            let params = PatchParams {
+                dry_run,
+                field_manager: Some(OPERATOR.to_owned()),
+                ..PatchParams::default()
+            };
+            let merged = api
+                .patch(child.name(), &params, &Patch::Merge(&manifest))
+                .await;
+            if merged.is_ok() {
+                patched = merged;
+            }
+        }
+        if let Some(message) = refusal(&patched) {
+            return Err(Error::Refused {
+                object: describe(child),
+                message,
+            });
+        }
+        patched.map(|_| ()).map_err(|source| Error::Failed {
+            object: describe(child),
+            source,
+        })
+    }
+
+    /// When an autoscaler takes over, the field that the operator no longer sends would fall back to one replica.
+    async fn hand_over_replicas(&self, child: &Child) -> Result<(), Error> {
+        let Some(there) = self.cached(child) else {
+            return Ok(());
+        };
+        let replicas = &there.data["spec"]["replicas"];
+        if !child.manifest["spec"]["replicas"].is_null() || replicas.is_null() {
+            return Ok(());
+        }
+        let resource = child.kind.resource();
+        let manifest = json!({
+            "apiVersion": resource.api_version, "kind": resource.kind,
+            "metadata": {"name": child.name(), "uid": there.metadata.uid},
+            "spec": {"replicas": replicas},
+        });
+        let params = PatchParams::apply(REPLICAS_MANAGER).force();
+        let patched = self
+            .api(child.kind)
+            .patch(child.name(), &params, &Patch::Apply(manifest))
+            .await;
+        patched.map(|_| ()).map_err(|source| Error::Failed {
+            object: describe(child),
+            source,
+        })
+    }
+
+    fn unwanted(
+        &self,
+        wanted: &BTreeSet<(Kind, String)>,
+    ) -> Vec<(Kind, std::sync::Arc<DynamicObject>)> {
+        let of_kind = |(kind, cache): (&Kind, &Cache<DynamicObject>)| {
+            let kind = *kind;
+            let found = cache.filter(|object| {
+                object.metadata.namespace.as_deref() == Some(&self.mirror.namespace)
+                    && owned_by(object, &self.mirror.uid)
+                    && object.metadata.deletion_timestamp.is_none()
+                    && !wanted.contains(&(kind, object.name_any()))
+            });
+            found.into_iter().map(move |object| (kind, object))
+        };
+        self.caches.children.iter().flat_map(of_kind).collect()
+    }
+
+    /// Whether there was something to delete.
+    async fn delete(&self, kind: Kind, object: &DynamicObject) -> Result<bool, Error> {
+        let preconditions = Preconditions {
+            uid: object.metadata.uid.clone(),
+            resource_version: None,
+        };
+        let params = DeleteParams::background().preconditions(preconditions);
+        match self.api(kind).delete(&object.name_any(), &params).await {
+            Ok(_) => Ok(true),
+            // Gone already, or another one under its name by now.
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(false),
+            Err(source) => Err(Error::Failed {
+                object: format!("{} {}", kind.resource().kind, object.name_any()),
+                source,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn child() -> Child {
+        sealed(Child {
+            kind: Kind::Deployment,
+            manifest: json!({
+                "apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "a-mirror", "namespace": "n", "labels": {"x": "y"},
+                    "ownerReferences": [{"apiVersion": "v", "kind": "k", "name": "a", "uid": "u-1", "controller": true, "blockOwnerDeletion": true}]},
+                "spec": {"template": {"spec": {
+                    "enableServiceLinks": false, "tolerations": [],
+                    "containers": [{"name": "mirror", "resources": {"limits": {"memory": "1024Mi", "cpu": "0.5"}}}],
+                }}},
+            }),
+        })
+    }
+
+    /// The child as an API server gives it back.
+    fn stored() -> Value {
+        let mut there = child().manifest;
+        there["metadata"]["uid"] = json!("d-1");
+        there["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = json!("1");
+        there["spec"]["replicas"] = json!(3);
+        let pod = &mut there["spec"]["template"]["spec"];
+        pod.as_object_mut().unwrap().remove("tolerations");
+        pod["dnsPolicy"] = json!("ClusterFirst");
+        pod["containers"][0]["resources"]["limits"] = json!({"memory": "1Gi", "cpu": "500m"});
+        there
+    }
+
+    fn decided(there: Value) -> Decision {
+        decide(&child(), &serde_json::from_value(there).unwrap(), "u-1")
+    }
+
+    #[test]
+    fn defaults_fields_of_others_and_other_forms_of_a_quantity_are_no_difference() {
+        assert_eq!(decided(stored()), Decision::Nothing);
+    }
+
+    #[test]
+    fn an_item_of_a_list_has_no_kind_and_is_the_same_all_the_same() {
+        let mut there = stored();
+        there
+            .as_object_mut()
+            .unwrap()
+            .retain(|name, _| !["apiVersion", "kind"].contains(&name.as_str()));
+        assert_eq!(decided(there), Decision::Nothing);
+    }
+
+    #[test]
+    fn an_edited_or_removed_field_is_a_difference_and_so_is_another_hash() {
+        let update = Decision::Update {
+            uid: Some("d-1".to_owned()),
+        };
+        for edit in [
+            |there: &mut Value| there["metadata"]["labels"]["x"] = json!("z"),
+            |there: &mut Value| there["metadata"]["labels"] = json!({}),
+            |there: &mut Value| {
+                there["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"] =
+                    json!("501m")
+            },
+            |there: &mut Value| there["spec"]["template"]["spec"]["containers"] = json!([]),
+            |there: &mut Value| {
+                there["metadata"]["annotations"][APPLIED_ANNOTATION] = json!("of something else")
+            },
+        ] {
+            let mut there = stored();
+            edit(&mut there);
+            assert_eq!(decided(there.clone()), update, "{there}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_resource_of_the_name_controls_or_is_being_deleted_is_waited_for() {
+        for edit in [
+            |there: &mut Value| there["metadata"]["ownerReferences"][0]["uid"] = json!("u-0"),
+            |there: &mut Value| {
+                there["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")
+            },
+        ] {
+            let mut there = stored();
+            edit(&mut there);
+            assert_eq!(decided(there.clone()), Decision::Leaving, "{there}");
+        }
+    }
+
+    #[test]
+    fn what_another_resource_or_nobody_controls_is_taken() {
+        for edit in [
+            |there: &mut Value| {
+                there["metadata"]["ownerReferences"][0]["uid"] = json!("u-0");
+                there["metadata"]["ownerReferences"][0]["name"] = json!("b");
+            },
+            |there: &mut Value| {
+                there["metadata"]["ownerReferences"][0]["controller"] = json!(false)
+            },
+            |there: &mut Value| there["metadata"]["ownerReferences"] = json!([]),
+        ] {
+            let mut there = stored();
+            edit(&mut there);
+            assert_eq!(decided(there.clone()), Decision::Taken, "{there}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Step 3: from a validated resource to the objects that should exist. Pure and total: one builder a kind, each in its file.
+//!
+//! A builder writes its object as JSON, as a manifest is written: server-side apply owns exactly the fields that are sent, and
+//! types would send fields that nobody meant. A test reads every object into Kubernetes' own type and back, so that a misspelt
+//! field cannot stay.
+
+mod autoscaler;
+mod config_map;
+mod deployment;
+mod http_route;
+mod ingress;
+mod merge;
+mod network_policy;
+mod pod_disruption_budget;
+mod service;
+mod service_account;
+mod service_monitor;
+
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::{Value, json};
+
+use super::validate::ValidatedMirror;
+use crate::names::{INSTANCE_LABEL, MANAGED_BY_LABEL, NAME, NAME_LABEL, OPERATOR};
+pub use config_map::Document;
+
+/// What the operator is told about its surroundings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// The image of mirrors that name none.
+    pub image: String,
+    /// Where the operator runs: it must reach the pods' admin port.
+    pub operator_namespace: String,
+}
+
+/// A kind of child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Kind {
+    ServiceAccount,
+    ConfigMap,
+    Service,
+    NetworkPolicy,
+    Deployment,
+    PodDisruptionBudget,
+    HorizontalPodAutoscaler,
+    Ingress,
+    HttpRoute,
+    ServiceMonitor,
+}
+
+impl Kind {
+    /// All kinds, in the order in which they are applied.
+    pub const ALL: [Self; 10] = [
+        Self::ServiceAccount,
+        Self::ConfigMap,
+        Self::Service,
+        Self::NetworkPolicy,
+        Self::Deployment,
+        Self::PodDisruptionBudget,
+        Self::HorizontalPodAutoscaler,
+        Self::Ingress,
+        Self::HttpRoute,
+        Self::ServiceMonitor,
+    ];
+
+    /// Group, version, kind and plural.
+    #[must_use]
+    pub fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = match self {
+            Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
+            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
+            Self::Service => ("", "v1", "Service", "services"),
+            Self::NetworkPolicy => (
+                "networking.k8s.io",
+                "v1",
+                "NetworkPolicy",
+                "networkpolicies",
+            ),
+            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::PodDisruptionBudget => (
+                "policy",
+                "v1",
+                "PodDisruptionBudget",
+                "poddisruptionbudgets",
+            ),
+            Self::HorizontalPodAutoscaler => (
+                "autoscaling",
+                "v2",
+                "HorizontalPodAutoscaler",
+                "horizontalpodautoscalers",
+            ),
+            Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
+            Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
+            Self::ServiceMonitor => (
+                "monitoring.coreos.com",
+                "v1",
+                "ServiceMonitor",
+                "servicemonitors",
+            ),
+        };
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+    }
+}
+
+/// An object that should exist.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Child {
+    /// Its kind.
+    pub kind: Kind,
+    /// The whole of it, as it is applied.
+    pub manifest: Value,
+}
+
+impl Child {
+    /// `metadata.name`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.manifest["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+    }
+}
+
+/// Everything that should exist for a resource, and nothing else should.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Built {
+    /// In the order of [`Kind::ALL`].
+    pub children: Vec<Child>,
+    /// What the pods should serve.
+    pub document: Document,
+    /// The label selector of the pods.
+    pub selector: String,
+    /// Where the mirror answers.
+    pub endpoint: String,
+}
+
+/// Builds everything.
+#[must_use]
+pub fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Built {
+    let spec = &mirror.spec;
+    let document = Document::of(mirror);
+    let mut children = vec![
+        (Kind::ServiceAccount, service_account::build(mirror)),
+        (Kind::ConfigMap, config_map::build(mirror, &document)),
+        (Kind::Service, service::build(mirror)),
+    ];
+    if spec.monitor.is_some() {
+        children.push((Kind::Service, service_monitor::build_service(mirror)));
+    }
+    let optional = [
+        (
+            Kind::NetworkPolicy,
+            spec.network_policy
+                .as_ref()
+                .map(|asked| network_policy::build(mirror, asked, defaults)),
+        ),
+        (Kind::Deployment, Some(deployment::build(mirror, defaults))),
+        (
+            Kind::PodDisruptionBudget,
+            spec.pod_disruption_budget
+                .as_ref()
+                .map(|asked| pod_disruption_budget::build(mirror, asked)),
+        ),
+        (
+            Kind::HorizontalPodAutoscaler,
+            spec.autoscaling
+                .as_ref()
+                .map(|asked| autoscaler::build(mirror, asked)),
+        ),
+        (
+            Kind::Ingress,
+            spec.ingress
+                .as_ref()
+                .map(|asked| ingress::build(mirror, asked)),
+        ),
+        (
+            Kind::HttpRoute,
+            spec.http_route
+                .as_ref()
+                .map(|asked| http_route::build(mirror, asked)),
+        ),
+        (
+            Kind::ServiceMonitor,
+            spec.monitor
+                .as_ref()
+                .map(|asked| service_monitor::build(mirror, asked)),
+        ),
+    ];
+    children.extend(
+        optional
+            .into_iter()
+            .filter_map(|(kind, manifest)| Some((kind, manifest?))),
+    );
+    Built {
+        children: children
+            .into_iter()
+            .map(|(kind, manifest)| Child { kind, manifest })
+            .collect(),
+        document,
+        selector: format!("{INSTANCE_LABEL}={},{NAME_LABEL}={NAME}", mirror.name),
+        endpoint: service::endpoint(mirror),
+    }
+}
+
+/// The name of the children, except of the Service that StackState reads from: that one has the resource's own.
+fn child_name(mirror: &ValidatedMirror) -> String {
+    format!("{}-mirror", mirror.name)
+}
+
+/// The labels that pods are selected by. They never change: a Deployment's selector is immutable.
+fn selector_labels(mirror: &ValidatedMirror) -> Value {
+    json!({ NAME_LABEL: NAME, INSTANCE_LABEL: mirror.name })
+}
+
+fn labels(mirror: &ValidatedMirror) -> Value {
+    json!({ NAME_LABEL: NAME, INSTANCE_LABEL: mirror.name, MANAGED_BY_LABEL: OPERATOR })
+}
+
+/// An object of a kind with the metadata that every child has; `rest` is what stands beside `metadata`.
+fn object(mirror: &ValidatedMirror, kind: Kind, name: &str, rest: Value) -> Value {
+    let resource = kind.resource();
+    let mut object = json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {
+            "name": name,
+            "namespace": mirror.namespace,
+            "labels": labels(mirror),
+            "ownerReferences": [{
+                "apiVersion": crds::API_VERSION,
+                "kind": crds::KIND,
+                "name": mirror.name,
+                "uid": mirror.uid,
+                "controller": true,
+                "blockOwnerDeletion": true,
+            }],
+        },
+    });
+    merge::merge(&mut object, rest);
+    // Whatever labels a user adds: by these the operator finds its children again.
+    merge::merge(
+        &mut object,
+        json!({ "metadata": { "labels": labels(mirror) } }),
+    );
+    object
+}
+
+#[cfg(test)]
+mod tests;

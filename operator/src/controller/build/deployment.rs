@@ -1,0 +1,151 @@
+//! The Deployment: how the mirror's pods run.
+//!
+//! The template holds nothing that a pod picks up by itself, so that only what needs new pods makes new pods: the document, the
+//! keys and the certificates come through one projected volume, which the kubelet swaps as a whole.
+
+use serde_json::{Value, json};
+
+use super::{Defaults, Kind, ValidatedMirror, child_name, labels, merge, object, selector_labels};
+use crate::names::{
+    ADMIN_PORT, ADMIN_PORT_NUMBER, API_PORT, CONFIGURATION_DIR, CONTAINER, DOCUMENT, SECRETS,
+};
+
+/// How long a pod that ends goes on accepting: until every kube-proxy and load balancer has noticed.
+const DRAIN_DELAY_SECONDS: u32 = 5;
+/// How long its requests under way may take after that.
+const DRAIN_TIMEOUT_SECONDS: u32 = 30;
+/// Until the kubelet kills it: both, and something for the end.
+const GRACE_SECONDS: u32 = DRAIN_DELAY_SECONDS + DRAIN_TIMEOUT_SECONDS + 10;
+
+/// The user and group that the mirror runs as.
+const USER: i64 = 65532;
+
+pub(super) fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
+    let mut template = template(mirror, defaults);
+    if let Some(over) = &mirror.spec.pod_template {
+        merge::merge(&mut template, over.clone());
+        // Without these the Deployment would not find its own pods, nor the operator them.
+        merge::merge(
+            &mut template,
+            json!({ "metadata": { "labels": labels(mirror) } }),
+        );
+    }
+    let mut spec = json!({
+        "selector": { "matchLabels": selector_labels(mirror) },
+        // An old pod goes only when a new one is ready.
+        "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": "25%" } },
+        "revisionHistoryLimit": 3,
+        "template": template,
+    });
+    if mirror.spec.autoscaling.is_none() {
+        spec["replicas"] = json!(mirror.spec.replicas);
+    }
+    object(
+        mirror,
+        Kind::Deployment,
+        &child_name(mirror),
+        json!({ "spec": spec }),
+    )
+}
+
+fn template(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
+    let spread = |topology: &str| {
+        json!({
+            "topologyKey": topology,
+            "maxSkew": 1,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": { "matchLabels": selector_labels(mirror) },
+            "matchLabelKeys": ["pod-template-hash"],
+        })
+    };
+    let mut spec = json!({
+        "serviceAccountName": child_name(mirror),
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
+        "containers": [container(mirror, defaults)],
+        "volumes": [{"name": "configuration", "projected": { "defaultMode": 0o440, "sources": sources(mirror) }}],
+        "topologySpreadConstraints": [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
+    });
+    if !mirror.spec.image_pull_secrets.is_empty() {
+        spec["imagePullSecrets"] = json!(mirror.spec.image_pull_secrets);
+    }
+    json!({ "metadata": { "labels": labels(mirror) }, "spec": spec })
+}
+
+fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
+    let resources = mirror
+        .spec
+        .resources
+        .as_ref()
+        .map(|resources| json!(resources));
+    let probe = |path: &str| json!({ "path": path, "port": ADMIN_PORT });
+    json!({
+        "name": CONTAINER,
+        "image": mirror.spec.image.as_ref().unwrap_or(&defaults.image),
+        "args": ["serve"],
+        "env": [
+            {"name": "PROMETHEUS_MIRROR_FILE", "value": format!("{CONFIGURATION_DIR}/{DOCUMENT}")},
+            {"name": "PROMETHEUS_MIRROR_SECRETS_DIR", "value": format!("{CONFIGURATION_DIR}/{SECRETS}")},
+            // Fixed for the pod's life: the Service finds the port by its name in the template, not in the document.
+            {"name": "PROMETHEUS_MIRROR_LISTEN", "value": format!("0.0.0.0:{}", mirror.spec.port)},
+            {"name": "PROMETHEUS_MIRROR_ADMIN_LISTEN", "value": format!("0.0.0.0:{ADMIN_PORT_NUMBER}")},
+            {"name": "PROMETHEUS_MIRROR_DRAIN_DELAY", "value": format!("{DRAIN_DELAY_SECONDS}s")},
+            {"name": "PROMETHEUS_MIRROR_DRAIN_TIMEOUT", "value": format!("{DRAIN_TIMEOUT_SECONDS}s")},
+            {"name": "PROMETHEUS_MIRROR_LOG_FORMAT", "value": "json"},
+        ],
+        "ports": [
+            {"name": API_PORT, "containerPort": mirror.spec.port, "protocol": "TCP"},
+            {"name": ADMIN_PORT, "containerPort": ADMIN_PORT_NUMBER, "protocol": "TCP"},
+        ],
+        "startupProbe": { "httpGet": probe("/livez"), "periodSeconds": 1, "failureThreshold": 60, "timeoutSeconds": 2 },
+        "readinessProbe": { "httpGet": probe("/readyz"), "periodSeconds": 2, "failureThreshold": 2, "timeoutSeconds": 2 },
+        "livenessProbe": { "httpGet": probe("/livez"), "periodSeconds": 10, "failureThreshold": 3, "timeoutSeconds": 5 },
+        "resources": resources.unwrap_or_else(|| json!({
+            "requests": { "cpu": "50m", "memory": "64Mi" },
+            "limits": { "memory": "512Mi" },
+        })),
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": { "drop": ["ALL"] },
+        },
+        // What the mirror says when it refuses its document; the operator repeats it in a condition.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "configuration", "mountPath": CONFIGURATION_DIR, "readOnly": true}],
+    })
+}
+
+/// The document, and exactly the keys of Secrets that it refers to.
+fn sources(mirror: &ValidatedMirror) -> Vec<Value> {
+    let document = json!({ "configMap": { "name": child_name(mirror), "items": [{"key": DOCUMENT, "path": DOCUMENT}] } });
+    let mut sources = vec![document];
+    for (secret, keys) in &mirror.references.secrets {
+        let items = |keys: Vec<&String>| -> Vec<Value> {
+            keys.into_iter()
+                .map(|key| json!({"key": key, "path": format!("{SECRETS}/{secret}/{key}")}))
+                .collect()
+        };
+        sources.push(
+            json!({ "secret": { "name": secret, "items": items(keys.needed.keys().collect()) } }),
+        );
+        let optional: Vec<_> = keys
+            .optional
+            .iter()
+            .filter(|key| !keys.needed.contains_key(*key))
+            .collect();
+        if !optional.is_empty() {
+            sources.push(
+                json!({ "secret": { "name": secret, "items": items(optional), "optional": true } }),
+            );
+        }
+    }
+    sources
+}

@@ -1,0 +1,42 @@
+//! The Service that StackState reads from. It has the resource's own name.
+
+use crds::ServiceType;
+use serde_json::{Value, json};
+
+use super::{Kind, ValidatedMirror, object, selector_labels};
+use crate::names::API_PORT;
+
+pub(super) fn build(mirror: &ValidatedMirror) -> Value {
+    let service = mirror.spec.service.clone().unwrap_or_default();
+    let type_ = match service.type_ {
+        ServiceType::ClusterIP => "ClusterIP",
+        ServiceType::NodePort => "NodePort",
+        ServiceType::LoadBalancer => "LoadBalancer",
+    };
+    let mut rest = json!({
+        "spec": {
+            "type": type_,
+            "selector": selector_labels(mirror),
+            // By name: while a change of the port rolls out, each pod is reached on the port that it has.
+            "ports": [{"name": API_PORT, "port": mirror.spec.port, "targetPort": API_PORT, "protocol": "TCP"}],
+        },
+    });
+    if !service.annotations.is_empty() {
+        rest["metadata"] = json!({ "annotations": service.annotations });
+    }
+    object(mirror, Kind::Service, &mirror.name, rest)
+}
+
+/// What to enter as data source URL in StackState.
+pub(super) fn endpoint(mirror: &ValidatedMirror) -> String {
+    let tls = mirror
+        .spec
+        .server
+        .as_ref()
+        .is_some_and(|server| server.tls.is_some());
+    let scheme = if tls { "https" } else { "http" };
+    format!(
+        "{scheme}://{}.{}.svc:{}",
+        mirror.name, mirror.namespace, mirror.spec.port
+    )
+}

@@ -1,0 +1,43 @@
+//! The ServiceMonitor of the Prometheus Operator, and a headless Service of its own: the admin port must not be reachable through
+//! the Service that StackState reads from.
+
+use crds::Monitor;
+use serde_json::{Value, json};
+
+use super::{Kind, ValidatedMirror, child_name, object, selector_labels};
+use crate::names::{ADMIN_PORT, COMPONENT_LABEL, INSTANCE_LABEL};
+
+/// Tells the Service for scraping from the one for StackState.
+const COMPONENT: &str = "metrics";
+
+pub(super) fn build_service(mirror: &ValidatedMirror) -> Value {
+    let rest = json!({
+        "metadata": { "labels": { COMPONENT_LABEL: COMPONENT } },
+        "spec": {
+            "clusterIP": "None",
+            "selector": selector_labels(mirror),
+            "ports": [{"name": ADMIN_PORT, "port": 9901, "targetPort": ADMIN_PORT, "protocol": "TCP"}],
+        },
+    });
+    object(
+        mirror,
+        Kind::Service,
+        &format!("{}-metrics", child_name(mirror)),
+        rest,
+    )
+}
+
+pub(super) fn build(mirror: &ValidatedMirror, asked: &Monitor) -> Value {
+    let mut endpoint = json!({ "port": ADMIN_PORT, "path": "/metrics" });
+    if let Some(interval) = &asked.interval {
+        endpoint["interval"] = json!(interval);
+    }
+    let rest = json!({
+        "metadata": { "labels": asked.labels },
+        "spec": {
+            "selector": { "matchLabels": { INSTANCE_LABEL: mirror.name, COMPONENT_LABEL: COMPONENT } },
+            "endpoints": [endpoint],
+        },
+    });
+    object(mirror, Kind::ServiceMonitor, &child_name(mirror), rest)
+}

@@ -1,0 +1,443 @@
+//! What the operator knows of the cluster: one watch and one store a kind, so that a reconcile reads from memory.
+//!
+//! A kind may be absent (its API is not installed) or forbidden. Its watch then goes on trying, at a slow pace, and the cache says
+//! why it is empty; it never holds up the other kinds.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{Stream, StreamExt as _};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use kube::api::{Api, DynamicObject, PartialObjectMeta};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Client, Resource};
+use kube_runtime::utils::Backoff;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use super::build::Kind;
+use crate::names::{MANAGED_BY_LABEL, OPERATOR, mirror_resource};
+
+/// Where the operator looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In every namespace.
+    Cluster,
+    /// In one namespace only, with rights in that namespace only.
+    Namespace(String),
+}
+
+impl Scope {
+    fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        match self {
+            Self::Cluster => Api::all(client.clone()),
+            Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
+        }
+    }
+
+    fn dynamic(&self, client: &Client, resource: &ApiResource) -> Api<DynamicObject> {
+        match self {
+            Self::Cluster => Api::all_with(client.clone(), resource),
+            Self::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+        }
+    }
+
+    /// Whether objects of `namespace` are seen.
+    #[must_use]
+    pub fn sees(&self, namespace: &str) -> bool {
+        match self {
+            Self::Cluster => true,
+            Self::Namespace(own) => own == namespace,
+        }
+    }
+}
+
+/// Whether the objects of a kind can be watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// The first list has not arrived.
+    Unknown,
+    /// The store holds what there is.
+    Available,
+    /// Why there is nothing in the store.
+    Unavailable(String),
+}
+
+/// The objects of a kind.
+pub struct Cache<K: Resource + Clone + 'static>
+where
+    K::DynamicType: Hash + Eq + Clone,
+{
+    store: Store<K>,
+    resource: K::DynamicType,
+    availability: watch::Receiver<Availability>,
+}
+
+impl<K> Cache<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K::DynamicType: Hash + Eq + Clone + Send + Sync,
+{
+    /// Starts nothing: the cache fills while the stream is polled. The stream's items are the objects that changed or went.
+    fn watch(
+        api: Api<K>,
+        config: watcher::Config,
+        resource: K::DynamicType,
+        strip: fn(&mut K),
+    ) -> (
+        Self,
+        impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+    ) {
+        let writer = reflector::store::Writer::<K>::new(resource.clone());
+        let (known, availability) = watch::channel(Availability::Unknown);
+        let cache = Self {
+            store: writer.as_reader(),
+            resource: resource.clone(),
+            availability,
+        };
+        let kind = K::kind(&resource).into_owned();
+        let stream = watcher(api, config)
+            .backoff(Patience::default())
+            .modify(move |object| {
+                object.meta_mut().managed_fields = None;
+                strip(object);
+            })
+            .reflect(writer)
+            .inspect(move |event| note(event.as_ref(), &kind, &known))
+            .touched_objects()
+            // An error is noted above and slows this watch down, not those of the other kinds.
+            .filter(|object| std::future::ready(object.is_ok()));
+        (cache, stream)
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        self.store
+            .get(&ObjectRef::new_with(name, self.resource.clone()).within(namespace))
+    }
+
+    /// The objects that meet a condition.
+    pub fn filter(&self, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        self.store.state_filter(condition)
+    }
+
+    /// The store itself.
+    #[must_use]
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
+    /// Why there is nothing in it, if that is so.
+    #[must_use]
+    pub fn unavailable(&self) -> Option<String> {
+        match &*self.availability.borrow() {
+            Availability::Unavailable(why) => Some(why.clone()),
+            Availability::Available | Availability::Unknown => None,
+        }
+    }
+
+    /// Waits until it is known what there is, or that nothing can be known.
+    async fn settled(&self) {
+        // The sender lives as long as the watch, and the watch as long as the controller.
+        let _ = self
+            .availability
+            .clone()
+            .wait_for(|known| *known != Availability::Unknown)
+            .await;
+    }
+}
+
+fn note<K>(
+    event: Result<&watcher::Event<K>, &watcher::Error>,
+    kind: &str,
+    known: &watch::Sender<Availability>,
+) {
+    match event {
+        Ok(watcher::Event::InitDone) => {
+            let before = known.send_replace(Availability::Available);
+            if matches!(before, Availability::Unavailable(_)) {
+                tracing::info!(kind, "the API is there now");
+            }
+        }
+        Ok(_) => {}
+        Err(error) => match refusal(error) {
+            Some(why) => {
+                let now = Availability::Unavailable(why.clone());
+                if known.send_replace(now.clone()) != now {
+                    tracing::warn!(
+                        kind,
+                        why,
+                        "cannot be watched, trying again from time to time"
+                    );
+                }
+            }
+            None => tracing::debug!(kind, %error, "the watch broke off, trying again"),
+        },
+    }
+}
+
+/// The pauses of a watch that fails. They grow until it has been quiet for a while; kube's own begin anew with each attempt,
+/// because an attempt begins with an event.
+struct Patience {
+    pause: Duration,
+    failed: Instant,
+}
+
+impl Patience {
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(30);
+    const QUIET: Duration = Duration::from_secs(120);
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            pause: Self::SHORTEST,
+            failed: Instant::now(),
+        }
+    }
+}
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.failed.elapsed() > Self::QUIET {
+            self.pause = Self::SHORTEST;
+        }
+        self.failed = Instant::now();
+        let pause = self.pause;
+        self.pause = (pause * 2).min(Self::LONGEST);
+        Some(pause)
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {}
+}
+
+/// Why the API server will not let this kind be listed, if it said so. A watch that is refused after that says nothing: an API server
+/// that has just started refuses everything for a moment, and what was listed stays known.
+fn refusal(error: &watcher::Error) -> Option<String> {
+    let watcher::Error::InitialListFailed(kube::Error::Api(status)) = error else {
+        return None;
+    };
+    match status.code {
+        404 | 405 => Some("its API is not installed in this cluster".to_owned()),
+        401 | 403 => Some(format!(
+            "the operator has no right to it: {}",
+            status.message
+        )),
+        _ => None,
+    }
+}
+
+/// All caches of one scope.
+pub struct Caches {
+    /// Where they look.
+    pub scope: Scope,
+    /// The resources themselves, as they are.
+    pub mirrors: Cache<DynamicObject>,
+    /// Children by kind.
+    pub children: BTreeMap<Kind, Cache<DynamicObject>>,
+    /// The pods of all mirrors; labels, annotations and status only.
+    pub pods: Cache<Pod>,
+    /// Every Secret's metadata; no content.
+    pub secrets: Cache<PartialObjectMeta<Secret>>,
+    /// Every Service's ports.
+    pub services: Cache<Service>,
+    /// The Prometheus Operator's Prometheus objects.
+    pub prometheuses: Cache<DynamicObject>,
+}
+
+/// A stream of what changed.
+pub type Changes<K> = futures::stream::BoxStream<'static, Result<K, watcher::Error>>;
+
+/// What must be polled for the caches to fill.
+pub struct Streams {
+    /// Of the resources.
+    pub mirrors: Changes<DynamicObject>,
+    /// Of children, with their kinds.
+    pub children: Vec<(ApiResource, Changes<DynamicObject>)>,
+    /// Of pods.
+    pub pods: Changes<Pod>,
+    /// Of Secrets.
+    pub secrets: Changes<PartialObjectMeta<Secret>>,
+    /// Of Services.
+    pub services: Changes<Service>,
+    /// Of Prometheus objects, with their kind.
+    pub prometheuses: (ApiResource, Changes<DynamicObject>),
+}
+
+impl Caches {
+    /// The caches of a scope, and the streams that fill them.
+    #[must_use]
+    pub fn new(client: &Client, scope: Scope) -> (Self, Streams) {
+        let all = watcher::Config::default;
+        let ours = || all().labels(&format!("{MANAGED_BY_LABEL}={OPERATOR}"));
+
+        let resource = mirror_resource();
+        let (mirrors, mirror_changes) =
+            Cache::watch(scope.dynamic(client, &resource), all(), resource, |_| {});
+        let mut children = BTreeMap::new();
+        let mut child_changes = Vec::new();
+        for kind in Kind::ALL {
+            let resource = kind.resource();
+            let (cache, changes) = Cache::watch(
+                scope.dynamic(client, &resource),
+                ours(),
+                resource.clone(),
+                |_| {},
+            );
+            children.insert(kind, cache);
+            child_changes.push((resource, changes.boxed()));
+        }
+        let (pods, pod_changes) = Cache::watch(scope.api(client), ours(), (), strip_pod);
+        let (secrets, secret_changes) = Cache::watch(scope.api(client), all(), (), strip_metadata);
+        let (services, service_changes) = Cache::watch(scope.api(client), all(), (), strip_service);
+        let resource = prometheus_resource();
+        let (prometheuses, prometheus_changes) = Cache::watch(
+            scope.dynamic(client, &resource),
+            all(),
+            resource.clone(),
+            strip_prometheus,
+        );
+
+        let caches = Self {
+            scope,
+            mirrors,
+            children,
+            pods,
+            secrets,
+            services,
+            prometheuses,
+        };
+        let streams = Streams {
+            mirrors: mirror_changes.boxed(),
+            children: child_changes,
+            pods: pod_changes.boxed(),
+            secrets: secret_changes.boxed(),
+            services: service_changes.boxed(),
+            prometheuses: (resource, prometheus_changes.boxed()),
+        };
+        (caches, streams)
+    }
+
+    /// Waits until every cache knows what there is, or that its kind cannot be watched.
+    pub async fn settled(&self) {
+        for cache in self.children.values() {
+            cache.settled().await;
+        }
+        self.pods.settled().await;
+        self.secrets.settled().await;
+        self.services.settled().await;
+        self.prometheuses.settled().await;
+    }
+}
+
+/// The Prometheus Operator's Prometheus.
+#[must_use]
+pub fn prometheus_resource() -> ApiResource {
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("monitoring.coreos.com", "v1", "Prometheus"),
+        "prometheuses",
+    )
+}
+
+fn strip_metadata<K>(object: &mut PartialObjectMeta<K>) {
+    object.metadata.annotations = None;
+    object.metadata.labels = None;
+    object.metadata.owner_references = None;
+}
+
+fn strip_pod(pod: &mut Pod) {
+    pod.spec = None;
+    if let Some(status) = &mut pod.status {
+        status.init_container_statuses = None;
+        status.ephemeral_container_statuses = None;
+    }
+}
+
+fn strip_service(service: &mut Service) {
+    service.metadata.annotations = None;
+    service.status = None;
+}
+
+fn strip_prometheus(prometheus: &mut DynamicObject) {
+    prometheus.metadata.annotations = None;
+    let spec = &prometheus.data["spec"];
+    let kept =
+        ["serviceName", "routePrefix", "web"].map(|field| (field.to_owned(), spec[field].clone()));
+    prometheus.data = serde_json::json!({ "spec": serde_json::Map::from_iter(kept) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_unavailable_when_its_list_is_refused_but_not_when_a_later_watch_is() {
+        let (known, seen) = watch::channel(Availability::Unknown);
+        let note = |event: Result<watcher::Event<()>, watcher::Error>| {
+            note(event.as_ref(), "Ingress", &known);
+            seen.borrow().clone()
+        };
+        let refused = || {
+            kube::Error::Api(
+                kube::core::Status::failure("no", "Forbidden")
+                    .with_code(403)
+                    .boxed(),
+            )
+        };
+        let gone = || {
+            kube::Error::Api(
+                kube::core::Status::failure("no", "NotFound")
+                    .with_code(404)
+                    .boxed(),
+            )
+        };
+        let unavailable = |why: &str| Availability::Unavailable(why.to_owned());
+        let states = [
+            note(Ok(watcher::Event::Init)),
+            note(Err(watcher::Error::NoResourceVersion)),
+            note(Err(watcher::Error::InitialListFailed(gone()))),
+            note(Err(watcher::Error::InitialListFailed(refused()))),
+            note(Ok(watcher::Event::InitDone)),
+            note(Err(watcher::Error::WatchStartFailed(refused()))),
+        ];
+        assert_eq!(
+            states,
+            [
+                Availability::Unknown,
+                Availability::Unknown,
+                unavailable("its API is not installed in this cluster"),
+                unavailable("the operator has no right to it: no"),
+                Availability::Available,
+                Availability::Available,
+            ]
+        );
+    }
+
+    #[test]
+    fn pauses_grow_although_every_attempt_begins_well() {
+        let mut patience = Patience::default();
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            patience.reset();
+            pauses.extend(patience.next().map(|pause| pause.as_secs()));
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+        patience.failed -= Patience::QUIET + Duration::from_secs(1);
+        assert_eq!(patience.next(), Some(Patience::SHORTEST));
+    }
+}

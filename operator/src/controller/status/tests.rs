@@ -1,0 +1,345 @@
+use super::*;
+use crate::controller::apply::{Change, Written};
+use crate::controller::build::{Defaults, build};
+use crate::controller::observe::{Answer, ProbedTarget};
+use crate::controller::validate::tests::{found, object};
+use crate::controller::validate::{parse, validate};
+
+/// A mirror whose Deployment and pods a case changes before it is judged.
+struct Case {
+    mirror: ValidatedMirror,
+    built: Built,
+    applied: Applied,
+    deployment: Value,
+    pods: Vec<PodReport>,
+    told: bool,
+}
+
+impl Case {
+    /// Two pods that serve what they should and reach their targets.
+    fn fine() -> Self {
+        let resource = object(json!({
+            "apiKeySecretRef": {"name": "mirror-key"}, "defaultTarget": "a", "replicas": 2,
+            "targets": [{"name": "a", "url": "http://a"}, {"name": "b", "url": "http://b"}],
+        }));
+        let mirror = validate(&resource, parse(&resource).unwrap(), &found()).unwrap();
+        let built = build(
+            &mirror,
+            &Defaults {
+                image: "i".to_owned(),
+                operator_namespace: "o".to_owned(),
+            },
+        );
+        let target = |name: &str| ProbedTarget {
+            name: name.to_owned(),
+            reachable: Some(true),
+            message: None,
+        };
+        let pod = |name: &str| PodReport {
+            name: name.to_owned(),
+            told: Some(built.document.configuration.clone()),
+            trouble: None,
+            answer: Some(Answer {
+                document: Some(built.document.hash.clone()),
+                newer_document_refused: false,
+                targets: vec![target("a"), target("b")],
+            }),
+        };
+        let pods = vec![pod("p1"), pod("p2")];
+        let deployment = json!({
+            "metadata": {"name": "production-mirror", "generation": 4},
+            "spec": {"replicas": 2},
+            "status": {"observedGeneration": 4, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2},
+        });
+        Self {
+            mirror,
+            built,
+            applied: Applied::default(),
+            deployment,
+            pods,
+            told: false,
+        }
+    }
+
+    fn status(&self, previous: &PrometheusMirrorStatus, now: i64) -> PrometheusMirrorStatus {
+        let deployment = serde_json::from_value(self.deployment.clone()).unwrap();
+        let progress = Progress {
+            mirror: &self.mirror,
+            built: &self.built,
+            applied: &self.applied,
+            deployment: Some(&deployment),
+            pods: &self.pods,
+            told: self.told,
+        };
+        status(
+            &Outcome::Applied(Box::new(progress)),
+            previous,
+            Some(3),
+            Timestamp::from_second(now).unwrap(),
+        )
+    }
+
+    /// The conditions as `Type=Status Reason`, and the message of the first.
+    fn conditions(change: impl FnOnce(&mut Self)) -> (Vec<String>, String) {
+        let mut case = Self::fine();
+        change(&mut case);
+        summary(&case.status(&PrometheusMirrorStatus::default(), 0))
+    }
+}
+
+fn summary(status: &PrometheusMirrorStatus) -> (Vec<String>, String) {
+    let lines = status.conditions.iter().map(|condition| {
+        format!(
+            "{}={} {}",
+            condition.type_, condition.status, condition.reason
+        )
+    });
+    (lines.collect(), status.conditions[0].message.clone())
+}
+
+fn expected(conditions: &[&str], message: &str) -> (Vec<String>, String) {
+    (
+        conditions.iter().map(|line| (*line).to_owned()).collect(),
+        message.to_owned(),
+    )
+}
+
+#[test]
+fn a_mirror_in_which_all_is_fine_is_ready_and_nothing_else() {
+    let time = "1970-01-01T00:01:40Z";
+    let target = |name: &str| json!({"name": name, "url": format!("http://{name}"), "reachable": true, "lastProbeTime": time});
+    let condition = |type_: &str, reason: &str, message: &str| json!({"type": type_, "status": "True", "reason": reason, "message": message, "observedGeneration": 3, "lastTransitionTime": time});
+    assert_eq!(
+        json!(Case::fine().status(&PrometheusMirrorStatus::default(), 100)),
+        json!({
+            "observedGeneration": 3,
+            "conditions": [
+                condition("Ready", "Serving", "2 of 2 pods serve the current configuration."),
+                condition("TargetsReachable", "Reachable", "Every pod reaches all 2 targets."),
+            ],
+            "replicas": 2, "readyReplicas": 2,
+            "selector": "app.kubernetes.io/instance=production,app.kubernetes.io/name=prometheus-mirror",
+            "endpoint": "http://production.observability.svc:9900",
+            "reachableTargets": "2/2",
+            "targets": [target("a"), target("b")],
+        })
+    );
+}
+
+#[test]
+fn the_same_again_is_the_same_status_times_included() {
+    let first = Case::fine().status(&PrometheusMirrorStatus::default(), 100);
+    let stored: PrometheusMirrorStatus = serde_json::from_value(json!(first)).unwrap();
+    assert_eq!(Case::fine().status(&stored, 5000), stored);
+}
+
+#[test]
+fn each_cause_has_its_reason_and_its_outlook() {
+    assert_eq!(
+        Case::conditions(
+            |case| case.pods[1].answer.as_mut().unwrap().document = Some("old".to_owned())
+        ),
+        expected(
+            &[
+                "Ready=False ConfigurationSpreading",
+                "Reconciling=True ConfigurationSpreading",
+                "TargetsReachable=True Reachable"
+            ],
+            "1 of 2 pods serve the current configuration."
+        )
+    );
+    assert_eq!(
+        Case::conditions(|case| case.pods[1].told = Some("of an older Secret".to_owned())).0[0],
+        "Ready=False ConfigurationSpreading"
+    );
+    assert_eq!(
+        Case::conditions(|case| case.deployment["status"]["readyReplicas"] = json!(1)),
+        expected(
+            &[
+                "Ready=False RollingOut",
+                "Reconciling=True RollingOut",
+                "TargetsReachable=True Reachable"
+            ],
+            "2 of 2 pods are up to date, 1 are ready, 2 exist."
+        )
+    );
+    assert_eq!(
+        Case::conditions(|case| case.deployment["metadata"]["generation"] = json!(5)).0[0],
+        "Ready=False RollingOut"
+    );
+    let write = Written {
+        what: Change::Updated,
+        object: "Deployment production-mirror".to_owned(),
+    };
+    assert_eq!(
+        Case::conditions(|case| case.applied.written.push(write)).0[0],
+        "Ready=False RollingOut"
+    );
+    assert_eq!(
+        Case::conditions(
+            |case| case.pods[0].answer.as_mut().unwrap().newer_document_refused = true
+        ),
+        expected(
+            &[
+                "Ready=False ConfigurationRefused",
+                "Stalled=True ConfigurationRefused",
+                "TargetsReachable=True Reachable"
+            ],
+            "Pod p1 refuses the current configuration and keeps serving the one before: kubectl logs -n observability p1 says why."
+        )
+    );
+    assert_eq!(
+        Case::conditions(|case| case.pods[0].trouble =
+            Some("ended with exit code 1: spec.x: is wrong".to_owned())),
+        expected(
+            &[
+                "Ready=False ConfigurationRefused",
+                "Stalled=True ConfigurationRefused",
+                "TargetsReachable=True Reachable"
+            ],
+            "Pod p1: ended with exit code 1: spec.x: is wrong"
+        )
+    );
+    assert_eq!(
+        Case::conditions(
+            |case| case.pods[0].trouble = Some("ErrImagePull: no such image".to_owned())
+        )
+        .0[..2],
+        ["Ready=False PodsFailing", "Reconciling=True PodsFailing"]
+    );
+    assert_eq!(
+        Case::conditions(|case| case.deployment["spec"]["replicas"] = json!(0)).0[0],
+        "Ready=False ScaledToZero"
+    );
+    assert_eq!(
+        Case::conditions(|case| case.applied.taken.push("Service production".to_owned())).0[..2],
+        ["Ready=False NameTaken", "Stalled=True NameTaken"]
+    );
+    assert_eq!(
+        Case::conditions(|case| case.applied.leaving.push("Service production".to_owned())).0[..2],
+        ["Ready=False Replacing", "Reconciling=True Replacing"]
+    );
+    let missing =
+        "HTTPRoute production-mirror: its API is not installed in this cluster".to_owned();
+    assert_eq!(
+        Case::conditions(|case| case.applied.missing.push(missing)).0,
+        [
+            "Ready=True Serving",
+            "TargetsReachable=True Reachable",
+            "Degraded=True ApiMissing"
+        ]
+    );
+}
+
+#[test]
+fn a_changed_secret_keeps_a_mirror_from_being_ready_until_its_pods_have_had_time_to_refuse_it() {
+    let ready = |status: &PrometheusMirrorStatus| summary(status).0[0].clone();
+    let before = Case::fine().status(&PrometheusMirrorStatus::default(), 100);
+    let told = Case {
+        told: true,
+        ..Case::fine()
+    }
+    .status(&before, 200);
+    assert_eq!(ready(&told), "Ready=False ConfigurationSpreading");
+    let soon = Case::fine().status(&told, 204);
+    assert_eq!(ready(&soon), "Ready=False ConfigurationSpreading");
+    assert_eq!(
+        ready(&Case::fine().status(&soon, 205)),
+        "Ready=True Serving"
+    );
+}
+
+#[test]
+fn a_target_is_reachable_when_every_pod_reaches_it() {
+    let reachability = |change: &dyn Fn(&mut Vec<ProbedTarget>)| {
+        let mut case = Case::fine();
+        change(&mut case.pods[1].answer.as_mut().unwrap().targets);
+        let status = case.status(&PrometheusMirrorStatus::default(), 0);
+        let condition = status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == "TargetsReachable")
+            .unwrap();
+        (
+            status.reachable_targets.unwrap(),
+            format!("{} {}", condition.status, condition.message),
+        )
+    };
+    assert_eq!(
+        reachability(&|targets| {
+            targets[1] = ProbedTarget {
+                name: "b".to_owned(),
+                reachable: Some(false),
+                message: Some("connection refused".to_owned()),
+            };
+        }),
+        ("1/2".to_owned(), "False b: connection refused".to_owned())
+    );
+    assert_eq!(
+        reachability(&|targets| targets[0].reachable = None),
+        (
+            "1/2".to_owned(),
+            "Unknown Not every pod has said what it reaches.".to_owned()
+        )
+    );
+}
+
+#[test]
+fn an_invalid_spec_is_stalled_and_keeps_what_is_known_of_the_pods() {
+    let before = Case::fine().status(&PrometheusMirrorStatus::default(), 100);
+    let invalid = Invalid {
+        reason: "SecretMissing",
+        message: "there is no Secret x".to_owned(),
+    };
+    let after = status(
+        &Outcome::Invalid(&invalid),
+        &before,
+        Some(4),
+        Timestamp::from_second(200).unwrap(),
+    );
+    assert_eq!(
+        summary(&after),
+        expected(
+            &[
+                "Ready=False SecretMissing",
+                "Stalled=True SecretMissing",
+                "TargetsReachable=True Reachable"
+            ],
+            "there is no Secret x"
+        )
+    );
+    assert_eq!(
+        (after.observed_generation, after.endpoint, after.targets),
+        (Some(4), before.endpoint, before.targets)
+    );
+}
+
+#[test]
+fn a_paused_resource_stays_as_it_was_and_says_so() {
+    let paused = |before: &PrometheusMirrorStatus| {
+        summary(&status(
+            &Outcome::Paused,
+            before,
+            Some(4),
+            Timestamp::UNIX_EPOCH,
+        ))
+        .0
+    };
+    let before = Case::fine().status(&PrometheusMirrorStatus::default(), 100);
+    assert_eq!(
+        paused(&before),
+        [
+            "Ready=True Serving",
+            "TargetsReachable=True Reachable",
+            "Paused=True Paused"
+        ]
+    );
+    assert_eq!(
+        paused(&PrometheusMirrorStatus::default()),
+        [
+            "Ready=False Paused",
+            "TargetsReachable=Unknown NotAsked",
+            "Paused=True Paused"
+        ]
+    );
+}

@@ -1,0 +1,377 @@
+//! Step 2: the spec and what it refers to become a [`ValidatedMirror`], or the reason why they cannot. Pure. The only place where
+//! a spec is refused.
+
+use std::collections::BTreeMap;
+
+use crds::{Fault, HttpUrl, Mode, PrometheusMirrorSpec, Scheme};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+
+use super::dereference::{Dereferenced, PrometheusFacts, SecretFacts, ServiceFacts};
+use super::references::References;
+
+/// A resource that can be built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedMirror {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// The spec. Every target has a `url`; the references that led to it are gone.
+    pub spec: PrometheusMirrorSpec,
+    /// What the spec refers to.
+    pub references: References,
+    /// The version of each Secret, so that a change of one can be told to the pods.
+    pub secret_versions: BTreeMap<String, String>,
+}
+
+/// Why a resource cannot be built. Only a change of it, or of what it refers to, can help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Invalid {
+    /// In one word, for programs.
+    pub reason: &'static str,
+    /// For people: what is wrong, where, and what to do.
+    pub message: String,
+}
+
+/// The resource as its type.
+///
+/// # Errors
+/// Everything that the schema has against it. The API server has asked the same, but perhaps with an older schema.
+pub fn parse(object: &DynamicObject) -> Result<PrometheusMirrorSpec, Invalid> {
+    let document = json!({
+        "apiVersion": crds::API_VERSION,
+        "kind": crds::KIND,
+        "metadata": {"name": object.metadata.name, "namespace": object.metadata.namespace},
+        "spec": object.data.get("spec").cloned().unwrap_or(Value::Null),
+    });
+    let mirror = crds::parse(&document).map_err(|faults| invalid("InvalidSpec", &faults))?;
+    if mirror.spec.mode == Mode::Sidecar {
+        let fault = Fault::new(
+            "spec.mode",
+            "Sidecar is not supported by this version of the operator",
+        );
+        return Err(invalid(
+            "InvalidSpec",
+            &[fault.hint("write Deployment, or leave it out")],
+        ));
+    }
+    Ok(mirror.spec)
+}
+
+/// Checks what was found and resolves targets to URLs.
+///
+/// # Errors
+/// Every reference that leads nowhere.
+pub fn validate(
+    object: &DynamicObject,
+    mut spec: PrometheusMirrorSpec,
+    found: &Dereferenced,
+) -> Result<ValidatedMirror, Invalid> {
+    let namespace = object.metadata.namespace.clone().unwrap_or_default();
+    let references = References::of(&spec, &namespace);
+    let mut problems = Problems::default();
+    let mut secret_versions = BTreeMap::new();
+    for (name, keys) in &references.secrets {
+        match found.secrets.get(name) {
+            Some(Some(SecretFacts {
+                version,
+                keys: present,
+            })) => {
+                secret_versions.insert(name.clone(), version.clone());
+                for (key, field) in keys
+                    .needed
+                    .iter()
+                    .filter(|(key, _)| !present.contains(*key))
+                {
+                    let fault = Fault::new(field, format!("Secret {name} has no key {key}"));
+                    problems.add(
+                        "SecretKeyMissing",
+                        fault.hint(format!("its keys: {}", list(present))),
+                    );
+                }
+            }
+            _ => {
+                let field = keys.needed.values().next().map_or("spec", String::as_str);
+                let fault = Fault::new(
+                    field,
+                    format!("there is no Secret {name} in namespace {namespace}"),
+                );
+                problems.add(
+                    "SecretMissing",
+                    fault.hint("create it, or name another one"),
+                );
+            }
+        }
+    }
+    for (index, target) in spec.targets.iter_mut().enumerate() {
+        let path = format!("spec.targets[{index}]");
+        let here = |other: &Option<String>| other.clone().unwrap_or_else(|| namespace.clone());
+        if let Some(service) = target.service.take() {
+            let at = (here(&service.namespace), service.name.clone());
+            let facts = found
+                .services
+                .get(&at)
+                .cloned()
+                .unwrap_or_else(|| Err("was not looked for".to_owned()));
+            match facts.and_then(|facts| service_url(&service, &at.0, &facts)) {
+                Ok(url) => target.url = Some(HttpUrl(url)),
+                Err(message) => problems.add(
+                    "ServiceMissing",
+                    Fault::new(format!("{path}.service"), message),
+                ),
+            }
+        }
+        if let Some(prometheus) = target.prometheus.take() {
+            let at = (here(&prometheus.namespace), prometheus.name.clone());
+            match found.prometheuses.get(&at) {
+                Some(Ok(facts)) => target.url = Some(HttpUrl(prometheus_url(facts, &at.0))),
+                Some(Err(message)) => {
+                    problems.add(
+                        "PrometheusMissing",
+                        Fault::new(format!("{path}.prometheus"), message.clone()),
+                    );
+                }
+                None => {}
+            }
+        }
+    }
+    problems.none_or_invalid()?;
+    Ok(ValidatedMirror {
+        name: object.metadata.name.clone().unwrap_or_default(),
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        namespace,
+        spec,
+        references,
+        secret_versions,
+    })
+}
+
+/// All problems; the first one's reason stands for them.
+#[derive(Default)]
+struct Problems {
+    reason: Option<&'static str>,
+    faults: Vec<Fault>,
+}
+
+impl Problems {
+    fn add(&mut self, reason: &'static str, fault: Fault) {
+        self.reason.get_or_insert(reason);
+        self.faults.push(fault);
+    }
+
+    fn none_or_invalid(self) -> Result<(), Invalid> {
+        self.reason
+            .map_or(Ok(()), |reason| Err(invalid(reason, &self.faults)))
+    }
+}
+
+fn invalid(reason: &'static str, faults: &[Fault]) -> Invalid {
+    /// A condition is no place for a hundred faults.
+    const MOST: usize = 10;
+    let mut lines: Vec<_> = faults.iter().take(MOST).map(Fault::to_string).collect();
+    if faults.len() > MOST {
+        lines.push(format!("and {} more", faults.len() - MOST));
+    }
+    Invalid {
+        reason,
+        message: lines.join("; "),
+    }
+}
+
+fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<_> = names.into_iter().take(10).map(String::as_str).collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn service_url(
+    reference: &crds::ServiceRef,
+    namespace: &str,
+    facts: &ServiceFacts,
+) -> Result<String, String> {
+    let name = &reference.name;
+    let port = match &reference.port {
+        IntOrString::Int(wanted) => facts.ports.iter().find(|(_, number)| number == wanted),
+        IntOrString::String(wanted) => facts
+            .ports
+            .iter()
+            .find(|(name, _)| name.as_deref() == Some(wanted)),
+    };
+    let Some((_, port)) = port else {
+        let ports: Vec<_> = facts
+            .ports
+            .iter()
+            .map(|(name, number)| {
+                name.as_ref()
+                    .map_or(number.to_string(), |name| format!("{name} ({number})"))
+            })
+            .collect();
+        let wanted = match &reference.port {
+            IntOrString::Int(number) => number.to_string(),
+            IntOrString::String(name) => name.clone(),
+        };
+        return Err(format!(
+            "Service {namespace}/{name} has no port {wanted} (hint: its ports: {})",
+            list(&ports)
+        ));
+    };
+    let scheme = match reference.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    let path = reference
+        .path
+        .as_deref()
+        .unwrap_or_default()
+        .trim_end_matches('/');
+    Ok(format!("{scheme}://{name}.{namespace}.svc:{port}{path}"))
+}
+
+fn prometheus_url(facts: &PrometheusFacts, namespace: &str) -> String {
+    let scheme = if facts.tls { "https" } else { "http" };
+    let path = facts.route_prefix.trim_end_matches('/');
+    format!("{scheme}://{}.{namespace}.svc:9090{path}", facts.service)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn object(spec: Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": crds::API_VERSION, "kind": crds::KIND,
+            "metadata": {"name": "production", "namespace": "observability", "uid": "u-1", "generation": 3},
+            "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    pub(crate) fn found() -> Dereferenced {
+        Dereferenced {
+            secrets: [(
+                "mirror-key".to_owned(),
+                Some(SecretFacts {
+                    version: "7".to_owned(),
+                    keys: ["apiKey".to_owned()].into(),
+                }),
+            )]
+            .into(),
+            ..Dereferenced::default()
+        }
+    }
+
+    fn check(spec: Value, found: &Dereferenced) -> Result<ValidatedMirror, Invalid> {
+        let object = object(spec);
+        validate(&object, parse(&object)?, found)
+    }
+
+    fn refused(spec: Value, found: &Dereferenced) -> (&'static str, String) {
+        let invalid = check(spec, found).unwrap_err();
+        (invalid.reason, invalid.message)
+    }
+
+    #[test]
+    fn a_spec_that_the_schema_refuses_is_invalid_with_the_fields_path() {
+        let spec = json!({"apiKeySecretRef": {"name": "mirror-key"}, "targets": [], "port": 9901});
+        let message = "spec.port: must not be 9901, where the mirror answers health checks and serves its metrics; \
+                       spec.targets: must have at least 1 entry, has 0";
+        assert_eq!(refused(spec, &found()), ("InvalidSpec", message.to_owned()));
+    }
+
+    #[test]
+    fn missing_secrets_and_keys_are_named_with_what_is_there() {
+        let spec = |name: &str, key: &str| json!({"apiKeySecretRef": {"name": name, "key": key}, "targets": [{"name": "a", "url": "http://a"}]});
+        assert_eq!(
+            [refused(spec("other", "apiKey"), &found()), refused(spec("mirror-key", "key"), &found())],
+            [
+                (
+                    "SecretMissing",
+                    "spec.apiKeySecretRef: there is no Secret other in namespace observability (hint: create it, or name another one)"
+                        .to_owned()
+                ),
+                (
+                    "SecretKeyMissing",
+                    "spec.apiKeySecretRef: Secret mirror-key has no key key (hint: its keys: apiKey)".to_owned()
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn references_become_urls() {
+        let mut found = found();
+        let ports = vec![(Some("web".to_owned()), 9090), (None, 80)];
+        found.services.insert(
+            ("monitoring".to_owned(), "prometheus".to_owned()),
+            Ok(ServiceFacts { ports }),
+        );
+        let facts = PrometheusFacts {
+            service: "prometheus-operated".to_owned(),
+            route_prefix: "/prom/".to_owned(),
+            tls: true,
+        };
+        found
+            .prometheuses
+            .insert(("observability".to_owned(), "k8s".to_owned()), Ok(facts));
+        let spec = json!({"apiKeySecretRef": {"name": "mirror-key"}, "defaultTarget": "a", "targets": [
+            {"name": "a", "service": {"name": "prometheus", "namespace": "monitoring", "port": "web", "path": "/p/"}},
+            {"name": "b", "service": {"name": "prometheus", "namespace": "monitoring", "port": 80, "scheme": "https"}},
+            {"name": "c", "prometheus": {"name": "k8s"}},
+        ]});
+        let urls: Vec<_> = check(spec, &found)
+            .unwrap()
+            .spec
+            .targets
+            .into_iter()
+            .map(|target| target.url.unwrap().0)
+            .collect();
+        assert_eq!(
+            urls,
+            [
+                "http://prometheus.monitoring.svc:9090/p",
+                "https://prometheus.monitoring.svc:80",
+                "https://prometheus-operated.observability.svc:9090/prom"
+            ]
+        );
+    }
+
+    #[test]
+    fn references_that_lead_nowhere_are_all_told() {
+        let mut found = found();
+        let ports = vec![(Some("web".to_owned()), 9090)];
+        found.services.insert(
+            ("monitoring".to_owned(), "prometheus".to_owned()),
+            Ok(ServiceFacts { ports }),
+        );
+        let none = Err("there is no Service none in namespace observability".to_owned());
+        found
+            .services
+            .insert(("observability".to_owned(), "none".to_owned()), none);
+        let missing = Err("there is no Prometheus k8s in namespace observability".to_owned());
+        found
+            .prometheuses
+            .insert(("observability".to_owned(), "k8s".to_owned()), missing);
+        let spec = json!({"apiKeySecretRef": {"name": "mirror-key"}, "targets": [
+            {"name": "a", "service": {"name": "prometheus", "namespace": "monitoring", "port": "grpc"}},
+            {"name": "b", "service": {"name": "none", "port": 1}},
+            {"name": "c", "prometheus": {"name": "k8s"}},
+        ]});
+        let expected = [
+            "spec.targets[0].service: Service monitoring/prometheus has no port grpc (hint: its ports: web (9090))",
+            "spec.targets[1].service: there is no Service none in namespace observability",
+            "spec.targets[2].prometheus: there is no Prometheus k8s in namespace observability",
+        ];
+        assert_eq!(
+            refused(spec, &found),
+            ("ServiceMissing", expected.join("; "))
+        );
+    }
+}

@@ -1,0 +1,43 @@
+//! The `prometheus-mirror-operator` binary: arguments in, exit code out.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use operator::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    // Before any client is made. It can only fail if there is a provider already, and nothing ran before.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let result = match Cli::parse().command {
+        Command::Crd => crds::crd_yaml()
+            .map_err(|error| error.to_string())
+            .and_then(|crd| {
+                std::io::stdout()
+                    .write_all(crd.as_bytes())
+                    .map_err(|error| error.to_string())
+            }),
+        Command::Run(args) => start(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            // Where not even stderr can be written there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "prometheus-mirror-operator: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: operator::args::RunArgs) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let result = runtime
+        .block_on(operator::run::run(args))
+        .map_err(|error| error.to_string());
+    runtime.shutdown_background();
+    result
+}

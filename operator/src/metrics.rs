@@ -1,0 +1,103 @@
+//! The operator's own metrics.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// The instruments.
+pub struct Metrics {
+    registry: Registry,
+    reconciles: Counter,
+    failures: Family<Failure, Counter>,
+    durations: Histogram,
+    under_way: Gauge,
+    leader: Gauge,
+}
+
+/// Where a reconcile failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failure {
+    step: &'static str,
+    reason: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("prometheus_mirror_operator");
+        let metrics = Self {
+            reconciles: Counter::default(),
+            failures: Family::default(),
+            durations: Histogram::new(exponential_buckets(0.005, 2.0, 12)),
+            under_way: Gauge::default(),
+            leader: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register(
+            "reconciles",
+            "Reconciles that ended",
+            metrics.reconciles.clone(),
+        );
+        registry.register(
+            "reconcile_failures",
+            "Reconciles that failed or found an invalid resource",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "reconcile_duration_seconds",
+            "How long a reconcile took",
+            metrics.durations.clone(),
+        );
+        registry.register(
+            "reconciles_under_way",
+            "Reconciles under way",
+            metrics.under_way.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 in the replica that is at work",
+            metrics.leader.clone(),
+        );
+        Self {
+            registry,
+            ..metrics
+        }
+    }
+}
+
+impl Metrics {
+    /// A reconcile begins.
+    pub fn began(&self) {
+        self.under_way.inc();
+    }
+
+    /// A reconcile ended, one way or the other.
+    pub fn ended(&self, took: Duration) {
+        self.under_way.dec();
+        self.reconciles.inc();
+        self.durations.observe(took.as_secs_f64());
+    }
+
+    /// A step failed, for one of a fixed set of reasons.
+    pub fn failed(&self, step: &'static str, reason: &'static str) {
+        self.failures.get_or_create(&Failure { step, reason }).inc();
+    }
+
+    /// Whether this replica is at work.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// All of it in the text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut page = String::new();
+        // Writing to a String does not fail.
+        let _ = text::encode(&mut page, &self.registry);
+        page
+    }
+}

@@ -1,0 +1,214 @@
+//! `run`: logs, clients, the admin port, leadership, and under it the controllers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::{Client, Config};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::admin;
+use crate::args::{LogFormat, RunArgs};
+use crate::controller::build::Defaults;
+use crate::controller::caches::{Caches, Scope};
+use crate::controller::{self, Context};
+use crate::lease::Leadership;
+use crate::metrics::Metrics;
+use crate::names::OPERATOR;
+
+/// How long reconciles under way may take when the operator ends.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the operator cannot run. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log filter.
+    #[error("--log-level {0} is not a level or a list of directives: {1}")]
+    LogLevel(String, tracing_subscriber::filter::ParseError),
+    /// No cluster.
+    #[error("found no cluster: {0}; run in a pod, or set KUBECONFIG")]
+    NoCluster(#[from] kube::config::InferConfigError),
+    /// The API client.
+    #[error("cannot make a client of the API server: {0}")]
+    Client(#[from] kube::Error),
+    /// The pods' client.
+    #[error("cannot make an HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The admin port.
+    #[error("cannot listen on {0}: {1}; choose another address with --admin-listen")]
+    Listen(String, std::io::Error),
+    /// Signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs until a signal.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn run(args: RunArgs) -> Result<(), Error> {
+    start_logging(&args)?;
+    let shutdown = shutdown_signal()?;
+    let config = Config::infer().await?;
+    let namespace = args
+        .namespace
+        .clone()
+        .unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config.clone())?;
+    let mut without_retries = config;
+    without_retries.default_retry = false;
+    let impatient = Client::try_from(without_retries)?;
+
+    let metrics = Arc::new(Metrics::default());
+    let listener = TcpListener::bind(&args.admin_listen)
+        .await
+        .map_err(|error| Error::Listen(args.admin_listen.clone(), error))?;
+    tokio::spawn(admin::serve(listener, Arc::clone(&metrics)));
+
+    let identity = args.identity.clone().unwrap_or_else(default_identity);
+    let mut leadership = Leadership::new(impatient, &namespace, &args.lease, identity.clone());
+    let operator = Operator {
+        http: reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(2))
+            .build()?,
+        recorder: Recorder::new(
+            client.clone(),
+            Reporter {
+                controller: OPERATOR.to_owned(),
+                instance: Some(identity.clone()),
+            },
+        ),
+        defaults: Defaults {
+            image: args.image.clone(),
+            operator_namespace: namespace.clone(),
+        },
+        scopes: scopes(&args.watch_namespaces),
+        client,
+        metrics,
+    };
+    tracing::info!(identity, namespace, lease = args.lease, scopes = ?operator.scopes, "waiting to lead");
+    loop {
+        tokio::select! {
+            () = wait(shutdown.clone()) => return Ok(()),
+            () = leadership.acquire() => {}
+        }
+        tracing::info!("leading");
+        operator.metrics.leads(true);
+        let finished = tokio::select! {
+            // Dropping the work ends it at once, in the middle of whatever it does.
+            () = leadership.hold() => false,
+            () = operator.work(shutdown.clone()) => true,
+        };
+        operator.metrics.leads(false);
+        if finished {
+            leadership.release().await;
+            return Ok(());
+        }
+        tracing::warn!(
+            "leads no more; another replica does, or the API server could not be reached"
+        );
+    }
+}
+
+/// What all controllers share.
+struct Operator {
+    client: Client,
+    http: reqwest::Client,
+    recorder: Recorder,
+    defaults: Defaults,
+    scopes: Vec<Scope>,
+    metrics: Arc<Metrics>,
+}
+
+impl Operator {
+    /// Runs a controller a scope, until `shutdown` and what is under way then has ended.
+    async fn work(&self, shutdown: watch::Receiver<bool>) {
+        let controllers = self.scopes.iter().map(|scope| {
+            let (caches, streams) = Caches::new(&self.client, scope.clone());
+            let context = Context {
+                client: self.client.clone(),
+                caches: Arc::new(caches),
+                secret_keys: Default::default(),
+                http: self.http.clone(),
+                defaults: self.defaults.clone(),
+                recorder: self.recorder.clone(),
+                metrics: Arc::clone(&self.metrics),
+                failures: Default::default(),
+            };
+            controller::run::run(Arc::new(context), streams, wait(shutdown.clone()))
+        });
+        let all = futures::future::join_all(controllers).map(|_| ());
+        let late = async {
+            wait(shutdown).await;
+            tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
+            tracing::warn!("reconciles under way are cut off");
+        };
+        tokio::select! {
+            () = all => {}
+            () = late => {}
+        }
+    }
+}
+
+fn scopes(namespaces: &[String]) -> Vec<Scope> {
+    let mut names: Vec<_> = namespaces
+        .iter()
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        vec![Scope::Cluster]
+    } else {
+        names.into_iter().map(Scope::Namespace).collect()
+    }
+}
+
+fn default_identity() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    format!("{}-{}", host.trim(), std::process::id())
+}
+
+/// Becomes true at the first SIGTERM or SIGINT.
+fn shutdown_signal() -> Result<watch::Receiver<bool>, Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("ending");
+        sender.send_replace(true);
+        // Kept: a receiver of a dropped sender could not tell an end from an error.
+        std::future::pending::<()>().await;
+    });
+    Ok(receiver)
+}
+
+async fn wait(mut shutdown: watch::Receiver<bool>) {
+    // The sender is never dropped.
+    let _ = shutdown.wait_for(|ending| *ending).await;
+}
+
+fn start_logging(args: &RunArgs) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(&args.log_level)
+        .map_err(|error| Error::LogLevel(args.log_level.clone(), error))?;
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours);
+    match args.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
