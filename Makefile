@@ -1,15 +1,19 @@
 # `make help` lists the targets. Each is one script under scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint generate bench fuzz images clean
+.PHONY: help run test test-cluster lint generate bench fuzz images clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## The mirror in front of a Prometheus with made-up data; ONCE=1, LISTEN=0.0.0.0, HOURS=6
 	@scripts/run
 
 test: ## Everything that must hold before a change is merged
 	@scripts/test
+
+test-cluster: ## The test cluster and the operator on it, for real; as root
+	@tests/cluster/test
+	@tests/cluster/operator-test
 
 lint: ## Formatting, clippy, dependencies, scripts
 	@scripts/lint
