@@ -11,7 +11,9 @@ use anyhow::{Context as _, Result, ensure};
 use harness::client::{Client, equals};
 use harness::remote_write;
 use harness::samples::{END, HOUR, MINUTE, Sample, Series};
-use harness::servers::{Mirror, MirrorConfig, Nginx, Prometheus, http_client, program};
+use harness::servers::{
+    Mirror, MirrorConfig, Nginx, Prometheus, http_client, program, release_binary,
+};
 use serde_json::json;
 
 const WEEK: i64 = 7 * 24 * HOUR;
@@ -69,31 +71,6 @@ async fn main() -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The release build, which is what users run.
-fn release_binary() -> Result<std::path::PathBuf> {
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--release",
-            "-p",
-            "prometheus-mirror",
-            "--message-format=json",
-        ])
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "the mirror cannot be built:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout)?
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|message| message["executable"].as_str().map(Into::into))
-        .context("cargo built no prometheus-mirror")
 }
 
 /// A day of 20 series and three weeks of one, a sample every 15 s.

@@ -223,6 +223,14 @@ pub fn mirror_binary() -> Result<PathBuf> {
         .map_err(anyhow::Error::msg)
 }
 
+/// The release build, which is what users run: for benches.
+///
+/// # Errors
+/// If cargo cannot build it.
+pub fn release_binary() -> Result<PathBuf> {
+    build(&["--release"])
+}
+
 /// Builds the binary with more arguments for cargo, and says where it is.
 fn build(arguments: &[&str]) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

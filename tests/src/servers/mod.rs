@@ -10,7 +10,7 @@ mod prometheus;
 mod upstream;
 mod victoria;
 
-pub use mirror::{Admin, Mirror, MirrorConfig, mirror_binary};
+pub use mirror::{Admin, Mirror, MirrorConfig, mirror_binary, release_binary};
 pub use nginx::Nginx;
 pub use process::{Process, free_port, program};
 pub use prometheus::Prometheus;
