@@ -247,11 +247,9 @@ impl Decoder {
         loop {
             let scanned = std::mem::take(&mut self.scanned);
             if scanned == 0 {
-                at += bytes[at..]
-                    .iter()
-                    .take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))
-                    .count();
+                at += blanks(&bytes[at..]);
                 at += self.samples(&bytes[at..]);
+                at += blanks(&bytes[at..]);
             }
             self.decoded = before + at;
             match token::read(&bytes[at..], scanned, last) {
@@ -572,6 +570,14 @@ fn float(text: &str) -> Result<f64, &'static str> {
     } else {
         Err(REASON)
     }
+}
+
+/// How many bytes of white space `bytes` begins with.
+fn blanks(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))
+        .count()
 }
 
 fn describe(error: TokenError) -> String {

@@ -142,6 +142,26 @@ fn an_error_is_an_answer_too() {
 }
 
 #[test]
+fn white_space_may_stand_anywhere_between_tokens() {
+    let dense = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[1,"2"],[3,"4"]]}]}}"#;
+    let mut spaced = String::new();
+    let mut in_string = false;
+    for c in dense.chars() {
+        in_string ^= c == '"';
+        let between = !in_string && "{}[],:".contains(c);
+        spaced.push_str(if between { "\r\n\t " } else { "" });
+        spaced.push(c);
+        spaced.push_str(if between { " \n" } else { "" });
+    }
+    assert_eq!(decode(&spaced), decode(dense));
+    // A sample as Prometheus writes it, and only then white space.
+    assert_eq!(
+        decode(&dense.replace("],[", "]\r\n ,\n[").replace("]]", "]\n]")),
+        decode(dense)
+    );
+}
+
+#[test]
 fn what_is_not_prometheus_json_says_why() {
     let matrix = |result: &str| {
         format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":{result}}}}}"#)
