@@ -1,7 +1,7 @@
 //! The points of a query without an aggregation, from stored samples.
 
 use super::value;
-use crate::prometheus::{HistogramSample, Labels, Samples, Series};
+use crate::prometheus::{HistogramSample, Labels, Samples};
 use crate::time::Timestamp;
 
 /// The per-second rate at each sample since the sample before it; the first has none. A value below the one before it
@@ -87,13 +87,6 @@ pub fn differences(series: &[&Labels]) -> String {
         })
         .collect();
     differing.join(", ")
-}
-
-/// All series of several answers, one entry for each set of labels, samples in the order of the answers.
-#[must_use]
-pub fn distinct_labels<'a>(series: impl Iterator<Item = &'a Series>) -> Vec<&'a Labels> {
-    let labels: std::collections::BTreeSet<&Labels> = series.map(|series| &series.labels).collect();
-    labels.into_iter().collect()
 }
 
 #[cfg(test)]
