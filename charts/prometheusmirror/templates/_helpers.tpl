@@ -56,8 +56,9 @@ key: apiKey
 {{- end }}
 {{- end }}
 
-{{/* The values that are fields of `spec` and set, as that spec. */}}
+{{/* The values that are fields of `spec` and set, as that spec. The one way to them, so that nothing comes of faulty values. */}}
 {{- define "prometheusmirror.spec" -}}
+{{- include "prometheusmirror.validate" . }}
 {{- $spec := dict "apiKeySecretRef" (include "prometheusmirror.apiKeySecretRef" . | fromYaml) }}
 {{- $values := .Values }}
 {{- range $field := list "targets" "defaultTarget" "requestTargets" "workers" "port" "replicas" "autoscaling" "server" "service"

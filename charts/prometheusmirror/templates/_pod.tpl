@@ -126,7 +126,7 @@ volumeMounts:
 
 {{/* One volume, which the kubelet swaps as a whole: document and key. */}}
 {{- define "prometheusmirror.volumes" -}}
-{{- $secret := include "prometheusmirror.apiKeySecretRef" . | fromYaml }}
+{{- $secret := include "prometheusmirror.apiKeySecretRef" . | fromYaml -}}
 - name: configuration
   projected:
     defaultMode: 288 # 0440
