@@ -37,7 +37,9 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// No answer.
-    #[error("no answer from {0} (hint: is the operator running, and does a NetworkPolicy allow it?): {1}")]
+    #[error(
+        "no answer from {0} (hint: is the operator running, and does a NetworkPolicy allow it?): {1}"
+    )]
     NoAnswer(reqwest::Url, reqwest::Error),
     /// An answer that is not 200.
     #[error("{0} answered {1}")]
@@ -65,6 +67,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_health_check_tells_a_running_operator_from_a_wrong_page_and_from_none() {
+        // `main` does this; another test may have done it before.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(serve(listener, Arc::default()));

@@ -30,9 +30,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start<E: std::fmt::Display>(
-    work: impl Future<Output = Result<(), E>>,
-) -> Result<(), String> {
+fn start<E: std::fmt::Display>(work: impl Future<Output = Result<(), E>>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
