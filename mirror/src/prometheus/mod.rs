@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::client::MAX_BODY_BYTES;
+pub(crate) use self::client::root_cause;
 pub use self::target::{RequestCalls, Target};
 pub use self::targets::Targets;
 use crate::time::{Millis, Timestamp};
