@@ -5,6 +5,8 @@ PRETENDED_NODES=10
 
 start_pretended_nodes() {
   local number
+  # Their addresses are this machine's, so that tests/pretended-pods can answer for them.
+  in_network ip route replace local "$PRETENDED_POD_CIDR" dev lo
   start kwok kwok --kubeconfig="$STATE/pki/kwok.conf" --config="$HERE/lib/kwok.yaml" --manage-all-nodes=true \
     --cidr="$PRETENDED_POD_CIDR" --node-ip="$NODE_IP" --server-address=127.0.0.1:10247
   wait_for kwok 60 healthy http://127.0.0.1:10247/healthz

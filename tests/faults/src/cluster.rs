@@ -21,6 +21,9 @@ const SYSTEM: &str = "prometheus-mirror-system";
 /// The field manager of what the harness applies.
 const MANAGER: &str = "fault-harness";
 
+/// Where a mirror's pod answers health checks.
+pub const POD_ADMIN_PORT: u16 = 9901;
+
 /// Group, version, kind and plural.
 pub type Kind = (&'static str, &'static str, &'static str, &'static str);
 
@@ -122,7 +125,8 @@ fn resource((group, version, kind, plural): Kind) -> ApiResource {
 /// The cluster.
 #[derive(Clone)]
 pub struct Cluster {
-    client: Client,
+    /// An administrator's.
+    pub client: Client,
     config: Config,
 }
 
@@ -348,9 +352,9 @@ impl Cluster {
 pub fn manifests(path: &Path) -> Result<Vec<Value>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    text.split("\n---\n")
-        .map(|document| serde_yaml::from_str(document).context("not YAML"))
-        .collect()
+    let documents = text.split("\n---\n").map(serde_yaml::from_str);
+    let documents: Vec<Value> = documents.collect::<Result<_, _>>().context("not YAML")?;
+    Ok(documents.into_iter().filter(Value::is_object).collect())
 }
 
 /// The operator's Role and RoleBinding for its lease, for another namespace.

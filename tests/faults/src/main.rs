@@ -1,5 +1,6 @@
 //! The `faults` binary: prepares the cluster, runs the trials, writes the report.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicUsize;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use futures::StreamExt as _;
+use tokio::net::TcpListener;
 
 use fault_harness::cluster::{self, Cluster};
 use fault_harness::report::{self, Tally};
@@ -98,11 +100,17 @@ async fn run(arguments: Arguments) -> Result<bool> {
 
 async fn prepare(arguments: &Arguments) -> Result<Harness> {
     let cluster = Cluster::connect().await?;
-    let operator_yaml = arguments.root.join("deploy/operator.yaml");
-    cluster
-        .apply_file(&arguments.root.join("crds/prometheusmirrors.yaml"), &[])
-        .await?;
-    cluster.apply_file(&operator_yaml, &["Deployment"]).await?;
+    let operator_yaml = arguments.root.join("dist/install.yaml");
+    // The definition and the rights, but not the operator.
+    let without = ["Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"];
+    cluster.apply_file(&operator_yaml, &without).await?;
+    if !arguments.silent_pods {
+        let address = (Ipv4Addr::UNSPECIFIED, cluster::POD_ADMIN_PORT);
+        let listener = TcpListener::bind(address)
+            .await
+            .context("the pods' admin port")?;
+        tokio::spawn(pretended_pods::run(cluster.client.clone(), listener));
+    }
     for name in ["HTTPRoute", "ServiceMonitor", "Prometheus"] {
         cluster.define(cluster::kind(name)?).await?;
     }
