@@ -1,12 +1,18 @@
 # `make help` lists the targets. Each is one script under scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-cluster lint generate bench fuzz images clean
+.PHONY: help run cluster cluster-down test test-cluster lint generate bench fuzz images clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## The mirror in front of a Prometheus with made-up data; ONCE=1, LISTEN=0.0.0.0, HOURS=6
 	@scripts/run
+
+cluster: ## A real Kubernetes with the operator, a Prometheus and a mirror in it; as root
+	@scripts/cluster
+
+cluster-down: ## Remove that cluster
+	@scripts/cluster down
 
 test: ## Everything that must hold before a change is merged
 	@scripts/test

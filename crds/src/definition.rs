@@ -22,6 +22,7 @@ pub fn crd() -> CustomResourceDefinition {
         .filter_map(|version| version.schema.as_mut());
     for root in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
         tidy(root);
+        say_defaults_in_lists(root, false);
         root.x_kubernetes_validations = serde_json::from_value(rules::schema(rules::DOCUMENT)).ok();
         if let Some(status) = root
             .properties
@@ -91,6 +92,34 @@ fn tidy(schema: &mut JSONSchemaProps) {
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
         tidy(values);
+    }
+}
+
+/// Takes defaults out of what is inside lists and puts them into the descriptions; [`crate::parse`] fills them in.
+///
+/// A tool that compares what a manifest says with what is stored (a client-side `kubectl apply`, Argo CD) takes a custom resource's
+/// list for one value. Were the API server to add a field to an item, the two would never be equal.
+fn say_defaults_in_lists(schema: &mut JSONSchemaProps, in_list: bool) {
+    if let Some(default) = schema.default.take_if(|_| in_list) {
+        let default = match default.0 {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let description = schema.description.get_or_insert_default();
+        if !description.is_empty() {
+            description.push(' ');
+        }
+        description.push_str(&format!("Default: {default}."));
+    }
+    for field in schema
+        .properties
+        .iter_mut()
+        .flat_map(|all| all.values_mut())
+    {
+        say_defaults_in_lists(field, in_list);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        say_defaults_in_lists(items, true);
     }
 }
 

@@ -112,6 +112,12 @@ fn there_are_no_floats_no_unsigned_integers_and_no_nulls() {
 }
 
 #[test]
+fn nothing_inside_a_list_has_a_default_that_the_api_server_would_add() {
+    let defaulted = all_that(|path, schema| path.contains("[]") && schema.get("default").is_some());
+    assert_eq!(defaulted, Vec::<String>::new());
+}
+
+#[test]
 fn every_rule_of_the_schema_is_in_the_list_and_every_rule_of_the_list_in_the_schema() {
     let mut attached = std::collections::BTreeSet::new();
     walk("", &root(), &mut |_, schema| {

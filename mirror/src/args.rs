@@ -60,6 +60,34 @@ impl DocumentArgs {
     }
 }
 
+/// Where the configuration is, if a running mirror does not have it.
+#[derive(Args, Clone, Debug)]
+pub struct OptionalDocumentArgs {
+    /// A file with one PrometheusMirror manifest, YAML or JSON; with --mirror only for its API key
+    #[arg(
+        short,
+        long,
+        env = "PROMETHEUS_MIRROR_FILE",
+        value_name = "FILE",
+        required_unless_present = "mirror"
+    )]
+    file: Option<PathBuf>,
+    /// Folder of Secrets: key K of Secret S is the file DIR/S/K [default: `secrets` next to FILE]
+    #[arg(long, env = "PROMETHEUS_MIRROR_SECRETS_DIR", value_name = "DIR")]
+    secrets_dir: Option<PathBuf>,
+}
+
+impl OptionalDocumentArgs {
+    /// The configuration, if a file was named.
+    #[must_use]
+    pub fn given(&self) -> Option<DocumentArgs> {
+        self.file.clone().map(|file| DocumentArgs {
+            file,
+            secrets_dir: self.secrets_dir.clone(),
+        })
+    }
+}
+
 /// How log lines look and how many there are.
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {
@@ -141,7 +169,10 @@ pub struct CheckArgs {
 pub struct QueryArgs {
     /// The configuration.
     #[command(flatten)]
-    pub document: DocumentArgs,
+    pub document: OptionalDocumentArgs,
+    /// Ask the running mirror at this base URL, such as http://production.observability.svc:9900, instead of the targets themselves
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<reqwest::Url>,
     /// The target to ask [default: the manifest's default target]
     #[arg(long, value_name = "NAME")]
     pub target: Option<String>,
@@ -342,6 +373,21 @@ mod tests {
     }
 
     #[test]
+    fn a_query_needs_a_file_or_a_running_mirror() {
+        let parses = |extra: &[&str]| {
+            Cli::try_parse_from(
+                ["prometheus-mirror", "query", "--gauge", "up"]
+                    .iter()
+                    .chain(extra),
+            )
+            .is_ok()
+        };
+        assert!(parses(&["-f", "x"]));
+        assert!(parses(&["--mirror", "http://a:9900"]));
+        assert!(!parses(&[]));
+    }
+
+    #[test]
     fn a_query_wants_one_kind_and_a_bucket_with_its_method() {
         let parses = |extra: &[&str]| {
             Cli::try_parse_from(
@@ -351,6 +397,8 @@ mod tests {
             )
             .is_ok()
         };
+        assert!(parses(&["--gauge", "up", "--mirror", "http://a:9900"]));
+        assert!(!parses(&["--gauge", "up", "--mirror", "a"]));
         assert!(parses(&[
             "--gauge",
             "up",

@@ -23,6 +23,12 @@ pub enum Command {
     Run(RunArgs),
     /// Print the CustomResourceDefinition, for kubectl apply -f -
     Crd,
+    /// Ask a running operator, and fail unless it answers 200; `helm test` does
+    CheckHealth {
+        /// Its /readyz or /livez, for example http://localhost:8080/readyz
+        #[arg(value_name = "URL")]
+        url: reqwest::Url,
+    },
 }
 
 /// `run`

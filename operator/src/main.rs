@@ -17,7 +17,8 @@ fn main() -> ExitCode {
                     .write_all(crd.as_bytes())
                     .map_err(|error| error.to_string())
             }),
-        Command::Run(args) => start(args),
+        Command::Run(args) => start(operator::run::run(args)),
+        Command::CheckHealth { url } => start(async move { operator::admin::check(&url).await }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -29,15 +30,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(args: operator::args::RunArgs) -> Result<(), String> {
+fn start<E: std::fmt::Display>(work: impl Future<Output = Result<(), E>>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    let result = runtime
-        .block_on(operator::run::run(args))
-        .map_err(|error| error.to_string());
+    let result = runtime.block_on(work).map_err(|error| error.to_string());
     runtime.shutdown_background();
     result
 }

@@ -1,10 +1,12 @@
 //! `query`: in the terminal, exactly what StackState would be answered.
 //!
-//! The request is made as the JSON that StackState sends and handed to the router that serves it, so there is no second way to
-//! an answer.
+//! The request is made as the JSON that StackState sends and handed to the router that serves it, or with `--mirror` posted to a
+//! running mirror, so there is no second way to an answer.
+
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use http::{Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,10 +16,14 @@ use super::table::Point;
 use super::{Failure, plot, print, table};
 use crate::args::{Output, QueryArgs};
 use crate::metrics::Metrics;
+use crate::prometheus::root_cause;
+use crate::router::API_KEY_HEADER;
 use crate::settings;
 use crate::state::AppState;
 use crate::time::Timestamp;
 
+/// The longest wait for a running mirror: its own longest request timeout, and a little for the way.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(605);
 /// Lines of a chart proper.
 const PLOT_HEIGHT: usize = 15;
 
@@ -26,10 +32,7 @@ const PLOT_HEIGHT: usize = 15;
 /// # Errors
 /// If the configuration has faults or the answer is an error.
 pub async fn run(args: QueryArgs) -> Result<(), Failure> {
-    let settings = settings::load(&args.document.file, &args.document.secrets_dir())
-        .map_err(Failure::from_error)?;
-    let key = settings.api_keys.current.header_value();
-    let router = crate::router::app(AppState::new(settings, Metrics::new()));
+    let mirror = Mirror::new(&args)?;
     let now = Timestamp::now();
     let (from, to) = (args.from.at(now), args.to.at(now));
     if from >= to {
@@ -40,10 +43,9 @@ pub async fn run(args: QueryArgs) -> Result<(), Failure> {
         )));
     }
     let request = request(&args, from, to).to_string();
-    let ask = |path: &'static str| ask(router.clone(), path, key.clone(), request.clone());
-    let answered = ask("/api/metric").await;
+    let answered = mirror.ask("/api/metric", &request).await;
     let explanation = if args.explain {
-        Some(ask("/api/explain").await?)
+        Some(mirror.ask("/api/explain", &request).await?)
     } else {
         None
     };
@@ -79,30 +81,92 @@ pub async fn run(args: QueryArgs) -> Result<(), Failure> {
     print(&text)
 }
 
-/// The body that the mirror's router answers.
-async fn ask(
-    router: axum::Router,
-    path: &'static str,
-    key: http::HeaderValue,
-    request: String,
-) -> Result<String, Failure> {
-    let request = Request::post(path)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header("x-mirror-api-key", key)
-        .body(Body::from(request))
-        .map_err(Failure::from_error)?;
-    let response = match router.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    };
-    let status = response.status();
-    let body = to_bytes(response.into_body(), usize::MAX)
-        .await
-        .map_err(Failure::from_error)?;
-    if status != StatusCode::OK {
-        return Err(Failure(error_text(status, &body)));
+/// Who answers.
+enum Mirror {
+    /// This process, with the configuration of a file.
+    Here {
+        router: axum::Router,
+        key: HeaderValue,
+    },
+    /// A running one.
+    At {
+        url: reqwest::Url,
+        http: reqwest::Client,
+        key: Option<HeaderValue>,
+    },
+}
+
+impl Mirror {
+    fn new(args: &QueryArgs) -> Result<Self, Failure> {
+        let settings = args
+            .document
+            .given()
+            .map(|document| settings::load(&document.file, &document.secrets_dir()))
+            .transpose()
+            .map_err(Failure::from_error)?;
+        let key = settings
+            .as_ref()
+            .map(|settings| settings.api_keys.current.header_value());
+        match (&args.mirror, settings, key) {
+            (Some(url), _, key) => Ok(Self::At {
+                url: url.clone(),
+                http: reqwest::Client::builder()
+                    .no_proxy()
+                    .timeout(ANSWER_TIMEOUT)
+                    .build()
+                    .map_err(Failure::from_error)?,
+                key,
+            }),
+            (None, Some(settings), Some(key)) => Ok(Self::Here {
+                router: crate::router::app(AppState::new(settings, Metrics::new())),
+                key,
+            }),
+            (None, ..) => Err(Failure(
+                "name a manifest with --file, or a running mirror with --mirror".into(),
+            )),
+        }
     }
-    String::from_utf8(body.to_vec()).map_err(Failure::from_error)
+
+    /// The body of the answer to a request.
+    async fn ask(&self, path: &str, request: &str) -> Result<String, Failure> {
+        let (status, body) = match self {
+            Self::Here { router, key } => {
+                let request = Request::post(path)
+                    .header(header::CONTENT_TYPE, "application/json")
+                    .header(API_KEY_HEADER.clone(), key)
+                    .body(Body::from(request.to_owned()))
+                    .map_err(Failure::from_error)?;
+                let response = match router.clone().oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                };
+                let status = response.status();
+                let body = to_bytes(response.into_body(), usize::MAX).await;
+                (status, body.map_err(Failure::from_error)?)
+            }
+            Self::At { url, http, key } => {
+                let mut address = url.clone();
+                address.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+                let mut asked = http
+                    .post(address)
+                    .header(header::CONTENT_TYPE, "application/json")
+                    .body(request.to_owned());
+                if let Some(key) = key {
+                    asked = asked.header(API_KEY_HEADER.clone(), key);
+                }
+                let unreachable = |error: reqwest::Error| {
+                    Failure(format!("{url} does not answer: {}", root_cause(&error)))
+                };
+                let response = asked.send().await.map_err(unreachable)?;
+                let status = response.status();
+                (status, response.bytes().await.map_err(unreachable)?)
+            }
+        };
+        if status != StatusCode::OK {
+            return Err(Failure(error_text(status, &body)));
+        }
+        String::from_utf8(body.to_vec()).map_err(Failure::from_error)
+    }
 }
 
 fn canvas() -> plot::Canvas {

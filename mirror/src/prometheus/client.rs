@@ -257,7 +257,7 @@ fn without_secrets(url: &Url) -> String {
 }
 
 /// The innermost cause: the outer ones say "error sending request" and repeat the URL.
-fn root_cause(error: &reqwest::Error) -> String {
+pub(crate) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -23,13 +23,14 @@ kill_cgroups() {
   while read -r folder; do
     [[ -d $folder ]] || continue
     while true; do
-      mapfile -t pids < <(find "$folder" -name cgroup.procs -exec cat {} +)
+      # The kubelet's work may end, and remove, a group meanwhile.
+      mapfile -t pids < <(find "$folder" -name cgroup.procs -exec cat {} + 2>/dev/null)
       ((${#pids[@]} > 0)) || break
       ((++tries < 200)) || fail "processes in $folder can't be ended: ${pids[*]}"
       for pid in "${pids[@]}"; do kill -s KILL "$pid" 2>/dev/null || continue; done
       sleep 0.05
     done
-    find "$folder" -depth -type d -exec rmdir {} +
+    find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || [[ ! -d $folder ]] || fail "$folder can't be removed"
   done < <(cgroup_folders)
 }
 
@@ -58,6 +59,8 @@ remove_traces_elsewhere() {
   local file
   rm -rf "/run/$NETNS"
   rm -f /var/lib/cni/results/"$NETNS"-*
+  # The kubelet's place for this socket can't be set. Another one that listens there is left alone.
+  if ! grep -qF /var/lib/kubelet/device-plugins/kubelet.sock /proc/net/unix; then rm -f /var/lib/kubelet/device-plugins/kubelet.sock; fi
   for file in /var/log/containers/*; do
     if [[ $(readlink "$file") == "$STATE"/* ]]; then rm -f "$file"; fi
   done

@@ -6,6 +6,7 @@
 // Helpers outside the test functions unwrap too.
 #![allow(clippy::unwrap_used)]
 
+mod command;
 mod errors;
 mod fields;
 mod metric;

@@ -1,0 +1,52 @@
+{{/* What the operator may do where it looks for resources: the rules of its ClusterRole, or of a Role in each watched namespace. */}}
+{{- define "operator.rights" -}}
+# The resources, and what the operator says about them.
+- apiGroups: [prometheus-mirror.io]
+  resources: [prometheusmirrors]
+  verbs: [list, watch]
+- apiGroups: [prometheus-mirror.io]
+  resources: [prometheusmirrors/status]
+  verbs: [patch]
+# An owner reference that blocks the owner's deletion needs this where OwnerReferencesPermissionEnforcement is on.
+- apiGroups: [prometheus-mirror.io]
+  resources: [prometheusmirrors/finalizers]
+  verbs: [update]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+# Children.
+- apiGroups: [""]
+  resources: [configmaps, serviceaccounts, services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies, ingresses]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [monitoring.coreos.com]
+  resources: [servicemonitors]
+  verbs: [get, list, watch, create, patch, delete]
+# Pods of the mirrors: what they are doing, an annotation that tells them of a new configuration, and the end of one that gave up
+# on the configuration before.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch, patch, delete]
+# Only metadata is watched. A Secret is read once for each of its versions, to learn the names of its keys.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch]
+# Targets may name a Prometheus object.
+- apiGroups: [monitoring.coreos.com]
+  resources: [prometheuses]
+  verbs: [list, watch]
+{{- end }}

@@ -1,0 +1,91 @@
+{{/*
+The name of the mirror: that of the Service, and of the PrometheusMirror.
+Releases named after the chart, as the original's documentation does it, get exactly that name.
+*/}}
+{{- define "prometheusmirror.name" -}}
+{{- $chart := .Values.nameOverride | default .Chart.Name }}
+{{- $name := .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name $chart) (contains $chart .Release.Name)) }}
+{{- $name | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The name of everything but the Service. */}}
+{{- define "prometheusmirror.childName" -}}
+{{ include "prometheusmirror.name" . }}-mirror
+{{- end }}
+
+{{/* What pods are selected by. It never changes: a Deployment's selector is immutable. */}}
+{{- define "prometheusmirror.selectorLabels" -}}
+app.kubernetes.io/name: prometheus-mirror
+app.kubernetes.io/instance: {{ include "prometheusmirror.name" . }}
+{{- end }}
+
+{{/* Labels of pods. Nothing that a new version of the chart changes: that would replace the pods. */}}
+{{- define "prometheusmirror.podLabels" -}}
+{{ include "prometheusmirror.selectorLabels" . }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "prometheusmirror.labels" -}}
+{{ include "prometheusmirror.podLabels" . }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/*
+The metadata of an object.
+Takes a dict: root, name, and where there are more of them, labels and annotations.
+*/}}
+{{- define "prometheusmirror.metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- mergeOverwrite (dict) (.labels | default dict) (include "prometheusmirror.labels" .root | fromYaml) | toYaml | nindent 2 }}
+{{- with .annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The Secret with the key that identifies the mirror, as `spec.apiKeySecretRef`. */}}
+{{- define "prometheusmirror.apiKeySecretRef" -}}
+{{- if .Values.apiKeySecretRef -}}
+name: {{ .Values.apiKeySecretRef.name }}
+key: {{ .Values.apiKeySecretRef.key | default "apiKey" }}
+{{- else -}}
+name: {{ include "prometheusmirror.name" . }}-api-key
+key: apiKey
+{{- end }}
+{{- end }}
+
+{{/* The values that are fields of `spec` and set, as that spec. The one way to them, so that nothing comes of faulty values. */}}
+{{- define "prometheusmirror.spec" -}}
+{{- include "prometheusmirror.validate" . }}
+{{- $spec := dict "apiKeySecretRef" (include "prometheusmirror.apiKeySecretRef" . | fromYaml) }}
+{{- $values := .Values }}
+{{- range $field := list "targets" "defaultTarget" "requestTargets" "workers" "port" "replicas" "autoscaling" "server" "service"
+    "networkPolicy" "ingress" "httpRoute" "podDisruptionBudget" "monitor" "image" "imagePullSecrets" "resources" "podTemplate" }}
+  {{- $value := get $values $field }}
+  {{- if not (or (kindIs "invalid" (index $values $field)) (and (kindIs "slice" $value) (empty $value))) }}
+    {{- $_ := set $spec $field $value }}
+  {{- end }}
+{{- end }}
+{{- toYaml $spec }}
+{{- end }}
+
+{{/* The document that the mirror serves. What the operator looks up in the cluster is written out here. */}}
+{{- define "prometheusmirror.document" -}}
+{{- $spec := pick (include "prometheusmirror.spec" . | fromYaml) "apiKeySecretRef" "targets" "defaultTarget" "requestTargets" "workers" "port" "server" }}
+{{- range $target := $spec.targets }}
+  {{- with $target.service }}
+    {{- $host := printf "%s.%s.svc" .name (.namespace | default $.Release.Namespace) }}
+    {{- $path := regexReplaceAll "/+$" (.path | default "") "" }}
+    {{- $_ := set $target "url" (printf "%s://%s:%d%s" (.scheme | default "http") $host (int .port) $path) }}
+  {{- end }}
+  {{- $_ := unset $target "service" }}
+{{- end }}
+{{- dict "apiVersion" "prometheus-mirror.io/v1alpha1" "kind" "PrometheusMirror" "spec" $spec
+    "metadata" (dict "name" (include "prometheusmirror.name" .) "namespace" .Release.Namespace) | toYaml }}
+{{- end }}
+
+{{- define "prometheusmirror.image" -}}
+{{ .Values.image | default (printf "prometheus-mirror:%s" .Chart.AppVersion) }}
+{{- end }}

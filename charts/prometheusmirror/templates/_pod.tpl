@@ -1,0 +1,152 @@
+{{/*
+The pod template. It equals the operator's: a test compares every field.
+
+The annotation is the chart's own. Without an operator nobody tells pods of a new document or a new key, and nobody tells you when
+the mirror refuses one: so a change of either replaces the pods, an old one goes only when a new one is ready, and
+`helm upgrade --wait` says whether it worked. Annotations are for more eyes than Secrets are, so the key goes into it through
+scrypt.
+*/}}
+{{- define "prometheusmirror.podTemplate" -}}
+{{- $secret := include "prometheusmirror.apiKeySecretRef" . | fromYaml }}
+{{- $key := "" }}
+{{- if not .Values.apiKeySecretRef }}
+  {{- $key = derivePassword 1 "maximum" (printf "%s %s" .Values.global.apiKey .Values.global.previousApiKey) $secret.name .Release.Namespace }}
+{{- end }}
+metadata:
+  annotations:
+    checksum/configuration: {{ printf "%s\n%s" (include "prometheusmirror.document" .) $key | sha256sum }}
+  labels:
+    {{- include "prometheusmirror.podLabels" . | nindent 4 }}
+spec:
+  serviceAccountName: {{ include "prometheusmirror.childName" . }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  # 5 s in which load balancers notice, 30 s for the requests under way, and something for the end.
+  terminationGracePeriodSeconds: 45
+  {{- with .Values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- include "prometheusmirror.podSecurityContext" . | nindent 2 }}
+  containers:
+    - name: mirror
+      image: {{ include "prometheusmirror.image" . | quote }}
+      args: [serve]
+      env:
+        - name: PROMETHEUS_MIRROR_FILE
+          value: /etc/prometheus-mirror/mirror.yaml
+        - name: PROMETHEUS_MIRROR_SECRETS_DIR
+          value: /etc/prometheus-mirror/secrets
+        - name: PROMETHEUS_MIRROR_LISTEN
+          value: "0.0.0.0:{{ int .Values.port }}"
+        - name: PROMETHEUS_MIRROR_ADMIN_LISTEN
+          value: "0.0.0.0:9901"
+        - name: PROMETHEUS_MIRROR_DRAIN_DELAY
+          value: 5s
+        - name: PROMETHEUS_MIRROR_DRAIN_TIMEOUT
+          value: 30s
+        - name: PROMETHEUS_MIRROR_LOG_FORMAT
+          value: json
+      ports:
+        - name: api
+          containerPort: {{ int .Values.port }}
+          protocol: TCP
+        - name: admin
+          containerPort: 9901
+          protocol: TCP
+      startupProbe:
+        httpGet:
+          path: /livez
+          port: admin
+        periodSeconds: 1
+        failureThreshold: 60
+        timeoutSeconds: 2
+      readinessProbe:
+        httpGet:
+          path: /readyz
+          port: admin
+        periodSeconds: 2
+        failureThreshold: 2
+        timeoutSeconds: 2
+      livenessProbe:
+        httpGet:
+          path: /livez
+          port: admin
+        periodSeconds: 10
+        failureThreshold: 3
+        timeoutSeconds: 5
+      {{- include "prometheusmirror.containerRest" . | nindent 6 }}
+  volumes:
+    {{- include "prometheusmirror.volumes" . | nindent 4 }}
+  topologySpreadConstraints:
+    {{- range $topology := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+    - topologyKey: {{ $topology }}
+      maxSkew: 1
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels:
+          {{- include "prometheusmirror.selectorLabels" $ | nindent 10 }}
+      matchLabelKeys: [pod-template-hash]
+    {{- end }}
+{{- end }}
+
+{{- define "prometheusmirror.podSecurityContext" -}}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+{{- end }}
+
+{{/* What the mirror's container and those of the test have in common. */}}
+{{- define "prometheusmirror.containerRest" -}}
+resources:
+  {{- if kindIs "map" .Values.resources }}
+  {{- toYaml .Values.resources | nindent 2 }}
+  {{- else }}
+  requests:
+    cpu: 50m
+    memory: 64Mi
+  limits:
+    memory: 512Mi
+  {{- end }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+terminationMessagePolicy: FallbackToLogsOnError
+volumeMounts:
+  - name: configuration
+    mountPath: /etc/prometheus-mirror
+    readOnly: true
+{{- end }}
+
+{{/* One volume, which the kubelet swaps as a whole: document and key. */}}
+{{- define "prometheusmirror.volumes" -}}
+{{- $secret := include "prometheusmirror.apiKeySecretRef" . | fromYaml -}}
+- name: configuration
+  projected:
+    defaultMode: 288 # 0440
+    sources:
+      - configMap:
+          name: {{ include "prometheusmirror.childName" . }}
+          items:
+            - key: mirror.yaml
+              path: mirror.yaml
+      - secret:
+          name: {{ $secret.name }}
+          items:
+            - key: {{ $secret.key }}
+              path: secrets/{{ $secret.name }}/{{ $secret.key }}
+      {{- if ne $secret.key "previousApiKey" }}
+      - secret:
+          name: {{ $secret.name }}
+          optional: true
+          items:
+            - key: previousApiKey
+              path: secrets/{{ $secret.name }}/previousApiKey
+      {{- end }}
+{{- end }}

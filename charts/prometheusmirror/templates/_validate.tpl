@@ -1,0 +1,133 @@
+{{/*
+What values.schema.json cannot say, or could not say with an example. The words are those of the resource's own rules
+(crds/src/rules.rs); a test shows the chart every document that those refuse.
+*/}}
+{{- define "prometheusmirror.validate" -}}
+{{- $values := .Values }}
+{{- $name := include "prometheusmirror.name" . }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$" $name) }}
+  {{- fail (printf "%q cannot be the name of a Service: it must start with a letter and hold only lower-case letters, digits and dashes. Set another, for example: fullnameOverride: mirror" $name) }}
+{{- end }}
+
+{{- if .Values.apiKeySecretRef }}
+  {{- if or .Values.global.apiKey .Values.global.previousApiKey }}
+    {{- fail "apiKeySecretRef: global.apiKey and global.previousApiKey must not be set with it. Put the keys into that Secret, as apiKey and previousApiKey" }}
+  {{- end }}
+{{- else }}
+  {{- if not .Values.global.apiKey }}
+    {{- fail "global.apiKey is missing: the key that identifies this mirror to StackState. Choose one, for example: --set global.apiKey=\"$(openssl rand -hex 32)\", or name a Secret that has it: --set apiKeySecretRef.name=mirror-key" }}
+  {{- end }}
+  {{- range $field := list "apiKey" "previousApiKey" }}
+    {{- with get $values.global $field }}
+      {{- if not (regexMatch "^[!-~]([ -~]*[!-~])?$" .) }}
+        {{- fail (printf "global.%s: must be printable ASCII characters without a space at either end, because it is sent as an HTTP header, for example: --set global.%s=\"$(openssl rand -hex 32)\"" $field $field) }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+
+{{- if not .Values.targets }}
+  {{- fail "targets is empty: which Prometheus servers may StackState read? For example:\n\ntargets:\n- name: cluster\n  url: http://prometheus-operated.monitoring.svc:9090\n\nor on the command line: --set targets[0].name=cluster --set targets[0].url=http://prometheus-operated.monitoring.svc:9090" }}
+{{- end }}
+{{- $names := dict }}
+{{- range $index, $target := .Values.targets }}
+  {{- include "prometheusmirror.validateTarget" (dict "path" (printf "targets[%d]" $index) "target" $target "operator" $values.operator.enabled) }}
+  {{- if hasKey $names .name }}
+    {{- fail (printf "targets[%d].name: %q is there twice; every target needs a name of its own, for example: %s-2" $index .name .name) }}
+  {{- end }}
+  {{- $_ := set $names .name true }}
+{{- end }}
+{{- if not (kindIs "invalid" .Values.defaultTarget) }}
+  {{- if not (hasKey $names .Values.defaultTarget) }}
+    {{- fail (printf "defaultTarget: %q must be the name of one of the targets, for example: %s" .Values.defaultTarget (first .Values.targets).name) }}
+  {{- end }}
+{{- end }}
+{{- with .Values.requestTargets }}
+  {{- range $index, $host := .hosts }}
+    {{- if not (or (regexMatch "^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" $host) (and (contains ":" $host) (regexMatch "^[0-9a-f:]+$" $host))) }}
+      {{- fail (printf "requestTargets.hosts[%d]: %q must be a host name in lower case, a pattern such as *.monitoring.svc, or an IP address" $index $host) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- if eq (int .Values.port) 9901 }}
+  {{- fail "port: must not be 9901, where the mirror answers health checks and serves its metrics; for example: 9900" }}
+{{- end }}
+{{- with .Values.server }}
+  {{- if and .tls (not $values.operator.enabled) }}
+    {{- fail (printf "server.tls: is not supported by mirror %s yet; to serve HTTPS, use for example: ingress: {host: mirror.example.com, tlsSecretName: certificate}" $.Chart.AppVersion) }}
+  {{- end }}
+{{- end }}
+{{- with .Values.autoscaling }}
+  {{- if gt (int (.minReplicas | default 1)) (int .maxReplicas) }}
+    {{- fail "autoscaling: minReplicas must not be more than maxReplicas; for example: {minReplicas: 2, maxReplicas: 5}" }}
+  {{- end }}
+{{- end }}
+{{- with .Values.podDisruptionBudget }}
+  {{- if not (or (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable)) }}
+    {{- fail "podDisruptionBudget: at most one of minAvailable and maxUnavailable may be set; for example: {maxUnavailable: 1}" }}
+  {{- end }}
+{{- end }}
+{{- with .Values.networkPolicy }}
+  {{- range $index, $peer := .allowedFrom }}
+    {{- if eq (kindIs "map" .ipBlock) (or (kindIs "map" .podSelector) (kindIs "map" .namespaceSelector)) }}
+      {{- fail (printf "networkPolicy.allowedFrom[%d]: must have either ipBlock, or podSelector, namespaceSelector or both; for example: {ipBlock: {cidr: 10.0.0.0/8}}" $index) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- with .Values.monitor }}
+  {{- include "prometheusmirror.validateDuration" (dict "path" "monitor.interval" "value" .interval "from" 1000 "to" 3600000 "range" "1s to 1h") }}
+{{- end }}
+{{- end }}
+
+{{/* One target. Takes a dict: path, target, and whether the operator resolves what it refers to. */}}
+{{- define "prometheusmirror.validateTarget" -}}
+{{- $path := .path }}
+{{- $target := .target }}
+{{- $operator := .operator }}
+{{- $set := list }}
+{{- range list "url" "service" "prometheus" }}
+  {{- if not (kindIs "invalid" (index $target .)) }}
+    {{- $set = append $set . }}
+  {{- end }}
+{{- end }}
+{{- if ne (len $set) 1 }}
+  {{- fail (printf "%s: exactly one of url, service and prometheus must be set, there is %s; for example: {name: %s, url: \"http://prometheus-operated.monitoring.svc:9090\"}" $path (join " and " $set | default "none") .target.name) }}
+{{- end }}
+{{- with .target.url }}
+  {{- if not (regexMatch "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$" .) }}
+    {{- fail (printf "%s.url: %q must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user name, query and fragment; for example: http://prometheus-operated.monitoring.svc:9090" $path .) }}
+  {{- end }}
+{{- end }}
+{{- include "prometheusmirror.validateDuration" (dict "path" (printf "%s.requestTimeout" $path) "value" .target.requestTimeout "from" 100 "to" 600000 "range" "100ms to 10m") }}
+{{- include "prometheusmirror.validateDuration" (dict "path" (printf "%s.scrapeInterval" $path) "value" .target.scrapeInterval "from" 1000 "to" 3600000 "range" "1s to 1h") }}
+{{- if not $operator }}
+  {{- with .target.service }}
+    {{- if kindIs "string" .port }}
+      {{- fail (printf "%s.service.port: only the operator looks up the number of port %q. Write the number, for example: 9090, or set operator.enabled: true" $path .port) }}
+    {{- end }}
+  {{- end }}
+  {{- if .target.prometheus }}
+    {{- fail (printf "%s.prometheus: only the operator looks up Prometheus objects. Write the server's address, for example: url: \"http://prometheus-operated.monitoring.svc:9090\", or set operator.enabled: true" $path) }}
+  {{- end }}
+  {{- range $field := list "auth" "tls" "enforcedMatchers" }}
+    {{- $value := index $target $field }}
+    {{- if not (or (kindIs "invalid" $value) (and (kindIs "slice" $value) (empty $value))) }}
+      {{- fail (printf "%s.%s: is not supported by this version of the mirror yet; leave it out" $path $field) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* A length of time within bounds. Takes a dict: path, value, from and to in milliseconds, and range in words. */}}
+{{- define "prometheusmirror.validateDuration" -}}
+{{- if not (kindIs "invalid" .value) }}
+  {{- $total := 0 }}
+  {{- $unit := dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1 }}
+  {{- range regexFindAll "[0-9]+[a-z]+" .value -1 }}
+    {{- $total = add $total (mul (regexFind "^[0-9]+" . | int64) (get $unit (regexFind "[a-z]+$" .) | default 0)) }}
+  {{- end }}
+  {{- if not (and (regexMatch "^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?([0-9]{1,7}ms)?$" .value) (ge $total (int64 .from)) (le $total (int64 .to))) }}
+    {{- fail (printf "%s: %q must be a duration from %s, such as 15s or 1m30s" .path .value .range) }}
+  {{- end }}
+{{- end }}
+{{- end }}
