@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::admin;
 use crate::args::{LogFormat, RunArgs};
+use crate::client::{self, Term};
 use crate::controller::build::Defaults;
 use crate::controller::caches::{Caches, Scope};
 use crate::controller::{self, Context};
@@ -63,13 +64,14 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         .namespace
         .clone()
         .unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config.clone())?;
-    if let Some(selector) = &args.namespace_selector {
-        check_selector(&client, selector).await?;
-    }
+    let term = Term::default();
+    let client = client::for_leader(config.clone(), &term)?;
     let mut without_retries = config;
     without_retries.default_retry = false;
     let impatient = Client::try_from(without_retries)?;
+    if let Some(selector) = &args.namespace_selector {
+        check_selector(&impatient, selector).await?;
+    }
 
     let metrics = Arc::new(Metrics::default());
     let listener = TcpListener::bind(&args.admin_listen)
@@ -78,7 +80,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     tokio::spawn(admin::serve(listener, Arc::clone(&metrics)));
 
     let identity = args.identity.clone().unwrap_or_else(default_identity);
-    let mut leadership = Leadership::new(impatient, &namespace, &args.lease, identity.clone());
+    let mut leadership = Leadership::new(impatient, &namespace, &args.lease, identity.clone(), term);
     let operator = Operator {
         http: reqwest::Client::builder()
             .no_proxy()
@@ -138,7 +140,6 @@ impl Operator {
     async fn work(&self, shutdown: watch::Receiver<bool>) {
         let controllers = self.scopes.iter().map(|scope| {
             let (caches, streams) = Caches::new(&self.client, scope.clone());
-            let queue = self.metrics.queue();
             let context = Context {
                 client: self.client.clone(),
                 caches: Arc::new(caches),
@@ -148,7 +149,7 @@ impl Operator {
                 recorder: self.recorder.clone(),
                 metrics: Arc::clone(&self.metrics),
                 failures: Default::default(),
-                queue: Arc::clone(&queue),
+                queue: self.metrics.queue(),
             };
             controller::run::run(Arc::new(context), streams, wait(shutdown.clone()))
         });
