@@ -254,7 +254,11 @@ mod tests {
     #[tokio::test]
     async fn a_renewed_record_and_one_of_another_holder_begin_anew() {
         let mut ours = leadership();
-        for next in [record("them", 1, Some(15)), record("them", 2, Some(15)), record("others", 2, Some(15))] {
+        for next in [
+            record("them", 1, Some(15)),
+            record("them", 2, Some(15)),
+            record("others", 2, Some(15)),
+        ] {
             assert!(!ours.expired(&next));
             ours.earlier(16);
         }
