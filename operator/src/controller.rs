@@ -86,6 +86,7 @@ struct Made {
 enum Unmade {
     Invalid(Invalid),
     Paused,
+    Gone,
 }
 
 /// Brings the cluster nearer to what a resource says.
@@ -128,6 +129,7 @@ async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Erro
             Outcome::Invalid(invalid)
         }
         Err(Unmade::Paused) => Outcome::Paused,
+        Err(Unmade::Gone) => return Ok(Action::await_change()),
     };
     let before = previous(object);
     let after = status::status(
@@ -176,6 +178,7 @@ async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, 
     let built = build::build(&mirror, &context.defaults);
     let applied = match apply::apply(client, caches, &mirror, built.children.clone()).await {
         Ok(applied) => applied,
+        Err(apply::Error::Gone) => return Ok(Err(Unmade::Gone)),
         Err(error) => match stalled_by(&error) {
             Some(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
             None => return Err(error.into()),
@@ -206,7 +209,7 @@ fn stalled_by(error: &apply::Error) -> Option<Invalid> {
             reason: "Forbidden",
             message: error.to_string(),
         }),
-        apply::Error::Failed { .. } => None,
+        apply::Error::Failed { .. } | apply::Error::Gone => None,
     }
 }
 
@@ -225,7 +228,7 @@ fn next_look(made: &Result<Made, Unmade>, status: &PrometheusMirrorStatus) -> Ac
             .any(|condition| condition.type_ == type_ && condition.status == value)
     };
     match made {
-        Err(Unmade::Paused) => Action::await_change(),
+        Err(Unmade::Paused | Unmade::Gone) => Action::await_change(),
         // What it refers to is watched, except what the API server thinks.
         Err(Unmade::Invalid(invalid)) if ["Refused", "Forbidden"].contains(&invalid.reason) => {
             Action::requeue(STEADY)

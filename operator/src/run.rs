@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::admin;
 use crate::args::{LogFormat, RunArgs};
+use crate::client::{self, Term};
 use crate::controller::build::Defaults;
 use crate::controller::caches::{Caches, Scope};
 use crate::controller::{self, Context};
@@ -58,7 +59,8 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         .namespace
         .clone()
         .unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config.clone())?;
+    let term = Term::default();
+    let client = client::for_leader(config.clone(), &term)?;
     let mut without_retries = config;
     without_retries.default_retry = false;
     let impatient = Client::try_from(without_retries)?;
@@ -70,7 +72,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     tokio::spawn(admin::serve(listener, Arc::clone(&metrics)));
 
     let identity = args.identity.clone().unwrap_or_else(default_identity);
-    let mut leadership = Leadership::new(impatient, &namespace, &args.lease, identity.clone());
+    let mut leadership = Leadership::new(impatient, &namespace, &args.lease, identity.clone(), term);
     let operator = Operator {
         http: reqwest::Client::builder()
             .no_proxy()

@@ -102,7 +102,12 @@ async fn prepare(arguments: &Arguments) -> Result<Harness> {
     let cluster = Cluster::connect().await?;
     let operator_yaml = arguments.root.join("dist/install.yaml");
     // The definition and the rights, but not the operator.
-    let without = ["Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"];
+    let without = [
+        "Deployment",
+        "Service",
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+    ];
     cluster.apply_file(&operator_yaml, &without).await?;
     if !arguments.silent_pods {
         let address = (Ipv4Addr::UNSPECIFIED, cluster::POD_ADMIN_PORT);

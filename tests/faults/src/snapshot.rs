@@ -52,7 +52,6 @@ pub const MASKS: &[Mask] = &[
         "metadata/annotations/prometheus-mirror.io|configuration",
         "a hash over the versions of Secrets; by it pods are ready, which is compared",
     ),
-    mask("Pod", "spec/nodeName", "the scheduler's choice"),
     mask("Service", "spec/clusterIP", "the API server's choice"),
     mask("Service", "spec/clusterIPs/*", "the API server's choice"),
     mask(
@@ -213,6 +212,10 @@ fn tidy(kind: Kind, object: &mut Value) {
         "PrometheusMirror" | "Deployment" => {}
         "Pod" => {
             all.retain(|field, _| ["metadata", "spec"].contains(&field.as_str()));
+            // The scheduler's choice.
+            if let Some(spec) = all["spec"].as_object_mut() {
+                spec.remove("nodeName");
+            }
             if let Some(metadata) = all["metadata"].as_object_mut() {
                 metadata.retain(|field, _| {
                     [
