@@ -28,8 +28,13 @@ func print(file string) error {
 	if err != nil {
 		return err
 	}
+	json, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return err
+	}
+	// Tells whole numbers from others, which the library asks for.
 	object := &unstructured.Unstructured{}
-	if err := yaml.UnmarshalStrict(text, &object.Object); err != nil {
+	if err := object.UnmarshalJSON(json); err != nil {
 		return err
 	}
 	result, err := status.Compute(object)
