@@ -79,3 +79,19 @@ cargo_tool() {
   fi
   PATH=$folder/bin:$PATH
 }
+
+# python_tool NAME: installs the Python packages that tests/tools/NAME/requirements.txt pins into the cache, once a list, and prints the folder
+# with their programs. Dependencies are in the list too, so that nothing is chosen on the day of the installation.
+python_tool() {
+  local list=$root/tests/tools/$1/requirements.txt folder
+  folder=$tools_cache/$1-$(sha256sum "$list" | cut -c1-12)
+  if [ ! -e "$folder/complete" ]; then
+    need python3=python3-venv
+    say "Installing $1"
+    rm -rf "$folder"
+    { python3 -m venv "$folder" && "$folder/bin/pip" install --quiet --no-deps --requirement "$list"; } >&2 ||
+      fail "$1 could not be installed from $list"
+    touch "$folder/complete"
+  fi
+  printf '%s\n' "$folder/bin"
+}
