@@ -4,6 +4,7 @@
   checks.py manifests RENDERED…          no object twice, no variable or key twice
   checks.py same RENDERED RENDERED       the same objects
   checks.py schemas FOLDER DEFINITION…   JSON schemas of custom resources, for kubeconform
+  checks.py kubernetes SCHEMAS FOLDER    JSON schemas of Kubernetes' own kinds, each in one piece, for kubeconform
   checks.py findings WAIVERS KUBE-SCORE-FOLDER CHECKOV-FILE   what the policy tools found, less what is waived
 """
 
@@ -39,8 +40,14 @@ def identity(manifest):
     return f"{manifest['kind']}/{metadata.get('namespace', '')}/{metadata['name']}"
 
 
+# Kubernetes' own objects with a default of the chart's, not switches of the chart.
+PASSED_ON = {"podSecurityContext", "securityContext"}
+
+
 def leaves(value, path=()):
     """Switches, and lists and maps that are empty unless somebody fills them."""
+    if PASSED_ON & set(path):
+        return
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from leaves(inner, (*path, key))
@@ -126,6 +133,29 @@ def schemas(folder, *files):
     return []
 
 
+def kubernetes(source, folder):
+    """The package's schemas share one file of definitions, at an address on the internet."""
+    source = pathlib.Path(source)
+    text = (source / "_definitions.json").read_text()
+    definitions = json.loads(text)["$defs"]
+    reference = re.compile(r'"\$ref": *"[^"#]*#/\$defs/([^"]*)"')
+    needs = {name: set(reference.findall(json.dumps(schema))) for name, schema in definitions.items()}
+    for file in source.glob("*.json"):
+        # Objects have metadata; the rest are parts of them.
+        schema = json.loads(file.read_text())
+        if "metadata" not in schema.get("properties", {}):
+            continue
+        wanted, found = set(reference.findall(json.dumps(schema))), set()
+        while wanted:
+            found |= wanted
+            wanted = set().union(*(needs[name] for name in wanted)) - found
+        schema = {key: value for key, value in schema.items() if key not in ("$id", "$schema")}
+        schema["$defs"] = {name: definitions[name] for name in sorted(found)}
+        whole = reference.sub(lambda match: f'"$ref": "#/$defs/{match[1]}"', json.dumps(schema))
+        pathlib.Path(folder, file.name).write_text(whole)
+    return []
+
+
 def kube_score(folder):
     for file in sorted(pathlib.Path(folder).glob("*.json")):
         for entry in json.loads(file.read_text()):
@@ -176,7 +206,7 @@ def findings(waivers, kube_score_folder, checkov_file):
 
 
 if __name__ == "__main__":
-    commands = {command.__name__: command for command in (coverage, manifests, same, schemas, findings)}
+    commands = {command.__name__: command for command in (coverage, manifests, same, schemas, kubernetes, findings)}
     faults = sorted(set(commands[sys.argv[1]](*sys.argv[2:])))
     print("\n".join(faults), end="\n" if faults else "")
     sys.exit(1 if faults else 0)
