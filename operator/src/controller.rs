@@ -5,7 +5,9 @@ pub mod build;
 pub mod caches;
 pub mod dereference;
 pub mod observe;
+pub mod queue;
 pub mod references;
+pub mod referrers;
 pub mod run;
 pub mod status;
 pub mod validate;
@@ -26,6 +28,7 @@ use self::build::{Built, Defaults, Kind};
 use self::caches::Caches;
 use self::dereference::SecretKeys;
 use self::observe::PodReport;
+use self::queue::Queue;
 use self::references::{NamespacedName, References};
 use self::status::{Outcome, Progress};
 use self::validate::{Invalid, ValidatedMirror};
@@ -55,6 +58,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// The instruments.
     pub metrics: Arc<Metrics>,
+    /// What waits for its reconcile.
+    pub queue: Arc<Queue>,
     /// How often each resource has failed in a row.
     pub failures: Mutex<HashMap<NamespacedName, u32>>,
 }
@@ -95,16 +100,27 @@ enum Unmade {
 /// If the API server fails; the resource is tried again.
 pub async fn reconcile(object: Arc<DynamicObject>, context: Arc<Context>) -> Result<Action, Error> {
     if object.metadata.deletion_timestamp.is_some() {
+        context.queue.take(&key(object.as_ref()));
         // Children carry owner references: the garbage collector removes them.
         return Ok(Action::await_change());
     }
     context.caches.settled().await;
+    if let Some(waited) = context.queue.take(&key(object.as_ref())) {
+        context.metrics.waited(waited);
+    }
+    if !context
+        .caches
+        .selects(&object.namespace().unwrap_or_default())
+    {
+        // A change of the namespace's labels is an event.
+        return Ok(Action::await_change());
+    }
     context.metrics.began();
     let began = Instant::now();
     let result = steps(&object, &context).await;
     context.metrics.ended(began.elapsed());
     if result.is_ok() {
-        context.lock_failures().remove(&key(&object));
+        context.lock_failures().remove(&key(object.as_ref()));
     }
     result
 }
@@ -263,7 +279,7 @@ pub fn error_policy(object: Arc<DynamicObject>, error: &Error, context: Arc<Cont
     context.metrics.failed(step, reason);
     let failures = {
         let mut all = context.lock_failures();
-        let failures = all.entry(key(&object)).or_default();
+        let failures = all.entry(key(object.as_ref())).or_default();
         *failures = failures.saturating_add(1);
         *failures
     };
@@ -273,7 +289,8 @@ pub fn error_policy(object: Arc<DynamicObject>, error: &Error, context: Arc<Cont
     Action::requeue(delay)
 }
 
-fn key(object: &DynamicObject) -> NamespacedName {
+/// How an object is found.
+fn key(object: &impl kube::Resource) -> NamespacedName {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 

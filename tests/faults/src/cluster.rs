@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::proxy::Upstream;
 
-/// The operator's name and namespace in `deploy/operator.yaml`.
+/// The operator's name and namespace in `dist/install.yaml`.
 const OPERATOR: &str = "prometheus-mirror-operator";
 const SYSTEM: &str = "prometheus-mirror-system";
 /// The field manager of what the harness applies.

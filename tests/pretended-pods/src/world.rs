@@ -77,6 +77,7 @@ impl World {
             TargetReachability {
                 name: name.clone(),
                 reachable: Some(reachable),
+                version: None,
                 message: (!reachable).then(|| "pretended to be unreachable".to_owned()),
             }
         });
