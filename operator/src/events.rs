@@ -46,15 +46,20 @@ pub fn events(
         if known || condition.status == "Unknown" {
             continue;
         }
-        let stalled = after
-            .conditions
-            .iter()
-            .any(|other| other.type_ == "Stalled" && other.reason == condition.reason);
+        let also = |type_: &str| {
+            let mut others = after.conditions.iter();
+            others.any(|other| other.type_ == type_ && other.reason == condition.reason)
+        };
+        let stalled = also("Stalled");
         let wrong = match condition.type_.as_str() {
             "Ready" => stalled || condition.reason == "PodsFailing",
             "TargetsReachable" => condition.status == "False",
             _ => true,
         };
+        if !wrong && also("Reconciling") {
+            // A stage on the way is in the condition. An event for each would double what a new resource costs the API server.
+            continue;
+        }
         let type_ = if wrong {
             EventType::Warning
         } else {
@@ -89,5 +94,50 @@ pub async fn publish(recorder: &Recorder, object: &DynamicObject, events: Vec<Ev
         if let Err(error) = recorder.publish(&event, &reference).await {
             tracing::warn!(%error, reason = event.reason, "cannot publish an event");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn status(conditions: &[(&str, &str, &str)]) -> PrometheusMirrorStatus {
+        let condition = |(type_, status, reason): &(&str, &str, &str)| -> Value {
+            json!({"type": type_, "status": status, "reason": reason, "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        let conditions: Vec<_> = conditions.iter().map(condition).collect();
+        serde_json::from_value(json!({ "conditions": conditions })).unwrap()
+    }
+
+    fn told(before: &[(&str, &str, &str)], after: &[(&str, &str, &str)]) -> Vec<(bool, String)> {
+        let events = events(&status(before), &status(after), &[]);
+        let told = |event: Event| (event.type_ == EventType::Warning, event.reason);
+        events.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn results_and_faults_are_told_once_and_stages_on_the_way_are_not() {
+        let rolling = [
+            ("Ready", "False", "RollingOut"),
+            ("Reconciling", "True", "RollingOut"),
+        ];
+        let failing = [
+            ("Ready", "False", "PodsFailing"),
+            ("Reconciling", "True", "PodsFailing"),
+        ];
+        let stalled = [
+            ("Ready", "False", "SecretMissing"),
+            ("Stalled", "True", "SecretMissing"),
+        ];
+        let ready = [("Ready", "True", "Serving")];
+        assert_eq!(told(&[], &rolling), []);
+        assert_eq!(told(&rolling, &ready), [(false, "Serving".to_owned())]);
+        assert_eq!(told(&ready, &ready), []);
+        assert_eq!(told(&ready, &failing), [(true, "PodsFailing".to_owned())]);
+        assert_eq!(told(&ready, &stalled), [(true, "SecretMissing".to_owned())]);
+        let zero = [("Ready", "False", "ScaledToZero")];
+        assert_eq!(told(&ready, &zero), [(false, "ScaledToZero".to_owned())]);
     }
 }
