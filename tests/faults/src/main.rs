@@ -89,8 +89,14 @@ async fn run(arguments: Arguments) -> Result<bool> {
     let counts = harness.tally.counts();
     if let Some(file) = &arguments.report {
         let settings = format!(
-            "O3 is a time of {} s within trials.",
-            harness.quiet.as_secs()
+            "O3 is a time of {} s within trials. This run tried {} of each class, and left out what had not begun after {} minutes.",
+            harness.quiet.as_secs(),
+            if arguments.full {
+                "every position"
+            } else {
+                "some positions"
+            },
+            arguments.minutes
         );
         let text = report::markdown(&counts, &reference, &settings);
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;

@@ -72,6 +72,8 @@ async fn ends(
         // The collector is to be at work when the operator goes on.
         tokio::time::sleep(Duration::from_secs(1)).await;
         gate.open();
+        // What it had under way it may still write, and the collector takes it.
+        tokio::time::sleep(Duration::from_secs(4)).await;
         let expected = &reference.steps[&Step::Delete].snapshot;
         let how = crate::snapshot::Comparison::EXACT;
         trial.reaches(expected, &how, PATIENCE).await?;

@@ -17,7 +17,10 @@ fn fields() -> Vec<(&'static str, Value)> {
     let network = json!({"allowedFrom": [{"podSelector": {"matchLabels": {"a": "b"}}}]});
     vec![
         ("defaultTarget", json!("cluster")),
-        ("requestTargets", json!({"allowedHosts": ["a.example"]})),
+        (
+            "requestTargets",
+            json!({"hosts": ["a.example"], "ports": [9090]}),
+        ),
         ("workers", json!(9)),
         ("port", json!(9950)),
         ("replicas", json!(2)),
