@@ -5,6 +5,7 @@ pub mod build;
 pub mod caches;
 pub mod dereference;
 pub mod observe;
+pub mod packed;
 pub mod queue;
 pub mod references;
 pub mod referrers;
@@ -117,7 +118,7 @@ pub async fn reconcile(object: Arc<DynamicObject>, context: Arc<Context>) -> Res
     }
     context.metrics.began();
     let began = Instant::now();
-    let result = steps(&object, &context).await;
+    let result = steps(&packed::unpack(&object), &context).await;
     context.metrics.ended(began.elapsed());
     if result.is_ok() {
         context.lock_failures().remove(&key(object.as_ref()));
@@ -136,7 +137,7 @@ async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Erro
             mirror: &made.mirror,
             built: &made.built,
             applied: &made.applied,
-            deployment: deployment.as_deref(),
+            deployment: deployment.as_ref(),
             pods: &made.pods,
             told: made.told,
         })),
@@ -299,17 +300,12 @@ impl Context {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn deployment(&self, made: &Made) -> Option<Arc<DynamicObject>> {
-        let child = made
-            .built
-            .children
-            .iter()
-            .find(|child| child.kind == Kind::Deployment)?;
+    fn deployment(&self, made: &Made) -> Option<DynamicObject> {
+        let mut children = made.built.children.iter();
+        let child = children.find(|child| child.kind == Kind::Deployment)?;
         let there = self
             .caches
-            .children
-            .get(&Kind::Deployment)?
-            .get(&made.mirror.namespace, child.name())?;
+            .child(Kind::Deployment, &made.mirror.namespace, child.name())?;
         apply::owned_by(&there, &made.mirror.uid).then_some(there)
     }
 }

@@ -80,7 +80,8 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     tokio::spawn(admin::serve(listener, Arc::clone(&metrics)));
 
     let identity = args.identity.clone().unwrap_or_else(default_identity);
-    let mut leadership = Leadership::new(impatient, &namespace, &args.lease, identity.clone(), term);
+    let mut leadership =
+        Leadership::new(impatient, &namespace, &args.lease, identity.clone(), term);
     let operator = Operator {
         http: reqwest::Client::builder()
             .no_proxy()

@@ -21,9 +21,10 @@
 {{- default $default .Values.serviceAccount.name }}
 {{- end }}
 
+{{/* `toYaml` quotes what YAML would take for a number or a truth: a release can be called 1e3. */}}
 {{- define "operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "operator.name" . | toYaml }}
+app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- end }}
 
 {{- define "operator.labels" -}}
@@ -41,8 +42,8 @@ app.kubernetes.io/part-of: prometheus-mirror
 {{- define "operator.metadata" -}}
 {{- $labels := mergeOverwrite (include "operator.labels" .root | fromYaml) (.labels | default dict) }}
 {{- $annotations := mergeOverwrite (dict) .root.Values.commonAnnotations (.annotations | default dict) -}}
-name: {{ .name | default (include "operator.fullname" .root) }}
-namespace: {{ .namespace | default .root.Release.Namespace }}
+name: {{ .name | default (include "operator.fullname" .root) | toYaml }}
+namespace: {{ .namespace | default .root.Release.Namespace | toYaml }}
 labels:
   {{- toYaml $labels | nindent 2 }}
 {{- with $annotations }}
@@ -66,14 +67,14 @@ annotations:
 
 {{- define "operator.subject" -}}
 kind: ServiceAccount
-name: {{ include "operator.serviceAccountName" . }}
-namespace: {{ .Release.Namespace }}
+name: {{ include "operator.serviceAccountName" . | toYaml }}
+namespace: {{ .Release.Namespace | toYaml }}
 {{- end }}
 
 {{/* Labels of the pod of `helm test`, which the operator's Service must not choose. */}}
 {{- define "operator.testLabels" -}}
 app.kubernetes.io/name: {{ include "operator.name" . | trunc 58 | trimSuffix "-" }}-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- end }}
 
 {{/* Names, or objects with a name. */}}

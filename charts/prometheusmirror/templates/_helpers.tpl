@@ -13,10 +13,10 @@ Releases named after the chart, as the original's documentation does it, get exa
 {{ include "prometheusmirror.name" . }}-mirror
 {{- end }}
 
-{{/* What pods are selected by. It never changes: a Deployment's selector is immutable. */}}
+{{/* What pods are selected by. `toYaml` quotes a name that YAML would take for a number or a truth. It never changes: a Deployment's selector is immutable. */}}
 {{- define "prometheusmirror.selectorLabels" -}}
 app.kubernetes.io/name: prometheus-mirror
-app.kubernetes.io/instance: {{ include "prometheusmirror.name" . }}
+app.kubernetes.io/instance: {{ include "prometheusmirror.name" . | toYaml }}
 {{- end }}
 
 {{/* Labels of pods. Nothing that a new version of the chart changes: that would replace the pods. */}}
@@ -35,8 +35,8 @@ The metadata of an object.
 Takes a dict: root, name, and where there are more of them, labels and annotations.
 */}}
 {{- define "prometheusmirror.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | toYaml }}
+namespace: {{ .root.Release.Namespace | toYaml }}
 labels:
   {{- mergeOverwrite (dict) (.labels | default dict) (include "prometheusmirror.labels" .root | fromYaml) | toYaml | nindent 2 }}
 {{- with .annotations }}
@@ -48,8 +48,8 @@ annotations:
 {{/* The Secret with the key that identifies the mirror, as `spec.apiKeySecretRef`. */}}
 {{- define "prometheusmirror.apiKeySecretRef" -}}
 {{- if .Values.apiKeySecretRef -}}
-name: {{ .Values.apiKeySecretRef.name }}
-key: {{ .Values.apiKeySecretRef.key | default "apiKey" }}
+name: {{ .Values.apiKeySecretRef.name | toYaml }}
+key: {{ .Values.apiKeySecretRef.key | default "apiKey" | toYaml }}
 {{- else -}}
 name: {{ include "prometheusmirror.name" . }}-api-key
 key: apiKey

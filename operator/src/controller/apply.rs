@@ -10,9 +10,7 @@ use std::collections::BTreeSet;
 
 use crds::PrometheusMirror;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{
-    Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions,
-};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -252,11 +250,9 @@ impl Apply<'_> {
         )
     }
 
-    fn cached(&self, child: &Child) -> Option<std::sync::Arc<DynamicObject>> {
+    fn cached(&self, child: &Child) -> Option<DynamicObject> {
         self.caches
-            .children
-            .get(&child.kind)?
-            .get(&self.mirror.namespace, child.name())
+            .child(child.kind, &self.mirror.namespace, child.name())
     }
 
     /// Whether the resource is there still, asked of the API server.

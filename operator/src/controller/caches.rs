@@ -21,7 +21,11 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::build::Kind;
+use super::packed::{pack, unpack};
 use crate::names::{MANAGED_BY_LABEL, OPERATOR, mirror_resource};
+
+/// How many objects come in one answer to a list. A page is in memory as a whole before its objects are packed.
+const PAGE: u32 = 100;
 
 /// Where the operator looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,9 +254,9 @@ pub struct Caches {
     pub scope: Scope,
     /// The namespaces with matching labels, where the scope asks for that.
     pub namespaces: Option<Cache<PartialObjectMeta<Namespace>>>,
-    /// The resources themselves, as they are.
+    /// The resources themselves, as they are, packed.
     pub mirrors: Cache<DynamicObject>,
-    /// Children by kind.
+    /// Children by kind, packed. [`Caches::child`] unpacks.
     pub children: BTreeMap<Kind, Cache<DynamicObject>>,
     /// The pods of all mirrors; labels, annotations and status only.
     pub pods: Cache<Pod>,
@@ -289,7 +293,7 @@ impl Caches {
     /// The caches of a scope, and the streams that fill them.
     #[must_use]
     pub fn new(client: &Client, scope: Scope) -> (Self, Streams) {
-        let all = watcher::Config::default;
+        let all = || watcher::Config::default().page_size(PAGE);
         let ours = || all().labels(&format!("{MANAGED_BY_LABEL}={OPERATOR}"));
 
         // The API server selects: a namespace that matches no more is gone for this watch.
@@ -304,7 +308,7 @@ impl Caches {
         };
         let resource = mirror_resource();
         let (mirrors, mirror_changes) =
-            Cache::watch(scope.dynamic(client, &resource), all(), resource, |_| {});
+            Cache::watch(scope.dynamic(client, &resource), all(), resource, pack);
         let mut children = BTreeMap::new();
         let mut child_changes = Vec::new();
         for kind in Kind::ALL {
@@ -313,7 +317,7 @@ impl Caches {
                 scope.dynamic(client, &resource),
                 ours(),
                 resource.clone(),
-                |_| {},
+                pack,
             );
             children.insert(kind, cache);
             child_changes.push((resource, changes.boxed()));
@@ -363,6 +367,13 @@ impl Caches {
         self.secrets.settled().await;
         self.services.settled().await;
         self.prometheuses.settled().await;
+    }
+
+    /// A child that is there.
+    #[must_use]
+    pub fn child(&self, kind: Kind, namespace: &str, name: &str) -> Option<DynamicObject> {
+        let there = self.children.get(&kind)?.get(namespace, name)?;
+        Some(unpack(&there))
     }
 
     /// Whether resources of `namespace` are the operator's to reconcile. Nobody's, while it is not known which namespaces match.

@@ -10,6 +10,7 @@ use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::caches::Streams;
+use super::packed::unpack;
 use super::queue::Queue;
 use super::references::NamespacedName;
 use super::referrers::{Referent, Referrers};
@@ -32,7 +33,8 @@ pub async fn run(
         let referrers = Arc::clone(&referrers);
         streams.mirrors.inspect_ok(move |mirror| {
             let reference = ObjectRef::from_obj_with(mirror, mirror_resource());
-            referrers.note(&key(mirror), mirrors.get(&reference).as_deref());
+            let there = mirrors.get(&reference).map(|there| unpack(&there));
+            referrers.note(&key(mirror), there.as_ref());
             queue.put(key(mirror));
         })
     };

@@ -24,7 +24,7 @@ struct Arguments {
     operator: PathBuf,
     /// The binary of another version, for class 16
     #[arg(long)]
-    next: Option<PathBuf>,
+    next: PathBuf,
     /// The checkout: where the definition and the operator's rights are
     #[arg(long, default_value = ".")]
     root: PathBuf,
@@ -37,6 +37,9 @@ struct Arguments {
     /// How many trials run at once
     #[arg(long, default_value_t = 8)]
     parallel: usize,
+    /// Begin no trial after so many minutes; the report says how many were left out
+    #[arg(long, default_value_t = 240)]
+    minutes: u64,
     /// Where the report is written
     #[arg(long)]
     report: Option<PathBuf>,
@@ -73,7 +76,13 @@ async fn run(arguments: Arguments) -> Result<bool> {
         began.elapsed().as_secs()
     );
     let trials = classes::trials(&harness, &reference, &arguments.only);
-    futures::stream::iter(trials)
+    let end = began + Duration::from_secs(60 * arguments.minutes);
+    let (tally, trials) = (&harness.tally, futures::stream::iter(trials));
+    trials
+        .map(async |(class, trial)| match Instant::now() < end {
+            true => trial.await,
+            false => tally.left_out(class),
+        })
         .buffer_unordered(arguments.parallel)
         .collect::<()>()
         .await;

@@ -18,6 +18,8 @@ pub struct Count {
     pub injected: BTreeMap<&'static str, usize>,
     /// Objects compared.
     pub compared: usize,
+    /// Trials that there was no time for.
+    pub left_out: usize,
     /// Trials that did not end as they should.
     pub divergences: Vec<String>,
 }
@@ -39,6 +41,11 @@ impl Tally {
     /// Adds comparisons.
     pub fn compared(&self, class: u8, objects: usize) {
         self.lock().entry(class).or_default().compared += objects;
+    }
+
+    /// Adds a trial that was not begun.
+    pub fn left_out(&self, class: u8) {
+        self.lock().entry(class).or_default().left_out += 1;
     }
 
     /// Adds a trial, and says so.
@@ -80,7 +87,7 @@ pub fn markdown(counts: &BTreeMap<u8, Count>, reference: &Reference, settings: &
          object made and deleted as often; **O3** no write after that; **O4** no panic and no exit; **O5** every field of the resource\n\
          shows in the children or the status, and its removal removes it there. {settings}\n\n\
          The story: create a resource; change its document, pods and their number; ask for every optional child; take that back; delete it.\n\n\
-         | class | fault | what was compared | runs | injections | objects compared | divergences |\n|--:|---|---|--:|---|--:|--:|\n"
+         | class | fault | what was compared | runs | left out | injections | objects compared | divergences |\n|--:|---|---|--:|--:|---|--:|--:|\n"
     );
     for class in &CLASSES {
         let count = counts.get(&class.number).cloned().unwrap_or_default();
@@ -92,11 +99,12 @@ pub fn markdown(counts: &BTreeMap<u8, Count>, reference: &Reference, settings: &
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
             class.number,
             class.title,
             class.compared,
             count.runs,
+            count.left_out,
             injected.join(", "),
             count.compared,
             count.divergences.len()

@@ -29,8 +29,8 @@ pub struct Harness {
     pub upstream: Upstream,
     /// The operator.
     pub operator: PathBuf,
-    /// The operator of another version, if there is one.
-    pub next: Option<PathBuf>,
+    /// The operator of another version.
+    pub next: PathBuf,
     /// Where the operator's rights are written.
     pub operator_yaml: PathBuf,
     /// Whether pretended pods answer on their admin ports.
@@ -48,7 +48,7 @@ pub struct Harness {
 }
 
 /// How long everything may take to come to rest while nothing goes wrong any more.
-pub const PATIENCE: Duration = Duration::from_secs(100);
+pub const PATIENCE: Duration = Duration::from_secs(150);
 /// What is written right after a match, such as its event, is part of the work.
 const AFTERMATH: Duration = Duration::from_secs(2);
 

@@ -3,9 +3,11 @@
 //! A trial goes through the whole story and kills at the n-th write of every step, so that as many trials as the longest step has
 //! writes are enough. Dry runs, status, events and what pods are told count as writes, the lease does not.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
-use super::Trials;
+use super::{Trials, trial};
 use crate::plan::{Fault, Rule};
 use crate::reference::Reference;
 use crate::story::Step;
@@ -21,15 +23,11 @@ pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference, class: u8) -> 
     positions
         .skip(usize::from(class - 1) * usize::from(!harness.full))
         .step_by(stride)
-        .map(|position| -> futures::future::LocalBoxFuture<'a, ()> {
-            Box::pin(async move {
-                let when = if class == 1 { "after" } else { "before" };
-                let name = format!("killed {when} write {position} of each step");
-                harness
-                    .trial(class, &name, 1, async |trial| {
-                        story(trial, reference, class, position).await
-                    })
-                    .await;
+        .map(|position| {
+            let when = if class == 1 { "after" } else { "before" };
+            let name = format!("killed {when} write {position} of each step");
+            trial(harness, class, name, 1, async move |trial| {
+                story(trial, reference, class, position).await
             })
         })
         .collect()
@@ -49,7 +47,12 @@ async fn story(trial: &Trial<'_>, reference: &Reference, class: u8, position: us
             for_each: false,
             fault,
         }]);
-        trial.step(step, reference, trial.harness.quiet).await?;
+        // Where there is most that could go on changing, and at the end.
+        let quiet = match step {
+            Step::OptionsOn | Step::Delete => trial.harness.quiet,
+            _ => Duration::ZERO,
+        };
+        trial.step(step, reference, quiet).await?;
     }
     Ok(())
 }

@@ -110,9 +110,7 @@ pub fn withheld<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a
             same(trial, reference).await
         },
     );
-    let children = CHILDREN
-        .iter()
-        .filter(|_| harness.full || reference.steps.len() > 5);
+    let children = CHILDREN.iter().filter(|_| harness.full);
     let children = children.map(|child| {
         let name = format!("a changed {}", child.2);
         trial(harness, 4, name, 1, async move |trial| {
