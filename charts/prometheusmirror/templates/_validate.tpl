@@ -44,7 +44,7 @@ What values.schema.json cannot say, or could not say with an example. The words 
 {{- end }}
 {{- with .Values.requestTargets }}
   {{- range $index, $host := .hosts }}
-    {{- if not (or (regexMatch "^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" $host) (and (contains ":" $host) (regexMatch "^[0-9a-f:]+$" $host))) }}
+    {{- if not (or (regexMatch "^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" $host) (and (contains ":" $host) (regexMatch "^[0-9A-Fa-f:]+$" $host))) }}
       {{- fail (printf "requestTargets.hosts[%d]: %q must be a host name in lower case, a pattern such as *.monitoring.svc, or an IP address" $index $host) }}
     {{- end }}
   {{- end }}
