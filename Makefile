@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each is one script under scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run cluster cluster-down test test-cluster lint generate bench fuzz images clean
+.PHONY: help run cluster cluster-down test test-cluster lint generate manifests bench bench-scale reliability fuzz images test-images clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,24 +17,44 @@ cluster-down: ## Remove that cluster
 test: ## Everything that must hold before a change is merged
 	@scripts/test
 
-test-cluster: ## The test cluster and the operator on it, for real; as root
+test-cluster: ## What of it needs a cluster, one after the other, with released images; as root
 	@tests/cluster/test
+	@tests/cluster/crd-test
 	@tests/cluster/operator-test
+	@tests/cluster/namespaced-test
+	@tests/cluster/fault-test
+	@tests/cluster/helm-test
+	@tests/cluster/dropin-test
+	@tests/cluster/gitops-test
+	@tests/charts-test
+	@tests/monitoring-test
 
 lint: ## Formatting, clippy, dependencies, scripts
 	@scripts/lint
 
-generate: ## Write the generated files: the CRD, docs/resource-reference.md, docs/cli.md
+generate: ## Write the generated files: the CRD, dist/, pages and schemas
 	@scripts/generate
 
 bench: ## Measure, and write docs/performance.md
 	@scripts/bench
+
+bench-scale: ## Measure the operator with a thousand resources, and write its part of docs/performance.md; as root
+	@tests/cluster/bench-scale
+
+reliability: ## Every fault at every position, and write docs/reliability.md; as root
+	@tests/cluster/fault-test --full
 
 fuzz: ## Fuzz every target for TIME (60) each
 	@scripts/fuzz $(or $(TIME),60)
 
 images: ## The container images, as archives under dist/images
 	@scripts/images
+
+test-images: ## Build them twice, in two places: the same digests, and small
+	@tests/images-test
+
+manifests: ## Write dist/install.yaml and dist/crds.yaml from the chart
+	@scripts/manifests
 
 clean: ## Remove what was built in the checkout; the tools in the cache stay
 	cargo clean

@@ -1,5 +1,7 @@
 //! The `CustomResourceDefinition`.
 
+use std::sync::LazyLock;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
@@ -48,8 +50,13 @@ pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
     ))
 }
 
-/// The OpenAPI schema within [`crd`], as JSON.
-pub(crate) fn schema() -> Value {
+/// The OpenAPI schema within [`crd`], as JSON. Made once: the operator validates a document in every reconcile.
+pub(crate) fn schema() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(generated_schema);
+    &SCHEMA
+}
+
+fn generated_schema() -> Value {
     let version = crd()
         .spec
         .versions

@@ -28,7 +28,7 @@ pub fn resource_reference() -> String {
     }
     page += "\n## Rules\n\nWhat must hold beyond types and bounds. A document that breaks a rule is refused with these words.\n\n\
              | where | rule |\n|---|---|\n";
-    rules("", &schema, &mut page);
+    rules("", schema, &mut page);
     page
 }
 

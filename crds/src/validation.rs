@@ -34,7 +34,7 @@ pub fn validate(document: &Value) -> Vec<Fault> {
     Walk {
         faults: &mut faults,
     }
-    .document(document, &schema());
+    .document(document, schema());
     faults
 }
 
@@ -48,7 +48,7 @@ pub fn parse(document: &Value) -> Result<PrometheusMirror, Vec<Fault>> {
         return Err(faults);
     }
     let mut document = document.clone();
-    prune_nulls(&mut document, &schema());
+    prune_nulls(&mut document, schema());
     serde_json::from_value(document).map_err(|error| vec![Fault::new("", error.to_string())])
 }
 

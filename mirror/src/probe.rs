@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use crate::prometheus::{Call, Deadline, Store, StoreError, Target};
+use crate::prometheus::{Call, Data, Deadline, Store, StoreError, Target};
 use crate::state::AppState;
 use crate::time::Timestamp;
 
 /// How long a target may take. Less than whoever asks waits.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest version that a resource's status has room for, in characters.
+const LONGEST_VERSION: usize = 64;
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -33,6 +35,9 @@ pub struct TargetReachability {
     /// Whether it answered. Absent when the query did not get its turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reachable: Option<bool>,
+    /// The version that it reports, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Why it is not reachable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -89,7 +94,22 @@ async fn ask(target: &Target) -> TargetReachability {
     };
     TargetReachability {
         name: target.settings().name.to_string(),
+        version: if reachable == Some(true) {
+            version(target, deadline).await
+        } else {
+            None
+        },
         reachable,
         message,
+    }
+}
+
+/// Many stores that speak Prometheus' API have no version to tell: that is no fault.
+async fn version(target: &Target, deadline: Deadline) -> Option<String> {
+    match &target.call(Call::BuildInfo, deadline).await.ok()?.data {
+        Data::Version(version) if !version.is_empty() => {
+            Some(version.chars().take(LONGEST_VERSION).collect())
+        }
+        _ => None,
     }
 }

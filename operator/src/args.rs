@@ -45,6 +45,14 @@ pub struct RunArgs {
         value_delimiter = ','
     )]
     pub watch_namespaces: Vec<String>,
+    /// Look only into namespaces whose labels match, such as team=a or mirrors in (on, trial) [default: all]
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_OPERATOR_NAMESPACE_SELECTOR",
+        value_name = "SELECTOR",
+        conflicts_with = "watch_namespaces"
+    )]
+    pub namespace_selector: Option<String>,
     /// Where this operator runs; its Lease is there [default: that of the kubeconfig or the pod]
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
@@ -103,10 +111,27 @@ fn default_image() -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn namespaces_are_named_or_selected_but_not_both() {
+        let run = |flags: &[&str]| {
+            let program = ["prometheus-mirror-operator", "run"];
+            Cli::try_parse_from(program.iter().chain(flags)).map_err(|error| error.kind())
+        };
+        assert!(run(&["--watch-namespaces=a,b"]).is_ok());
+        assert!(run(&["--namespace-selector=team in (a, b),!legacy"]).is_ok());
+        assert_eq!(
+            run(&["--watch-namespaces=a", "--namespace-selector=team=a"]).err(),
+            Some(ErrorKind::ArgumentConflict)
+        );
     }
 }

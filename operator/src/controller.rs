@@ -5,7 +5,10 @@ pub mod build;
 pub mod caches;
 pub mod dereference;
 pub mod observe;
+pub mod packed;
+pub mod queue;
 pub mod references;
+pub mod referrers;
 pub mod run;
 pub mod status;
 pub mod validate;
@@ -26,6 +29,7 @@ use self::build::{Built, Defaults, Kind};
 use self::caches::Caches;
 use self::dereference::SecretKeys;
 use self::observe::PodReport;
+use self::queue::Queue;
 use self::references::{NamespacedName, References};
 use self::status::{Outcome, Progress};
 use self::validate::{Invalid, ValidatedMirror};
@@ -55,6 +59,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// The instruments.
     pub metrics: Arc<Metrics>,
+    /// What waits for its reconcile.
+    pub queue: Arc<Queue>,
     /// How often each resource has failed in a row.
     pub failures: Mutex<HashMap<NamespacedName, u32>>,
 }
@@ -86,6 +92,7 @@ struct Made {
 enum Unmade {
     Invalid(Invalid),
     Paused,
+    Gone,
 }
 
 /// Brings the cluster nearer to what a resource says.
@@ -94,16 +101,27 @@ enum Unmade {
 /// If the API server fails; the resource is tried again.
 pub async fn reconcile(object: Arc<DynamicObject>, context: Arc<Context>) -> Result<Action, Error> {
     if object.metadata.deletion_timestamp.is_some() {
+        context.queue.take(&key(object.as_ref()));
         // Children carry owner references: the garbage collector removes them.
         return Ok(Action::await_change());
     }
     context.caches.settled().await;
+    if let Some(waited) = context.queue.take(&key(object.as_ref())) {
+        context.metrics.waited(waited);
+    }
+    if !context
+        .caches
+        .selects(&object.namespace().unwrap_or_default())
+    {
+        // A change of the namespace's labels is an event.
+        return Ok(Action::await_change());
+    }
     context.metrics.began();
     let began = Instant::now();
-    let result = steps(&object, &context).await;
+    let result = steps(&packed::unpack(&object), &context).await;
     context.metrics.ended(began.elapsed());
     if result.is_ok() {
-        context.lock_failures().remove(&key(&object));
+        context.lock_failures().remove(&key(object.as_ref()));
     }
     result
 }
@@ -119,7 +137,7 @@ async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Erro
             mirror: &made.mirror,
             built: &made.built,
             applied: &made.applied,
-            deployment: deployment.as_deref(),
+            deployment: deployment.as_ref(),
             pods: &made.pods,
             told: made.told,
         })),
@@ -128,6 +146,7 @@ async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Erro
             Outcome::Invalid(invalid)
         }
         Err(Unmade::Paused) => Outcome::Paused,
+        Err(Unmade::Gone) => return Ok(Action::await_change()),
     };
     let before = previous(object);
     let after = status::status(
@@ -176,6 +195,7 @@ async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, 
     let built = build::build(&mirror, &context.defaults);
     let applied = match apply::apply(client, caches, &mirror, built.children.clone()).await {
         Ok(applied) => applied,
+        Err(apply::Error::Gone) => return Ok(Err(Unmade::Gone)),
         Err(error) => match stalled_by(&error) {
             Some(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
             None => return Err(error.into()),
@@ -206,7 +226,7 @@ fn stalled_by(error: &apply::Error) -> Option<Invalid> {
             reason: "Forbidden",
             message: error.to_string(),
         }),
-        apply::Error::Failed { .. } => None,
+        apply::Error::Failed { .. } | apply::Error::Gone => None,
     }
 }
 
@@ -225,7 +245,7 @@ fn next_look(made: &Result<Made, Unmade>, status: &PrometheusMirrorStatus) -> Ac
             .any(|condition| condition.type_ == type_ && condition.status == value)
     };
     match made {
-        Err(Unmade::Paused) => Action::await_change(),
+        Err(Unmade::Paused | Unmade::Gone) => Action::await_change(),
         // What it refers to is watched, except what the API server thinks.
         Err(Unmade::Invalid(invalid)) if ["Refused", "Forbidden"].contains(&invalid.reason) => {
             Action::requeue(STEADY)
@@ -260,7 +280,7 @@ pub fn error_policy(object: Arc<DynamicObject>, error: &Error, context: Arc<Cont
     context.metrics.failed(step, reason);
     let failures = {
         let mut all = context.lock_failures();
-        let failures = all.entry(key(&object)).or_default();
+        let failures = all.entry(key(object.as_ref())).or_default();
         *failures = failures.saturating_add(1);
         *failures
     };
@@ -270,7 +290,8 @@ pub fn error_policy(object: Arc<DynamicObject>, error: &Error, context: Arc<Cont
     Action::requeue(delay)
 }
 
-fn key(object: &DynamicObject) -> NamespacedName {
+/// How an object is found.
+fn key(object: &impl kube::Resource) -> NamespacedName {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
@@ -279,17 +300,12 @@ impl Context {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn deployment(&self, made: &Made) -> Option<Arc<DynamicObject>> {
-        let child = made
-            .built
-            .children
-            .iter()
-            .find(|child| child.kind == Kind::Deployment)?;
+    fn deployment(&self, made: &Made) -> Option<DynamicObject> {
+        let mut children = made.built.children.iter();
+        let child = children.find(|child| child.kind == Kind::Deployment)?;
         let there = self
             .caches
-            .children
-            .get(&Kind::Deployment)?
-            .get(&made.mirror.namespace, child.name())?;
+            .child(Kind::Deployment, &made.mirror.namespace, child.name())?;
         apply::owned_by(&there, &made.mirror.uid).then_some(there)
     }
 }

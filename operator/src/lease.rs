@@ -13,24 +13,29 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt as _};
 use tokio::time::Instant;
 
+use crate::client::Term;
+
 /// How long a record counts after its last change.
 const DURATION: Duration = Duration::from_secs(15);
 /// A leader that could not renew for so long stops working.
-const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+const RENEW_DEADLINE: Duration = Duration::from_secs(12);
 /// How often a leader renews and another tries.
 const PERIOD: Duration = Duration::from_secs(2);
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-// A leader must have given up before another may begin, and an attempt must fit in between.
+// A leader must have given up before another may begin, and one lost request is no reason to give up.
 const _: () = assert!(RENEW_DEADLINE.as_secs() < DURATION.as_secs());
-const _: () = assert!(PERIOD.as_secs() + REQUEST_TIMEOUT.as_secs() < RENEW_DEADLINE.as_secs());
+const _: () =
+    assert!(2 * (PERIOD.as_secs() + REQUEST_TIMEOUT.as_secs()) < RENEW_DEADLINE.as_secs());
 
 /// One replica's view of the lease.
 pub struct Leadership {
     api: Api<Lease>,
     name: String,
     identity: String,
+    /// Extended with each renewal; nothing is written after it.
+    term: Term,
     /// Another's record: holder, renew time, and since when it has not changed.
     seen: Option<(Option<String>, Option<MicroTime>, Instant)>,
 }
@@ -45,11 +50,12 @@ enum Attempt {
 impl Leadership {
     /// `client` must not retry by itself: an answer that arrives late is worth nothing here.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, name: &str, identity: String) -> Self {
+    pub fn new(client: Client, namespace: &str, name: &str, identity: String, term: Term) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             name: name.to_owned(),
             identity,
+            term,
             seen: None,
         }
     }
@@ -110,11 +116,16 @@ impl Leadership {
     }
 
     async fn attempt(&mut self) -> Result<Attempt, String> {
+        let began = Instant::now();
         let attempt = tokio::time::timeout(REQUEST_TIMEOUT, self.request());
-        attempt
+        let attempt = attempt
             .await
             .map_err(|_| "the API server does not answer".to_owned())?
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        if attempt == Attempt::Held {
+            self.term.lasts_until((began + RENEW_DEADLINE).into_std());
+        }
+        Ok(attempt)
     }
 
     async fn request(&mut self) -> kube::Result<Attempt> {
@@ -193,5 +204,93 @@ fn written(result: kube::Result<Lease>) -> kube::Result<Attempt> {
         Ok(_) => Ok(Attempt::Held),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(Attempt::HeldByAnother),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a replica that never speaks to an API server.
+    fn leadership() -> Leadership {
+        let unreachable = tower::service_fn(async |_: http::Request<kube::client::Body>| {
+            Err::<http::Response<kube::client::Body>, _>("not asked")
+        });
+        let client = Client::new(unreachable, "n");
+        Leadership::new(client, "n", "lease", "us".to_owned(), Term::default())
+    }
+
+    fn record(holder: &str, renewed: i64, seconds: Option<i32>) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(holder.to_owned()),
+            renew_time: Timestamp::from_second(renewed).ok().map(MicroTime),
+            lease_duration_seconds: seconds,
+            ..LeaseSpec::default()
+        }
+    }
+
+    impl Leadership {
+        /// As if what was seen last had been seen so much earlier.
+        fn earlier(&mut self, seconds: u64) {
+            if let Some((.., since)) = &mut self.seen {
+                *since -= Duration::from_secs(seconds);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_expires_when_it_has_not_changed_for_its_duration_by_our_own_clock() {
+        let mut ours = leadership();
+        // Its clock is far behind, or far ahead: that says nothing.
+        for renewed in [0, 4_000_000_000] {
+            let record = record("them", renewed, Some(15));
+            assert!(!ours.expired(&record), "seen for the first time");
+            ours.earlier(14);
+            assert!(!ours.expired(&record));
+            ours.earlier(2);
+            assert!(ours.expired(&record));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_renewed_record_and_one_of_another_holder_begin_anew() {
+        let mut ours = leadership();
+        for next in [
+            record("them", 1, Some(15)),
+            record("them", 2, Some(15)),
+            record("others", 2, Some(15)),
+        ] {
+            assert!(!ours.expired(&next));
+            ours.earlier(16);
+        }
+        assert!(ours.expired(&record("others", 2, Some(15))));
+    }
+
+    #[tokio::test]
+    async fn a_record_without_a_duration_or_with_nonsense_counts_for_the_usual_time() {
+        for seconds in [None, Some(-1)] {
+            let mut ours = leadership();
+            let record = record("them", 1, seconds);
+            assert!(!ours.expired(&record));
+            ours.earlier(14);
+            assert!(!ours.expired(&record));
+            ours.earlier(2);
+            assert!(ours.expired(&record));
+        }
+    }
+
+    #[test]
+    fn a_released_lease_has_no_holder() {
+        let held_by = |name: Option<&str>| Lease {
+            spec: Some(LeaseSpec {
+                holder_identity: name.map(str::to_owned),
+                ..LeaseSpec::default()
+            }),
+            ..Lease::default()
+        };
+        assert_eq!(holder(&held_by(None)), None);
+        assert_eq!(holder(&held_by(Some(""))), None);
+        assert_eq!(holder(&held_by(Some("us"))).map(String::as_str), Some("us"));
+        assert_eq!(holder(&Lease::default()), None);
     }
 }

@@ -19,6 +19,7 @@
 
 pub mod admin;
 pub mod args;
+pub mod client;
 pub mod controller;
 pub mod events;
 pub mod lease;

@@ -1,5 +1,6 @@
 //! The operator's own metrics.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -9,6 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::controller::queue::Queue;
+
 /// The instruments.
 pub struct Metrics {
     registry: Registry,
@@ -17,6 +20,10 @@ pub struct Metrics {
     durations: Histogram,
     under_way: Gauge,
     leader: Gauge,
+    waits: Histogram,
+    depth: Gauge,
+    /// Of the controllers that run. A queue goes with its controller.
+    queues: Mutex<Vec<Weak<Queue>>>,
 }
 
 /// Where a reconcile failed.
@@ -35,6 +42,9 @@ impl Default for Metrics {
             durations: Histogram::new(exponential_buckets(0.005, 2.0, 12)),
             under_way: Gauge::default(),
             leader: Gauge::default(),
+            waits: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
+            depth: Gauge::default(),
+            queues: Mutex::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -61,6 +71,16 @@ impl Default for Metrics {
             "leader",
             "1 in the replica that is at work",
             metrics.leader.clone(),
+        );
+        registry.register(
+            "workqueue_depth",
+            "Resources with an event whose reconcile has not begun",
+            metrics.depth.clone(),
+        );
+        registry.register(
+            "workqueue_age_seconds",
+            "How long it took from the first such event to the beginning of the reconcile",
+            metrics.waits.clone(),
         );
         Self {
             registry,
@@ -92,9 +112,32 @@ impl Metrics {
         self.leader.set(i64::from(leads));
     }
 
+    /// A reconcile begins so long after the event that asked for it.
+    pub fn waited(&self, age: Duration) {
+        self.waits.observe(age.as_secs_f64());
+    }
+
+    /// A queue for another controller.
+    #[must_use]
+    pub fn queue(&self) -> Arc<Queue> {
+        let queue = Arc::new(Queue::default());
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.retain(|queue| queue.strong_count() > 0);
+        queues.push(Arc::downgrade(&queue));
+        queue
+    }
+
+    fn depth(&self) -> usize {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = queues.iter().filter_map(Weak::upgrade);
+        running.map(|queue| queue.depth()).sum()
+    }
+
     /// All of it in the text format.
     #[must_use]
     pub fn render(&self) -> String {
+        self.depth
+            .set(i64::try_from(self.depth()).unwrap_or(i64::MAX));
         let mut page = String::new();
         // Writing to a String does not fail.
         let _ = text::encode(&mut page, &self.registry);

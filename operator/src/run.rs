@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, ListParams};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Config};
 use tokio::net::TcpListener;
@@ -13,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::admin;
 use crate::args::{LogFormat, RunArgs};
+use crate::client::{self, Term};
 use crate::controller::build::Defaults;
 use crate::controller::caches::{Caches, Scope};
 use crate::controller::{self, Context};
@@ -38,6 +41,9 @@ pub enum Error {
     /// The pods' client.
     #[error("cannot make an HTTP client: {0}")]
     Http(#[from] reqwest::Error),
+    /// The selector of namespaces.
+    #[error("--namespace-selector {0} is no label selector: {1}")]
+    NamespaceSelector(String, String),
     /// The admin port.
     #[error("cannot listen on {0}: {1}; choose another address with --admin-listen")]
     Listen(String, std::io::Error),
@@ -58,10 +64,14 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         .namespace
         .clone()
         .unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config.clone())?;
+    let term = Term::default();
+    let client = client::for_leader(config.clone(), &term)?;
     let mut without_retries = config;
     without_retries.default_retry = false;
     let impatient = Client::try_from(without_retries)?;
+    if let Some(selector) = &args.namespace_selector {
+        check_selector(&impatient, selector).await?;
+    }
 
     let metrics = Arc::new(Metrics::default());
     let listener = TcpListener::bind(&args.admin_listen)
@@ -70,7 +80,8 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     tokio::spawn(admin::serve(listener, Arc::clone(&metrics)));
 
     let identity = args.identity.clone().unwrap_or_else(default_identity);
-    let mut leadership = Leadership::new(impatient, &namespace, &args.lease, identity.clone());
+    let mut leadership =
+        Leadership::new(impatient, &namespace, &args.lease, identity.clone(), term);
     let operator = Operator {
         http: reqwest::Client::builder()
             .no_proxy()
@@ -87,7 +98,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
             image: args.image.clone(),
             operator_namespace: namespace.clone(),
         },
-        scopes: scopes(&args.watch_namespaces),
+        scopes: scopes(&args),
         client,
         metrics,
     };
@@ -139,6 +150,7 @@ impl Operator {
                 recorder: self.recorder.clone(),
                 metrics: Arc::clone(&self.metrics),
                 failures: Default::default(),
+                queue: self.metrics.queue(),
             };
             controller::run::run(Arc::new(context), streams, wait(shutdown.clone()))
         });
@@ -155,8 +167,12 @@ impl Operator {
     }
 }
 
-fn scopes(namespaces: &[String]) -> Vec<Scope> {
-    let mut names: Vec<_> = namespaces
+fn scopes(args: &RunArgs) -> Vec<Scope> {
+    if let Some(selector) = &args.namespace_selector {
+        return vec![Scope::Selected(selector.clone())];
+    }
+    let mut names: Vec<_> = args
+        .watch_namespaces
         .iter()
         .map(|name| name.trim().to_owned())
         .filter(|name| !name.is_empty())
@@ -167,6 +183,21 @@ fn scopes(namespaces: &[String]) -> Vec<Scope> {
         vec![Scope::Cluster]
     } else {
         names.into_iter().map(Scope::Namespace).collect()
+    }
+}
+
+/// Lets the API server read the selector. Whatever else it answers shows later, and may have passed by then.
+async fn check_selector(client: &Client, selector: &str) -> Result<(), Error> {
+    let params = ListParams::default().labels(selector).limit(1);
+    match Api::<Namespace>::all(client.clone())
+        .list_metadata(&params)
+        .await
+    {
+        Err(kube::Error::Api(status)) if status.code == 400 => Err(Error::NamespaceSelector(
+            selector.to_owned(),
+            status.message.clone(),
+        )),
+        _ => Ok(()),
     }
 }
 

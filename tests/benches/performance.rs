@@ -461,16 +461,15 @@ fn write(rows: &[Row]) -> Result<()> {
         .find_map(|line| line.strip_prefix("model name"))
         .unwrap_or(": unknown");
     let cores = std::thread::available_parallelism()?;
-    let mut page = format!(
-        "# Performance\n\n\
-         Measured with `make bench`, which writes this page: the release build, Prometheus 3.10, nginx and the load generator together on one machine \
+    let mut section = format!(
+        "Measured with `make bench`, which writes this section: the release build, Prometheus 3.10, nginx and the load generator together on one machine \
          with {cores} cores ({}). Ratios are medians of runs that take turns; absolute figures are those of this machine.\n\n\
          | what | measured | goal | |\n|---|---|---|---|\n",
         processor.trim_start_matches([' ', '\t', ':'])
     );
     for row in rows {
         writeln!(
-            page,
+            section,
             "| {} | {} | {} | {} |",
             row.what,
             row.measured,
@@ -478,14 +477,22 @@ fn write(rows: &[Row]) -> Result<()> {
             if row.is_met { "met" } else { "**missed**" }
         )?;
     }
-    page.push_str(
+    section.push_str(
         "\nThe throughput query is `MEAN` of 60 one-minute buckets over a metric of 20 series, sent by `wrk` over 20 connections, with another window in \
          every request so that none is shared. nginx passes the same range query to the same Prometheus over connections kept open. \
          The bare queries are the three range queries that 30,240 points take, sent at once.\n",
     );
-    std::fs::write(
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md"),
-        page,
-    )?;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
+    let page = std::fs::read_to_string(&file)?;
+    std::fs::write(file, with_section(&page, &section)?)?;
     Ok(())
+}
+
+/// The page with another section of the mirror. `tests/cluster/bench-scale` writes the operator's.
+fn with_section(page: &str, section: &str) -> Result<String> {
+    const BEGIN: &str = "<!-- begin mirror -->\n";
+    const END: &str = "<!-- end mirror -->\n";
+    let (before, rest) = page.split_once(BEGIN).context("no begin of the section")?;
+    let (_, after) = rest.split_once(END).context("no end of the section")?;
+    Ok(format!("{before}{BEGIN}\n{section}\n{END}{after}"))
 }

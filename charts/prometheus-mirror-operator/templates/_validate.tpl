@@ -14,6 +14,14 @@
     {{- fail "rbac.aggregateClusterRoles: it makes ClusterRoles, and watchNamespaces is there to have none. Leave it out, or set: rbac.aggregateClusterRoles: false" }}
   {{- end }}
 {{- end }}
+{{- with .Values.namespaceSelector }}
+  {{- $key := "([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?" }}
+  {{- $value := "([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?" }}
+  {{- $requirement := printf "(!? *%s|%s *(=|==|!=) *%s|%s *[<>] *[0-9]+|%s +(in|notin) *\\( *%s *(, *%s *)*\\))" $key $key $value $key $key $value $value }}
+  {{- if not (regexMatch (printf "^ *%s( *, *%s)* *$" $requirement $requirement) .) }}
+    {{- fail (printf "namespaceSelector: %q is not a selector of labels; for example: namespaceSelector: team=shop, or: namespaceSelector: team in (shop, cart),!legacy" .) }}
+  {{- end }}
+{{- end }}
 {{- range $name := list "image" "mirrorImage" }}
   {{- with get $values $name }}
     {{- if and .digest (not (regexMatch "^sha256:[0-9a-f]{64}$" .digest)) }}

@@ -102,16 +102,24 @@ securityContext:
 
 {{/* What the mirror's container and those of the test have in common. */}}
 {{- define "prometheusmirror.containerRest" -}}
+{{- if kindIs "map" .Values.resources }}
 resources:
-  {{- if kindIs "map" .Values.resources }}
-  {{- toYaml .Values.resources | nindent 2 }}
-  {{- else }}
+  {{- range $kind, $quantities := .Values.resources }}
+  {{ $kind }}:
+    {{- range $name, $quantity := $quantities }}
+    {{- /* As text: a number may have more digits than Helm prints. */}}
+    {{ $name }}: {{ $quantity | toJson | trimAll "\"" | quote }}
+    {{- end }}
+  {{- else }} {}
+  {{- end }}
+{{- else }}
+resources:
   requests:
     cpu: 50m
     memory: 64Mi
   limits:
     memory: 512Mi
-  {{- end }}
+{{- end }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true

@@ -82,6 +82,8 @@ pub enum Call {
     },
     /// `/api/v1/metadata`.
     Metadata,
+    /// `/api/v1/status/buildinfo`.
+    BuildInfo,
 }
 
 /// What a call answered.
@@ -106,6 +108,8 @@ pub enum Data {
     Names(Vec<String>),
     /// Of [`Call::Metadata`]: the type of each metric (family) name, the first one told.
     Metadata(BTreeMap<String, MetricType>),
+    /// Of [`Call::BuildInfo`]: the version that the server reports.
+    Version(String),
 }
 
 /// A metric's type as the target's metadata tells it.

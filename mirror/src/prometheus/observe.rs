@@ -50,6 +50,7 @@ enum CallKind {
     LabelNames,
     LabelValues,
     Metadata,
+    BuildInfo,
 }
 
 /// How a call ended.
@@ -66,13 +67,14 @@ enum Outcome {
 }
 
 impl CallKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Instant,
         Self::Range,
         Self::Series,
         Self::LabelNames,
         Self::LabelValues,
         Self::Metadata,
+        Self::BuildInfo,
     ];
 
     const fn of(call: &Call) -> Self {
@@ -83,6 +85,7 @@ impl CallKind {
             Call::LabelNames { .. } => Self::LabelNames,
             Call::LabelValues { .. } => Self::LabelValues,
             Call::Metadata => Self::Metadata,
+            Call::BuildInfo => Self::BuildInfo,
         }
     }
 
@@ -94,6 +97,7 @@ impl CallKind {
             Self::LabelNames => "labels",
             Self::LabelValues => "label_values",
             Self::Metadata => "metadata",
+            Self::BuildInfo => "buildinfo",
         }
     }
 }

@@ -111,6 +111,10 @@ impl Request {
                 may_post = false;
                 "metadata".into()
             }
+            Call::BuildInfo => {
+                may_post = false;
+                "status/buildinfo".into()
+            }
         };
         let parameters = parameters.append_pair("nocache", "1").finish();
         let mut url = base.clone();

@@ -8,8 +8,9 @@ mod pods;
 
 use std::collections::BTreeSet;
 
+use crds::PrometheusMirror;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -66,6 +67,9 @@ pub enum Error {
         /// What the API server said.
         message: String,
     },
+    /// The resource has been deleted, and the cache has not heard yet.
+    #[error("the resource is gone")]
+    Gone,
     /// The request failed; another try may not.
     #[error("cannot write {object}: {source}")]
     Failed {
@@ -128,6 +132,10 @@ pub async fn apply(
             Decision::Create => writes.push((child, None, Change::Created)),
             Decision::Update { uid } => writes.push((child, uid, Change::Updated)),
         }
+    }
+    // The deletion of children may be heard of before that of the resource: each kind has a watch of its own.
+    if writes.iter().any(|(.., what)| *what == Change::Created) && !step.is_there().await? {
+        return Err(Error::Gone);
     }
     // Before anything is written: a pod template that the API server refuses must leave the other children as they are.
     for (child, uid, _) in writes
@@ -242,11 +250,25 @@ impl Apply<'_> {
         )
     }
 
-    fn cached(&self, child: &Child) -> Option<std::sync::Arc<DynamicObject>> {
+    fn cached(&self, child: &Child) -> Option<DynamicObject> {
         self.caches
-            .children
-            .get(&child.kind)?
-            .get(&self.mirror.namespace, child.name())
+            .child(child.kind, &self.mirror.namespace, child.name())
+    }
+
+    /// Whether the resource is there still, asked of the API server.
+    async fn is_there(&self) -> Result<bool, Error> {
+        let api = Api::<PrometheusMirror>::namespaced(self.client.clone(), &self.mirror.namespace);
+        // A list, because that is what the operator has the right to anyway.
+        let named = ListParams::default().fields(&format!("metadata.name={}", self.mirror.name));
+        let found = api.list_metadata(&named).await;
+        let found = found.map_err(|source| Error::Failed {
+            object: format!("children of {}", self.mirror.name),
+            source,
+        })?;
+        Ok(found.items.iter().any(|there| {
+            there.metadata.uid.as_ref() == Some(&self.mirror.uid)
+                && there.metadata.deletion_timestamp.is_none()
+        }))
     }
 
     async fn decide(&self, child: &Child) -> Result<Decision, Error> {

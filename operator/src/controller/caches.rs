@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt as _};
-use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service};
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -21,13 +21,19 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::build::Kind;
+use super::packed::{pack, unpack};
 use crate::names::{MANAGED_BY_LABEL, OPERATOR, mirror_resource};
+
+/// How many objects come in one answer to a list. A page is in memory as a whole before its objects are packed.
+const PAGE: u32 = 100;
 
 /// Where the operator looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// In every namespace.
     Cluster,
+    /// In namespaces with matching labels; what their resources refer to may be anywhere.
+    Selected(String),
     /// In one namespace only, with rights in that namespace only.
     Namespace(String),
 }
@@ -39,14 +45,14 @@ impl Scope {
         K::DynamicType: Default,
     {
         match self {
-            Self::Cluster => Api::all(client.clone()),
+            Self::Cluster | Self::Selected(_) => Api::all(client.clone()),
             Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
         }
     }
 
     fn dynamic(&self, client: &Client, resource: &ApiResource) -> Api<DynamicObject> {
         match self {
-            Self::Cluster => Api::all_with(client.clone(), resource),
+            Self::Cluster | Self::Selected(_) => Api::all_with(client.clone(), resource),
             Self::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
         }
     }
@@ -55,7 +61,7 @@ impl Scope {
     #[must_use]
     pub fn sees(&self, namespace: &str) -> bool {
         match self {
-            Self::Cluster => true,
+            Self::Cluster | Self::Selected(_) => true,
             Self::Namespace(own) => own == namespace,
         }
     }
@@ -246,9 +252,11 @@ fn refusal(error: &watcher::Error) -> Option<String> {
 pub struct Caches {
     /// Where they look.
     pub scope: Scope,
-    /// The resources themselves, as they are.
+    /// The namespaces with matching labels, where the scope asks for that.
+    pub namespaces: Option<Cache<PartialObjectMeta<Namespace>>>,
+    /// The resources themselves, as they are, packed.
     pub mirrors: Cache<DynamicObject>,
-    /// Children by kind.
+    /// Children by kind, packed. [`Caches::child`] unpacks.
     pub children: BTreeMap<Kind, Cache<DynamicObject>>,
     /// The pods of all mirrors; labels, annotations and status only.
     pub pods: Cache<Pod>,
@@ -265,6 +273,8 @@ pub type Changes<K> = futures::stream::BoxStream<'static, Result<K, watcher::Err
 
 /// What must be polled for the caches to fill.
 pub struct Streams {
+    /// Of namespaces that match, or matched until now.
+    pub namespaces: Option<Changes<PartialObjectMeta<Namespace>>>,
     /// Of the resources.
     pub mirrors: Changes<DynamicObject>,
     /// Of children, with their kinds.
@@ -283,12 +293,22 @@ impl Caches {
     /// The caches of a scope, and the streams that fill them.
     #[must_use]
     pub fn new(client: &Client, scope: Scope) -> (Self, Streams) {
-        let all = watcher::Config::default;
+        let all = || watcher::Config::default().page_size(PAGE);
         let ours = || all().labels(&format!("{MANAGED_BY_LABEL}={OPERATOR}"));
 
+        // The API server selects: a namespace that matches no more is gone for this watch.
+        let (namespaces, namespace_changes) = match &scope {
+            Scope::Selected(selector) => {
+                let api = Api::all(client.clone());
+                let (cache, changes) =
+                    Cache::watch(api, all().labels(selector), (), strip_metadata);
+                (Some(cache), Some(changes.boxed()))
+            }
+            Scope::Cluster | Scope::Namespace(_) => (None, None),
+        };
         let resource = mirror_resource();
         let (mirrors, mirror_changes) =
-            Cache::watch(scope.dynamic(client, &resource), all(), resource, |_| {});
+            Cache::watch(scope.dynamic(client, &resource), all(), resource, pack);
         let mut children = BTreeMap::new();
         let mut child_changes = Vec::new();
         for kind in Kind::ALL {
@@ -297,7 +317,7 @@ impl Caches {
                 scope.dynamic(client, &resource),
                 ours(),
                 resource.clone(),
-                |_| {},
+                pack,
             );
             children.insert(kind, cache);
             child_changes.push((resource, changes.boxed()));
@@ -315,6 +335,7 @@ impl Caches {
 
         let caches = Self {
             scope,
+            namespaces,
             mirrors,
             children,
             pods,
@@ -323,6 +344,7 @@ impl Caches {
             prometheuses,
         };
         let streams = Streams {
+            namespaces: namespace_changes,
             mirrors: mirror_changes.boxed(),
             children: child_changes,
             pods: pod_changes.boxed(),
@@ -335,6 +357,9 @@ impl Caches {
 
     /// Waits until every cache knows what there is, or that its kind cannot be watched.
     pub async fn settled(&self) {
+        if let Some(namespaces) = &self.namespaces {
+            namespaces.settled().await;
+        }
         for cache in self.children.values() {
             cache.settled().await;
         }
@@ -342,6 +367,22 @@ impl Caches {
         self.secrets.settled().await;
         self.services.settled().await;
         self.prometheuses.settled().await;
+    }
+
+    /// A child that is there.
+    #[must_use]
+    pub fn child(&self, kind: Kind, namespace: &str, name: &str) -> Option<DynamicObject> {
+        let there = self.children.get(&kind)?.get(namespace, name)?;
+        Some(unpack(&there))
+    }
+
+    /// Whether resources of `namespace` are the operator's to reconcile. Nobody's, while it is not known which namespaces match.
+    #[must_use]
+    pub fn selects(&self, namespace: &str) -> bool {
+        let Some(namespaces) = &self.namespaces else {
+            return true;
+        };
+        namespaces.store.get(&ObjectRef::new(namespace)).is_some()
     }
 }
 

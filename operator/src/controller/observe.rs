@@ -50,6 +50,8 @@ pub struct ProbedTarget {
     pub name: String,
     /// None: not known.
     pub reachable: Option<bool>,
+    /// The version that it reports.
+    pub version: Option<String>,
     /// Why not.
     pub message: Option<String>,
 }

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt as _};
-use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service};
+use kube::ResourceExt as _;
 use kube::api::{DynamicObject, PartialObjectMeta};
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource, ResourceExt as _};
 
 use super::caches::Streams;
-use super::references::{NamespacedName, References};
-use super::{Context, error_policy, reconcile};
+use super::packed::unpack;
+use super::queue::Queue;
+use super::references::NamespacedName;
+use super::referrers::{Referent, Referrers};
+use super::{Context, error_policy, key, reconcile};
 use crate::names::{INSTANCE_LABEL, mirror_resource};
 
 /// How many resources of a scope are reconciled at once. Most of a reconcile is waiting for pods.
@@ -24,108 +27,120 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let mirrors = context.caches.mirrors.store();
-    let mut controller =
-        Controller::for_stream_with(streams.mirrors, mirrors.clone(), mirror_resource())
-            .with_config(controller::Config::default().concurrency(CONCURRENCY))
-            .graceful_shutdown_on(shutdown);
+    let referrers = Arc::new(Referrers::default());
+    let changed = {
+        let (mirrors, queue) = (mirrors.clone(), Arc::clone(&context.queue));
+        let referrers = Arc::clone(&referrers);
+        streams.mirrors.inspect_ok(move |mirror| {
+            let reference = ObjectRef::from_obj_with(mirror, mirror_resource());
+            let there = mirrors.get(&reference).map(|there| unpack(&there));
+            referrers.note(&key(mirror), there.as_ref());
+            queue.put(key(mirror));
+        })
+    };
+    let of_namespace = mirrors.clone();
+    let mut controller = Controller::for_stream_with(changed, mirrors, mirror_resource())
+        .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .graceful_shutdown_on(shutdown);
+
+    // Everything else concerns resources by their names.
+    let concerned = {
+        let queue = Arc::clone(&context.queue);
+        move |names: Vec<NamespacedName>| {
+            let references = names.into_iter().map(|(namespace, name)| {
+                queue.put((namespace.clone(), name.clone()));
+                ObjectRef::new_with(&name, mirror_resource()).within(&namespace)
+            });
+            references.collect::<Vec<_>>()
+        }
+    };
     for (resource, changes) in streams.children {
-        controller = controller.watches_stream_with(changes, |child| owner(&child), resource);
+        let concerned = concerned.clone();
+        let mapper = move |child: DynamicObject| concerned(owner(&child).into_iter().collect());
+        controller = controller.watches_stream_with(changes, mapper, resource);
     }
-    let (of_secret, of_service) = (mirrors.clone(), mirrors.clone());
+    if let Some(changes) = streams.namespaces {
+        let concerned = concerned.clone();
+        controller =
+            controller.watches_stream(changes, move |namespace: PartialObjectMeta<Namespace>| {
+                concerned(within(&of_namespace, &namespace.name_any()))
+            });
+    }
+    let referring = move |referent: Referent| concerned(referrers.of(&referent));
+    let (of_secret, of_service) = (referring.clone(), referring.clone());
+    let queue = Arc::clone(&context.queue);
+    let of_pod = move |pod: Pod| {
+        let (namespace, name) = instance(&pod)?;
+        queue.put((namespace.clone(), name.clone()));
+        Some(ObjectRef::new_with(&name, mirror_resource()).within(&namespace))
+    };
     let (resource, changes) = streams.prometheuses;
     controller = controller
-        .watches_stream(streams.pods, |pod: Pod| instance(&pod))
+        .watches_stream(streams.pods, of_pod)
         .watches_stream(streams.secrets, move |secret: PartialObjectMeta<Secret>| {
-            referring(
-                &of_secret,
-                &secret,
-                |references, here, (namespace, name)| {
-                    here == namespace && references.secrets.contains_key(name)
-                },
-            )
+            of_secret(Referent::Secret(key(&secret)))
         })
         .watches_stream(streams.services, move |service: Service| {
-            referring(&of_service, &service, |references, _, at| {
-                references.services.contains(at)
-            })
+            of_service(Referent::Service(key(&service)))
         })
         .watches_stream_with(
             changes,
-            move |prometheus: DynamicObject| {
-                // Another one in the namespace may share its Service, so all that name one there are asked.
-                referring(&mirrors, &prometheus, |references, _, (namespace, _)| {
-                    references
-                        .prometheuses
-                        .iter()
-                        .any(|named| named.0 == *namespace)
-                })
-            },
+            // Another one in the namespace may share its Service, so all that name one there are asked.
+            move |prometheus: DynamicObject| referring(Referent::PrometheusIn(key(&prometheus).0)),
             resource,
         );
-    log(controller.run(reconcile, error_policy, context)).await;
+    let queue = Arc::clone(&context.queue);
+    log(controller.run(reconcile, error_policy, context), &queue).await;
 }
 
-async fn log<E: std::fmt::Display>(
-    reconciled: impl Stream<Item = Result<(ObjectRef<DynamicObject>, controller::Action), E>>,
+async fn log<E: std::error::Error + 'static, Q: std::error::Error + 'static>(
+    reconciled: impl Stream<
+        Item = Result<(ObjectRef<DynamicObject>, controller::Action), controller::Error<E, Q>>,
+    >,
+    queue: &Queue,
 ) {
     reconciled
         .for_each(async |result| match result {
             Ok((object, action)) => tracing::debug!(%object, ?action, "reconciled"),
             // Reconcile errors are logged by the error policy; what is left is resources that went before their turn.
-            Err(error) => tracing::debug!(%error, "not reconciled"),
+            Err(error) => {
+                if let controller::Error::ObjectNotFound(gone) = &error {
+                    let namespace = gone.namespace.clone().unwrap_or_default();
+                    queue.take(&(namespace, gone.name.clone()));
+                }
+                tracing::debug!(%error, "not reconciled");
+            }
         })
         .await;
 }
 
-fn reference(namespace: Option<String>, name: &str) -> Option<ObjectRef<DynamicObject>> {
-    Some(ObjectRef::new_with(name, mirror_resource()).within(&namespace?))
-}
-
 /// The resource that controls a child.
-fn owner(child: &DynamicObject) -> Option<ObjectRef<DynamicObject>> {
+fn owner(child: &DynamicObject) -> Option<NamespacedName> {
     let mut owners = child.owner_references().iter();
     let owner = owners.find(|owner| owner.controller == Some(true) && owner.kind == crds::KIND)?;
-    reference(child.namespace(), &owner.name)
+    Some((child.namespace()?, owner.name.clone()))
 }
 
 /// The resource that a pod runs for. Its owner is a ReplicaSet, so its label says.
-fn instance(pod: &Pod) -> Option<ObjectRef<DynamicObject>> {
-    reference(pod.namespace(), pod.labels().get(INSTANCE_LABEL)?)
+fn instance(pod: &Pod) -> Option<NamespacedName> {
+    Some((pod.namespace()?, pod.labels().get(INSTANCE_LABEL)?.clone()))
 }
 
-/// The resources whose specs refer to an object. `refers` gets their references and namespace, and the object's namespace and name.
-fn referring<K: Resource>(
-    mirrors: &Store<DynamicObject>,
-    object: &K,
-    refers: impl Fn(&References, &str, &NamespacedName) -> bool,
-) -> Vec<ObjectRef<DynamicObject>> {
-    let name = |name: &Option<String>| name.clone().unwrap_or_default();
-    let at = (name(&object.meta().namespace), name(&object.meta().name));
-    let concerned = mirrors.state_filter(|mirror| {
-        let here = mirror.namespace().unwrap_or_default();
-        // An invalid spec refers to nothing, and waits for a change of its own.
-        let spec = mirror.data.get("spec").cloned().unwrap_or_default();
-        serde_json::from_value(spec)
-            .is_ok_and(|spec| refers(&References::of(&spec, &here), &here, &at))
-    });
-    concerned
-        .iter()
-        .filter_map(|mirror| reference(mirror.namespace(), &mirror.name_any()))
-        .collect()
+/// The resources of a namespace.
+fn within(mirrors: &Store<DynamicObject>, namespace: &str) -> Vec<NamespacedName> {
+    let here =
+        mirrors.state_filter(|mirror| mirror.metadata.namespace.as_deref() == Some(namespace));
+    here.iter().map(|mirror| key(mirror.as_ref())).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::{reflector, watcher};
     use serde_json::json;
 
     use super::*;
 
-    fn names(found: impl IntoIterator<Item = ObjectRef<DynamicObject>>) -> Vec<String> {
-        found
-            .into_iter()
-            .map(|object| format!("{}/{}", object.namespace.unwrap_or_default(), object.name))
-            .collect()
+    fn name(found: Option<NamespacedName>) -> Option<String> {
+        found.map(|(namespace, name)| format!("{namespace}/{name}"))
     }
 
     #[test]
@@ -136,49 +151,22 @@ mod tests {
         };
         let owner_of = |kind: &str, controller: bool| {
             let reference = json!({"apiVersion": "v", "kind": kind, "name": "a", "uid": "u", "controller": controller});
-            names(owner(&child(reference)))
+            name(owner(&child(reference)))
         };
-        assert_eq!(owner_of("PrometheusMirror", true), ["n/a"]);
+        assert_eq!(owner_of("PrometheusMirror", true).as_deref(), Some("n/a"));
         assert!(
-            owner_of("PrometheusMirror", false).is_empty()
-                && owner_of("ReplicaSet", true).is_empty()
+            owner_of("PrometheusMirror", false).is_none() && owner_of("ReplicaSet", true).is_none()
         );
         let pod = |labels: serde_json::Value| {
-            names(instance(
+            name(instance(
                 &serde_json::from_value(
                     json!({"metadata": {"name": "p", "namespace": "n", "labels": labels}}),
                 )
                 .unwrap(),
             ))
         };
-        assert_eq!(pod(json!({"app.kubernetes.io/instance": "a"})), ["n/a"]);
-        assert!(pod(json!({})).is_empty());
-    }
-
-    #[test]
-    fn a_secret_concerns_the_resources_of_its_namespace_that_name_it() {
-        let mut writer = reflector::store::Writer::new(mirror_resource());
-        for (namespace, name, secret) in [("n", "a", "key"), ("n", "b", "other"), ("m", "c", "key")]
-        {
-            let spec = json!({"apiKeySecretRef": {"name": secret}, "targets": [{"name": "t", "url": "http://t"}]});
-            let mirror = json!({"metadata": {"name": name, "namespace": namespace}, "spec": spec});
-            writer.apply_watcher_event(&watcher::Event::Apply(
-                serde_json::from_value(mirror).unwrap(),
-            ));
-        }
-        let invalid = json!({"metadata": {"name": "d", "namespace": "n"}, "spec": {}});
-        writer.apply_watcher_event(&watcher::Event::Apply(
-            serde_json::from_value(invalid).unwrap(),
-        ));
-        let secret: Secret =
-            serde_json::from_value(json!({"metadata": {"name": "key", "namespace": "n"}})).unwrap();
-        let concerned = referring(
-            &writer.as_reader(),
-            &secret,
-            |references, here, (namespace, name)| {
-                here == namespace && references.secrets.contains_key(name)
-            },
-        );
-        assert_eq!(names(concerned), ["n/a"]);
+        let labelled = pod(json!({"app.kubernetes.io/instance": "a"}));
+        assert_eq!(labelled.as_deref(), Some("n/a"));
+        assert_eq!(pod(json!({})), None);
     }
 }

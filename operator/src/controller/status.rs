@@ -423,6 +423,9 @@ fn targets(
             .targets
             .iter()
             .find(|target| target.name == declared.name);
+        let same_server = before.filter(|before| {
+            before.url.as_deref() == declared.url.as_ref().map(|url| url.0.as_str())
+        });
         let mut target = TargetStatus {
             name: declared.name.clone(),
             url: declared.url.as_ref().map(|url| url.0.clone()),
@@ -431,7 +434,11 @@ fn targets(
             } else {
                 all.then_some(true)
             },
-            version: None,
+            version: seen
+                .iter()
+                .find_map(|(_, target)| target.version.clone())
+                // A server that does not answer has not lost its version.
+                .or_else(|| same_server.and_then(|before| before.version.clone())),
             message: unreachable
                 .and_then(|(_, target)| target.message.clone())
                 .map(|message| shortened(message, 1024)),

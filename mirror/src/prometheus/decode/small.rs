@@ -26,6 +26,12 @@ struct MetadataEntry {
     metric_type: String,
 }
 
+#[derive(Default, Deserialize)]
+struct BuildInfo {
+    #[serde(default)]
+    version: String,
+}
+
 /// Decodes the whole body of an answer to `call`. Answers of instant and range queries go through [`super::Decoder`] instead.
 pub(in crate::prometheus) fn decode(
     call: &Call,
@@ -39,6 +45,7 @@ pub(in crate::prometheus) fn decode(
         }
         Call::LabelNames { .. } | Call::LabelValues { .. } => frame(body, Data::Names),
         Call::Metadata => frame(body, metadata),
+        Call::BuildInfo => frame(body, |info: BuildInfo| Data::Version(info.version)),
     }
 }
 
@@ -157,6 +164,19 @@ mod tests {
         assert_eq!(
             decode(&Call::Metadata, body).unwrap(),
             answer(Data::Metadata(types.into()))
+        );
+    }
+
+    #[test]
+    fn a_version_is_what_the_build_information_says_and_may_be_missing() {
+        let version = |body: &[u8]| decode(&Call::BuildInfo, body).unwrap();
+        assert_eq!(
+            version(br#"{"status":"success","data":{"version":"3.10.0","revision":"x"}}"#),
+            answer(Data::Version("3.10.0".to_owned()))
+        );
+        assert_eq!(
+            version(br#"{"status":"success","data":{}}"#),
+            answer(Data::Version(String::new()))
         );
     }
 

@@ -33,6 +33,7 @@ impl Case {
         let target = |name: &str| ProbedTarget {
             name: name.to_owned(),
             reachable: Some(true),
+            version: Some("3.10.0".to_owned()),
             message: None,
         };
         let pod = |name: &str| PodReport {
@@ -107,7 +108,7 @@ fn expected(conditions: &[&str], message: &str) -> (Vec<String>, String) {
 #[test]
 fn a_mirror_in_which_all_is_fine_is_ready_and_nothing_else() {
     let time = "1970-01-01T00:01:40Z";
-    let target = |name: &str| json!({"name": name, "url": format!("http://{name}"), "reachable": true, "lastProbeTime": time});
+    let target = |name: &str| json!({"name": name, "url": format!("http://{name}"), "reachable": true, "version": "3.10.0", "lastProbeTime": time});
     let condition = |type_: &str, reason: &str, message: &str| json!({"type": type_, "status": "True", "reason": reason, "message": message, "observedGeneration": 3, "lastTransitionTime": time});
     assert_eq!(
         json!(Case::fine().status(&PrometheusMirrorStatus::default(), 100)),
@@ -270,6 +271,7 @@ fn a_target_is_reachable_when_every_pod_reaches_it() {
             targets[1] = ProbedTarget {
                 name: "b".to_owned(),
                 reachable: Some(false),
+                version: None,
                 message: Some("connection refused".to_owned()),
             };
         }),
@@ -281,6 +283,23 @@ fn a_target_is_reachable_when_every_pod_reaches_it() {
             "1/2".to_owned(),
             "Unknown Not every pod has said what it reaches.".to_owned()
         )
+    );
+}
+
+#[test]
+fn a_server_that_does_not_answer_keeps_its_version_until_it_is_another_server() {
+    let before = Case::fine().status(&PrometheusMirrorStatus::default(), 0);
+    let mut case = Case::fine();
+    for pod in &mut case.pods {
+        for target in &mut pod.answer.as_mut().unwrap().targets {
+            target.version = None;
+        }
+    }
+    case.mirror.spec.targets[1].url = Some(crds::HttpUrl("http://elsewhere".to_owned()));
+    let versions = case.status(&before, 1).targets.into_iter();
+    assert_eq!(
+        versions.map(|target| target.version).collect::<Vec<_>>(),
+        [Some("3.10.0".to_owned()), None]
     );
 }
 

@@ -1,0 +1,379 @@
+//! The harness's own hands on the cluster: an administrator's client, past the proxy.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
+};
+use kube::core::GroupVersionKind;
+use kube::{Client, Config, ResourceExt as _};
+use serde_json::{Value, json};
+
+use crate::proxy::Upstream;
+
+/// The operator's name and namespace in `dist/install.yaml`.
+const OPERATOR: &str = "prometheus-mirror-operator";
+const SYSTEM: &str = "prometheus-mirror-system";
+/// The field manager of what the harness applies.
+const MANAGER: &str = "fault-harness";
+
+/// Where a mirror's pod answers health checks.
+pub const POD_ADMIN_PORT: u16 = 9901;
+
+/// Group, version, kind and plural.
+pub type Kind = (&'static str, &'static str, &'static str, &'static str);
+
+/// The resource itself.
+pub const MIRROR: Kind = (
+    "prometheus-mirror.io",
+    "v1alpha1",
+    "PrometheusMirror",
+    "prometheusmirrors",
+);
+/// What the operator makes.
+pub const CHILDREN: [Kind; 10] = [
+    ("", "v1", "ConfigMap", "configmaps"),
+    ("", "v1", "Service", "services"),
+    ("", "v1", "ServiceAccount", "serviceaccounts"),
+    ("apps", "v1", "Deployment", "deployments"),
+    (
+        "policy",
+        "v1",
+        "PodDisruptionBudget",
+        "poddisruptionbudgets",
+    ),
+    (
+        "networking.k8s.io",
+        "v1",
+        "NetworkPolicy",
+        "networkpolicies",
+    ),
+    ("networking.k8s.io", "v1", "Ingress", "ingresses"),
+    (
+        "autoscaling",
+        "v2",
+        "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
+    ),
+    ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
+    (
+        "monitoring.coreos.com",
+        "v1",
+        "ServiceMonitor",
+        "servicemonitors",
+    ),
+];
+/// What the Deployment makes.
+pub const GRANDCHILDREN: [Kind; 2] = [
+    ("apps", "v1", "ReplicaSet", "replicasets"),
+    ("", "v1", "Pod", "pods"),
+];
+
+/// Every kind that can occur in a manifest of the harness.
+const OTHERS: [Kind; 10] = [
+    ("", "v1", "Namespace", "namespaces"),
+    ("", "v1", "Secret", "secrets"),
+    (
+        "apiextensions.k8s.io",
+        "v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+    ),
+    (
+        "rbac.authorization.k8s.io",
+        "v1",
+        "ClusterRole",
+        "clusterroles",
+    ),
+    (
+        "rbac.authorization.k8s.io",
+        "v1",
+        "ClusterRoleBinding",
+        "clusterrolebindings",
+    ),
+    ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
+    (
+        "rbac.authorization.k8s.io",
+        "v1",
+        "RoleBinding",
+        "rolebindings",
+    ),
+    ("coordination.k8s.io", "v1", "Lease", "leases"),
+    ("monitoring.coreos.com", "v1", "Prometheus", "prometheuses"),
+    ("events.k8s.io", "v1", "Event", "events"),
+];
+
+/// A kind by its name.
+///
+/// # Errors
+/// If the harness does not know it.
+pub fn kind(name: &str) -> Result<Kind> {
+    let all = CHILDREN.into_iter().chain(GRANDCHILDREN).chain(OTHERS);
+    all.chain([MIRROR])
+        .find(|kind| kind.2 == name)
+        .with_context(|| format!("the harness knows no kind {name}"))
+}
+
+fn resource((group, version, kind, plural): Kind) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+}
+
+/// The cluster.
+#[derive(Clone)]
+pub struct Cluster {
+    /// An administrator's.
+    pub client: Client,
+    config: Config,
+}
+
+impl Cluster {
+    /// That of `KUBECONFIG`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn connect() -> Result<Self> {
+        let config = Config::infer().await.context("KUBECONFIG")?;
+        let client = Client::try_from(config.clone())?;
+        Ok(Self { client, config })
+    }
+
+    /// The API of a kind.
+    #[must_use]
+    pub fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        if namespace.is_empty() {
+            Api::all_with(self.client.clone(), &resource(kind))
+        } else {
+            Api::namespaced_with(self.client.clone(), namespace, &resource(kind))
+        }
+    }
+
+    /// Applies a manifest.
+    ///
+    /// # Errors
+    /// If the API server refuses it.
+    pub async fn apply(&self, manifest: &Value) -> Result<DynamicObject> {
+        self.apply_as(manifest, MANAGER).await
+    }
+
+    /// Applies a manifest in another name.
+    ///
+    /// # Errors
+    /// If the API server refuses it.
+    pub async fn apply_as(&self, manifest: &Value, manager: &str) -> Result<DynamicObject> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let name = text(&manifest["metadata"]["name"]);
+        let kind = kind(&text(&manifest["kind"]))?;
+        let api = self.api(kind, &text(&manifest["metadata"]["namespace"]));
+        let params = PatchParams::apply(manager).force();
+        api.patch(&name, &params, &Patch::Apply(manifest))
+            .await
+            .with_context(|| format!("cannot apply {} {name}", kind.2))
+    }
+
+    /// Puts a manifest in the place of what is there, so that fields it does not have go.
+    ///
+    /// # Errors
+    /// If the API server refuses it.
+    pub async fn replace(&self, kind: Kind, manifest: &Value) -> Result<DynamicObject> {
+        let mut object: DynamicObject = serde_json::from_value(manifest.clone())?;
+        let api = self.api(kind, &object.namespace().unwrap_or_default());
+        for _ in 0..20 {
+            let there = api.get(&object.name_any()).await?;
+            object.metadata.resource_version = there.metadata.resource_version;
+            match api
+                .replace(&object.name_any(), &PostParams::default(), &object)
+                .await
+            {
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                other => return Ok(other?),
+            }
+        }
+        bail!("{} {} changes too often", kind.2, object.name_any())
+    }
+
+    /// Merges a patch.
+    ///
+    /// # Errors
+    /// If the API server refuses it.
+    pub async fn merge(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<()> {
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        self.api(kind, namespace)
+            .patch(name, &params, &Patch::Merge(patch))
+            .await
+            .with_context(|| format!("cannot change {} {name}", kind.2))?;
+        Ok(())
+    }
+
+    /// Everything of a kind in a namespace; nothing if the kind is not installed.
+    ///
+    /// # Errors
+    /// If the request fails otherwise.
+    pub async fn list(&self, kind: Kind, namespace: &str) -> Result<Vec<DynamicObject>> {
+        match self.api(kind, namespace).list(&ListParams::default()).await {
+            Ok(list) => Ok(list.items),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(vec![]),
+            Err(error) => Err(error).with_context(|| format!("cannot list {}", kind.3)),
+        }
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// If the request fails.
+    pub async fn get(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<DynamicObject>> {
+        Ok(self.api(kind, namespace).get_opt(name).await?)
+    }
+
+    /// Deletes an object, if it is there.
+    ///
+    /// # Errors
+    /// If the request fails.
+    pub async fn delete(&self, kind: Kind, namespace: &str, name: &str) -> Result<()> {
+        let deleted = self
+            .api(kind, namespace)
+            .delete(name, &DeleteParams::background())
+            .await;
+        match deleted {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("cannot delete {} {name}", kind.2)),
+        }
+    }
+
+    /// Applies every document of a file, those of a kind in `without` aside.
+    ///
+    /// # Errors
+    /// If the file cannot be read or applied.
+    pub async fn apply_file(&self, path: &Path, without: &[&str]) -> Result<()> {
+        for manifest in manifests(path)? {
+            if !without.contains(&manifest["kind"].as_str().unwrap_or_default()) {
+                self.apply(&manifest).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Installs a definition that takes any fields, and waits until it is served.
+    ///
+    /// # Errors
+    /// If that takes too long.
+    pub async fn define(&self, kind: Kind) -> Result<()> {
+        let (group, version, name, plural) = kind;
+        let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        self.apply(&json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {
+                "name": format!("{plural}.{group}"),
+                "annotations": {"api-approved.kubernetes.io": "unapproved, for tests"},
+            },
+            "spec": {
+                "group": group, "scope": "Namespaced",
+                "names": {"kind": name, "plural": plural, "singular": name.to_lowercase()},
+                "versions": [{"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+            },
+        }))
+        .await?;
+        for _ in 0..100 {
+            if self
+                .api(kind, "default")
+                .list(&ListParams::default())
+                .await
+                .is_ok()
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        bail!("{name} is not served")
+    }
+
+    /// A way to the API server with the rights of the operator's service account, as it is installed.
+    ///
+    /// # Errors
+    /// If there is no such account.
+    pub async fn as_operator(&self) -> Result<Upstream> {
+        let accounts = Api::<ServiceAccount>::namespaced(self.client.clone(), SYSTEM);
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                expiration_seconds: Some(6 * 60 * 60),
+                ..TokenRequestSpec::default()
+            },
+            ..TokenRequest::default()
+        };
+        let answer = accounts
+            .create_token_request(OPERATOR, &PostParams::default(), &request)
+            .await
+            .context("a token of the operator's service account")?;
+        let token = answer.status.context("an answer without a token")?.token;
+        let mut bearer = http::HeaderValue::from_str(&format!("Bearer {token}"))?;
+        bearer.set_sensitive(true);
+        let mut builder = reqwest::Client::builder().no_proxy().default_headers(
+            [(http::header::AUTHORIZATION, bearer)]
+                .into_iter()
+                .collect(),
+        );
+        for authority in self.config.root_cert.iter().flatten() {
+            builder = builder.add_root_certificate(reqwest::Certificate::from_der(authority)?);
+        }
+        Ok(Upstream {
+            url: self
+                .config
+                .cluster_url
+                .to_string()
+                .trim_end_matches('/')
+                .to_owned(),
+            client: builder.build()?,
+        })
+    }
+}
+
+/// The documents of a YAML file.
+///
+/// # Errors
+/// If it is none.
+pub fn manifests(path: &Path) -> Result<Vec<Value>> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let documents = text.split("\n---\n").map(serde_yaml::from_str);
+    let documents: Vec<Value> = documents.collect::<Result<_, _>>().context("not YAML")?;
+    Ok(documents.into_iter().filter(Value::is_object).collect())
+}
+
+/// The operator's Role and RoleBinding for its lease, for another namespace.
+///
+/// # Errors
+/// If the file has none.
+pub fn lease_rights(operator_yaml: &Path, namespace: &str) -> Result<Vec<Value>> {
+    let mut rights = manifests(operator_yaml)?;
+    rights.retain(|manifest| {
+        ["Role", "RoleBinding"].contains(&manifest["kind"].as_str().unwrap_or_default())
+    });
+    if rights.len() != 2 {
+        bail!(
+            "expected a Role and a RoleBinding in {}",
+            operator_yaml.display()
+        );
+    }
+    for manifest in &mut rights {
+        manifest["metadata"]["namespace"] = json!(namespace);
+    }
+    Ok(rights)
+}
