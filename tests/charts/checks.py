@@ -181,7 +181,7 @@ def waives(waiver, finding):
     tool, check, name, message, values = finding
     return (
         waiver["tool"] == tool
-        and waiver["check"] == check
+        and re.fullmatch(waiver["check"], check)
         and re.fullmatch(waiver.get("object", ".*"), name)
         and re.search(waiver.get("message", ""), message)
         and re.search(waiver.get("values", ""), values)

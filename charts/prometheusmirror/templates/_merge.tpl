@@ -11,7 +11,11 @@ lists whose items have a key in Kubernetes item by item; any other list takes th
   {{- $old := get $base $name }}
   {{- if kindIs "invalid" $value }}
     {{- $_ := unset $base $name }}
-  {{- else if and (kindIs "map" $old) (kindIs "map" $value) }}
+  {{- else if kindIs "map" $value }}
+    {{- if not (kindIs "map" $old) }}
+      {{- $old = dict }}
+      {{- $_ := set $base $name $old }}
+    {{- end }}
     {{- include "prometheusmirror.merge" (dict "base" $old "over" $value) }}
   {{- else if and (kindIs "slice" $old) (kindIs "slice" $value) (hasKey $keys $name) }}
     {{- include "prometheusmirror.mergeItems" (dict "base" $base "name" $name "key" (get $keys $name) "over" $value) }}

@@ -4,7 +4,7 @@
 //! any other list takes the place of the one before. That is what `kubectl` does when it patches, on JSON, so that fields newer
 //! than this program come through.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The lists whose items are told apart by a field.
 const KEYED_LISTS: &[(&str, &str)] = &[
@@ -40,10 +40,17 @@ pub(super) fn merge(base: &mut Value, over: Value) {
                     }
                     (Some(field), _, value) => merge(field, value),
                     (None, _, value) => {
-                        base.insert(name, value);
+                        let mut field = Value::Null;
+                        merge(&mut field, value);
+                        base.insert(name, field);
                     }
                 }
             }
+        }
+        // Into an empty map, so that a null in the middle of nothing removes nothing and is gone.
+        (base, over @ Value::Object(_)) => {
+            *base = Value::Object(Map::new());
+            merge(base, over);
         }
         (base, over) => *base = over,
     }
@@ -83,6 +90,7 @@ mod tests {
                     "containers": [{"name": "mirror", "env": [{"name": "X", "value": "2"}, {"name": "Y", "value": "3"}], "args": ["serve", "-v"]}, {"name": "other"}],
                     "tolerations": [{"key": "new"}],
                     "securityContext": {"fsGroup": null},
+                    "resources": {"limits": {"memory": null}},
                     "fieldOfTomorrow": {"x": 1},
                 },
             }),
@@ -98,6 +106,7 @@ mod tests {
                     ],
                     "tolerations": [{"key": "new"}],
                     "securityContext": {"runAsNonRoot": true},
+                    "resources": {"limits": {}},
                     "fieldOfTomorrow": {"x": 1},
                 },
             })
