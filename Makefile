@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each is one script under scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run cluster cluster-down test test-cluster lint generate manifests bench bench-scale reliability fuzz images test-images clean
+.PHONY: help run cluster cluster-down test test-cluster lint generate manifests bench bench-scale reliability fuzz images sbom test-images clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ fuzz: ## Fuzz every target for TIME (60) each
 
 images: ## The container images, as archives under dist/images
 	@scripts/images
+
+sbom: ## A bill of materials for each image, under dist/sbom
+	@scripts/sbom
 
 test-images: ## Build them twice, in two places: the same digests, and small
 	@tests/images-test

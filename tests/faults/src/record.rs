@@ -60,6 +60,12 @@ impl Record {
         self.lock().len()
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Those from `number` on.
     #[must_use]
     pub fn since(&self, number: usize) -> Vec<Entry> {

@@ -448,7 +448,8 @@ mod tests {
             let found = Comparison::EXACT.differences(&reference, &edited);
             found.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        let table: [(fn(&mut Snapshot), &str); 4] = [
+        type Edit = fn(&mut Snapshot);
+        let table: [(Edit, &str); 4] = [
             (
                 |s| service(s)["spec"]["ports"][0]["port"] = json!(1),
                 "Service a spec/ports/api/port: 1 instead of 9900",

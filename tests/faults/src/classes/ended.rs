@@ -54,7 +54,7 @@ async fn ends(
         for_each: false,
         fault: Fault::Hold(
             gate.clone(),
-            if position % 2 == 0 {
+            if position.is_multiple_of(2) {
                 Side::Before
             } else {
                 Side::After

@@ -167,7 +167,7 @@ pub fn other_ways<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<
                 trial.proxy.plan.count("specs", 1);
                 tokio::time::sleep(Duration::from_millis(random.below(2500))).await;
             }
-            let last = if seed % 2 == 0 {
+            let last = if seed.is_multiple_of(2) {
                 Step::OptionsOn
             } else {
                 Step::Update
