@@ -12,7 +12,7 @@ use crds::PrometheusMirror;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Client, ResourceExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use self::difference::contains;
@@ -149,6 +149,9 @@ pub async fn apply(
             step.hand_over_replicas(&child).await?;
         }
         step.patch(&child, uid.as_deref(), false).await?;
+        if child.kind == Kind::Deployment && what == Change::Created {
+            step.start_with_the_fewest(&child).await?;
+        }
         applied.written.push(Written {
             what,
             object: describe(&child),
@@ -337,12 +340,37 @@ impl Apply<'_> {
         if !child.manifest["spec"]["replicas"].is_null() || replicas.is_null() {
             return Ok(());
         }
+        self.set_replicas(child, there.metadata.uid.as_deref(), replicas)
+            .await
+    }
+
+    /// A new Deployment without a number has one replica, until the autoscaler looks: with its fewest, there is no such time.
+    async fn start_with_the_fewest(&self, child: &Child) -> Result<(), Error> {
+        match &self.mirror.spec.autoscaling {
+            Some(asked) if asked.min_replicas > 1 => {
+                self.set_replicas(child, None, &json!(asked.min_replicas))
+                    .await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The number of a Deployment that is there, until the autoscaler sets it.
+    async fn set_replicas(
+        &self,
+        child: &Child,
+        uid: Option<&str>,
+        replicas: &Value,
+    ) -> Result<(), Error> {
         let resource = child.kind.resource();
-        let manifest = json!({
+        let mut manifest = json!({
             "apiVersion": resource.api_version, "kind": resource.kind,
-            "metadata": {"name": child.name(), "uid": there.metadata.uid},
+            "metadata": {"name": child.name()},
             "spec": {"replicas": replicas},
         });
+        if let Some(uid) = uid {
+            manifest["metadata"]["uid"] = json!(uid);
+        }
         let params = PatchParams::apply(REPLICAS_MANAGER).force();
         let patched = self
             .api(child.kind)
