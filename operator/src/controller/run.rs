@@ -1,6 +1,7 @@
 //! From watches to reconciles: which change concerns which resource.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service};
@@ -19,6 +20,9 @@ use crate::names::{INSTANCE_LABEL, mirror_resource};
 
 /// How many resources of a scope are reconciled at once. Most of a reconcile is waiting for pods.
 const CONCURRENCY: u16 = 16;
+
+/// How long to wait for more of the same: a rollout changes Deployment and pods many times a second, and each look may write a status.
+const DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// Reconciles until `shutdown` resolves, and then what is under way to its end.
 pub async fn run(
@@ -40,7 +44,11 @@ pub async fn run(
     };
     let of_namespace = mirrors.clone();
     let mut controller = Controller::for_stream_with(changed, mirrors, mirror_resource())
-        .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .with_config(
+            controller::Config::default()
+                .concurrency(CONCURRENCY)
+                .debounce(DEBOUNCE),
+        )
         .graceful_shutdown_on(shutdown);
 
     // Everything else concerns resources by their names.

@@ -27,10 +27,26 @@ pub struct Mask {
     pub path: &'static str,
     /// Why it differs between clean runs.
     pub why: &'static str,
+    /// Whether it may also be there in one of them only.
+    pub optional: bool,
 }
 
 const fn mask(kind: &'static str, path: &'static str, why: &'static str) -> Mask {
-    Mask { kind, path, why }
+    Mask {
+        kind,
+        path,
+        why,
+        optional: false,
+    }
+}
+
+const fn optional(kind: &'static str, path: &'static str, why: &'static str) -> Mask {
+    Mask {
+        kind,
+        path,
+        why,
+        optional: true,
+    }
 }
 
 /// All of them.
@@ -85,6 +101,21 @@ pub const HISTORY: &[Mask] = &[
         "ReplicaSet",
         "metadata/annotations/deployment.kubernetes.io|revision",
         "counts rollouts",
+    ),
+    optional(
+        "ReplicaSet",
+        "metadata/annotations/deployment.kubernetes.io|revision-history",
+        "the Deployment controller's record of rollouts that were taken back",
+    ),
+    optional(
+        "Deployment",
+        "metadata/managedFields/prometheus-mirror-operator-replicasApply",
+        "the record that an autoscaler was given the number of replicas once; the number itself is compared",
+    ),
+    optional(
+        "Deployment",
+        "metadata/managedFields/prometheus-mirror-operator-replicasApply/time",
+        "the time of that, which is left out where the number stayed as it was",
     ),
     mask(
         "PrometheusMirror",
@@ -313,7 +344,7 @@ impl Comparison {
 }
 
 impl Mask {
-    /// Whether this is why two runs differ there. What is missing altogether is never hidden.
+    /// Whether this is why two runs differ there. What is missing altogether is not hidden, unless the mask says so.
     #[must_use]
     pub fn hides(&self, difference: &Difference) -> bool {
         let kind = difference.object.split(' ').next().unwrap_or_default();
@@ -325,7 +356,7 @@ impl Mask {
                     .all(|(ours, theirs)| ours == "*" || ours == theirs)
         };
         (self.kind.is_empty() || self.kind == kind)
-            && difference.expected.is_some() == difference.found.is_some()
+            && (self.optional || difference.expected.is_some() == difference.found.is_some())
             && same_path()
     }
 }
