@@ -21,7 +21,7 @@ fn changes(kind: &str) -> Vec<Value> {
     let hash = json!({"metadata": {"annotations": {"prometheus-mirror.io/applied": "x"}}});
     let spec = match kind {
         "ConfigMap" => json!({"data": {"mirror.yaml": "not: it"}}),
-        "Service" => json!({"spec": {"ports": [{"name": "api", "port": 1234}]}}),
+        "Service" => json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}}),
         "ServiceAccount" => json!({"metadata": {"labels": {"app.kubernetes.io/instance": "x"}}}),
         "Deployment" => {
             json!({"spec": {"revisionHistoryLimit": 9, "template": {"spec": {"terminationGracePeriodSeconds": 1}}}})

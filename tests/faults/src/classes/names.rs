@@ -55,7 +55,7 @@ async fn two_resources(trial: &Trial<'_>) -> Result<()> {
     );
     let now = trial.snapshot().await?;
     trial
-        .stays(&now, &Comparison::STATE, trial.harness.quiet)
+        .stays(&now, &Comparison::WRITTEN, trial.harness.quiet)
         .await?;
     let after = trial.object(service, "shop-mirror-metrics").await?;
     ensure!(before == after, "the first one's Service was touched");
@@ -119,7 +119,7 @@ async fn in_the_way(trial: &Trial<'_>, reference: &Reference, kind: Kind) -> Res
     tokio::time::sleep(Duration::from_secs(8)).await;
     let now = trial.snapshot().await?;
     trial
-        .stays(&now, &Comparison::STATE, trial.harness.quiet)
+        .stays(&now, &Comparison::WRITTEN, trial.harness.quiet)
         .await?;
     let after = trial.object(kind, name).await?;
     let of = |object: &Value| {
