@@ -21,9 +21,6 @@ const SYSTEM: &str = "prometheus-mirror-system";
 /// The field manager of what the harness applies.
 const MANAGER: &str = "fault-harness";
 
-/// Where a mirror's pod answers health checks.
-pub const POD_ADMIN_PORT: u16 = 9901;
-
 /// Group, version, kind and plural.
 pub type Kind = (&'static str, &'static str, &'static str, &'static str);
 

@@ -1,6 +1,5 @@
 //! The `faults` binary: prepares the cluster, runs the trials, writes the report.
 
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicUsize;
@@ -9,7 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use futures::StreamExt as _;
-use tokio::net::TcpListener;
 
 use fault_harness::cluster::{self, Cluster};
 use fault_harness::report::{self, Tally};
@@ -125,10 +123,7 @@ async fn prepare(arguments: &Arguments) -> Result<Harness> {
     ];
     cluster.apply_file(&operator_yaml, &without).await?;
     if !arguments.silent_pods {
-        let address = (Ipv4Addr::UNSPECIFIED, cluster::POD_ADMIN_PORT);
-        let listener = TcpListener::bind(address)
-            .await
-            .context("the pods' admin port")?;
+        let listener = pretended_pods::listen().await?;
         tokio::spawn(pretended_pods::run(cluster.client.clone(), listener));
     }
     for name in ["HTTPRoute", "ServiceMonitor", "Prometheus"] {

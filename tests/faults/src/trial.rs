@@ -277,19 +277,41 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// O3: nothing is written for `quiet`, and what there is stays `expected`.
+    /// O1 and O3: comes to equal `expected`, and stays so.
+    ///
+    /// # Errors
+    /// Those of [`Self::reaches`] and [`Self::stays`].
+    pub async fn settles_as(&self, expected: &Snapshot, how: &Comparison) -> Result<()> {
+        self.reaches(expected, how, PATIENCE).await?;
+        self.stays(expected, how).await
+    }
+
+    /// What there is once pods and their controllers have followed; for what is neither ready nor has a reference.
+    ///
+    /// # Errors
+    /// If that takes too long.
+    pub async fn settled(&self) -> Result<Snapshot> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut before = self.snapshot().await?;
+        loop {
+            tokio::time::sleep(AFTERMATH).await;
+            let now = self.snapshot().await?;
+            if Comparison::STATE.differences(&before, &now).is_empty() {
+                return Ok(now);
+            }
+            ensure!(Instant::now() < deadline, "it goes on changing");
+            before = now;
+        }
+    }
+
+    /// O3: nothing is written for a while, and what there is stays `expected`.
     ///
     /// # Errors
     /// With the writes or differences.
-    pub async fn stays(
-        &self,
-        expected: &Snapshot,
-        how: &Comparison,
-        quiet: Duration,
-    ) -> Result<()> {
+    pub async fn stays(&self, expected: &Snapshot, how: &Comparison) -> Result<()> {
         tokio::time::sleep(AFTERMATH).await;
         let from = self.proxy.record.len();
-        tokio::time::sleep(quiet).await;
+        tokio::time::sleep(self.harness.quiet).await;
         let entries = self.proxy.record.since(from);
         let writes: Vec<_> = record::writes(&entries)
             .iter()
@@ -323,11 +345,11 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// One step of the story under the rules in force, until it looks as in the reference run; then without rules, O2 and O3.
+    /// One step of the story under the rules in force, until it looks as in the reference run; then without rules, O2.
     ///
     /// # Errors
     /// If an oracle says no.
-    pub async fn step(&self, step: Step, reference: &Reference, quiet: Duration) -> Result<()> {
+    pub async fn step(&self, step: Step, reference: &Reference) -> Result<()> {
         let from = self.proxy.record.len();
         let expected = &reference.steps[&step];
         let context = || format!("in step {step:?}");
@@ -337,13 +359,18 @@ impl<'a> Trial<'a> {
             .await
             .with_context(context)?;
         self.plan(vec![]);
-        self.lived(from, &expected.lives).with_context(context)?;
-        if !quiet.is_zero() {
-            self.stays(&expected.snapshot, &how, quiet)
-                .await
-                .with_context(context)?;
-        }
-        Ok(())
+        self.lived(from, &expected.lives).with_context(context)
+    }
+
+    /// The same, and O3.
+    ///
+    /// # Errors
+    /// If an oracle says no.
+    pub async fn step_and_rest(&self, step: Step, reference: &Reference) -> Result<()> {
+        self.step(step, reference).await?;
+        self.stays(&reference.steps[&step].snapshot, &Comparison::EXACT)
+            .await
+            .with_context(|| format!("in step {step:?}"))
     }
 
     /// Waits until the resource is ready and its operator has come to rest; for what there is no reference of.

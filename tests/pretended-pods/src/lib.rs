@@ -17,6 +17,7 @@ pub mod process;
 pub mod volume;
 pub mod world;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -24,10 +25,20 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use operator::names::{NAME, NAME_LABEL};
+use operator::names::{ADMIN_PORT_NUMBER, NAME, NAME_LABEL};
 use tokio::net::TcpListener;
 
 use crate::world::World;
+
+/// The admin port of every address there is.
+///
+/// # Errors
+/// If it is taken.
+pub async fn listen() -> anyhow::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, ADMIN_PORT_NUMBER))
+        .await
+        .context("the pods' admin port")
+}
 
 /// Answers on `listener` for every mirror's pod of the cluster, until it is dropped.
 ///

@@ -1,11 +1,7 @@
 //! Answers the admin port of every mirror's pod that kwok pretends. Run it in the cluster's network:
 //! `tests/cluster/cluster exec target/debug/pretended-pods`.
 
-use std::net::Ipv4Addr;
-
 use anyhow::Context as _;
-use operator::names::ADMIN_PORT_NUMBER;
-use tokio::net::TcpListener;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -14,6 +10,5 @@ async fn main() -> anyhow::Result<()> {
     let client = kube::Client::try_default()
         .await
         .context("run this with tests/cluster/cluster exec")?;
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, ADMIN_PORT_NUMBER)).await?;
-    pretended_pods::run(client, listener).await
+    pretended_pods::run(client, pretended_pods::listen().await?).await
 }

@@ -3,8 +3,6 @@
 //! A trial has one fault and a few kinds. In every step of the story the first request of each verb for each object of these kinds
 //! meets the fault; a restart at the beginning lets the first lists and watches meet it, too.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 
 use super::{Trials, trial};
@@ -88,11 +86,11 @@ async fn story(
     trial.operator().restart().await?;
     // Where a response is lost, what was done is done: as many creates as without.
     for step in Step::ALL {
-        trial.step(step, reference, Duration::ZERO).await?;
+        trial.step(step, reference).await?;
         if step == Step::OptionsOff {
             let expected = &reference.steps[&step].snapshot;
             let how = Comparison::EXACT;
-            trial.stays(expected, &how, trial.harness.quiet).await?;
+            trial.stays(expected, &how).await?;
         }
         trial.plan(vec![rule()]);
     }

@@ -76,8 +76,7 @@ async fn ends(
         tokio::time::sleep(Duration::from_secs(4)).await;
         let expected = &reference.steps[&Step::Delete].snapshot;
         let how = crate::snapshot::Comparison::EXACT;
-        trial.reaches(expected, &how, PATIENCE).await?;
-        return trial.stays(expected, &how, trial.harness.quiet).await;
+        return trial.settles_as(expected, &how).await;
     }
     let cluster = &trial.harness.cluster;
     cluster

@@ -3,8 +3,6 @@
 //! A trial goes through the whole story and kills at the n-th write of every step, so that as many trials as the longest step has
 //! writes are enough. Dry runs, status, events and what pods are told count as writes, the lease does not.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
 use super::{Trials, trial};
@@ -48,11 +46,10 @@ async fn story(trial: &Trial<'_>, reference: &Reference, class: u8, position: us
             fault,
         }]);
         // Where there is most that could go on changing, and at the end.
-        let quiet = match step {
-            Step::OptionsOn | Step::Delete => trial.harness.quiet,
-            _ => Duration::ZERO,
-        };
-        trial.step(step, reference, quiet).await?;
+        match step {
+            Step::OptionsOn | Step::Delete => trial.step_and_rest(step, reference).await?,
+            _ => trial.step(step, reference).await?,
+        }
     }
     Ok(())
 }

@@ -64,7 +64,7 @@ async fn holder(trial: &Trial<'_>) -> Result<String> {
 }
 
 async fn lost(trial: &Trial<'_>, reference: &Reference, loss: Loss) -> Result<()> {
-    trial.step(Step::Create, reference, Duration::ZERO).await?;
+    trial.step(Step::Create, reference).await?;
     let name = holder(trial).await?;
     let old = trial
         .replicas
@@ -112,12 +112,7 @@ async fn lost(trial: &Trial<'_>, reference: &Reference, loss: Loss) -> Result<()
         gate.open();
     }
     let expected = &reference.steps[&Step::Update].snapshot;
-    trial
-        .reaches(expected, &Comparison::EXACT, PATIENCE)
-        .await?;
-    trial
-        .stays(expected, &Comparison::EXACT, trial.harness.quiet)
-        .await?;
+    trial.settles_as(expected, &Comparison::EXACT).await?;
     let entries = trial.proxy.record.since(expired);
     let late: Vec<_> = record::writes(&entries)
         .into_iter()

@@ -10,7 +10,7 @@ use crate::cluster::{CHILDREN, Kind, kind};
 use crate::reference::Reference;
 use crate::snapshot::Comparison;
 use crate::story::Step;
-use crate::trial::{Harness, PATIENCE, Trial};
+use crate::trial::{Harness, Trial};
 
 /// So soon must a child be what it was.
 const SOON: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ fn changes(kind: &str) -> Vec<Value> {
 
 async fn everything(trial: &Trial<'_>, reference: &Reference) -> Result<()> {
     for step in [Step::Create, Step::Update, Step::OptionsOn] {
-        trial.step(step, reference, Duration::ZERO).await?;
+        trial.step(step, reference).await?;
     }
     Ok(())
 }
@@ -93,12 +93,7 @@ pub fn undone<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
                     .await
                     .with_context(context)?;
             }
-            trial
-                .reaches(expected, &Comparison::STATE, PATIENCE)
-                .await?;
-            trial
-                .stays(expected, &Comparison::STATE, trial.harness.quiet)
-                .await
+            trial.settles_as(expected, &Comparison::STATE).await
         })
     });
     groups.collect()
@@ -168,9 +163,7 @@ pub fn preserved<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'
             let settled = trial
                 .rests(crate::story::NAME, Duration::from_secs(7))
                 .await?;
-            trial
-                .stays(&settled, &Comparison::STATE, trial.harness.quiet)
-                .await?;
+            trial.stays(&settled, &Comparison::STATE).await?;
             still(trial, &children).await?;
             let mut spec = Step::OptionsOn.spec().unwrap_or_default();
             spec["workers"] = json!(11);
@@ -182,9 +175,7 @@ pub fn preserved<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'
             still(trial, &children)
                 .await
                 .context("after the resource was changed")?;
-            trial
-                .stays(&settled, &Comparison::STATE, trial.harness.quiet)
-                .await
+            trial.stays(&settled, &Comparison::STATE).await
         },
     );
     vec![all]

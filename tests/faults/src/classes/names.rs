@@ -53,10 +53,8 @@ async fn two_resources(trial: &Trial<'_>) -> Result<()> {
         message.contains("Service shop-mirror-metrics"),
         "the message does not name it: {message}"
     );
-    let now = trial.snapshot().await?;
-    trial
-        .stays(&now, &Comparison::WRITTEN, trial.harness.quiet)
-        .await?;
+    let now = trial.settled().await?;
+    trial.stays(&now, &Comparison::STATE).await?;
     let after = trial.object(service, "shop-mirror-metrics").await?;
     ensure!(before == after, "the first one's Service was touched");
     trial.set(None).await?;
@@ -118,9 +116,7 @@ async fn in_the_way(trial: &Trial<'_>, reference: &Reference, kind: Kind) -> Res
     );
     tokio::time::sleep(Duration::from_secs(8)).await;
     let now = trial.snapshot().await?;
-    trial
-        .stays(&now, &Comparison::WRITTEN, trial.harness.quiet)
-        .await?;
+    trial.stays(&now, &Comparison::STATE).await?;
     let after = trial.object(kind, name).await?;
     let of = |object: &Value| {
         json!([

@@ -102,7 +102,7 @@ pub fn removed<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a>
         let title = format!("{} set and removed", names.join(", "));
         trial(harness, 12, title, 1, async move |trial| {
             covers(trial.harness)?;
-            trial.step(Step::Create, reference, Duration::ZERO).await?;
+            trial.step(Step::Create, reference).await?;
             let before = &reference.steps[&Step::Create].snapshot;
             for (path, value) in &group {
                 trial.proxy.plan.count("fields", 1);
@@ -110,9 +110,7 @@ pub fn removed<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a>
                     .await
                     .with_context(|| format!("field {path}"))?;
             }
-            trial
-                .stays(before, &Comparison::STATE, trial.harness.quiet)
-                .await
+            trial.stays(before, &Comparison::STATE).await
         })
     });
     groups.collect()
@@ -174,12 +172,7 @@ pub fn other_ways<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<
             };
             trial.set(last.spec().as_ref()).await?;
             let expected = &reference.steps[&last].snapshot;
-            trial
-                .reaches(expected, &Comparison::STATE, PATIENCE)
-                .await?;
-            trial
-                .stays(expected, &Comparison::STATE, trial.harness.quiet)
-                .await
+            trial.settles_as(expected, &Comparison::STATE).await
         })
     });
     trials.collect()
@@ -208,7 +201,7 @@ pub fn bad_in_between<'a>(harness: &'a Harness, reference: &'a Reference) -> Tri
         "bad specs in between".to_owned(),
         1,
         async move |trial| {
-            trial.step(Step::Create, reference, Duration::ZERO).await?;
+            trial.step(Step::Create, reference).await?;
             let before = &reference.steps[&Step::Create].snapshot;
             let container = json!({"spec": {"containers": [{"name": "mirror", "imagePullPolicy": "Sometimes"}]}});
             let specs = [
@@ -257,9 +250,7 @@ pub fn bad_in_between<'a>(harness: &'a Harness, reference: &'a Reference) -> Tri
                     .await
                     .with_context(|| format!("after {reason}"))?;
             }
-            trial
-                .stays(before, &Comparison::STATE, trial.harness.quiet)
-                .await
+            trial.stays(before, &Comparison::STATE).await
         },
     );
     vec![bad]

@@ -30,7 +30,7 @@ pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
             tokio::time::sleep(Duration::from_secs(5)).await;
             let how = Comparison::EXACT;
             trial.reaches(&before, &how, Duration::ZERO).await?;
-            trial.stays(&before, &how, trial.harness.quiet).await
+            trial.stays(&before, &how).await
         },
     );
     let default_image = trial(
@@ -40,7 +40,7 @@ pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
         1,
         async move |trial| {
             for step in [Step::Create, Step::Update] {
-                trial.step(step, reference, Duration::ZERO).await?;
+                trial.step(step, reference).await?;
             }
             let old = template(trial).await?;
             replace(trial, next).await?;

@@ -28,7 +28,7 @@ pub fn broken<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
         trial(harness, 6, label.to_owned(), 1, async move |trial| {
             for step in Step::ALL {
                 let cutting = cut_thrice(trial, label, how);
-                let stepping = trial.step(step, reference, trial.harness.quiet);
+                let stepping = trial.step_and_rest(step, reference);
                 futures::future::try_join(cutting, stepping).await?;
             }
             Ok(())
@@ -85,7 +85,7 @@ fn refused<'a>(
         // Every watch must begin anew for the second fault.
         trial.proxy.watches.cut(Cut::Expired);
         for step in Step::ALL {
-            trial.step(step, reference, Duration::ZERO).await?;
+            trial.step(step, reference).await?;
         }
         Ok(())
     })
@@ -168,7 +168,7 @@ fn hold(trial: &Trial<'_>, resource: &'static str, name: &str, until: usize) {
 /// Everything is asked for and there.
 async fn begin(trial: &Trial<'_>, reference: &Reference) -> Result<serde_json::Value> {
     for step in [Step::Create, Step::Update, Step::OptionsOn] {
-        trial.step(step, reference, Duration::ZERO).await?;
+        trial.step(step, reference).await?;
     }
     // Of the last step's events there are none to come.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -184,9 +184,7 @@ async fn same(trial: &Trial<'_>, reference: &Reference) -> Result<()> {
         trial.proxy.watches.to_withhold() == 0,
         "an event to be held back never came"
     );
-    trial
-        .stays(expected, &Comparison::STATE, trial.harness.quiet)
-        .await
+    trial.stays(expected, &Comparison::STATE).await
 }
 
 /// The trial of class 3: after the resource was deleted and made again, the operator starts with lists from before.
@@ -198,13 +196,13 @@ pub fn stale<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
         "lists from before the deletion".to_owned(),
         1,
         async move |trial| {
-            trial.step(Step::Create, reference, Duration::ZERO).await?;
+            trial.step(Step::Create, reference).await?;
             // The lists of this start are the ones to be replayed.
             trial.operator().restart().await?;
             tokio::time::sleep(Duration::from_secs(5)).await;
             ensure!(trial.proxy.keep_lists() > 10, "no lists were seen");
-            trial.step(Step::Delete, reference, Duration::ZERO).await?;
-            trial.step(Step::Create, reference, Duration::ZERO).await?;
+            trial.step(Step::Delete, reference).await?;
+            trial.step(Step::Create, reference).await?;
             let before = uids(trial).await?;
             trial.plan(vec![Rule {
                 label: "stale lists",
@@ -223,9 +221,7 @@ pub fn stale<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
                 .await?;
             let after = uids(trial).await?;
             ensure!(before == after, "replaced: {before:?} by {after:?}");
-            trial
-                .stays(expected, &Comparison::STATE, trial.harness.quiet)
-                .await
+            trial.stays(expected, &Comparison::STATE).await
         },
     );
     vec![stale]
