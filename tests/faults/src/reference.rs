@@ -13,6 +13,9 @@ use crate::trial::{Harness, Trial};
 /// After so long without a write a clean run has come to rest: longer than the operator waits before it says that pods are ready.
 const REST: Duration = Duration::from_secs(7);
 
+/// Clean runs start so far apart: Kubernetes' times are whole seconds, and a time that is the same in all runs proves nothing.
+const APART: Duration = Duration::from_millis(1700);
+
 /// What a step comes to.
 pub struct Clean {
     /// What there is after it.
@@ -36,7 +39,8 @@ pub struct Reference {
 /// # Errors
 /// If two clean runs differ where no mask says so, or a mask hides nothing.
 pub async fn reference(harness: &Harness, runs: usize) -> Result<Reference> {
-    let clean = futures::future::join_all((0..runs).map(async |number| {
+    let clean = futures::future::join_all((0..runs).zip(0..).map(async |(number, delays)| {
+        tokio::time::sleep(APART * delays).await;
         let mut steps = BTreeMap::new();
         let name = format!("clean run {}", number + 1);
         harness
