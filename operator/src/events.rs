@@ -56,6 +56,14 @@ pub fn events(
             "TargetsReachable" => condition.status == "False",
             _ => true,
         };
+        let was = |status: &str| {
+            let mut earlier = before.conditions.iter();
+            earlier.any(|before| before.type_ == condition.type_ && before.status == status)
+        };
+        if condition.type_ == "TargetsReachable" && !wrong && !was("False") {
+            // It is news only after a target was not reachable: that a new resource serves is said once.
+            continue;
+        }
         if !wrong && also("Reconciling") {
             // A stage on the way is in the condition. An event for each would double what a new resource costs the API server.
             continue;
@@ -137,6 +145,17 @@ mod tests {
         assert_eq!(told(&ready, &ready), []);
         assert_eq!(told(&ready, &failing), [(true, "PodsFailing".to_owned())]);
         assert_eq!(told(&ready, &stalled), [(true, "SecretMissing".to_owned())]);
+        let reachable = [ready[0], ("TargetsReachable", "True", "Reachable")];
+        let unreachable = [ready[0], ("TargetsReachable", "False", "Unreachable")];
+        assert_eq!(told(&rolling, &reachable), [(false, "Serving".to_owned())]);
+        assert_eq!(
+            told(&reachable, &unreachable),
+            [(true, "Unreachable".to_owned())]
+        );
+        assert_eq!(
+            told(&unreachable, &reachable),
+            [(false, "Reachable".to_owned())]
+        );
         let zero = [("Ready", "False", "ScaledToZero")];
         assert_eq!(told(&ready, &zero), [(false, "ScaledToZero".to_owned())]);
     }

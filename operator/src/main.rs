@@ -4,7 +4,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use operator::args::{Cli, Command};
+
+/// Objects come and go by the thousand, and glibc's heap does not shrink again.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // Before any client is made. It can only fail if there is a provider already, and nothing ran before.

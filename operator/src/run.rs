@@ -86,6 +86,8 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         http: reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(Duration::from_secs(2))
+            // The two questions to a pod share a connection; thousands of pods that are asked twice a minute must not hold one each.
+            .pool_idle_timeout(Duration::from_secs(1))
             .build()?,
         recorder: Recorder::new(
             client.clone(),

@@ -138,11 +138,10 @@ pub async fn apply(
         return Err(Error::Gone);
     }
     // Before anything is written: a pod template that the API server refuses must leave the other children as they are.
-    for (child, uid, _) in writes
-        .iter()
-        .filter(|(child, ..)| child.kind == Kind::Deployment)
-    {
-        step.patch(child, uid.as_deref(), true).await?;
+    for (child, uid, what) in &writes {
+        if child.kind == Kind::Deployment && (*what == Change::Updated || step.shapes_pods()) {
+            step.patch(child, uid.as_deref(), true).await?;
+        }
     }
     for (child, uid, what) in writes {
         if child.kind == Kind::Deployment {
@@ -251,6 +250,12 @@ impl Apply<'_> {
             &self.mirror.namespace,
             &kind.resource(),
         )
+    }
+
+    /// Whether the spec says something of pods that only the API server can judge.
+    fn shapes_pods(&self) -> bool {
+        let spec = &self.mirror.spec;
+        spec.pod_template.is_some() || spec.resources.is_some()
     }
 
     fn cached(&self, child: &Child) -> Option<DynamicObject> {

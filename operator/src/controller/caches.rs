@@ -28,7 +28,7 @@ use crate::names::{
 };
 
 /// How many objects come in one answer to a list. A page is in memory as a whole before its objects are packed.
-const PAGE: u32 = 100;
+const PAGE: u32 = 25;
 
 /// Where the operator looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
