@@ -87,7 +87,7 @@ async fn run(arguments: Arguments) -> Result<bool> {
     let counts = harness.tally.counts();
     if let Some(file) = &arguments.report {
         let settings = format!(
-            "O3 is a time of {} s within trials. This run tried {} of each class, and left out what had not begun after {} minutes.",
+            "O3 is a time of {} s within the trials of faults. This run tried {} of each class, and left out what had not begun after {} minutes.",
             harness.quiet.as_secs(),
             if arguments.full {
                 "every position"

@@ -309,9 +309,22 @@ impl<'a> Trial<'a> {
     /// # Errors
     /// With the writes or differences.
     pub async fn stays(&self, expected: &Snapshot, how: &Comparison) -> Result<()> {
+        self.stays_for(self.harness.quiet, expected, how).await
+    }
+
+    /// The same for a while of its own.
+    ///
+    /// # Errors
+    /// With the writes or differences.
+    pub async fn stays_for(
+        &self,
+        quiet: Duration,
+        expected: &Snapshot,
+        how: &Comparison,
+    ) -> Result<()> {
         tokio::time::sleep(AFTERMATH).await;
         let from = self.proxy.record.len();
-        tokio::time::sleep(self.harness.quiet).await;
+        tokio::time::sleep(quiet).await;
         let entries = self.proxy.record.since(from);
         let writes: Vec<_> = record::writes(&entries)
             .iter()

@@ -6,6 +6,7 @@ pub mod killed;
 pub mod leaders;
 pub mod meddled;
 pub mod names;
+pub mod rested;
 pub mod specs;
 pub mod upgraded;
 pub mod watched;
@@ -36,7 +37,11 @@ const fn class(number: u8, title: &'static str, compared: &'static str) -> Class
 
 /// All that are tried.
 pub const CLASSES: [Class; 16] = [
-    class(0, "none: clean runs", "with each other: O1 O2"),
+    class(
+        0,
+        "none: clean runs",
+        "with each other: O1 O2; with all positions, O3 of two minutes after each step",
+    ),
     class(
         1,
         "killed after each write, before the response arrives",
@@ -127,6 +132,7 @@ pub fn trials<'a>(
     only: &[u8],
 ) -> Vec<(u8, LocalBoxFuture<'a, ()>)> {
     let all = [
+        (0, rested::trials(harness, reference)),
         (1, killed::trials(harness, reference, 1)),
         (2, killed::trials(harness, reference, 2)),
         (3, watched::stale(harness, reference)),
