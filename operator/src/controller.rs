@@ -5,6 +5,7 @@ pub mod build;
 pub mod caches;
 pub mod dereference;
 pub mod observe;
+pub mod pace;
 pub mod packed;
 pub mod queue;
 pub mod references;
@@ -22,13 +23,15 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
-use kube::{Client, ResourceExt as _};
+use kube::{Client, Resource as _, ResourceExt as _};
 
 use self::apply::{Applied, Written};
 use self::build::{Built, Defaults, Kind};
 use self::caches::Caches;
 use self::dereference::SecretKeys;
 use self::observe::PodReport;
+use self::pace::Pace;
+use self::packed::Packed;
 use self::queue::Queue;
 use self::references::{NamespacedName, References};
 use self::status::{Outcome, Progress};
@@ -63,6 +66,8 @@ pub struct Context {
     pub queue: Arc<Queue>,
     /// How often each resource has failed in a row.
     pub failures: Mutex<HashMap<NamespacedName, u32>>,
+    /// Which statuses wait to be written.
+    pub pace: Pace,
 }
 
 /// What may be different when it is tried again.
@@ -99,9 +104,9 @@ enum Unmade {
 ///
 /// # Errors
 /// If the API server fails; the resource is tried again.
-pub async fn reconcile(object: Arc<DynamicObject>, context: Arc<Context>) -> Result<Action, Error> {
-    if object.metadata.deletion_timestamp.is_some() {
-        context.queue.take(&key(object.as_ref()));
+pub async fn reconcile(object: Arc<Packed>, context: Arc<Context>) -> Result<Action, Error> {
+    if object.meta().deletion_timestamp.is_some() {
+        context.forget(&key(object.as_ref()));
         // Children carry owner references: the garbage collector removes them.
         return Ok(Action::await_change());
     }
@@ -118,7 +123,7 @@ pub async fn reconcile(object: Arc<DynamicObject>, context: Arc<Context>) -> Res
     }
     context.metrics.began();
     let began = Instant::now();
-    let result = steps(&packed::unpack(&object), &context).await;
+    let result = steps(&object.unpack(), &context).await;
     context.metrics.ended(began.elapsed());
     if result.is_ok() {
         context.lock_failures().remove(&key(object.as_ref()));
@@ -155,19 +160,28 @@ async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Erro
         object.metadata.generation,
         Timestamp::now(),
     );
-    if after != before {
+    let wait = match status::is_progress(&before, &after) {
+        true => context.pace.wait(&key(object), Instant::now()),
+        false => None,
+    };
+    let written: &[Written] = made.as_ref().map_or(&[], |made| &made.applied.written);
+    let events = if wait.is_some() {
+        // What was done is told now; conditions are news when they are written.
+        events::events(&before, &before, written)
+    } else {
+        events::events(&before, &after, written)
+    };
+    if after != before && wait.is_none() {
         status::write(&context.client, object, &after)
             .await
             .map_err(Error::Status)?;
+        context.pace.written(&key(object), Instant::now());
     }
-    let written: &[Written] = made.as_ref().map_or(&[], |made| &made.applied.written);
-    events::publish(
-        &context.recorder,
-        object,
-        events::events(&before, &after, written),
-    )
-    .await;
-    Ok(next_look(&made, &after))
+    events::publish(&context.recorder, object, events).await;
+    Ok(match wait {
+        Some(wait) => Action::requeue(wait.min(changing_since(&after))),
+        None => next_look(&made, &after),
+    })
 }
 
 /// Steps 1 to 4, and a look at the pods.
@@ -271,7 +285,7 @@ fn changing_since(status: &PrometheusMirrorStatus) -> Duration {
 
 /// Tries again, later each time: 1 s, 2 s, 4 s, … up to a minute.
 #[must_use]
-pub fn error_policy(object: Arc<DynamicObject>, error: &Error, context: Arc<Context>) -> Action {
+pub fn error_policy(object: Arc<Packed>, error: &Error, context: Arc<Context>) -> Action {
     let (step, reason) = match error {
         Error::Dereference(_) => ("dereference", "RequestFailed"),
         Error::Apply(_) => ("apply", "RequestFailed"),
@@ -298,6 +312,13 @@ fn key(object: &impl kube::Resource) -> NamespacedName {
 impl Context {
     fn lock_failures(&self) -> std::sync::MutexGuard<'_, HashMap<NamespacedName, u32>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The resource is gone, or about to go.
+    fn forget(&self, resource: &NamespacedName) {
+        self.queue.take(resource);
+        self.pace.forget(resource);
+        self.lock_failures().remove(resource);
     }
 
     fn deployment(&self, made: &Made) -> Option<DynamicObject> {

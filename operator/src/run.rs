@@ -152,6 +152,7 @@ impl Operator {
                 recorder: self.recorder.clone(),
                 metrics: Arc::clone(&self.metrics),
                 failures: Default::default(),
+                pace: Default::default(),
                 queue: self.metrics.queue(),
             };
             controller::run::run(Arc::new(context), streams, wait(shutdown.clone()))

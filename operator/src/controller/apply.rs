@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use crds::PrometheusMirror;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
-use kube::{Client, ResourceExt as _};
+use kube::{Client, Resource, ResourceExt as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -19,6 +19,7 @@ use self::difference::contains;
 pub use self::pods::tell_pods;
 use super::build::{Child, Kind};
 use super::caches::{Cache, Caches};
+use super::packed::Packed;
 use super::validate::ValidatedMirror;
 use crate::names::{APPLIED_ANNOTATION, OPERATOR};
 
@@ -220,7 +221,7 @@ fn decide(child: &Child, there: &DynamicObject, owner: &str) -> Decision {
 
 /// Whether a resource with this uid controls an object.
 #[must_use]
-pub fn owned_by(object: &DynamicObject, uid: &str) -> bool {
+pub fn owned_by(object: &impl Resource, uid: &str) -> bool {
     object
         .owner_references()
         .iter()
@@ -387,16 +388,13 @@ impl Apply<'_> {
         })
     }
 
-    fn unwanted(
-        &self,
-        wanted: &BTreeSet<(Kind, String)>,
-    ) -> Vec<(Kind, std::sync::Arc<DynamicObject>)> {
-        let of_kind = |(kind, cache): (&Kind, &Cache<DynamicObject>)| {
+    fn unwanted(&self, wanted: &BTreeSet<(Kind, String)>) -> Vec<(Kind, std::sync::Arc<Packed>)> {
+        let of_kind = |(kind, cache): (&Kind, &Cache<Packed>)| {
             let kind = *kind;
             let found = cache.filter(|object| {
-                object.metadata.namespace.as_deref() == Some(&self.mirror.namespace)
+                object.meta().namespace.as_deref() == Some(&self.mirror.namespace)
                     && owned_by(object, &self.mirror.uid)
-                    && object.metadata.deletion_timestamp.is_none()
+                    && object.meta().deletion_timestamp.is_none()
                     && !wanted.contains(&(kind, object.name_any()))
             });
             found.into_iter().map(move |object| (kind, object))
@@ -405,9 +403,9 @@ impl Apply<'_> {
     }
 
     /// Whether there was something to delete.
-    async fn delete(&self, kind: Kind, object: &DynamicObject) -> Result<bool, Error> {
+    async fn delete(&self, kind: Kind, object: &Packed) -> Result<bool, Error> {
         let preconditions = Preconditions {
-            uid: object.metadata.uid.clone(),
+            uid: object.uid(),
             resource_version: None,
         };
         let params = DeleteParams::background().preconditions(preconditions);

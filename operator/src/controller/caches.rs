@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::build::Kind;
-use super::packed::{pack, unpack};
+use super::packed::Packed;
 use crate::names::{
     CONFIGURATION_ANNOTATION, CONTAINER, INSTANCE_LABEL, MANAGED_BY_LABEL, NAME_LABEL, OPERATOR,
     mirror_resource,
@@ -53,7 +53,10 @@ impl Scope {
         }
     }
 
-    fn dynamic(&self, client: &Client, resource: &ApiResource) -> Api<DynamicObject> {
+    fn dynamic<K>(&self, client: &Client, resource: &ApiResource) -> Api<K>
+    where
+        K: Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>,
+    {
         match self {
             Self::Cluster | Self::Selected(_) => Api::all_with(client.clone(), resource),
             Self::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
@@ -257,10 +260,10 @@ pub struct Caches {
     pub scope: Scope,
     /// The namespaces with matching labels, where the scope asks for that.
     pub namespaces: Option<Cache<PartialObjectMeta<Namespace>>>,
-    /// The resources themselves, as they are, packed.
-    pub mirrors: Cache<DynamicObject>,
-    /// Children by kind, packed. [`Caches::child`] unpacks.
-    pub children: BTreeMap<Kind, Cache<DynamicObject>>,
+    /// The resources themselves.
+    pub mirrors: Cache<Packed>,
+    /// Children by kind. [`Caches::child`] unpacks.
+    pub children: BTreeMap<Kind, Cache<Packed>>,
     /// The pods of all mirrors; labels, annotations and status only.
     pub pods: Cache<Pod>,
     /// Every Secret's metadata; no content.
@@ -279,9 +282,9 @@ pub struct Streams {
     /// Of namespaces that match, or matched until now.
     pub namespaces: Option<Changes<PartialObjectMeta<Namespace>>>,
     /// Of the resources.
-    pub mirrors: Changes<DynamicObject>,
+    pub mirrors: Changes<Packed>,
     /// Of children, with their kinds.
-    pub children: Vec<(ApiResource, Changes<DynamicObject>)>,
+    pub children: Vec<(ApiResource, Changes<Packed>)>,
     /// Of pods.
     pub pods: Changes<Pod>,
     /// Of Secrets.
@@ -311,7 +314,7 @@ impl Caches {
         };
         let resource = mirror_resource();
         let (mirrors, mirror_changes) =
-            Cache::watch(scope.dynamic(client, &resource), all(), resource, pack);
+            Cache::watch(scope.dynamic(client, &resource), all(), resource, whole);
         let mut children = BTreeMap::new();
         let mut child_changes = Vec::new();
         for kind in Kind::ALL {
@@ -320,7 +323,7 @@ impl Caches {
                 scope.dynamic(client, &resource),
                 ours(),
                 resource.clone(),
-                pack,
+                whole,
             );
             children.insert(kind, cache);
             child_changes.push((resource, changes.boxed()));
@@ -376,7 +379,7 @@ impl Caches {
     #[must_use]
     pub fn child(&self, kind: Kind, namespace: &str, name: &str) -> Option<DynamicObject> {
         let there = self.children.get(&kind)?.get(namespace, name)?;
-        Some(unpack(&there))
+        Some(there.unpack())
     }
 
     /// Whether resources of `namespace` are the operator's to reconcile. Nobody's, while it is not known which namespaces match.
@@ -397,6 +400,9 @@ pub fn prometheus_resource() -> ApiResource {
         "prometheuses",
     )
 }
+
+/// Nothing is taken away: what is packed is small.
+fn whole(_: &mut Packed) {}
 
 fn strip_metadata<K>(object: &mut PartialObjectMeta<K>) {
     object.metadata.annotations = None;

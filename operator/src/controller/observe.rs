@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use http::header::CONNECTION;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde::Deserialize;
 
@@ -131,9 +132,10 @@ async fn ask(http: &reqwest::Client, ip: &str) -> Option<Answer> {
         ip.to_owned()
     };
     let url = |path: &str| format!("http://{host}:{ADMIN_PORT_NUMBER}{path}");
-    let readiness: Readiness = get(http, &url("/readyz")).await?;
-    // Older mirrors do not have it.
-    let targets: Option<Targets> = get(http, &url("/targets")).await;
+    let readiness: Readiness = get(http.get(url("/readyz"))).await?;
+    // Over the same connection, which is not wanted after that: thousands of pods are asked. Older mirrors do not have it.
+    let last = http.get(url("/targets")).header(CONNECTION, "close");
+    let targets: Option<Targets> = get(last).await;
     Some(Answer {
         document: readiness.document.map(|document| document.hash),
         newer_document_refused: readiness.newer_document_refused,
@@ -142,9 +144,9 @@ async fn ask(http: &reqwest::Client, ip: &str) -> Option<Answer> {
 }
 
 /// The body is what counts: a pod that drains or starts answers with 503.
-async fn get<T: serde::de::DeserializeOwned>(http: &reqwest::Client, url: &str) -> Option<T> {
+async fn get<T: serde::de::DeserializeOwned>(request: reqwest::RequestBuilder) -> Option<T> {
     let read = async {
-        let mut response = http.get(url).send().await.ok()?;
+        let mut response = request.send().await.ok()?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.ok()? {
             body.extend_from_slice(&chunk);

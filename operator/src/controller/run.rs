@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service};
-use kube::ResourceExt as _;
 use kube::api::{DynamicObject, PartialObjectMeta};
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource as _, ResourceExt as _};
 
 use super::caches::Streams;
-use super::packed::unpack;
-use super::queue::Queue;
+use super::packed::Packed;
 use super::references::NamespacedName;
 use super::referrers::{Referent, Referrers};
 use super::{Context, error_policy, key, reconcile};
@@ -37,7 +36,7 @@ pub async fn run(
         let referrers = Arc::clone(&referrers);
         streams.mirrors.inspect_ok(move |mirror| {
             let reference = ObjectRef::from_obj_with(mirror, mirror_resource());
-            let there = mirrors.get(&reference).map(|there| unpack(&there));
+            let there = mirrors.get(&reference).map(|there| there.unpack());
             referrers.note(&key(mirror), there.as_ref());
             queue.put(key(mirror));
         })
@@ -64,7 +63,7 @@ pub async fn run(
     };
     for (resource, changes) in streams.children {
         let concerned = concerned.clone();
-        let mapper = move |child: DynamicObject| concerned(owner(&child).into_iter().collect());
+        let mapper = move |child: Packed| concerned(owner(&child).into_iter().collect());
         controller = controller.watches_stream_with(changes, mapper, resource);
     }
     if let Some(changes) = streams.namespaces {
@@ -97,15 +96,15 @@ pub async fn run(
             move |prometheus: DynamicObject| referring(Referent::PrometheusIn(key(&prometheus).0)),
             resource,
         );
-    let queue = Arc::clone(&context.queue);
-    log(controller.run(reconcile, error_policy, context), &queue).await;
+    let known = Arc::clone(&context);
+    log(controller.run(reconcile, error_policy, context), &known).await;
 }
 
 async fn log<E: std::error::Error + 'static, Q: std::error::Error + 'static>(
     reconciled: impl Stream<
-        Item = Result<(ObjectRef<DynamicObject>, controller::Action), controller::Error<E, Q>>,
+        Item = Result<(ObjectRef<Packed>, controller::Action), controller::Error<E, Q>>,
     >,
-    queue: &Queue,
+    context: &Context,
 ) {
     reconciled
         .for_each(async |result| match result {
@@ -114,7 +113,7 @@ async fn log<E: std::error::Error + 'static, Q: std::error::Error + 'static>(
             Err(error) => {
                 if let controller::Error::ObjectNotFound(gone) = &error {
                     let namespace = gone.namespace.clone().unwrap_or_default();
-                    queue.take(&(namespace, gone.name.clone()));
+                    context.forget(&(namespace, gone.name.clone()));
                 }
                 tracing::debug!(%error, "not reconciled");
             }
@@ -123,7 +122,7 @@ async fn log<E: std::error::Error + 'static, Q: std::error::Error + 'static>(
 }
 
 /// The resource that controls a child.
-fn owner(child: &DynamicObject) -> Option<NamespacedName> {
+fn owner(child: &Packed) -> Option<NamespacedName> {
     let mut owners = child.owner_references().iter();
     let owner = owners.find(|owner| owner.controller == Some(true) && owner.kind == crds::KIND)?;
     Some((child.namespace()?, owner.name.clone()))
@@ -135,9 +134,8 @@ fn instance(pod: &Pod) -> Option<NamespacedName> {
 }
 
 /// The resources of a namespace.
-fn within(mirrors: &Store<DynamicObject>, namespace: &str) -> Vec<NamespacedName> {
-    let here =
-        mirrors.state_filter(|mirror| mirror.metadata.namespace.as_deref() == Some(namespace));
+fn within(mirrors: &Store<Packed>, namespace: &str) -> Vec<NamespacedName> {
+    let here = mirrors.state_filter(|mirror| mirror.meta().namespace.as_deref() == Some(namespace));
     here.iter().map(|mirror| key(mirror.as_ref())).collect()
 }
 
@@ -155,7 +153,7 @@ mod tests {
     fn a_child_concerns_its_controller_and_a_pod_the_resource_on_its_label() {
         let child = |owner: serde_json::Value| {
             let metadata = json!({"name": "c", "namespace": "n", "ownerReferences": [owner]});
-            serde_json::from_value::<DynamicObject>(json!({ "metadata": metadata })).unwrap()
+            serde_json::from_value::<Packed>(json!({ "metadata": metadata })).unwrap()
         };
         let owner_of = |kind: &str, controller: bool| {
             let reference = json!({"apiVersion": "v", "kind": kind, "name": "a", "uid": "u", "controller": controller});

@@ -160,6 +160,25 @@ pub fn status(
     status
 }
 
+/// Whether a status tells nothing new but how far things have come, while they are still on their way: numbers and messages, or that a
+/// new resource was seen at all. Such a status may wait for the next one.
+#[must_use]
+pub fn is_progress(before: &PrometheusMirrorStatus, after: &PrometheusMirrorStatus) -> bool {
+    let but_progress = |status: &PrometheusMirrorStatus| {
+        let mut status = status.clone();
+        status.replicas = None;
+        status.ready_replicas = None;
+        for condition in &mut status.conditions {
+            condition.message.clear();
+        }
+        status
+    };
+    let reconciling = |condition: &Condition| condition.type_ == "Reconciling";
+    after.conditions.iter().any(reconciling)
+        && after != before
+        && (before.conditions.is_empty() || but_progress(before) == but_progress(after))
+}
+
 fn with_outlook(ready: Finding, outlook: Outlook) -> Vec<Finding> {
     let (reason, message) = (ready.reason.clone(), ready.message.clone());
     let mut findings = vec![ready];

@@ -362,3 +362,34 @@ fn a_paused_resource_stays_as_it_was_and_says_so() {
         ]
     );
 }
+
+#[test]
+fn numbers_and_messages_of_a_rollout_are_progress_and_anything_else_is_news() {
+    let rolling = |ready: i64, generation: i64| {
+        let mut case = Case::fine();
+        case.deployment["status"]["readyReplicas"] = json!(ready);
+        let mut status = case.status(&PrometheusMirrorStatus::default(), 0);
+        status.observed_generation = Some(generation);
+        status
+    };
+    let nothing = PrometheusMirrorStatus::default();
+    let ready = Case::fine().status(&nothing, 0);
+    let unreachable = {
+        let mut status = rolling(1, 3);
+        status.targets[0].reachable = Some(false);
+        status
+    };
+    let cases = [
+        ("a new resource on its way", &nothing, &rolling(0, 3), true),
+        ("one more pod", &rolling(0, 3), &rolling(1, 3), true),
+        ("the same", &rolling(1, 3), &rolling(1, 3), false),
+        ("a new resource that is ready", &nothing, &ready, false),
+        ("ready at last", &rolling(1, 3), &ready, false),
+        ("a rollout begins", &ready, &rolling(1, 3), false),
+        ("another spec", &rolling(1, 3), &rolling(1, 4), false),
+        ("a target is lost", &rolling(1, 3), &unreachable, false),
+    ];
+    for (what, before, after, expected) in cases {
+        assert_eq!(is_progress(before, after), expected, "{what}");
+    }
+}
