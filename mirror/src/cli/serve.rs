@@ -45,10 +45,10 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     )
     .await?;
 
-    let (file, secrets_dir) = (&args.document.file, args.document.secrets_dir());
+    let source = args.document.source();
     // Made before the files are read: a change in between is then found at the first look.
-    let mut watcher = Watcher::new(file, &secrets_dir);
-    let settings = settings::load(file, &secrets_dir).map_err(Failure::from_error)?;
+    let mut watcher = Watcher::new(&source);
+    let settings = settings::load(&source).map_err(Failure::from_error)?;
     let state = AppState::new(settings, metrics);
     let mut api = listen_for_api(&args, &state, &state.serving().settings).await?;
     probe.starts(Arc::clone(&state));

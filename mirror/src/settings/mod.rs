@@ -2,20 +2,36 @@
 //!
 //! Nothing in here is stringly typed or optional without need: a [`Settings`] value can be served.
 
+mod auth;
 pub mod choose;
 mod document;
+mod files;
 mod load;
-mod secrets;
 mod target;
+mod tls;
 pub mod watch;
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use auth::{Auth, Authorization, OAuth2, Secret};
 pub use load::{LoadError, load};
+pub use tls::{Authorities, Identity, TargetTls, Trust};
 use url::Url;
+
+/// Where a document is, and the folders of what it refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The document.
+    pub file: PathBuf,
+    /// Key K of Secret S is the file `S/K` in here.
+    pub secrets_dir: PathBuf,
+    /// Key K of ConfigMap C is the file `C/K` in here.
+    pub config_maps_dir: PathBuf,
+}
 
 /// Everything the mirror needs, and nothing that is wrong. Made only by [`load`].
 #[derive(Clone, Debug)]
@@ -57,6 +73,10 @@ pub struct TargetSettings {
     pub nan_interpretation: NanInterpretation,
     /// Sent with every call.
     pub headers: http::HeaderMap,
+    /// For `https`: whom to trust, and what to present.
+    pub tls: TargetTls,
+    /// Who the mirror is to it.
+    pub auth: Option<Auth>,
 }
 
 /// The name of a target. Used in `connectionDetails`, logs and metric labels.
