@@ -366,6 +366,8 @@ async fn a_name_and_a_password_let_in_and_are_replaced_without_a_failed_request(
     std::fs::rename(folder.join("login"), folder.join("..old"))?;
     std::fs::rename(folder.join("..new/login"), folder.join("login"))?;
     reloads(&mirror, &client, 1).await?;
+    // Requests that began before end as they began.
+    asking.goes_on().await?;
     web.users.remove(0);
     store.secure(&web)?;
     asking.goes_on().await?;
@@ -422,6 +424,7 @@ async fn a_token_lets_in_and_is_replaced_without_a_failed_request() -> Result<()
         .push("second-token".to_owned());
     mirror.reconfigure(&with_token("second-token"))?;
     reloads(&mirror, &client, 1).await?;
+    asking.goes_on().await?;
     known.lock().expect("nobody panicked").remove(0);
     asking.goes_on().await?;
     asking.end().await

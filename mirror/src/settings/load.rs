@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::document::{Document, DocumentError};
 use super::{
-    ApiKeys, Auth, ErrorStatus, NanInterpretation, RequestTargets, Settings, Source, TargetName,
-    TargetSettings, TargetTls,
+    ApiKeys, Auth, ErrorStatus, NanInterpretation, RequestTargets, ServerTls, Settings, Source,
+    TargetName, TargetSettings, TargetTls,
 };
 use super::{auth, files, target, tls};
 
@@ -58,6 +58,7 @@ struct Referred {
     api_keys: ApiKeys,
     /// In the order of `spec.targets`.
     targets: Vec<(TargetTls, Option<Auth>)>,
+    server_tls: Option<ServerTls>,
 }
 
 /// Reads one `PrometheusMirror` (YAML or JSON), and the Secrets and ConfigMaps that it refers to.
@@ -130,9 +131,6 @@ fn check(document: &Value, faults: &mut Vec<Fault>) {
                 .hint("write Deployment, or leave it out"),
         );
     }
-    if !spec["server"]["tls"].is_null() {
-        faults.push(Fault::new("spec.server.tls", "is not supported yet"));
-    }
     // A URL that the schema's rule refuses is not reported a second time.
     let mut found = Vec::new();
     for (index, declared) in spec["targets"].as_array().into_iter().flatten().enumerate() {
@@ -172,9 +170,15 @@ fn refer(source: &Source, document: &Value, faults: &mut Vec<Fault>) -> Option<R
             Some((tls?, auth?))
         })
         .collect();
+    let tls = &document["spec"]["server"]["tls"];
+    let server_tls = match tls {
+        Value::Null => Some(None),
+        tls => tls::server_tls(source, tls, faults).map(Some),
+    };
     Some(Referred {
         api_keys: api_keys?,
         targets: targets.into_iter().collect::<Option<_>>()?,
+        server_tls: server_tls?,
     })
 }
 
@@ -204,6 +208,7 @@ fn settings(
             crds::ErrorStatus::Semantic => ErrorStatus::Semantic,
             crds::ErrorStatus::Always500 => ErrorStatus::Always500,
         },
+        server_tls: referred.server_tls,
         default_target: default_target(&spec),
         targets,
         request_targets: spec.request_targets.as_ref().map(request_targets),

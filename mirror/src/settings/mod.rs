@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use auth::{Auth, Authorization, OAuth2, Secret};
 pub use load::{LoadError, load};
-pub use tls::{Authorities, Identity, TargetTls, Trust};
+pub use tls::{Authorities, Identity, ServerTls, TargetTls, Trust};
 use url::Url;
 
 /// Where a document is, and the folders of what it refers to.
@@ -46,6 +46,8 @@ pub struct Settings {
     pub require_api_key: bool,
     /// `spec.server.errorStatus`.
     pub error_status: ErrorStatus,
+    /// `spec.server.tls`: the API port speaks TLS.
+    pub server_tls: Option<ServerTls>,
     /// `spec.targets`, in the document's order, at least one.
     pub targets: Vec<Arc<TargetSettings>>,
     /// Index into `targets` of the target that answers `connectionDetails: {}`; none when several are declared and none is the default.

@@ -1,14 +1,15 @@
-//! Certificates from PEM: parsed, and each key matched to its certificate, when a document is loaded.
+//! Certificates from PEM, of targets and of the API port: parsed, and each key matched to its certificate, when a document is loaded.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use crds::{Fault, field_path};
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig};
 use serde_json::Value;
 
 use super::Source;
@@ -145,6 +146,76 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Identity")
     }
+}
+
+/// How the API port answers over TLS.
+#[derive(Clone)]
+pub struct ServerTls(Arc<ServerConfig>);
+
+impl ServerTls {
+    /// With this certificate; with authorities, clients must present a certificate of one of them.
+    fn new(identity: &Identity, clients: Option<&Authorities>) -> Result<Self, String> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authorities) => {
+                let mut store = RootCertStore::empty();
+                store.add_parsable_certificates(authorities.certificates().iter().cloned());
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider)
+                        .build()
+                        .map_err(|error| error.to_string())?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let only = SingleCertAndKey::from(Arc::clone(identity.certified()));
+        let mut config = builder.with_cert_resolver(Arc::new(only));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config)))
+    }
+
+    /// For a handshake.
+    #[must_use]
+    pub fn config(&self) -> &Arc<ServerConfig> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerTls")
+    }
+}
+
+/// Reads what `spec.server.tls` refers to. None if something is wrong, which is reported.
+pub(super) fn server_tls(
+    source: &Source,
+    tls: &Value,
+    faults: &mut Vec<Fault>,
+) -> Option<ServerTls> {
+    let clients = &tls["clientCaSecretName"];
+    let authorities = if clients.is_null() {
+        Some(None)
+    } else {
+        let reference = Reference {
+            field: "spec.server.tls.clientCaSecretName",
+            what: "the certificates of authorities",
+            kind: Kind::Secret,
+        };
+        let folder = reference.folder(source, clients, faults);
+        let file = folder.map(|folder| folder.join("ca.crt"));
+        file.and_then(|file| self::authorities(&reference, &file, faults))
+            .map(Some)
+    };
+    let field = "spec.server.tls.secretName";
+    let identity = identity(source, field, &tls["secretName"], faults);
+    let (identity, authorities) = (identity?, authorities?);
+    let made = ServerTls::new(&identity, authorities.as_ref());
+    made.map_err(|error| faults.push(Fault::new(field, format!("cannot be used: {error}"))))
+        .ok()
 }
 
 /// One of the two files of an [`Identity`].

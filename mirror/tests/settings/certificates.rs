@@ -191,3 +191,42 @@ fn a_changed_certificate_is_taken_over_and_a_bad_one_is_not() {
     fs::remove_dir_all(files.path("configmaps")).unwrap();
     assert!(watcher.look().is_none());
 }
+
+#[test]
+fn the_api_ports_certificate_and_its_clients_authorities_come_from_secrets() {
+    let with = |server: &str| {
+        let files = Files::new(&format!(
+            "{KEY}  targets: [{{name: a, url: \"http://a\"}}]\n  server: {server}\n"
+        ));
+        let [certificate, key] = certificate("mirror");
+        files.write("secrets/api/tls.crt", &certificate);
+        files.write("secrets/api/tls.key", &key);
+        files.write("secrets/clients/ca.crt", &certificate);
+        files.write("secrets/empty/ca.crt", "");
+        files
+    };
+    for (server, is_secured) in [
+        ("null", false),
+        ("{}", false),
+        ("{tls: null}", false),
+        ("{tls: {secretName: api}}", true),
+        (
+            "{tls: {secretName: api, clientCaSecretName: clients}}",
+            true,
+        ),
+    ] {
+        let settings = with(server).load().unwrap();
+        assert_eq!(settings.server_tls.is_some(), is_secured, "{server}");
+    }
+    let hint = |what: &str| {
+        format!("(hint: write {what} into that file, or say with --secrets-dir where it is)")
+    };
+    assert_eq!(
+        with("{tls: {secretName: none, clientCaSecretName: empty}}").faults(),
+        [
+            format!("spec.server.tls.secretName: needs the file secrets/none/tls.crt, which does not exist {}", hint("the certificate")),
+            format!("spec.server.tls.secretName: needs the file secrets/none/tls.key, which does not exist {}", hint("its private key")),
+            "spec.server.tls.clientCaSecretName: the file secrets/empty/ca.crt holds no certificate in PEM form (BEGIN CERTIFICATE)".to_owned(),
+        ]
+    );
+}

@@ -222,6 +222,7 @@ pub(crate) fn settings(workers: usize, targets: &[Arc<TargetSettings>]) -> Setti
         },
         require_api_key: false,
         error_status: ErrorStatus::Semantic,
+        server_tls: None,
         targets: targets.to_vec(),
         default_target: None,
         request_targets: None,
