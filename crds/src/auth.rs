@@ -59,7 +59,7 @@ pub struct OAuth2 {
     /// The key of a Secret with the client secret.
     pub client_secret_secret_ref: SecretKeyRef,
 
-    /// Where tokens are obtained.
+    /// Where tokens are obtained. Its certificate must be of a well-known authority or of one that tls names; it is always checked.
     pub token_url: HttpUrl,
 
     /// The scopes to ask for.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::when::When;
+use crate::settings::Source;
 use crate::telemetry::LogFormat;
 
 /// Answers StackState's Mirror API from Prometheus.
@@ -45,18 +46,36 @@ pub struct DocumentArgs {
     /// A file with one PrometheusMirror manifest, YAML or JSON
     #[arg(short, long, env = "PROMETHEUS_MIRROR_FILE", value_name = "FILE")]
     pub file: PathBuf,
+    /// The folders.
+    #[command(flatten)]
+    folders: FolderArgs,
+}
+
+/// Where what a document refers to is.
+#[derive(Args, Clone, Debug)]
+struct FolderArgs {
     /// Folder of Secrets: key K of Secret S is the file DIR/S/K [default: `secrets` next to FILE]
     #[arg(long, env = "PROMETHEUS_MIRROR_SECRETS_DIR", value_name = "DIR")]
     secrets_dir: Option<PathBuf>,
+    /// Folder of ConfigMaps: key K of ConfigMap C is the file DIR/C/K [default: `configmaps` next to FILE]
+    #[arg(long, env = "PROMETHEUS_MIRROR_CONFIGMAPS_DIR", value_name = "DIR")]
+    configmaps_dir: Option<PathBuf>,
 }
 
 impl DocumentArgs {
-    /// The folder that holds the Secrets.
+    /// The file and the folders.
     #[must_use]
-    pub fn secrets_dir(&self) -> PathBuf {
-        self.secrets_dir
-            .clone()
-            .unwrap_or_else(|| self.file.parent().unwrap_or(Path::new("")).join("secrets"))
+    pub fn source(&self) -> Source {
+        let beside = |name: &str| self.file.parent().unwrap_or(Path::new("")).join(name);
+        let FolderArgs {
+            secrets_dir,
+            configmaps_dir,
+        } = self.folders.clone();
+        Source {
+            file: self.file.clone(),
+            secrets_dir: secrets_dir.unwrap_or_else(|| beside("secrets")),
+            config_maps_dir: configmaps_dir.unwrap_or_else(|| beside("configmaps")),
+        }
     }
 }
 
@@ -72,9 +91,9 @@ pub struct OptionalDocumentArgs {
         required_unless_present = "mirror"
     )]
     file: Option<PathBuf>,
-    /// Folder of Secrets: key K of Secret S is the file DIR/S/K [default: `secrets` next to FILE]
-    #[arg(long, env = "PROMETHEUS_MIRROR_SECRETS_DIR", value_name = "DIR")]
-    secrets_dir: Option<PathBuf>,
+    /// The folders.
+    #[command(flatten)]
+    folders: FolderArgs,
 }
 
 impl OptionalDocumentArgs {
@@ -83,7 +102,7 @@ impl OptionalDocumentArgs {
     pub fn given(&self) -> Option<DocumentArgs> {
         self.file.clone().map(|file| DocumentArgs {
             file,
-            secrets_dir: self.secrets_dir.clone(),
+            folders: self.folders.clone(),
         })
     }
 }
@@ -358,18 +377,22 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_next_to_the_file_unless_said_otherwise() {
-        let dir = |secrets_dir: Option<&str>| {
-            DocumentArgs {
-                file: "a/mirror.yaml".into(),
+    fn secrets_and_config_maps_are_next_to_the_file_unless_said_otherwise() {
+        let source = |secrets_dir: Option<&str>, configmaps_dir: Option<&str>| {
+            let folders = FolderArgs {
                 secrets_dir: secrets_dir.map(Into::into),
-            }
-            .secrets_dir()
+                configmaps_dir: configmaps_dir.map(Into::into),
+            };
+            let file = "a/mirror.yaml".into();
+            DocumentArgs { file, folders }.source()
         };
-        assert_eq!(
-            [dir(None), dir(Some("b"))],
-            [PathBuf::from("a/secrets"), PathBuf::from("b")]
-        );
+        let expected = |secrets_dir: &str, config_maps_dir: &str| Source {
+            file: "a/mirror.yaml".into(),
+            secrets_dir: secrets_dir.into(),
+            config_maps_dir: config_maps_dir.into(),
+        };
+        assert_eq!(source(None, None), expected("a/secrets", "a/configmaps"));
+        assert_eq!(source(Some("b"), Some("c")), expected("b", "c"));
     }
 
     #[test]

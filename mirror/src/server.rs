@@ -2,7 +2,8 @@
 //!
 //! HTTP/1.1 directly on hyper, because the limits are the point: a client that stalls while sending a head, a body or while
 //! reading its answer loses its own connection after a bounded time and nothing else; one that opens connections without end
-//! waits in the kernel's queue. TLS will wrap the stream in [`connection`], between `accept` and hyper.
+//! waits in the kernel's queue. A TLS handshake is the connection's own business, too: in its task, bounded in time, with the
+//! certificate that is the current one when it begins. Connections that stand keep theirs.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,17 +22,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, Sleep};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use crate::metrics::Metrics;
+use crate::settings::ServerTls;
 
 /// What a client may make a listener wait for, and hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Until a request's head is complete; so long may a kept-alive connection be idle, too.
+    /// Until a request's head is complete; so long may a kept-alive connection be idle, too, and a TLS handshake take.
     pub head: Duration,
     /// Without a byte of a request's body.
     pub body_idle: Duration,
@@ -57,6 +60,12 @@ impl Default for Limits {
 
 /// The largest request head. hyper's own bound (about 400 KiB) times 1,024 connections would be too much to promise.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// How long a TLS handshake may go on after a drain has begun.
+const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
+
+/// What a connection is secured with, asked for each new one. None: it is not.
+pub type CurrentTls = Arc<dyn Fn() -> Option<ServerTls> + Send + Sync>;
 
 /// Pause after an accept error that is not the connection's own fault (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -118,11 +127,12 @@ impl Server {
         listener: TcpListener,
         router: Router,
         limits: Limits,
+        tls: CurrentTls,
         metrics: Option<Arc<Metrics>>,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
-        let accepting = tokio::spawn(accept(listener, router, limits, metrics, stopped));
+        let accepting = tokio::spawn(accept(listener, router, limits, tls, metrics, stopped));
         Ok(Self {
             address,
             stop,
@@ -148,9 +158,12 @@ async fn accept(
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    tls: CurrentTls,
     metrics: Option<Arc<Metrics>>,
     mut stopped: oneshot::Receiver<Duration>,
 ) -> Drained {
+    // Its end tells handshakes of a drain.
+    let (draining, drains) = watch::channel(());
     let places = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -167,7 +180,8 @@ async fn accept(
             (place, accepted) = next => match accepted {
                 Ok((stream, _)) => {
                     let open = (place, metrics.as_ref().map(|metrics| metrics.connection_open()));
-                    connections.spawn(connection(stream, router.clone(), limits, graceful.watcher(), open));
+                    let (router, watcher) = (router.clone(), graceful.watcher());
+                    connections.spawn(connection(stream, router, limits, tls(), drains.clone(), watcher, open));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -177,7 +191,7 @@ async fn accept(
             }
         }
     };
-    drop(listener);
+    drop((listener, draining));
     let finished = tokio::time::timeout(timeout, graceful.shutdown()).await;
     while connections.try_join_next().is_some() {}
     let cut = if finished.is_ok() {
@@ -202,6 +216,8 @@ async fn connection(
     stream: TcpStream,
     router: Router,
     limits: Limits,
+    tls: Option<ServerTls>,
+    drains: watch::Receiver<()>,
     watcher: Watcher,
     _open: (
         Option<OwnedSemaphorePermit>,
@@ -210,12 +226,40 @@ async fn connection(
 ) {
     // Answers are written in one go; waiting for more to send only delays them. A failure costs only that.
     let _ = stream.set_nodelay(true);
-    // `server.tls` belongs here: accept the handshake within `limits.head`, then go on with the TLS stream.
     let stream = WriteGuard {
         stream,
         idle: limits.write_idle,
         stalled: None,
     };
+    let Some(tls) = tls else {
+        return requests(stream, router, limits, watcher).await;
+    };
+    let handshake = TlsAcceptor::from(Arc::clone(tls.config())).accept(stream);
+    let secured = tokio::select! {
+        secured = tokio::time::timeout(limits.head, handshake) => secured,
+        () = drained_for(HANDSHAKE_GRACE, drains) => return,
+    };
+    match secured {
+        Ok(Ok(stream)) => requests(stream, router, limits, watcher).await,
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake not finished in time"),
+    }
+}
+
+/// Resolves when a drain has been going on for so long.
+async fn drained_for(time: Duration, mut drains: watch::Receiver<()>) {
+    // Nothing is ever sent: an error is the sender's end.
+    let _ = drains.changed().await;
+    tokio::time::sleep(time).await;
+}
+
+/// Answers the requests of a connection.
+async fn requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    limits: Limits,
+    watcher: Watcher,
+) {
     let service =
         hyper::service::service_fn(move |request| answer(router.clone(), request, limits));
     let connection = hyper::server::conn::http1::Builder::new()
@@ -399,7 +443,7 @@ mod tests {
 
     async fn start(router: Router, limits: Limits) -> Server {
         let listener = bind("127.0.0.1:0", "--listen").await.unwrap();
-        Server::start(listener, router, limits, None).unwrap()
+        Server::start(listener, router, limits, Arc::new(|| None), None).unwrap()
     }
 
     /// Sends `bytes` and reads until the server closes.
@@ -489,7 +533,14 @@ mod tests {
         let large = Router::new().route("/", get(async || vec![b'x'; 64 << 20]));
         let metrics = Metrics::new();
         let listener = bind("127.0.0.1:0", "--listen").await.unwrap();
-        let server = Server::start(listener, large, SHORT, Some(Arc::clone(&metrics))).unwrap();
+        let server = Server::start(
+            listener,
+            large,
+            SHORT,
+            Arc::new(|| None),
+            Some(Arc::clone(&metrics)),
+        )
+        .unwrap();
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         stream
             .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

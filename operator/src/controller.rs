@@ -28,7 +28,7 @@ use kube::{Client, Resource as _, ResourceExt as _};
 use self::apply::{Applied, Written};
 use self::build::{Built, Defaults, Kind};
 use self::caches::Caches;
-use self::dereference::SecretKeys;
+use self::dereference::KnownKeys;
 use self::observe::PodReport;
 use self::pace::Pace;
 use self::packed::Packed;
@@ -52,8 +52,8 @@ pub struct Context {
     pub client: Client,
     /// What is known of the cluster.
     pub caches: Arc<Caches>,
-    /// The keys of Secrets.
-    pub secret_keys: SecretKeys,
+    /// The keys of Secrets and ConfigMaps.
+    pub known_keys: KnownKeys,
     /// Asks pods.
     pub http: reqwest::Client,
     /// For builders.
@@ -194,14 +194,9 @@ async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, 
         Err(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
     };
     let references = References::of(&spec, &namespace);
-    let found = dereference::dereference(
-        client,
-        caches,
-        &context.secret_keys,
-        &namespace,
-        &references,
-    )
-    .await?;
+    let found =
+        dereference::dereference(client, caches, &context.known_keys, &namespace, &references)
+            .await?;
     let mirror = match validate::validate(object, spec, &found) {
         Ok(mirror) => mirror,
         Err(invalid) => return Ok(Err(Unmade::Invalid(invalid))),

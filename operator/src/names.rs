@@ -31,12 +31,14 @@ pub const ADMIN_PORT: &str = "admin";
 /// That port. `crds` keeps `spec.port` away from it.
 pub const ADMIN_PORT_NUMBER: u16 = 9901;
 
-/// Where the document and the Secrets are mounted.
+/// Where the document, the Secrets and the ConfigMaps are mounted.
 pub const CONFIGURATION_DIR: &str = "/etc/prometheus-mirror";
 /// The document's key in the ConfigMap and its file name in the pod.
 pub const DOCUMENT: &str = "mirror.yaml";
 /// The folder of Secrets within [`CONFIGURATION_DIR`].
 pub const SECRETS: &str = "secrets";
+/// The folder of ConfigMaps within [`CONFIGURATION_DIR`]: where the mirror looks for it unless told otherwise.
+pub const CONFIG_MAPS: &str = "configmaps";
 
 /// The kind of the resource, for watches that take it as it is, valid or not.
 #[must_use]

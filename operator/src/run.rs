@@ -146,7 +146,7 @@ impl Operator {
             let context = Context {
                 client: self.client.clone(),
                 caches: Arc::new(caches),
-                secret_keys: Default::default(),
+                known_keys: Default::default(),
                 http: self.http.clone(),
                 defaults: self.defaults.clone(),
                 recorder: self.recorder.clone(),

@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use operator::controller::build::{Defaults, build};
-use operator::controller::dereference::{Dereferenced, SecretFacts, ServiceFacts};
-use operator::controller::references::References;
+use operator::controller::dereference::{Dereferenced, KeyFacts, ServiceFacts};
+use operator::controller::references::{Keys, References};
 use operator::controller::validate::{parse, validate};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -188,13 +188,13 @@ fn remove(object: &mut Value, at: &str, field: &str) {
 
 /// A cluster in which everything exists that the spec refers to.
 fn everything_there(references: &References, spec: &crds::PrometheusMirrorSpec) -> Dereferenced {
-    let secrets = references.secrets.iter().map(|(name, keys)| {
-        let facts = SecretFacts {
+    let with_keys = |(name, keys): (&String, &Keys)| {
+        let facts = KeyFacts {
             version: "1".to_owned(),
             keys: keys.needed.keys().cloned().collect(),
         };
         (name.clone(), Some(facts))
-    });
+    };
     let services = spec
         .targets
         .iter()
@@ -215,7 +215,8 @@ fn everything_there(references: &References, spec: &crds::PrometheusMirrorSpec) 
             )
         });
     Dereferenced {
-        secrets: secrets.collect(),
+        secrets: references.secrets.iter().map(with_keys).collect(),
+        config_maps: references.config_maps.iter().map(with_keys).collect(),
         services: services.collect(),
         ..Dereferenced::default()
     }
@@ -305,11 +306,6 @@ const NOT_FOR_THE_CHART: &[&str] = &[
     "spec-missing.yaml",
     // The chart cuts long names.
     "name-too-long.yaml",
-    // Of fields that no mirror serves yet; with the operator the API server refuses them.
-    "authority-but-any-certificate.yaml",
-    "half-of-aws-keys.yaml",
-    "two-authorities.yaml",
-    "two-kinds-of-auth.yaml",
 ];
 
 /// A document of the definition's corpus as a file with values.

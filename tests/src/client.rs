@@ -62,6 +62,16 @@ impl Client {
         }
     }
 
+    /// One that asks with another HTTP client.
+    #[must_use]
+    pub fn with_http(base: &str, http: reqwest::Client) -> Self {
+        Self {
+            http,
+            base: base.to_owned(),
+            connection: json!({}),
+        }
+    }
+
     /// The same for the target of this name.
     #[must_use]
     pub fn of_target(mut self, target: &str) -> Self {

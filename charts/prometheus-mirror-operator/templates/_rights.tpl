@@ -14,7 +14,8 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-# Children.
+# Children. Services and ConfigMaps are also referred to: of ConfigMaps only metadata is watched then, and one is read once for each of
+# its versions, to learn the names of its keys.
 - apiGroups: [""]
   resources: [configmaps, serviceaccounts, services]
   verbs: [get, list, watch, create, patch, delete]

@@ -132,9 +132,52 @@ volumeMounts:
     readOnly: true
 {{- end }}
 
-{{/* One volume, which the kubelet swaps as a whole: document and key. */}}
+{{/*
+What the document refers to, as the operator finds it: {secrets: {NAME: {KEY: true}}, configMaps: {NAME: {KEY: true}}}. Takes the spec
+of the document.
+*/}}
+{{- define "prometheusmirror.references" -}}
+{{- $secrets := dict }}
+{{- $configMaps := dict }}
+{{- $needed := list .apiKeySecretRef }}
+{{- range $target := .targets }}
+  {{- with $target.auth }}
+    {{- range $kind := list .basic .bearer .oauth2 }}
+      {{- range $field, $reference := $kind }}
+        {{- if hasSuffix "SecretRef" $field }}
+          {{- $needed = append $needed $reference }}
+        {{- end }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+  {{- with $target.tls }}
+    {{- with .caSecretRef }}
+      {{- $needed = append $needed . }}
+    {{- end }}
+    {{- with .clientCertificateSecretRef }}
+      {{- $needed = concat $needed (list (dict "name" .name "key" "tls.crt") (dict "name" .name "key" "tls.key")) }}
+    {{- end }}
+    {{- with .caConfigMapRef }}
+      {{- $_ := set $configMaps .name (merge (dict .key true) (get $configMaps .name | default dict)) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- with (.server | default dict).tls }}
+  {{- $needed = concat $needed (list (dict "name" .secretName "key" "tls.crt") (dict "name" .secretName "key" "tls.key")) }}
+  {{- with .clientCaSecretName }}
+    {{- $needed = append $needed (dict "name" . "key" "ca.crt") }}
+  {{- end }}
+{{- end }}
+{{- range $needed }}
+  {{- $_ := set $secrets .name (merge (dict .key true) (get $secrets .name | default dict)) }}
+{{- end }}
+{{- dict "secrets" $secrets "configMaps" $configMaps | toYaml }}
+{{- end }}
+
+{{/* One volume, which the kubelet swaps as a whole: the document, and exactly the keys that it refers to. */}}
 {{- define "prometheusmirror.volumes" -}}
-{{- $secret := include "prometheusmirror.apiKeySecretRef" . | fromYaml -}}
+{{- $spec := include "prometheusmirror.spec" . | fromYaml }}
+{{- $references := include "prometheusmirror.references" $spec | fromYaml }}
 - name: configuration
   projected:
     defaultMode: 288 # 0440
@@ -144,17 +187,33 @@ volumeMounts:
           items:
             - key: mirror.yaml
               path: mirror.yaml
+      {{- range $name, $keys := $references.secrets }}
       - secret:
-          name: {{ $secret.name }}
+          name: {{ $name | toYaml }}
           items:
-            - key: {{ $secret.key }}
-              path: secrets/{{ $secret.name }}/{{ $secret.key }}
-      {{- if ne $secret.key "previousApiKey" }}
+            {{- include "prometheusmirror.items" (dict "folder" "secrets" "name" $name "keys" $keys) | nindent 12 }}
+      {{- if and (eq $name $spec.apiKeySecretRef.name) (not (hasKey $keys "previousApiKey")) }}
       - secret:
-          name: {{ $secret.name }}
+          name: {{ $name | toYaml }}
           optional: true
           items:
             - key: previousApiKey
-              path: secrets/{{ $secret.name }}/previousApiKey
+              path: {{ printf "secrets/%s/previousApiKey" $name | toYaml }}
       {{- end }}
+      {{- end }}
+      {{- range $name, $keys := $references.configMaps }}
+      - configMap:
+          name: {{ $name | toYaml }}
+          items:
+            {{- include "prometheusmirror.items" (dict "folder" "configmaps" "name" $name "keys" $keys) | nindent 12 }}
+      {{- end }}
+{{- end }}
+
+{{/* Keys of an object and the file of each. Takes a dict: folder, name, keys. */}}
+{{- define "prometheusmirror.items" -}}
+{{- $root := . }}
+{{- range $key, $_ := .keys }}
+- key: {{ $key | toYaml }}
+  path: {{ printf "%s/%s/%s" $root.folder $root.name $key | toYaml }}
+{{- end }}
 {{- end }}

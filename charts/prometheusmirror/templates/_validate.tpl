@@ -52,11 +52,6 @@ What values.schema.json cannot say, or could not say with an example. The words 
 {{- if eq (int .Values.port) 9901 }}
   {{- fail "port: must not be 9901, where the mirror answers health checks and serves its metrics; for example: 9900" }}
 {{- end }}
-{{- with .Values.server }}
-  {{- if and .tls (not $values.operator.enabled) }}
-    {{- fail (printf "server.tls: is not supported by mirror %s yet; to serve HTTPS, use for example: ingress: {host: mirror.example.com, tlsSecretName: certificate}" $.Chart.AppVersion) }}
-  {{- end }}
-{{- end }}
 {{- with .Values.autoscaling }}
   {{- if gt (int (.minReplicas | default 1)) (int .maxReplicas) }}
     {{- fail "autoscaling: minReplicas must not be more than maxReplicas; for example: {minReplicas: 2, maxReplicas: 5}" }}
@@ -109,10 +104,34 @@ What values.schema.json cannot say, or could not say with an example. The words 
   {{- if .target.prometheus }}
     {{- fail (printf "%s.prometheus: only the operator looks up Prometheus objects. Write the server's address, for example: url: \"http://prometheus-operated.monitoring.svc:9090\", or set operator.enabled: true" $path) }}
   {{- end }}
-  {{- range $field := list "auth" "tls" "enforcedMatchers" }}
-    {{- $value := index $target $field }}
-    {{- if not (or (kindIs "invalid" $value) (and (kindIs "slice" $value) (empty $value))) }}
-      {{- fail (printf "%s.%s: is not supported by this version of the mirror yet; leave it out" $path $field) }}
+  {{- if .target.enforcedMatchers }}
+    {{- fail (printf "%s.enforcedMatchers: is not supported by this version of the mirror yet; leave it out" $path) }}
+  {{- end }}
+{{- end }}
+{{- with .target.tls }}
+  {{- if and .caSecretRef .caConfigMapRef }}
+    {{- fail (printf "%s.tls: at most one of caSecretRef and caConfigMapRef may be set; for example: {caSecretRef: {name: ca, key: ca.crt}}" $path) }}
+  {{- end }}
+  {{- if and .insecureSkipVerify (or .caSecretRef .caConfigMapRef) }}
+    {{- fail (printf "%s.tls: insecureSkipVerify accepts any certificate, so caSecretRef and caConfigMapRef must not be set with it; for example: {caSecretRef: {name: ca, key: ca.crt}}" $path) }}
+  {{- end }}
+{{- end }}
+{{- with .target.auth }}
+  {{- $set := list }}
+  {{- range $kind := list "basic" "bearer" "oauth2" "sigV4" }}
+    {{- if not (kindIs "invalid" (index $target.auth $kind)) }}
+      {{- $set = append $set $kind }}
+    {{- end }}
+  {{- end }}
+  {{- if gt (len $set) 1 }}
+    {{- fail (printf "%s.auth: at most one of basic, bearer, oauth2 and sigV4 may be set, there is %s; for example: {bearer: {tokenSecretRef: {name: prometheus-login, key: token}}}" $path (join " and " $set)) }}
+  {{- end }}
+  {{- with .sigV4 }}
+    {{- if ne (kindIs "map" .accessKeyIdSecretRef) (kindIs "map" .secretAccessKeySecretRef) }}
+      {{- fail (printf "%s.auth.sigV4: accessKeyIdSecretRef and secretAccessKeySecretRef must be set together; leave out both to use the pod's identity" $path) }}
+    {{- end }}
+    {{- if not $operator }}
+      {{- fail (printf "%s.auth.sigV4: is not supported by this version of the mirror yet; leave it out" $path) }}
     {{- end }}
   {{- end }}
 {{- end }}

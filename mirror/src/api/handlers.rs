@@ -13,7 +13,7 @@ use crate::evaluate::{self, Context, explain, fields};
 use crate::prometheus::{Call, Deadline, RequestCalls, Store, Target};
 use crate::query::MetricQuery;
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
-use crate::settings::{NanInterpretation, TargetName, TargetSettings};
+use crate::settings::{NanInterpretation, TargetName, TargetSettings, TargetTls};
 use crate::state::Serving;
 use crate::time::{Millis, Timestamp};
 
@@ -193,6 +193,8 @@ fn undeclared(url: url::Url) -> TargetSettings {
         scrape_interval: Duration::from_secs(15),
         nan_interpretation: NanInterpretation::Zero,
         headers: http::HeaderMap::new(),
+        tls: TargetTls::default(),
+        auth: None,
     }
 }
 

@@ -16,8 +16,7 @@ use crate::state::AppState;
 /// # Errors
 /// If there is a fault, or a probed target does not answer.
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
-    let settings = settings::load(&args.document.file, &args.document.secrets_dir())
-        .map_err(Failure::from_error)?;
+    let settings = settings::load(&args.document.source()).map_err(Failure::from_error)?;
     print(&format!(
         "{}: no faults\n{}",
         args.document.file.display(),

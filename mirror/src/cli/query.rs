@@ -101,7 +101,7 @@ impl Mirror {
         let settings = args
             .document
             .given()
-            .map(|document| settings::load(&document.file, &document.secrets_dir()))
+            .map(|document| settings::load(&document.source()))
             .transpose()
             .map_err(Failure::from_error)?;
         let key = settings

@@ -10,7 +10,7 @@ use crate::args::{ListenAddress, ServeArgs};
 use crate::health::{self, Document, Health};
 use crate::metrics::{Metrics, Reload};
 use crate::probe::Probe;
-use crate::server::{self, Limits, Server};
+use crate::server::{self, CurrentTls, Limits, Server};
 use crate::settings::watch::{self, Event, Watcher};
 use crate::settings::{self, Settings};
 use crate::state::AppState;
@@ -41,19 +41,22 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
             Arc::clone(&metrics),
             Arc::clone(&probe),
         ),
+        // Probes and scrapes of the cluster are plain HTTP.
+        Arc::new(|| None),
         None,
     )
     .await?;
 
-    let (file, secrets_dir) = (&args.document.file, args.document.secrets_dir());
+    let source = args.document.source();
     // Made before the files are read: a change in between is then found at the first look.
-    let mut watcher = Watcher::new(file, &secrets_dir);
-    let settings = settings::load(file, &secrets_dir).map_err(Failure::from_error)?;
+    let mut watcher = Watcher::new(&source);
+    let settings = settings::load(&source).map_err(Failure::from_error)?;
     let state = AppState::new(settings, metrics);
     let mut api = listen_for_api(&args, &state, &state.serving().settings).await?;
     probe.starts(Arc::clone(&state));
     announce(&state, &health);
-    tracing::info!(api = %api.address(), admin = %admin.address(), "ready");
+    let scheme = scheme(&state.serving().settings);
+    tracing::info!(api = %api.address(), scheme, admin = %admin.address(), "ready");
 
     loop {
         let event = tokio::select! {
@@ -123,6 +126,13 @@ async fn take_over(
     Ok(())
 }
 
+fn scheme(settings: &Settings) -> &'static str {
+    match settings.server_tls {
+        Some(_) => "https",
+        None => "http",
+    }
+}
+
 /// Names of targets that differ between two documents.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Changes {
@@ -176,10 +186,12 @@ async fn listen_for_api(
         "--listen or spec.port"
     };
     let router = crate::router::app(Arc::clone(state));
+    let serving = Arc::clone(state);
     listen(
         address.as_str(),
         flag,
         router,
+        Arc::new(move || serving.serving().settings.server_tls.clone()),
         Some(Arc::clone(&state.metrics)),
     )
     .await
@@ -189,12 +201,13 @@ async fn listen(
     address: &str,
     flag: &'static str,
     router: axum::Router,
+    tls: CurrentTls,
     metrics: Option<Arc<Metrics>>,
 ) -> Result<Server, Failure> {
     let listener = server::bind(address, flag)
         .await
         .map_err(Failure::from_error)?;
-    Server::start(listener, router, Limits::default(), metrics).map_err(Failure::from_error)
+    Server::start(listener, router, Limits::default(), tls, metrics).map_err(Failure::from_error)
 }
 
 /// The signals that end the process.

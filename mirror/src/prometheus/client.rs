@@ -1,14 +1,17 @@
 //! One exchange over HTTP: a call goes out, an answer or the reason why there is none comes back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
+use reqwest::RequestBuilder;
 use url::Url;
 
 use super::decode::{Decoded, Decoder, small};
 use super::request::Request;
-use super::{Answer, Call, StoreError};
-use crate::settings::TargetSettings;
+use super::tokens::Tokens;
+use super::{Answer, Call, StoreError, tls};
+use crate::settings::{Auth, Authorization, Secret, TargetSettings};
 
 /// The largest body that is taken. 30,240 points of 20 series are about 20 MiB.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
@@ -24,39 +27,80 @@ const MAX_QUOTED_CHARACTERS: usize = 200;
 pub(super) struct Client {
     /// What the target is called in messages.
     name: String,
+    settings: Arc<TargetSettings>,
+    /// Where it asks; see [`tls::named`].
     url: Url,
     /// Or why there can't be one; the other targets are served all the same.
     http: Result<reqwest::Client, StoreError>,
+    credentials: Credentials,
+}
+
+/// What a request proves with who sends it. Redirects are not followed, so it goes to the target's host and no other.
+#[derive(Debug)]
+enum Credentials {
+    None,
+    Basic { username: Secret, password: Secret },
+    Bearer(Authorization),
+    Tokens(Arc<Tokens>),
+}
+
+impl Credentials {
+    fn new(settings: &TargetSettings) -> Self {
+        match settings.auth.clone() {
+            None => Self::None,
+            Some(Auth::Basic { username, password }) => Self::Basic { username, password },
+            Some(Auth::Bearer(token)) => Self::Bearer(token),
+            Some(Auth::OAuth2(oauth2)) => Self::Tokens(Arc::new(Tokens::new(settings, &oauth2))),
+        }
+    }
+}
+
+/// Adds a token.
+fn with(token: &Authorization) -> impl FnOnce(RequestBuilder) -> RequestBuilder {
+    let value = token.header_value();
+    move |request| request.header(header::AUTHORIZATION, value)
 }
 
 impl Client {
-    pub(super) fn new(settings: &TargetSettings) -> Self {
+    pub(super) fn new(settings: &Arc<TargetSettings>) -> Self {
         let name = format!("target {}", settings.name);
-        let http = http_client(settings).map_err(|error| {
+        let (url, host) = tls::named(settings);
+        let http = http_client(settings, host).map_err(|error| {
             StoreError::Unreachable(format!("{name} cannot be asked: {}", root_cause(&error)))
         });
         Self {
             name,
-            url: settings.url.clone(),
+            settings: Arc::clone(settings),
+            url,
             http,
+            credentials: Credentials::new(settings),
         }
     }
 
     /// Asks. `timeout` is what the store is told that a query may take.
     pub(super) async fn ask(&self, call: &Call, timeout: Duration) -> Result<Answer, StoreError> {
-        let request = Request::new(&self.url, call, timeout);
-        let http = self.http.as_ref().map_err(Clone::clone)?;
-        let builder = match request.form {
-            None => http.get(request.url),
-            Some(form) => http
-                .post(request.url)
-                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form),
+        let response = match &self.credentials {
+            Credentials::None => self.send(call, timeout, |request| request).await?,
+            Credentials::Basic { username, password } => {
+                let authenticate = |request: RequestBuilder| {
+                    request.basic_auth(username.expose(), Some(password.expose()))
+                };
+                self.send(call, timeout, authenticate).await?
+            }
+            Credentials::Bearer(token) => self.send(call, timeout, with(token)).await?,
+            Credentials::Tokens(tokens) => {
+                let token = tokens.authorization().await?;
+                let response = self.send(call, timeout, with(&token)).await?;
+                if response.status() == StatusCode::UNAUTHORIZED {
+                    // It may have been revoked, or the server has new keys.
+                    tokens.forget(&token).await;
+                    let token = tokens.authorization().await?;
+                    self.send(call, timeout, with(&token)).await?
+                } else {
+                    response
+                }
+            }
         };
-        let response = builder
-            .send()
-            .await
-            .map_err(|error| self.not_sent(&error))?;
         if !response.status().is_success() {
             return Err(self.refusal(response).await);
         }
@@ -74,6 +118,25 @@ impl Client {
                 Err(self.complaint(StatusCode::OK, kind, message))
             }
         }
+    }
+
+    async fn send(
+        &self,
+        call: &Call,
+        timeout: Duration,
+        authenticate: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<reqwest::Response, StoreError> {
+        let request = Request::new(&self.url, call, timeout);
+        let http = self.http.as_ref().map_err(Clone::clone)?;
+        let builder = match request.form {
+            None => http.get(request.url),
+            Some(form) => http
+                .post(request.url)
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form),
+        };
+        let sent = authenticate(builder).send().await;
+        sent.map_err(|error| self.not_sent(&error))
     }
 
     async fn decode_stream(&self, mut response: reqwest::Response) -> Result<Decoded, StoreError> {
@@ -130,7 +193,7 @@ impl Client {
                 .get(header::LOCATION)
                 .and_then(|location| location.to_str().ok());
             let to = location
-                .and_then(|location| self.url.join(location).ok())
+                .and_then(|location| self.settings.url.join(location).ok())
                 .map(|url| without_secrets(&url));
             let to = to.map_or_else(String::new, |to| format!(" to {to}"));
             return StoreError::Unreachable(format!(
@@ -189,12 +252,35 @@ impl Client {
     }
 
     fn not_sent(&self, error: &reqwest::Error) -> StoreError {
+        if let Some(failure) = tls::failure(error) {
+            let tls = &self.settings.tls;
+            let host = self.settings.url.host_str().unwrap_or_default();
+            let mut message = failure.message(tls.server_name.as_deref().unwrap_or(host));
+            if let Some(hint) = failure.hint(tls) {
+                message = format!("{message} (hint: {hint})");
+            }
+            let message = format!("{} {message}", self.name);
+            return match failure {
+                tls::Failure::Ours(_) => StoreError::CredentialsRefused(message),
+                _ => StoreError::Unreachable(message),
+            };
+        }
         let what = if error.is_connect() {
             "cannot be reached"
         } else {
             "did not answer as HTTP servers do"
         };
-        StoreError::Unreachable(format!("{} {what}: {}", self.name, root_cause(error)))
+        // With TLS 1.3 a server refuses a client certificate when the connection stands already, and may be gone before it has said so.
+        let hint = match &self.settings.tls.identity {
+            _ if error.is_connect() || self.url.scheme() != "https" => "",
+            None => {
+                " (hint: a server that wants a client certificate may end a connection like this: name one in tls.clientCertificateSecretRef)"
+            }
+            Some(_) => {
+                " (hint: a server that does not accept the certificate of tls.clientCertificateSecretRef may end a connection like this)"
+            }
+        };
+        StoreError::Unreachable(format!("{} {what}: {}{hint}", self.name, root_cause(error)))
     }
 
     fn broken_off(&self, error: &reqwest::Error) -> StoreError {
@@ -226,23 +312,30 @@ impl Client {
     }
 }
 
-fn http_client(settings: &TargetSettings) -> Result<reqwest::Client, reqwest::Error> {
-    let builder = reqwest::Client::builder()
+/// `host` is what the Host header must say if it is not the URL's host.
+fn http_client(
+    settings: &TargetSettings,
+    host: Option<String>,
+) -> Result<reqwest::Client, reqwest::Error> {
+    let mut headers = settings.headers.clone();
+    // A URL's host can always be sent.
+    if let Some(host) = host.and_then(|host| HeaderValue::try_from(host).ok()) {
+        headers.insert(header::HOST, host);
+    }
+    tls::configure(plain_client().default_headers(headers), settings)?.build()
+}
+
+/// What the clients of targets and of their token endpoints have in common.
+pub(super) fn plain_client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
         .user_agent(concat!("prometheus-mirror/", env!("CARGO_PKG_VERSION")))
-        .default_headers(settings.headers.clone())
         // A redirect is nearly always a login page or a URL without its prefix, and would carry our headers elsewhere.
         .redirect(reqwest::redirect::Policy::none())
         // HTTP_PROXY is set in many clusters for the way out, and Prometheus lies inside: a proxy that cannot reach it would be
         // asked, and would see the credentials. If somebody needs one, it should be a field of the target.
         .no_proxy()
         .tcp_nodelay(true)
-        .tcp_keepalive(Duration::from_secs(30));
-    if settings.url.scheme() == "https" {
-        builder.build()
-    } else {
-        // The system's roots cost about a mebibyte, and nothing here can lead to a TLS server.
-        builder.tls_certs_only(std::iter::empty()).build()
-    }
+        .tcp_keepalive(Duration::from_secs(30))
 }
 
 /// `url` without user info, query and fragment.

@@ -18,6 +18,8 @@ mod request;
 mod sharing;
 mod target;
 mod targets;
+mod tls;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::future::Future;

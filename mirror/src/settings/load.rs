@@ -1,4 +1,4 @@
-//! From a file and a folder of Secrets to [`Settings`], or to everything that is wrong with them.
+//! From a file and the folders of what it refers to, to [`Settings`], or to everything that is wrong with them.
 
 use std::fmt;
 use std::io::Read as _;
@@ -12,9 +12,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::document::{Document, DocumentError};
 use super::{
-    ApiKeys, ErrorStatus, NanInterpretation, RequestTargets, Settings, TargetName, TargetSettings,
+    ApiKeys, Auth, ErrorStatus, NanInterpretation, RequestTargets, ServerTls, Settings, Source,
+    TargetName, TargetSettings, TargetTls,
 };
-use super::{secrets, target};
+use super::{auth, files, target, tls};
 
 /// Documents are far smaller; Kubernetes stores none that is larger.
 const MOST_BYTES: u64 = 1 << 20;
@@ -52,14 +53,22 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-/// Reads one `PrometheusMirror` from `file` (YAML or JSON), and the Secrets it refers to from `<secrets_dir>/<name>/<key>`.
+/// What a document refers to, read.
+struct Referred {
+    api_keys: ApiKeys,
+    /// In the order of `spec.targets`.
+    targets: Vec<(TargetTls, Option<Auth>)>,
+    server_tls: Option<ServerTls>,
+}
+
+/// Reads one `PrometheusMirror` (YAML or JSON), and the Secrets and ConfigMaps that it refers to.
 ///
 /// # Errors
-/// All faults of the document and of its Secrets at once.
-pub fn load(file: &Path, secrets_dir: &Path) -> Result<Settings, LoadError> {
-    let bytes = read(file)?;
+/// All faults of the document and of what it refers to, at once.
+pub fn load(source: &Source) -> Result<Settings, LoadError> {
+    let bytes = read(&source.file)?;
     let not_a_document = |message: String| LoadError::NotADocument {
-        file: file.to_owned(),
+        file: source.file.clone(),
         message,
     };
     let text = str::from_utf8(&bytes)
@@ -68,13 +77,13 @@ pub fn load(file: &Path, secrets_dir: &Path) -> Result<Settings, LoadError> {
         Document::parse(text).map_err(|error: DocumentError| not_a_document(error.to_string()))?;
 
     let mut faults = crds::validate(&document.value);
-    let mut api_keys = None;
+    let mut referred = None;
     if document.value["kind"] == crds::KIND {
         check(&document.value, &mut faults);
-        api_keys = read_api_keys(&document.value, secrets_dir, &mut faults);
+        referred = refer(source, &document.value, &mut faults);
     }
-    if let (true, Some(api_keys)) = (faults.is_empty(), api_keys) {
-        match settings(&document.value, hash(&bytes), api_keys) {
+    if let (true, Some(referred)) = (faults.is_empty(), referred) {
+        match settings(&document.value, hash(&bytes), referred) {
             Ok(settings) => return Ok(settings),
             Err(found) => faults = found,
         }
@@ -122,9 +131,6 @@ fn check(document: &Value, faults: &mut Vec<Fault>) {
                 .hint("write Deployment, or leave it out"),
         );
     }
-    if !spec["server"]["tls"].is_null() {
-        faults.push(Fault::new("spec.server.tls", "is not supported yet"));
-    }
     // A URL that the schema's rule refuses is not reported a second time.
     let mut found = Vec::new();
     for (index, declared) in spec["targets"].as_array().into_iter().flatten().enumerate() {
@@ -149,36 +155,46 @@ fn field_value<'a>(spec: &'a Value, path: &str) -> Option<&'a str> {
     targets[index]["url"].as_str()
 }
 
-fn read_api_keys(document: &Value, secrets_dir: &Path, faults: &mut Vec<Fault>) -> Option<ApiKeys> {
-    const FIELD: &str = "spec.apiKeySecretRef";
-    // A reference that is itself wrong leads nowhere; its pattern also keeps the path within the folder.
-    if faults.iter().any(|fault| fault.path.starts_with(FIELD)) {
-        return None;
-    }
-    let reference = &document["spec"]["apiKeySecretRef"];
-    let key = reference["key"].as_str().unwrap_or("apiKey");
-    if key == "." || key == ".." {
-        faults.push(Fault::new(
-            field_path(FIELD, "key"),
-            "must be the name of a file",
-        ));
-        return None;
-    }
-    secrets::api_keys(secrets_dir, reference["name"].as_str()?, key, faults)
+/// Reads what a document refers to, as far as the references themselves are sound. None if something is wrong, which is reported.
+fn refer(source: &Source, document: &Value, faults: &mut Vec<Fault>) -> Option<Referred> {
+    let api_keys = files::api_keys(source, document, faults);
+    let targets = document["spec"]["targets"].as_array();
+    let targets: Vec<_> = targets
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .map(|(index, declared)| {
+            let path = |field: &str| format!("spec.targets[{index}].{field}");
+            let auth = auth::target_auth(source, &path("auth"), &declared["auth"], faults);
+            let tls = tls::target_tls(source, &path("tls"), &declared["tls"], faults);
+            Some((tls?, auth?))
+        })
+        .collect();
+    let tls = &document["spec"]["server"]["tls"];
+    let server_tls = match tls {
+        Value::Null => Some(None),
+        tls => tls::server_tls(source, tls, faults).map(Some),
+    };
+    Some(Referred {
+        api_keys: api_keys?,
+        targets: targets.into_iter().collect::<Option<_>>()?,
+        server_tls: server_tls?,
+    })
 }
 
 /// The settings of a document in which nothing was found to be wrong.
 fn settings(
     document: &Value,
     document_hash: String,
-    api_keys: ApiKeys,
+    referred: Referred,
 ) -> Result<Settings, Vec<Fault>> {
     let mirror = crds::parse(document)?;
     let spec = mirror.spec;
     let targets: Vec<_> = spec
         .targets
         .iter()
-        .map(target_settings)
+        .zip(referred.targets)
+        .map(|(declared, referred)| target_settings(declared, referred))
         .collect::<Result<_, _>>()
         .map_err(|fault| vec![fault])?;
     let server = spec.server.clone().unwrap_or_default();
@@ -186,12 +202,13 @@ fn settings(
     Ok(Settings {
         name: mirror.metadata.name.unwrap_or_default(),
         document_hash,
-        api_keys,
+        api_keys: referred.api_keys,
         require_api_key: server.require_api_key,
         error_status: match server.error_status {
             crds::ErrorStatus::Semantic => ErrorStatus::Semantic,
             crds::ErrorStatus::Always500 => ErrorStatus::Always500,
         },
+        server_tls: referred.server_tls,
         default_target: default_target(&spec),
         targets,
         request_targets: spec.request_targets.as_ref().map(request_targets),
@@ -214,7 +231,10 @@ fn default_target(spec: &PrometheusMirrorSpec) -> Option<usize> {
     }
 }
 
-fn target_settings(declared: &crds::Target) -> Result<Arc<TargetSettings>, Fault> {
+fn target_settings(
+    declared: &crds::Target,
+    (tls, auth): (TargetTls, Option<Auth>),
+) -> Result<Arc<TargetSettings>, Fault> {
     let fault =
         |message: String| Fault::new("spec.targets", format!("{}: {message}", declared.name));
     let url = declared
@@ -238,6 +258,8 @@ fn target_settings(declared: &crds::Target) -> Result<Arc<TargetSettings>, Fault
             crds::NanInterpretation::Skip => NanInterpretation::Skip,
         },
         headers: target::headers(declared.headers.iter()).map_err(fault)?,
+        tls,
+        auth,
     }))
 }
 

@@ -2,20 +2,36 @@
 //!
 //! Nothing in here is stringly typed or optional without need: a [`Settings`] value can be served.
 
+mod auth;
 pub mod choose;
 mod document;
+mod files;
 mod load;
-mod secrets;
 mod target;
+mod tls;
 pub mod watch;
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use auth::{Auth, Authorization, OAuth2, Secret};
 pub use load::{LoadError, load};
+pub use tls::{Authorities, Identity, ServerTls, TargetTls, Trust};
 use url::Url;
+
+/// Where a document is, and the folders of what it refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The document.
+    pub file: PathBuf,
+    /// Key K of Secret S is the file `S/K` in here.
+    pub secrets_dir: PathBuf,
+    /// Key K of ConfigMap C is the file `C/K` in here.
+    pub config_maps_dir: PathBuf,
+}
 
 /// Everything the mirror needs, and nothing that is wrong. Made only by [`load`].
 #[derive(Clone, Debug)]
@@ -30,6 +46,8 @@ pub struct Settings {
     pub require_api_key: bool,
     /// `spec.server.errorStatus`.
     pub error_status: ErrorStatus,
+    /// `spec.server.tls`: the API port speaks TLS.
+    pub server_tls: Option<ServerTls>,
     /// `spec.targets`, in the document's order, at least one.
     pub targets: Vec<Arc<TargetSettings>>,
     /// Index into `targets` of the target that answers `connectionDetails: {}`; none when several are declared and none is the default.
@@ -57,6 +75,10 @@ pub struct TargetSettings {
     pub nan_interpretation: NanInterpretation,
     /// Sent with every call.
     pub headers: http::HeaderMap,
+    /// For `https`: whom to trust, and what to present.
+    pub tls: TargetTls,
+    /// Who the mirror is to it.
+    pub auth: Option<Auth>,
 }
 
 /// The name of a target. Used in `connectionDetails`, logs and metric labels.

@@ -23,9 +23,6 @@ const RESERVED: &[&str] = &[
     "upgrade",
 ];
 
-/// Fields of a target whose machinery comes later.
-const LATER: &[&str] = &["auth", "tls", "enforcedMatchers"];
-
 /// References that only the operator can follow.
 const REFERENCES: &[&str] = &["service", "prometheus"];
 
@@ -36,8 +33,9 @@ pub(super) fn check(path: &str, target: &Value, faults: &mut Vec<Fault>) {
             .get(field)
             .is_some_and(|value| !value.is_null() && *value != Value::Array(vec![]))
     };
-    for field in LATER.iter().filter(set) {
-        faults.push(Fault::new(field_path(path, field), "is not supported yet"));
+    if set(&&"enforcedMatchers") {
+        let path = field_path(path, "enforcedMatchers");
+        faults.push(Fault::new(path, "is not supported yet"));
     }
     for field in REFERENCES.iter().filter(set) {
         let fault = Fault::new(

@@ -1,4 +1,4 @@
-//! Notices changes of the document and its Secrets.
+//! Notices changes of the document, its Secrets and its ConfigMaps.
 //!
 //! Contents are read and compared, not times or file-system events: mounted volumes change by swapping a symbolic link, which
 //! defeats watchers. Reading a few small files each second costs nothing that one could measure.
@@ -9,12 +9,12 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::load::read;
-use super::{LoadError, Settings, load};
+use super::{LoadError, Settings, Source, load};
 
 /// How often the files are read.
 pub const INTERVAL: Duration = Duration::from_secs(1);
 
-/// More Secret files than a mirror has; a folder with more was given by mistake.
+/// More files than a mirror refers to; a folder with more was given by mistake.
 const MOST_FILES: usize = 1024;
 
 /// What a look at the files found.
@@ -26,11 +26,10 @@ pub enum Event {
     Refused(LoadError),
 }
 
-/// Looks at a document and its Secrets again and again.
+/// Looks at a document and what it refers to again and again.
 #[derive(Debug)]
 pub struct Watcher {
-    file: PathBuf,
-    secrets_dir: PathBuf,
+    source: Source,
     /// The content that was last reported, or that was there at the start.
     reported: Fingerprint,
     /// A content that could not be loaded at the last look. It is reported if it is still there at the next one: in the middle of
@@ -43,11 +42,10 @@ type Fingerprint = [u8; 32];
 impl Watcher {
     /// Watches files that have just been loaded.
     #[must_use]
-    pub fn new(file: &Path, secrets_dir: &Path) -> Self {
-        let reported = fingerprint(file, secrets_dir);
+    pub fn new(source: &Source) -> Self {
+        let reported = fingerprint(source);
         Self {
-            file: file.to_owned(),
-            secrets_dir: secrets_dir.to_owned(),
+            source: source.clone(),
             reported,
             suspect: None,
         }
@@ -55,14 +53,14 @@ impl Watcher {
 
     /// Looks once. Reads files, so not for the threads of an async runtime: see [`Watcher::next`].
     pub fn look(&mut self) -> Option<Event> {
-        let found = fingerprint(&self.file, &self.secrets_dir);
+        let found = fingerprint(&self.source);
         if found == self.reported {
             self.suspect = None;
             return None;
         }
-        match load(&self.file, &self.secrets_dir) {
+        match load(&self.source) {
             // Still the same after it was read: what was loaded is what was looked at.
-            Ok(settings) if fingerprint(&self.file, &self.secrets_dir) == found => {
+            Ok(settings) if fingerprint(&self.source) == found => {
                 self.reported = found;
                 self.suspect = None;
                 Some(Event::Changed(Box::new(settings)))
@@ -85,8 +83,7 @@ impl Watcher {
         loop {
             tokio::time::sleep(interval).await;
             let mut looking = Self {
-                file: self.file.clone(),
-                secrets_dir: self.secrets_dir.clone(),
+                source: self.source.clone(),
                 reported: self.reported,
                 suspect: self.suspect,
             };
@@ -104,8 +101,8 @@ impl Watcher {
     }
 }
 
-/// A hash of the document and of every `<name>/<key>` in the folder of Secrets.
-fn fingerprint(file: &Path, secrets_dir: &Path) -> Fingerprint {
+/// A hash of the document and of every `<name>/<key>` in the folders of Secrets and of ConfigMaps.
+fn fingerprint(source: &Source) -> Fingerprint {
     let mut hash = Sha256::new();
     let mut add = |file: &Path| {
         let content = read(file).map(|bytes| Sha256::digest(bytes).to_vec());
@@ -114,11 +111,12 @@ fn fingerprint(file: &Path, secrets_dir: &Path) -> Fingerprint {
         hash.update(content.unwrap_or_else(|error| error.to_string().into_bytes()));
         hash.update([0]);
     };
-    add(file);
-    let secrets = entries(secrets_dir)
-        .into_iter()
-        .flat_map(|secret| entries(&secret));
-    secrets.take(MOST_FILES).for_each(|key| add(&key));
+    add(&source.file);
+    for folder in [&source.secrets_dir, &source.config_maps_dir] {
+        let objects = entries(folder).into_iter();
+        let keys = objects.flat_map(|object| entries(&object));
+        keys.take(MOST_FILES).for_each(|key| add(&key));
+    }
     hash.finalize().into()
 }
 

@@ -11,7 +11,7 @@ use mirror::prometheus::observe::UpstreamMetrics;
 use mirror::prometheus::{Call, Deadline, Targets};
 use mirror::settings::{
     ApiKey, ApiKeys, ErrorStatus, NanInterpretation, RequestTargets, Settings, TargetName,
-    TargetSettings,
+    TargetSettings, TargetTls,
 };
 use mirror::time::Timestamp;
 use prometheus_client::registry::Registry;
@@ -206,6 +206,8 @@ pub(crate) fn target(name: &str, url: &Url) -> Arc<TargetSettings> {
         scrape_interval: Duration::from_secs(15),
         nan_interpretation: NanInterpretation::Zero,
         headers: http::HeaderMap::new(),
+        tls: TargetTls::default(),
+        auth: None,
     })
 }
 
@@ -220,6 +222,7 @@ pub(crate) fn settings(workers: usize, targets: &[Arc<TargetSettings>]) -> Setti
         },
         require_api_key: false,
         error_status: ErrorStatus::Semantic,
+        server_tls: None,
         targets: targets.to_vec(),
         default_target: None,
         request_targets: None,

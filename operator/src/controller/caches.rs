@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt as _};
-use k8s_openapi::api::core::v1::{Namespace, Pod, PodStatus, Secret, Service, ServiceSpec};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Namespace, Pod, PodStatus, Secret, Service, ServiceSpec,
+};
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -268,6 +270,8 @@ pub struct Caches {
     pub pods: Cache<Pod>,
     /// Every Secret's metadata; no content.
     pub secrets: Cache<PartialObjectMeta<Secret>>,
+    /// Every ConfigMap's metadata, but those of mirrors; no content.
+    pub config_maps: Cache<PartialObjectMeta<ConfigMap>>,
     /// Every Service's ports.
     pub services: Cache<Service>,
     /// The Prometheus Operator's Prometheus objects.
@@ -289,6 +293,8 @@ pub struct Streams {
     pub pods: Changes<Pod>,
     /// Of Secrets.
     pub secrets: Changes<PartialObjectMeta<Secret>>,
+    /// Of ConfigMaps.
+    pub config_maps: Changes<PartialObjectMeta<ConfigMap>>,
     /// Of Services.
     pub services: Changes<Service>,
     /// Of Prometheus objects, with their kind.
@@ -330,6 +336,10 @@ impl Caches {
         }
         let (pods, pod_changes) = Cache::watch(scope.api(client), ours(), (), strip_pod);
         let (secrets, secret_changes) = Cache::watch(scope.api(client), all(), (), strip_metadata);
+        // Those of mirrors are children already, and nobody keeps certificates in them.
+        let others = all().labels(&format!("{MANAGED_BY_LABEL}!={OPERATOR}"));
+        let (config_maps, config_map_changes) =
+            Cache::watch(scope.api(client), others, (), strip_metadata);
         let (services, service_changes) = Cache::watch(scope.api(client), all(), (), strip_service);
         let resource = prometheus_resource();
         let (prometheuses, prometheus_changes) = Cache::watch(
@@ -346,6 +356,7 @@ impl Caches {
             children,
             pods,
             secrets,
+            config_maps,
             services,
             prometheuses,
         };
@@ -355,6 +366,7 @@ impl Caches {
             children: child_changes,
             pods: pod_changes.boxed(),
             secrets: secret_changes.boxed(),
+            config_maps: config_map_changes.boxed(),
             services: service_changes.boxed(),
             prometheuses: (resource, prometheus_changes.boxed()),
         };
@@ -371,6 +383,7 @@ impl Caches {
         }
         self.pods.settled().await;
         self.secrets.settled().await;
+        self.config_maps.settled().await;
         self.services.settled().await;
         self.prometheuses.settled().await;
     }

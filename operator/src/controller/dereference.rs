@@ -1,13 +1,13 @@
 //! Step 1: reads what a spec refers to, and nothing else.
 //!
-//! Of a Secret it learns which keys there are. The values are skipped while the answer is read: the pods that mount them are the
-//! only ones to see them.
+//! Of a Secret or ConfigMap it learns which keys there are. The values are skipped while the answer is read: the pods that mount them
+//! are the only ones to see them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
-use kube::api::DynamicObject;
-use kube::{Client, ResourceExt as _};
+use kube::api::{DynamicObject, PartialObjectMeta};
+use kube::{Client, Resource};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -18,16 +18,18 @@ use super::references::{NamespacedName, References};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dereferenced {
     /// By name. None: there is no such Secret.
-    pub secrets: BTreeMap<String, Option<SecretFacts>>,
+    pub secrets: BTreeMap<String, Option<KeyFacts>>,
+    /// By name. None: there is no such ConfigMap.
+    pub config_maps: BTreeMap<String, Option<KeyFacts>>,
     /// Or why it leads to no URL.
     pub services: BTreeMap<NamespacedName, Result<ServiceFacts, String>>,
     /// Or why it leads to no URL.
     pub prometheuses: BTreeMap<NamespacedName, Result<PrometheusFacts, String>>,
 }
 
-/// What there is to know of a Secret without reading it.
+/// What there is to know of a Secret or ConfigMap without its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretFacts {
+pub struct KeyFacts {
     /// `metadata.resourceVersion`.
     pub version: String,
     /// The names of its keys.
@@ -54,37 +56,44 @@ pub struct PrometheusFacts {
 
 /// The API server did not say what it was asked.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read Secret {name}: {source}")]
+#[error("cannot read {kind} {name}: {source}")]
 pub struct Error {
+    kind: &'static str,
     name: String,
     source: kube::Error,
 }
 
-/// The keys of Secrets, remembered until the Secret changes.
+/// The keys of Secrets and ConfigMaps, remembered until the object changes.
 #[derive(Default)]
-pub struct SecretKeys(Mutex<HashMap<NamespacedName, SecretFacts>>);
+pub struct KnownKeys {
+    secrets: Known,
+    config_maps: Known,
+}
+
+type Known = Mutex<HashMap<NamespacedName, KeyFacts>>;
 
 /// Reads what `references` names, from the caches where they have it.
 ///
 /// # Errors
-/// If a Secret that exists cannot be read.
+/// If a Secret or ConfigMap that exists cannot be read.
 pub async fn dereference(
     client: &Client,
     caches: &Caches,
-    known: &SecretKeys,
+    known: &KnownKeys,
     namespace: &str,
     references: &References,
 ) -> Result<Dereferenced, Error> {
+    let at = |name: &String| (namespace.to_owned(), name.clone());
     let mut found = Dereferenced::default();
     for name in references.secrets.keys() {
-        let facts = known
-            .facts(client, caches, namespace, name)
-            .await
-            .map_err(|source| Error {
-                name: name.clone(),
-                source,
-            })?;
+        let cached = caches.secrets.get(namespace, name);
+        let facts = facts(client, cached.as_deref(), &known.secrets, at(name)).await?;
         found.secrets.insert(name.clone(), facts);
+    }
+    for name in references.config_maps.keys() {
+        let cached = caches.config_maps.get(namespace, name);
+        let facts = facts(client, cached.as_deref(), &known.config_maps, at(name)).await?;
+        found.config_maps.insert(name.clone(), facts);
     }
     for at in &references.services {
         found.services.insert(at.clone(), service(caches, at));
@@ -97,61 +106,63 @@ pub async fn dereference(
     Ok(found)
 }
 
-impl SecretKeys {
-    async fn facts(
-        &self,
-        client: &Client,
-        caches: &Caches,
-        namespace: &str,
-        name: &str,
-    ) -> kube::Result<Option<SecretFacts>> {
-        let at = (namespace.to_owned(), name.to_owned());
-        let Some(metadata) = caches.secrets.get(namespace, name) else {
-            self.lock().remove(&at);
-            return Ok(None);
-        };
-        let version = metadata.resource_version();
-        if let Some(facts) = self.lock().get(&at)
-            && Some(&facts.version) == version.as_ref()
-        {
-            return Ok(Some(facts.clone()));
-        }
-        let facts = read_keys(client, namespace, name).await?;
-        if let Some(facts) = &facts {
-            self.lock().insert(at, facts.clone());
-        }
-        Ok(facts)
+/// The keys of an object of which the cache has this, or nothing.
+async fn facts<K: Resource<DynamicType = ()>>(
+    client: &Client,
+    cached: Option<&PartialObjectMeta<K>>,
+    known: &Known,
+    at: NamespacedName,
+) -> Result<Option<KeyFacts>, Error> {
+    let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(cached) = cached else {
+        lock().remove(&at);
+        return Ok(None);
+    };
+    if let Some(facts) = lock().get(&at)
+        && Some(&facts.version) == cached.metadata.resource_version.as_ref()
+    {
+        return Ok(Some(facts.clone()));
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<NamespacedName, SecretFacts>> {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    let facts = read_keys::<K>(client, &at).await.map_err(|source| Error {
+        kind: if K::kind(&()) == "Secret" {
+            "Secret"
+        } else {
+            "ConfigMap"
+        },
+        name: at.1.clone(),
+        source,
+    })?;
+    if let Some(facts) = &facts {
+        lock().insert(at, facts.clone());
     }
+    Ok(facts)
 }
 
-/// A Secret without its values.
+/// A Secret or ConfigMap without its values.
 #[derive(Clone, Debug, Deserialize)]
 struct KeysOnly {
     metadata: kube::core::ObjectMeta,
     #[serde(default)]
     data: BTreeMap<String, IgnoredAny>,
+    #[serde(default, rename = "binaryData")]
+    binary_data: BTreeMap<String, IgnoredAny>,
 }
 
-async fn read_keys(
+async fn read_keys<K: Resource<DynamicType = ()>>(
     client: &Client,
-    namespace: &str,
-    name: &str,
-) -> kube::Result<Option<SecretFacts>> {
-    let path =
-        <k8s_openapi::api::core::v1::Secret as kube::Resource>::url_path(&(), Some(namespace));
-    let request = kube::core::Request::new(path)
+    (namespace, name): &NamespacedName,
+) -> kube::Result<Option<KeyFacts>> {
+    let request = kube::core::Request::new(K::url_path(&(), Some(namespace)))
         .get(name, &kube::api::GetParams::default())
         .map_err(kube::Error::BuildRequest)?;
     match client.request::<KeysOnly>(request).await {
-        Ok(secret) => Ok(Some(SecretFacts {
-            version: secret.metadata.resource_version.unwrap_or_default(),
-            keys: secret.data.into_keys().collect(),
+        Ok(object) => Ok(Some(KeyFacts {
+            version: object.metadata.resource_version.unwrap_or_default(),
+            keys: object
+                .data
+                .into_keys()
+                .chain(object.binary_data.into_keys())
+                .collect(),
         })),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         Err(error) => Err(error),
@@ -193,10 +204,10 @@ fn prometheus(
         .prometheuses
         .get(namespace, name)
         .ok_or_else(|| format!("there is no Prometheus {name} in namespace {namespace}"))?;
-    let facts = facts(&object);
+    let facts = prometheus_facts(&object);
     let sharing = caches.prometheuses.filter(|other| {
         other.metadata.namespace == object.metadata.namespace
-            && self::facts(other).service == facts.service
+            && prometheus_facts(other).service == facts.service
     });
     if sharing.len() > 1 {
         // A query would be answered by any of them.
@@ -209,7 +220,7 @@ fn prometheus(
     Ok(facts)
 }
 
-fn facts(prometheus: &DynamicObject) -> PrometheusFacts {
+fn prometheus_facts(prometheus: &DynamicObject) -> PrometheusFacts {
     let spec = &prometheus.data["spec"];
     let text =
         |value: &serde_json::Value, default: &str| value.as_str().unwrap_or(default).to_owned();

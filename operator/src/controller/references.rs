@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{ApiKeyRef, PrometheusMirrorSpec, SecretKeyRef};
+use crds::{ApiKeyRef, ConfigMapKeyRef, PrometheusMirrorSpec, SecretKeyRef};
 
 /// Beside the API key while it is being replaced; it may be absent.
 pub const PREVIOUS_API_KEY: &str = "previousApiKey";
@@ -15,13 +15,15 @@ pub type NamespacedName = (String, String);
 pub struct References {
     /// Secrets of the resource's namespace.
     pub secrets: BTreeMap<String, Keys>,
+    /// ConfigMaps of the resource's namespace.
+    pub config_maps: BTreeMap<String, Keys>,
     /// Services of targets.
     pub services: BTreeSet<NamespacedName>,
     /// Prometheus objects of targets.
     pub prometheuses: BTreeSet<NamespacedName>,
 }
 
-/// The keys of a Secret that a spec needs.
+/// The keys of a Secret or ConfigMap that a spec needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
     /// Each with the field that names it.
@@ -113,6 +115,10 @@ impl References {
         }
         if let Some(tls) = &target.tls {
             needed.push((tls.ca_secret_ref.clone(), "tls.caSecretRef"));
+            if let Some(ConfigMapKeyRef { name, key }) = &tls.ca_config_map_ref {
+                let keys = self.config_maps.entry(name.clone()).or_default();
+                keys.need(key, format!("{path}.tls.caConfigMapRef"));
+            }
             if let Some(certificate) = &tls.client_certificate_secret_ref {
                 for key in ["tls.crt", "tls.key"] {
                     self.need(
@@ -130,10 +136,16 @@ impl References {
         }
     }
 
-    /// The first field that names a key is the one that a message mentions.
     fn need(&mut self, secret: &str, key: &str, field: String) {
         let keys = self.secrets.entry(secret.to_owned()).or_default();
-        keys.needed.entry(key.to_owned()).or_insert(field);
+        keys.need(key, field);
+    }
+}
+
+impl Keys {
+    /// The first field that names a key is the one that a message mentions.
+    fn need(&mut self, key: &str, field: String) {
+        self.needed.entry(key.to_owned()).or_insert(field);
     }
 }
 
@@ -144,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_secret_key_is_found_with_the_field_that_names_it() {
+    fn every_key_is_found_with_the_field_that_names_it() {
         let spec: PrometheusMirrorSpec = serde_json::from_value(json!({
             "apiKeySecretRef": {"name": "key"},
             "targets": [
@@ -152,6 +164,7 @@ mod tests {
                  "auth": {"basic": {"usernameSecretRef": {"name": "login", "key": "user"}, "passwordSecretRef": {"name": "login", "key": "password"}}}},
                 {"name": "b", "prometheus": {"name": "k8s", "namespace": "monitoring"},
                  "tls": {"clientCertificateSecretRef": {"name": "client"}, "caSecretRef": {"name": "ca", "key": "ca.pem"}}},
+                {"name": "c", "url": "https://c", "tls": {"caConfigMapRef": {"name": "kube-root-ca.crt", "key": "ca.crt"}}},
             ],
             "server": {"tls": {"secretName": "certificate", "clientCaSecretName": "ca"}},
         }))
@@ -201,6 +214,11 @@ mod tests {
                 .into_iter()
                 .map(|(name, keys)| (name.to_owned(), keys))
                 .collect(),
+            config_maps: [(
+                "kube-root-ca.crt".to_owned(),
+                keys(&[("ca.crt", "spec.targets[2].tls.caConfigMapRef")]),
+            )]
+            .into(),
             services: [("here".to_owned(), "prometheus".to_owned())].into(),
             prometheuses: [("monitoring".to_owned(), "k8s".to_owned())].into(),
         };

@@ -1,4 +1,4 @@
-//! Which resources refer to an object. An index, because every change of any Secret or Service of the cluster asks.
+//! Which resources refer to an object. An index, because every change of any Secret, ConfigMap or Service of the cluster asks.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,8 @@ use super::references::{NamespacedName, References};
 pub enum Referent {
     /// A Secret.
     Secret(NamespacedName),
+    /// A ConfigMap.
+    ConfigMap(NamespacedName),
     /// A Service.
     Service(NamespacedName),
     /// Any Prometheus object of a namespace.
@@ -72,10 +74,13 @@ fn referents(namespace: &str, mirror: &DynamicObject) -> Vec<Referent> {
     let references = References::of(&spec, namespace);
     let secrets = references.secrets.into_keys();
     let secrets = secrets.map(|name| Referent::Secret((namespace.to_owned(), name)));
+    let config_maps = references.config_maps.into_keys();
+    let config_maps = config_maps.map(|name| Referent::ConfigMap((namespace.to_owned(), name)));
     let services = references.services.into_iter().map(Referent::Service);
     let prometheuses = references.prometheuses.into_iter();
     let prometheuses = prometheuses.map(|(namespace, _)| Referent::PrometheusIn(namespace));
-    secrets.chain(services).chain(prometheuses).collect()
+    let objects = secrets.chain(config_maps).chain(services);
+    objects.chain(prometheuses).collect()
 }
 
 #[cfg(test)]
@@ -87,7 +92,7 @@ mod tests {
     fn mirror(secret: &str) -> DynamicObject {
         let targets = json!([
             {"name": "a", "service": {"name": "s", "namespace": "other", "port": 9090}},
-            {"name": "b", "prometheus": {"name": "p"}},
+            {"name": "b", "prometheus": {"name": "p"}, "tls": {"caConfigMapRef": {"name": "ca", "key": "ca.crt"}}},
         ]);
         let spec = json!({"apiKeySecretRef": {"name": secret}, "targets": targets});
         serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap()
@@ -111,6 +116,8 @@ mod tests {
         assert_eq!(referrers.of(&secret), std::slice::from_ref(&a));
         let service = Referent::Service(name("other", "s"));
         assert_eq!(referrers.of(&service), [c, a.clone(), b.clone()]);
+        let config_map = Referent::ConfigMap(name("n", "ca"));
+        assert_eq!(referrers.of(&config_map), [a.clone(), b.clone()]);
         let prometheus = Referent::PrometheusIn("n".to_owned());
         assert_eq!(referrers.of(&prometheus), [a.clone(), b.clone()]);
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
 use kube::api::{DynamicObject, PartialObjectMeta};
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -74,7 +74,8 @@ pub async fn run(
             });
     }
     let referring = move |referent: Referent| concerned(referrers.of(&referent));
-    let (of_secret, of_service) = (referring.clone(), referring.clone());
+    let (of_secret, of_config_map) = (referring.clone(), referring.clone());
+    let of_service = referring.clone();
     let queue = Arc::clone(&context.queue);
     let of_pod = move |pod: Pod| {
         let (namespace, name) = instance(&pod)?;
@@ -87,6 +88,12 @@ pub async fn run(
         .watches_stream(streams.secrets, move |secret: PartialObjectMeta<Secret>| {
             of_secret(Referent::Secret(key(&secret)))
         })
+        .watches_stream(
+            streams.config_maps,
+            move |config_map: PartialObjectMeta<ConfigMap>| {
+                of_config_map(Referent::ConfigMap(key(&config_map)))
+            },
+        )
         .watches_stream(streams.services, move |service: Service| {
             of_service(Referent::Service(key(&service)))
         })

@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
-use super::dereference::{Dereferenced, PrometheusFacts, SecretFacts, ServiceFacts};
-use super::references::References;
+use super::dereference::{Dereferenced, KeyFacts, PrometheusFacts, ServiceFacts};
+use super::references::{Keys, References};
 
 /// A resource that can be built.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub struct ValidatedMirror {
     pub references: References,
     /// The version of each Secret, so that a change of one can be told to the pods.
     pub secret_versions: BTreeMap<String, String>,
+    /// The version of each ConfigMap, for the same.
+    pub config_map_versions: BTreeMap<String, String>,
 }
 
 /// Why a resource cannot be built. Only a change of it, or of what it refers to, can help.
@@ -75,39 +77,16 @@ pub fn validate(
     let namespace = object.metadata.namespace.clone().unwrap_or_default();
     let references = References::of(&spec, &namespace);
     let mut problems = Problems::default();
-    let mut secret_versions = BTreeMap::new();
-    for (name, keys) in &references.secrets {
-        match found.secrets.get(name) {
-            Some(Some(SecretFacts {
-                version,
-                keys: present,
-            })) => {
-                secret_versions.insert(name.clone(), version.clone());
-                for (key, field) in keys
-                    .needed
-                    .iter()
-                    .filter(|(key, _)| !present.contains(*key))
-                {
-                    let fault = Fault::new(field, format!("Secret {name} has no key {key}"));
-                    problems.add(
-                        "SecretKeyMissing",
-                        fault.hint(format!("its keys: {}", list(present))),
-                    );
-                }
-            }
-            _ => {
-                let field = keys.needed.values().next().map_or("spec", String::as_str);
-                let fault = Fault::new(
-                    field,
-                    format!("there is no Secret {name} in namespace {namespace}"),
-                );
-                problems.add(
-                    "SecretMissing",
-                    fault.hint("create it, or name another one"),
-                );
-            }
-        }
-    }
+    let secrets = ["Secret", "SecretMissing", "SecretKeyMissing"];
+    let secret_versions =
+        problems.versions(secrets, &namespace, &references.secrets, &found.secrets);
+    let config_maps = ["ConfigMap", "ConfigMapMissing", "ConfigMapKeyMissing"];
+    let config_map_versions = problems.versions(
+        config_maps,
+        &namespace,
+        &references.config_maps,
+        &found.config_maps,
+    );
     for (index, target) in spec.targets.iter_mut().enumerate() {
         let path = format!("spec.targets[{index}]");
         let here = |other: &Option<String>| other.clone().unwrap_or_else(|| namespace.clone());
@@ -148,6 +127,7 @@ pub fn validate(
         spec,
         references,
         secret_versions,
+        config_map_versions,
     })
 }
 
@@ -162,6 +142,35 @@ impl Problems {
     fn add(&mut self, reason: &'static str, fault: Fault) {
         self.reason.get_or_insert(reason);
         self.faults.push(fault);
+    }
+
+    /// The versions of the objects of a kind, in which all keys must be.
+    fn versions(
+        &mut self,
+        [kind, missing, key_missing]: [&'static str; 3],
+        namespace: &str,
+        needed: &BTreeMap<String, Keys>,
+        found: &BTreeMap<String, Option<KeyFacts>>,
+    ) -> BTreeMap<String, String> {
+        let mut versions = BTreeMap::new();
+        for (name, keys) in needed {
+            let Some(Some(there)) = found.get(name) else {
+                let field = keys.needed.values().next().map_or("spec", String::as_str);
+                let message = format!("there is no {kind} {name} in namespace {namespace}");
+                let fault = Fault::new(field, message);
+                self.add(missing, fault.hint("create it, or name another one"));
+                continue;
+            };
+            versions.insert(name.clone(), there.version.clone());
+            for (key, field) in &keys.needed {
+                if !there.keys.contains(key) {
+                    let fault = Fault::new(field, format!("{kind} {name} has no key {key}"));
+                    let hint = format!("its keys: {}", list(&there.keys));
+                    self.add(key_missing, fault.hint(hint));
+                }
+            }
+        }
+        versions
     }
 
     fn none_or_invalid(self) -> Result<(), Invalid> {
@@ -258,7 +267,7 @@ pub(crate) mod tests {
         Dereferenced {
             secrets: [(
                 "mirror-key".to_owned(),
-                Some(SecretFacts {
+                Some(KeyFacts {
                     version: "7".to_owned(),
                     keys: ["apiKey".to_owned()].into(),
                 }),
@@ -303,6 +312,43 @@ pub(crate) mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn missing_config_maps_and_keys_are_named_with_what_is_there() {
+        let mut found = found();
+        let facts = KeyFacts {
+            version: "8".to_owned(),
+            keys: ["ca.crt".to_owned()].into(),
+        };
+        found.config_maps.insert("ca".to_owned(), Some(facts));
+        found.config_maps.insert("none".to_owned(), None);
+        let spec = |name: &str, key: &str| {
+            let tls = json!({"caConfigMapRef": {"name": name, "key": key}});
+            let target = json!({"name": "a", "url": "https://a", "tls": tls});
+            json!({"apiKeySecretRef": {"name": "mirror-key"}, "targets": [target]})
+        };
+        let expected = [
+            (
+                "ConfigMapMissing",
+                "spec.targets[0].tls.caConfigMapRef: there is no ConfigMap none in namespace observability (hint: create it, or name another one)"
+                    .to_owned(),
+            ),
+            (
+                "ConfigMapKeyMissing",
+                "spec.targets[0].tls.caConfigMapRef: ConfigMap ca has no key other (hint: its keys: ca.crt)"
+                    .to_owned(),
+            ),
+        ];
+        let said = [
+            refused(spec("none", "ca.crt"), &found),
+            refused(spec("ca", "other"), &found),
+        ];
+        assert_eq!(said, expected);
+        let versions = check(spec("ca", "ca.crt"), &found)
+            .unwrap()
+            .config_map_versions;
+        assert_eq!(versions, [("ca".to_owned(), "8".to_owned())].into());
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use mirror::health::{Document, Health, Readiness};
-use mirror::settings;
-use operator::names::{DOCUMENT, SECRETS};
+use mirror::settings::{self, Source};
+use operator::names::{CONFIG_MAPS, DOCUMENT, SECRETS};
 
 use crate::volume::Files;
 
@@ -29,7 +29,11 @@ pub fn load(files: &Files) -> anyhow::Result<Loaded> {
         std::fs::create_dir_all(file.parent().unwrap_or_else(|| Path::new("/")))?;
         std::fs::write(file, content)?;
     }
-    let settings = settings::load(&folder.path().join(DOCUMENT), &folder.path().join(SECRETS))?;
+    let settings = settings::load(&Source {
+        file: folder.path().join(DOCUMENT),
+        secrets_dir: folder.path().join(SECRETS),
+        config_maps_dir: folder.path().join(CONFIG_MAPS),
+    })?;
     let targets = settings.targets.iter();
     Ok(Loaded {
         document: Document {

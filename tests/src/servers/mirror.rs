@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{Process, free_port, wait_until_ready};
+use super::{Process, free_port, replace, wait_until_ready};
 
 /// What a mirror is started with.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct MirrorConfig {
     pub spec: Value,
     /// Contents of the Secret `mirror-key`: key and value.
     pub keys: Vec<(String, String)>,
+    /// Keys of other Secrets and of ConfigMaps, such as `secrets/ca/ca.crt`, and their values.
+    pub files: Vec<(String, String)>,
 }
 
 impl MirrorConfig {
@@ -34,6 +36,7 @@ impl MirrorConfig {
         Self {
             spec,
             keys: vec![("apiKey".to_owned(), "test-key".to_owned())],
+            files: Vec::new(),
         }
     }
 
@@ -42,6 +45,29 @@ impl MirrorConfig {
     pub fn with(mut self, field: &str, value: Value) -> Self {
         self.spec[field] = value;
         self
+    }
+
+    /// The same with a field of the first target set.
+    #[must_use]
+    pub fn with_target(mut self, field: &str, value: Value) -> Self {
+        self.spec["targets"][0][field] = value;
+        self
+    }
+
+    /// The same with a file that the document refers to, such as `secrets/ca/ca.crt`.
+    #[must_use]
+    pub fn with_file(mut self, path: &str, content: &str) -> Self {
+        self.files.retain(|(known, _)| known != path);
+        self.files.push((path.to_owned(), content.to_owned()));
+        self
+    }
+
+    /// Writes document and files into a folder, where `prometheus-mirror check -f mirror.yaml` finds them.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        write_config(folder, self)
     }
 
     /// The document as the mirror reads it.
@@ -194,18 +220,13 @@ fn write_config(directory: &Path, config: &MirrorConfig) -> Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
+    for (path, content) in &config.files {
+        replace(&directory.join(path), content)?;
+    }
     replace(
         &directory.join("mirror.yaml"),
         &serde_yaml::to_string(&config.document())?,
     )
-}
-
-/// Writes a file so that a reader sees the old or the new one, never half.
-fn replace(file: &Path, text: &str) -> Result<()> {
-    let temporary = file.with_extension("new");
-    fs::write(&temporary, text)?;
-    fs::rename(&temporary, file)?;
-    Ok(())
 }
 
 /// The mirror's binary: `PROMETHEUS_MIRROR_BIN`, or what `cargo build` makes of the present sources.

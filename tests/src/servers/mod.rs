@@ -12,8 +12,8 @@ mod victoria;
 
 pub use mirror::{Admin, Mirror, MirrorConfig, mirror_binary, release_binary};
 pub use nginx::Nginx;
-pub use process::{Process, free_port, program};
-pub use prometheus::Prometheus;
+pub use process::{Process, free_port, program, replace};
+pub use prometheus::{Prometheus, Web};
 pub use upstream::{Reply, Upstream};
 pub use victoria::VictoriaMetrics;
 

@@ -179,6 +179,21 @@ impl Drop for Process {
     }
 }
 
+/// Writes a file, and the folders above it, so that a reader sees the old or the new one, never half.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn replace(file: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut temporary = file.as_os_str().to_owned();
+    temporary.push(".new");
+    fs::write(&temporary, text)?;
+    fs::rename(&temporary, file)?;
+    Ok(())
+}
+
 /// A loopback port that was free a moment ago.
 ///
 /// # Errors

@@ -1,17 +1,62 @@
 //! Prometheus, the 2.x of Debian and a 3.x built from its Go module.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+use tempfile::TempDir;
 
-use super::{Process, free_port, program, wait_until_ready};
+use super::{Process, eventually, free_port, program, replace, wait_until_ready};
+use crate::certificates::Certificate;
 
 /// A running Prometheus that takes samples by remote write.
 #[derive(Debug)]
 pub struct Prometheus {
     process: Process,
     port: u16,
+    scheme: &'static str,
+}
+
+/// Whom a secured Prometheus lets in: its `--web.config.file`, read anew for each connection.
+#[derive(Clone, Debug, Default)]
+pub struct Web {
+    /// Its certificate; without one it speaks plain HTTP.
+    pub certificate: Option<Certificate>,
+    /// Clients must present a certificate of this authority (PEM).
+    pub client_authority: Option<String>,
+    /// Names and bcrypt hashes of passwords.
+    pub users: Vec<(String, String)>,
+}
+
+impl Web {
+    fn write(&self, folder: &Path) -> Result<()> {
+        // Files under new names, then the one that names them: no half of a pair is ever read with the half of another.
+        static VERSIONS: AtomicUsize = AtomicUsize::new(0);
+        let version = VERSIONS.fetch_add(1, Ordering::SeqCst);
+        let add = |name: &str, content: &str| {
+            let name = format!("{version}-{name}");
+            replace(&folder.join(&name), content).map(|()| name)
+        };
+        let mut config = json!({});
+        if let Some(Certificate { certificate, key }) = &self.certificate {
+            config["tls_server_config"] = json!({
+                "cert_file": add("server.crt", certificate)?,
+                "key_file": add("server.key", key)?,
+            });
+        }
+        if let Some(authority) = &self.client_authority {
+            config["tls_server_config"]["client_ca_file"] = json!(add("clients.crt", authority)?);
+            config["tls_server_config"]["client_auth_type"] = json!("RequireAndVerifyClientCert");
+        }
+        if !self.users.is_empty() {
+            let users: BTreeMap<_, _> = self.users.iter().cloned().collect();
+            config["basic_auth_users"] = json!(users);
+        }
+        replace(&folder.join("web.yml"), &config.to_string())
+    }
 }
 
 impl Prometheus {
@@ -41,8 +86,45 @@ impl Prometheus {
         .await
     }
 
-    async fn start(name: &str, binary: &Path, flags: &[&str]) -> Result<Self> {
+    /// Starts Debian's Prometheus and lets in whom `web` says. It is not known to be ready, only to accept connections.
+    ///
+    /// # Errors
+    /// If it is not installed or does not start.
+    pub async fn start_secured(web: &Web) -> Result<Self> {
         let directory = tempfile::tempdir()?;
+        web.write(directory.path())?;
+        let binary = program("prometheus", "prometheus")?;
+        let flags = ["--web.config.file=web.yml"];
+        let mut server = Self::launch("a secured Prometheus", &binary, &flags, directory)?;
+        if web.certificate.is_some() {
+            server.scheme = "https";
+        }
+        eventually("Prometheus' port", || async {
+            if !server.process.is_running() {
+                bail!("Prometheus ended at its start:\n{}", server.process.log());
+            }
+            let connected = tokio::net::TcpStream::connect(("127.0.0.1", server.port)).await;
+            Ok(connected.ok().map(drop))
+        })
+        .await?;
+        Ok(server)
+    }
+
+    /// Lets in others from now on.
+    ///
+    /// # Errors
+    /// If its files cannot be written.
+    pub fn secure(&self, web: &Web) -> Result<()> {
+        web.write(self.process.directory())
+    }
+
+    async fn start(name: &str, binary: &Path, flags: &[&str]) -> Result<Self> {
+        let server = Self::launch(name, binary, flags, tempfile::tempdir()?)?;
+        wait_until_ready(&server.process, &format!("{}/-/ready", server.url())).await?;
+        Ok(server)
+    }
+
+    fn launch(name: &str, binary: &Path, flags: &[&str], directory: TempDir) -> Result<Self> {
         // Nothing is scraped: every sample comes from the test.
         std::fs::write(
             directory.path().join("prometheus.yml"),
@@ -61,15 +143,17 @@ impl Prometheus {
             .into_iter()
             .chain(flags.iter().map(|flag| (*flag).to_owned()));
         let process = Process::start(name, binary, arguments, directory)?;
-        let server = Self { process, port };
-        wait_until_ready(&server.process, &format!("{}/-/ready", server.url())).await?;
-        Ok(server)
+        Ok(Self {
+            process,
+            port,
+            scheme: "http",
+        })
     }
 
     /// Base URL without a slash at its end.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// Its port.

@@ -13,8 +13,12 @@ use tokio::net::{TcpListener, TcpStream};
 pub enum Reply {
     /// 200 with this JSON.
     Json(String),
-    /// The same, so much later.
+    /// Another status with this JSON.
+    Status(u16, String),
+    /// The same as the first, so much later.
     Late(Duration, String),
+    /// What the server at this base URL answers, asked without our headers.
+    PassOn(String),
     /// Exactly these bytes, then the connection is closed.
     Bytes(String),
     /// Nothing until the client hangs up.
@@ -44,7 +48,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts a server that answers each request, given its head as text, with what `script` says.
+    /// Starts a server that answers each request, given as text, with what `script` says.
     ///
     /// # Errors
     /// If no port is free.
@@ -79,7 +83,7 @@ impl Upstream {
         &self.url
     }
 
-    /// The heads of all requests so far.
+    /// All requests so far: head and body.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         self.requests
@@ -95,13 +99,13 @@ impl Upstream {
     }
 
     async fn serve(&self, mut stream: TcpStream, script: &(dyn Fn(&str) -> Reply + Send + Sync)) {
-        while let Some(head) = read_head(&mut stream).await {
+        while let Some(request) = read_request(&mut stream).await {
             self.requests
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .push(head.clone());
+                .push(request.clone());
             self.open.fetch_add(1, Ordering::SeqCst);
-            let goes_on = answer(&mut stream, script(&head)).await;
+            let goes_on = answer(&mut stream, &request, script(&request)).await;
             self.open.fetch_sub(1, Ordering::SeqCst);
             if !goes_on {
                 return;
@@ -111,10 +115,15 @@ impl Upstream {
 }
 
 /// Whether the connection takes another request.
-async fn answer(stream: &mut TcpStream, reply: Reply) -> bool {
-    let (json, delay) = match reply {
-        Reply::Json(json) => (json, Duration::ZERO),
-        Reply::Late(delay, json) => (json, delay),
+async fn answer(stream: &mut TcpStream, request: &str, reply: Reply) -> bool {
+    let (status, json, delay) = match reply {
+        Reply::Json(json) => (200, json, Duration::ZERO),
+        Reply::Status(status, json) => (status, json, Duration::ZERO),
+        Reply::Late(delay, json) => (200, json, delay),
+        Reply::PassOn(base) => match passed_on(&base, request).await {
+            Ok((status, json)) => (status, json, Duration::ZERO),
+            Err(error) => (502, format!("{error:#}"), Duration::ZERO),
+        },
         Reply::Bytes(bytes) => {
             let _ = stream.write_all(bytes.as_bytes()).await;
             let _ = stream.shutdown().await;
@@ -127,19 +136,36 @@ async fn answer(stream: &mut TcpStream, reply: Reply) -> bool {
     };
     tokio::time::sleep(delay).await;
     let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         json.len()
     );
     stream.write_all((head + &json).as_bytes()).await.is_ok()
 }
 
-/// The head of the next request. The mirror sends GETs as long as expressions are short.
-async fn read_head(stream: &mut TcpStream) -> Option<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        if stream.read_buf(&mut head).await.ok()? == 0 {
-            return None;
-        }
+/// Asks another server for the same. The mirror sends GETs as long as expressions are short.
+async fn passed_on(base: &str, request: &str) -> Result<(u16, String)> {
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let answer = super::http_client()
+        .get(format!("{base}{path}"))
+        .send()
+        .await?;
+    Ok((answer.status().as_u16(), answer.text().await?))
+}
+
+/// The next request: its head, and its body if it tells its length.
+async fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        // One byte at a time: nothing of the body may be taken for the head.
+        request.push(stream.read_u8().await.ok()?);
     }
-    String::from_utf8(head).ok()
+    let head = String::from_utf8(request).ok()?;
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_length = name.eq_ignore_ascii_case("content-length");
+        is_length.then(|| value.trim().parse().ok())?
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(head + &String::from_utf8(body).ok()?)
 }

@@ -24,7 +24,7 @@ pub struct Document {
     pub text: String,
     /// SHA-256 of the text in hex, as pods report it.
     pub hash: String,
-    /// SHA-256 over the hash and the versions of all Secrets: changes whenever a pod has something new to read.
+    /// SHA-256 over the hash and the versions of all Secrets and ConfigMaps: changes whenever a pod has something new to read.
     pub configuration: String,
 }
 
@@ -46,6 +46,7 @@ impl Document {
         let versions: Vec<_> = mirror
             .secret_versions
             .iter()
+            .chain(&mirror.config_map_versions)
             .flat_map(|(name, version)| [name.as_str(), version])
             .collect();
         let configuration = sha256(&[&[hash.as_str()], versions.as_slice()].concat());

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Defaults, Kind, ValidatedMirror, child_name, labels, merge, object, selector_labels};
 use crate::names::{
-    ADMIN_PORT, ADMIN_PORT_NUMBER, API_PORT, CONFIGURATION_DIR, CONTAINER, DOCUMENT, SECRETS,
+    ADMIN_PORT, ADMIN_PORT_NUMBER, API_PORT, CONFIG_MAPS, CONFIGURATION_DIR, CONTAINER, DOCUMENT,
+    SECRETS,
 };
 
 /// How long a pod that ends goes on accepting: until every kube-proxy and load balancer has noticed.
@@ -123,29 +124,32 @@ fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
     })
 }
 
-/// The document, and exactly the keys of Secrets that it refers to.
+/// The document, and exactly the keys of Secrets and ConfigMaps that it refers to.
 fn sources(mirror: &ValidatedMirror) -> Vec<Value> {
     let document = json!({ "configMap": { "name": child_name(mirror), "items": [{"key": DOCUMENT, "path": DOCUMENT}] } });
     let mut sources = vec![document];
     for (secret, keys) in &mirror.references.secrets {
-        let items = |keys: Vec<&String>| -> Vec<Value> {
-            keys.into_iter()
-                .map(|key| json!({"key": key, "path": format!("{SECRETS}/{secret}/{key}")}))
-                .collect()
-        };
-        sources.push(
-            json!({ "secret": { "name": secret, "items": items(keys.needed.keys().collect()) } }),
+        let needed = items(SECRETS, secret, keys.needed.keys());
+        sources.push(json!({ "secret": { "name": secret, "items": needed } }));
+        let optional = keys.optional.iter();
+        let optional = items(
+            SECRETS,
+            secret,
+            optional.filter(|key| !keys.needed.contains_key(*key)),
         );
-        let optional: Vec<_> = keys
-            .optional
-            .iter()
-            .filter(|key| !keys.needed.contains_key(*key))
-            .collect();
         if !optional.is_empty() {
-            sources.push(
-                json!({ "secret": { "name": secret, "items": items(optional), "optional": true } }),
-            );
+            sources
+                .push(json!({ "secret": { "name": secret, "items": optional, "optional": true } }));
         }
     }
+    for (config_map, keys) in &mirror.references.config_maps {
+        let needed = items(CONFIG_MAPS, config_map, keys.needed.keys());
+        sources.push(json!({ "configMap": { "name": config_map, "items": needed } }));
+    }
     sources
+}
+
+fn items<'a>(folder: &str, object: &str, keys: impl Iterator<Item = &'a String>) -> Vec<Value> {
+    keys.map(|key| json!({"key": key, "path": format!("{folder}/{object}/{key}")}))
+        .collect()
 }

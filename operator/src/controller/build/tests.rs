@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::*;
+use crate::controller::dereference::{Dereferenced, KeyFacts};
 use crate::controller::validate::tests::{found, object as resource};
 use crate::controller::validate::{parse, validate};
 
@@ -156,7 +157,7 @@ fn the_document_is_what_the_mirror_reads_and_nothing_else() {
 }
 
 #[test]
-fn a_changed_secret_is_another_configuration_of_the_same_document() {
+fn a_changed_secret_or_config_map_is_another_configuration_of_the_same_document() {
     let mut mirror = mirror(json!({}));
     let before = build(&mirror, &defaults());
     mirror
@@ -166,6 +167,63 @@ fn a_changed_secret_is_another_configuration_of_the_same_document() {
     assert_eq!(after.document.hash, before.document.hash);
     assert_ne!(after.document.configuration, before.document.configuration);
     assert_eq!(after.children, before.children, "nothing rolls");
+    let version = ("ca".to_owned(), "9".to_owned());
+    mirror.config_map_versions.extend([version]);
+    let again = build(&mirror, &defaults());
+    assert_ne!(again.document.configuration, after.document.configuration);
+    assert_eq!(again.children, after.children, "nothing rolls");
+}
+
+#[test]
+fn certificates_and_credentials_are_mounted_key_by_key() {
+    let target = json!({
+        "name": "cluster", "url": "https://prometheus:9090",
+        "tls": {
+            "caConfigMapRef": {"name": "authorities", "key": "ca.crt"},
+            "clientCertificateSecretRef": {"name": "client"},
+        },
+        "auth": {"basic": {
+            "usernameSecretRef": {"name": "mirror-key", "key": "user"},
+            "passwordSecretRef": {"name": "mirror-key", "key": "password"},
+        }},
+    });
+    let mut spec = json!({"apiKeySecretRef": {"name": "mirror-key"}});
+    spec["targets"] = json!([target]);
+    let facts = |keys: &[&str]| {
+        Some(KeyFacts {
+            version: "7".to_owned(),
+            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+        })
+    };
+    let secrets = [
+        ("mirror-key", facts(&["apiKey", "user", "password"])),
+        ("client", facts(&["tls.crt", "tls.key", "ca.crt"])),
+    ];
+    let found = Dereferenced {
+        secrets: secrets.map(|(name, facts)| (name.to_owned(), facts)).into(),
+        config_maps: [("authorities".to_owned(), facts(&["ca.crt"]))].into(),
+        ..Dereferenced::default()
+    };
+    let object = resource(spec);
+    let mirror = validate(&object, parse(&object).unwrap(), &found).unwrap();
+    let deployment = build(&mirror, &defaults()).children;
+    let deployment = deployment
+        .into_iter()
+        .find(|child| child.kind == Kind::Deployment)
+        .unwrap();
+    let item = |folder: &str, key: &str| json!({"key": key, "path": format!("{folder}/{key}")});
+    assert_eq!(
+        deployment.manifest["spec"]["template"]["spec"]["volumes"][0]["projected"]["sources"],
+        json!([
+            {"configMap": {"name": "production-mirror", "items": [{"key": "mirror.yaml", "path": "mirror.yaml"}]}},
+            {"secret": {"name": "client", "items": [item("secrets/client", "tls.crt"), item("secrets/client", "tls.key")]}},
+            {"secret": {"name": "mirror-key", "items": [
+                item("secrets/mirror-key", "apiKey"), item("secrets/mirror-key", "password"), item("secrets/mirror-key", "user"),
+            ]}},
+            {"secret": {"name": "mirror-key", "optional": true, "items": [item("secrets/mirror-key", "previousApiKey")]}},
+            {"configMap": {"name": "authorities", "items": [item("configmaps/authorities", "ca.crt")]}},
+        ])
+    );
 }
 
 #[test]

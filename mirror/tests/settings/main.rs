@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod certificates;
+mod credentials;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mirror::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
 use mirror::settings::watch::{Event, Watcher};
-use mirror::settings::{NanInterpretation, Settings, load};
+use mirror::settings::{NanInterpretation, Settings, Source, load};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -34,8 +37,16 @@ impl Files {
         fs::write(self.path(name), text).unwrap();
     }
 
+    fn source(&self) -> Source {
+        Source {
+            file: self.path("mirror.yaml"),
+            secrets_dir: self.path("secrets"),
+            config_maps_dir: self.path("configmaps"),
+        }
+    }
+
     fn load(&self) -> Result<Settings, Vec<String>> {
-        load(&self.path("mirror.yaml"), &self.path("secrets")).map_err(|error| {
+        load(&self.source()).map_err(|error| {
             error
                 .to_string()
                 .replace(&format!("{}/", self.0.path().display()), "")
@@ -104,16 +115,14 @@ fn all_faults_of_document_and_secrets_come_at_once_in_the_documents_order() {
 #[test]
 fn fields_whose_machinery_comes_later_are_refused_by_name() {
     let files = Files::new(&format!(
-        "{KEY}  targets:\n    - name: a\n      url: http://a\n      auth: {{}}\n      tls: {{insecureSkipVerify: true}}\n      \
-         enforcedMatchers: [{{name: n, value: v}}]\n  server: {{tls: {{secretName: s}}}}\n"
+        "{KEY}  targets:\n    - name: a\n      url: http://a\n      auth: {{sigV4: {{region: eu-central-1}}}}\n      \
+         enforcedMatchers: [{{name: n, value: v}}]\n"
     ));
     assert_eq!(
         files.faults(),
         [
-            "spec.targets[0].auth: is not supported yet",
-            "spec.targets[0].tls: is not supported yet",
+            "spec.targets[0].auth.sigV4: is not supported yet",
             "spec.targets[0].enforcedMatchers: is not supported yet",
-            "spec.server.tls: is not supported yet",
         ]
     );
 }
@@ -329,7 +338,7 @@ fn a_swapped_secret_is_taken_over_and_a_bad_document_is_reported_once() {
     fs::remove_file(volume.join("apiKey")).unwrap();
     swap(&volume, "1", "one");
     std::os::unix::fs::symlink("..data/apiKey", volume.join("apiKey")).unwrap();
-    let mut watcher = Watcher::new(&files.path("mirror.yaml"), &files.path("secrets"));
+    let mut watcher = Watcher::new(&files.source());
     assert!(watcher.look().is_none());
 
     swap(&volume, "2", "two");
@@ -375,5 +384,10 @@ fn every_example_is_valid_and_the_quickstart_can_be_served() {
         }
     }
     assert!(mirrors > 0, "no example found");
-    load(&examples.join("quickstart.yaml"), &examples.join("secrets")).unwrap();
+    let quickstart = Source {
+        file: examples.join("quickstart.yaml"),
+        secrets_dir: examples.join("secrets"),
+        config_maps_dir: examples.join("configmaps"),
+    };
+    load(&quickstart).unwrap();
 }
