@@ -56,8 +56,10 @@ pub struct PrometheusFacts {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read Secret {name}: {source}")]
 pub struct Error {
-    name: String,
-    source: kube::Error,
+    /// The Secret.
+    pub name: String,
+    /// Why.
+    pub source: kube::Error,
 }
 
 /// The keys of Secrets, remembered until the Secret changes.
