@@ -110,8 +110,7 @@ pub fn withheld<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a
             same(trial, reference).await
         },
     );
-    let children = CHILDREN.iter().filter(|_| harness.full);
-    let children = children.map(|child| {
+    let children = CHILDREN.iter().map(|child| {
         let name = format!("a changed {}", child.2);
         trial(harness, 4, name, 1, async move |trial| {
             begin(trial, reference).await?;
