@@ -392,7 +392,15 @@ impl Cluster {
 fn taken<T>(answer: kube::Result<T>) -> Result<bool> {
     match answer {
         Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => Ok(false),
+        // What server-side apply cannot read as the kind's type is an internal error to the API server.
+        Err(kube::Error::Api(status))
+            if (400..500).contains(&status.code)
+                || status
+                    .message
+                    .starts_with("failed to create typed patch object") =>
+        {
+            Ok(false)
+        }
         Err(error) => Err(error.into()),
     }
 }
