@@ -194,24 +194,32 @@ async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, 
         Err(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
     };
     let references = References::of(&spec, &namespace);
-    let found =
-        dereference::dereference(client, caches, &context.known_keys, &namespace, &references)
-            .await?;
+    if let Some(message) = caches.blind(&references) {
+        let reason = "Forbidden";
+        return Ok(Err(Unmade::Invalid(Invalid { reason, message })));
+    }
+    let keys = &context.known_keys;
+    let found = dereference::dereference(client, caches, keys, &namespace, &references).await;
+    let found = match unless_stalled(found)? {
+        Ok(found) => found,
+        Err(unmade) => return Ok(Err(unmade)),
+    };
     let mirror = match validate::validate(object, spec, &found) {
         Ok(mirror) => mirror,
         Err(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
     };
     let built = build::build(&mirror, &context.defaults);
-    let applied = match apply::apply(client, caches, &mirror, built.children.clone()).await {
+    let applied = apply::apply(client, caches, &mirror, built.children.clone()).await;
+    let applied = match unless_stalled(applied)? {
         Ok(applied) => applied,
-        Err(apply::Error::Gone) => return Ok(Err(Unmade::Gone)),
-        Err(error) => match stalled_by(&error) {
-            Some(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
-            None => return Err(error.into()),
-        },
+        Err(unmade) => return Ok(Err(unmade)),
     };
     let pods = observe::observe(&context.http, caches, &namespace, &mirror.name).await;
-    let told = apply::tell_pods(client, &namespace, &pods, &built.document).await?;
+    let told = apply::tell_pods(client, &namespace, &pods, &built.document).await;
+    let told = match unless_stalled(told)? {
+        Ok(told) => told,
+        Err(unmade) => return Ok(Err(unmade)),
+    };
     Ok(Ok(Made {
         mirror,
         built,
@@ -221,22 +229,35 @@ async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, 
     }))
 }
 
-/// An answer of the API server that will be the same next time.
-fn stalled_by(error: &apply::Error) -> Option<Invalid> {
-    match error {
-        apply::Error::Refused { .. } => Some(Invalid {
-            reason: "Refused",
-            message: error.to_string(),
-        }),
-        apply::Error::Failed {
-            source: kube::Error::Api(status),
-            ..
-        } if status.code == 403 => Some(Invalid {
-            reason: "Forbidden",
-            message: error.to_string(),
-        }),
-        apply::Error::Failed { .. } | apply::Error::Gone => None,
+/// What a step came to, if it did not fail in a way that a condition tells of.
+fn unless_stalled<T>(result: Result<T, impl Into<Error>>) -> Result<Result<T, Unmade>, Error> {
+    let error = match result {
+        Ok(made) => return Ok(Ok(made)),
+        Err(error) => error.into(),
+    };
+    if matches!(error, Error::Apply(apply::Error::Gone)) {
+        return Ok(Err(Unmade::Gone));
     }
+    match stalled_by(&error) {
+        Some(invalid) => Ok(Err(Unmade::Invalid(invalid))),
+        None => Err(error),
+    }
+}
+
+/// An answer of the API server that will be the same next time.
+fn stalled_by(error: &Error) -> Option<Invalid> {
+    let reason = match error {
+        Error::Apply(apply::Error::Refused { .. }) => "Refused",
+        Error::Apply(apply::Error::Failed { source, .. })
+        | Error::Dereference(dereference::Error { source, .. })
+            if matches!(source, kube::Error::Api(status) if status.code == 403) =>
+        {
+            "Forbidden"
+        }
+        _ => return None,
+    };
+    let message = error.to_string();
+    Some(Invalid { reason, message })
 }
 
 fn previous(object: &DynamicObject) -> PrometheusMirrorStatus {

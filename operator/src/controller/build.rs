@@ -63,6 +63,18 @@ impl Kind {
         Self::ServiceMonitor,
     ];
 
+    /// Whether a mirror can answer without it.
+    #[must_use]
+    pub fn is_optional(self) -> bool {
+        let needed = [
+            Self::ServiceAccount,
+            Self::ConfigMap,
+            Self::Service,
+            Self::Deployment,
+        ];
+        !needed.contains(&self)
+    }
+
     /// Group, version, kind and plural.
     #[must_use]
     pub fn resource(self) -> ApiResource {

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use super::build::Kind;
 use super::packed::Packed;
+use super::references::References;
 use crate::names::{
     CONFIGURATION_ANNOTATION, CONTAINER, INSTANCE_LABEL, MANAGED_BY_LABEL, NAME_LABEL, OPERATOR,
     mirror_resource,
@@ -31,6 +32,10 @@ use crate::names::{
 
 /// How many objects come in one answer to a list. A page is in memory as a whole before its objects are packed.
 const PAGE: u32 = 25;
+
+/// After so many lists that failed, in a quarter of a minute, a kind that not every resource asks for holds up none of them any more.
+/// Its lists may fail for good: a conversion webhook that is down is enough.
+const PATIENCE_WITH_OPTIONAL: u32 = 5;
 
 /// Where the operator looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +83,8 @@ impl Scope {
 /// Whether the objects of a kind can be watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Availability {
-    /// The first list has not arrived.
-    Unknown,
+    /// The first list has not arrived, but so many failures.
+    Unknown(u32),
     /// The store holds what there is.
     Available,
     /// Why there is nothing in the store.
@@ -112,7 +117,7 @@ where
         impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
     ) {
         let writer = reflector::store::Writer::<K>::new(resource.clone());
-        let (known, availability) = watch::channel(Availability::Unknown);
+        let (known, availability) = watch::channel(Availability::Unknown(0));
         let cache = Self {
             store: writer.as_reader(),
             resource: resource.clone(),
@@ -151,23 +156,28 @@ where
         self.store.clone()
     }
 
-    /// Why there is nothing in it, if that is so.
+    /// Why nothing can be known of what is in it, if that is so.
     #[must_use]
     pub fn unavailable(&self) -> Option<String> {
         match &*self.availability.borrow() {
             Availability::Unavailable(why) => Some(why.clone()),
-            Availability::Available | Availability::Unknown => None,
+            Availability::Unknown(_) => Some("the API server fails to list it".to_owned()),
+            Availability::Available => None,
         }
     }
 
-    /// Waits until it is known what there is, or that nothing can be known.
-    async fn settled(&self) {
+    /// The same, if there never was anything in it.
+    fn never_seen(&self) -> Option<String> {
+        self.unavailable().filter(|_| self.store.is_empty())
+    }
+
+    /// Waits until it is known what there is, or that nothing can be known, or lists have failed too often.
+    async fn settled(&self, patience: u32) {
+        let open =
+            |known: &Availability| matches!(known, Availability::Unknown(n) if *n < patience);
+        let mut availability = self.availability.clone();
         // The sender lives as long as the watch, and the watch as long as the controller.
-        let _ = self
-            .availability
-            .clone()
-            .wait_for(|known| *known != Availability::Unknown)
-            .await;
+        let _ = availability.wait_for(|known| !open(known)).await;
     }
 }
 
@@ -195,7 +205,20 @@ fn note<K>(
                     );
                 }
             }
-            None => tracing::debug!(kind, %error, "the watch broke off, trying again"),
+            None => {
+                tracing::debug!(kind, %error, "the watch broke off, trying again");
+                let answered = matches!(
+                    error,
+                    watcher::Error::InitialListFailed(kube::Error::Api(_))
+                );
+                known.send_if_modified(|known| match known {
+                    Availability::Unknown(failures) if answered => {
+                        *failures = failures.saturating_add(1);
+                        true
+                    }
+                    _ => false,
+                });
+            }
         },
     }
 }
@@ -373,19 +396,46 @@ impl Caches {
         (caches, streams)
     }
 
-    /// Waits until every cache knows what there is, or that its kind cannot be watched.
+    /// Waits until every cache knows what there is, or that its kind cannot be watched; for what not every resource needs, only for a
+    /// while.
     pub async fn settled(&self) {
         if let Some(namespaces) = &self.namespaces {
-            namespaces.settled().await;
+            namespaces.settled(u32::MAX).await;
         }
-        for cache in self.children.values() {
-            cache.settled().await;
+        for (kind, cache) in &self.children {
+            let optional = kind.is_optional();
+            cache
+                .settled(if optional {
+                    PATIENCE_WITH_OPTIONAL
+                } else {
+                    u32::MAX
+                })
+                .await;
         }
-        self.pods.settled().await;
-        self.secrets.settled().await;
-        self.config_maps.settled().await;
-        self.services.settled().await;
-        self.prometheuses.settled().await;
+        self.pods.settled(u32::MAX).await;
+        self.secrets.settled(u32::MAX).await;
+        self.config_maps.settled(u32::MAX).await;
+        self.services.settled(u32::MAX).await;
+        self.prometheuses.settled(PATIENCE_WITH_OPTIONAL).await;
+    }
+
+    /// Why nothing can be said of a resource with these references: what it needs was never seen. Not seeing a Secret would otherwise be
+    /// taken for its absence. What was seen once and is refused later stays known.
+    #[must_use]
+    pub fn blind(&self, references: &References) -> Option<String> {
+        let config_maps = match references.config_maps.is_empty() {
+            true => None,
+            false => self.config_maps.never_seen(),
+        };
+        let needed = [
+            ("Secrets", self.secrets.never_seen()),
+            ("ConfigMaps", config_maps),
+            ("Pods", self.pods.never_seen()),
+        ];
+        let (what, why) = needed
+            .into_iter()
+            .find_map(|(what, why)| Some((what, why?)))?;
+        Some(format!("{what} cannot be watched: {why}"))
     }
 
     /// A child that is there.
@@ -475,7 +525,7 @@ mod tests {
 
     #[test]
     fn a_kind_is_unavailable_when_its_list_is_refused_but_not_when_a_later_watch_is() {
-        let (known, seen) = watch::channel(Availability::Unknown);
+        let (known, seen) = watch::channel(Availability::Unknown(0));
         let note = |event: Result<watcher::Event<()>, watcher::Error>| {
             note(event.as_ref(), "Ingress", &known);
             seen.borrow().clone()
@@ -494,10 +544,19 @@ mod tests {
                     .boxed(),
             )
         };
+        let broken = || {
+            kube::Error::Api(
+                kube::core::Status::failure("no", "x")
+                    .with_code(500)
+                    .boxed(),
+            )
+        };
         let unavailable = |why: &str| Availability::Unavailable(why.to_owned());
         let states = [
             note(Ok(watcher::Event::Init)),
             note(Err(watcher::Error::NoResourceVersion)),
+            note(Err(watcher::Error::InitialListFailed(broken()))),
+            note(Err(watcher::Error::InitialListFailed(broken()))),
             note(Err(watcher::Error::InitialListFailed(gone()))),
             note(Err(watcher::Error::InitialListFailed(refused()))),
             note(Ok(watcher::Event::InitDone)),
@@ -506,8 +565,10 @@ mod tests {
         assert_eq!(
             states,
             [
-                Availability::Unknown,
-                Availability::Unknown,
+                Availability::Unknown(0),
+                Availability::Unknown(0),
+                Availability::Unknown(1),
+                Availability::Unknown(2),
                 unavailable("its API is not installed in this cluster"),
                 unavailable("the operator has no right to it: no"),
                 Availability::Available,

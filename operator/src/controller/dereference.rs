@@ -58,9 +58,12 @@ pub struct PrometheusFacts {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {kind} {name}: {source}")]
 pub struct Error {
-    kind: &'static str,
-    name: String,
-    source: kube::Error,
+    /// Secret or ConfigMap.
+    pub kind: &'static str,
+    /// Which.
+    pub name: String,
+    /// Why.
+    pub source: kube::Error,
 }
 
 /// The keys of Secrets and ConfigMaps, remembered until the object changes.

@@ -327,8 +327,8 @@ fn readiness(progress: &Progress, replicas: &Replicas, spreading: bool) -> (Find
         .iter()
         .find_map(|pod| Some((&pod.name, pod.trouble.as_ref()?)))
     {
-        // Exit code 1 is the mirror's own word: it cannot serve this configuration.
-        let refused = trouble.starts_with("ended with exit code 1");
+        // Exit code 1 is the mirror's own word: it cannot serve this configuration. 137 is the kernel's.
+        let refused = trouble.starts_with("ended with exit code 1:");
         let (reason, outlook) = match refused {
             true => ("ConfigurationRefused", Outlook::Stalled),
             false if replicas.deadline_exceeded => ("PodsFailing", Outlook::Stalled),

@@ -214,6 +214,49 @@ impl Cluster {
         Ok(())
     }
 
+    /// Merges a patch into a status.
+    ///
+    /// # Errors
+    /// If the API server refuses it.
+    pub async fn merge_status(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        status: &Value,
+    ) -> Result<()> {
+        let patch = json!({ "status": status });
+        self.api(kind, namespace)
+            .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .with_context(|| format!("cannot change the status of {} {name}", kind.2))?;
+        Ok(())
+    }
+
+    /// Whether the API server takes a manifest as a new resource. If so, it is there.
+    ///
+    /// # Errors
+    /// If it does not say.
+    pub async fn takes(&self, manifest: &Value) -> Result<bool> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let name = text(&manifest["metadata"]["name"]);
+        let api = self.api(MIRROR, &text(&manifest["metadata"]["namespace"]));
+        let params = PatchParams::apply(MANAGER).validation_strict();
+        taken(api.patch(&name, &params, &Patch::Apply(manifest)).await)
+    }
+
+    /// Whether the API server takes a spec in the place of a resource's. If so, it is there.
+    ///
+    /// # Errors
+    /// If it does not say.
+    pub async fn takes_spec(&self, namespace: &str, name: &str, spec: &Value) -> Result<bool> {
+        let patch = json!([{"op": "replace", "path": "/spec", "value": spec}]);
+        let patch = Patch::<Value>::Json(serde_json::from_value(patch)?);
+        let params = PatchParams::default().validation_strict();
+        let api = self.api(MIRROR, namespace);
+        taken(api.patch(name, &params, &patch).await)
+    }
+
     /// Everything of a kind in a namespace; nothing if the kind is not installed.
     ///
     /// # Errors
@@ -343,6 +386,22 @@ impl Cluster {
                 .to_owned(),
             client: builder.build()?,
         })
+    }
+}
+
+fn taken<T>(answer: kube::Result<T>) -> Result<bool> {
+    match answer {
+        Ok(_) => Ok(true),
+        // What server-side apply cannot read as the kind's type is an internal error to the API server.
+        Err(kube::Error::Api(status))
+            if (400..500).contains(&status.code)
+                || status
+                    .message
+                    .starts_with("failed to create typed patch object") =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

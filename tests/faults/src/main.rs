@@ -20,13 +20,13 @@ struct Arguments {
     /// The operator's binary
     #[arg(long)]
     operator: PathBuf,
-    /// The binary of another version, for class 16
+    /// The binary of another version, for class 16; without it, the same binary with another default image
     #[arg(long)]
-    next: PathBuf,
+    next: Option<PathBuf>,
     /// The checkout: where the definition and the operator's rights are
     #[arg(long, default_value = ".")]
     root: PathBuf,
-    /// Every position of every fault
+    /// Every position of every fault, and longer times without a write
     #[arg(long)]
     full: bool,
     /// Only these classes
@@ -99,6 +99,13 @@ async fn run(arguments: Arguments) -> Result<bool> {
         let text = report::markdown(&counts, &reference, &settings);
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
+    let tried = |class: u8| counts.get(&class).is_some_and(|count| count.runs > 0);
+    let wanted = classes::CLASSES.iter().map(|class| class.number);
+    let wanted = wanted.filter(|class| arguments.only.is_empty() || arguments.only.contains(class));
+    let untried: Vec<_> = wanted.filter(|class| !tried(*class)).collect();
+    if !untried.is_empty() {
+        println!("FAILED: no trial of the classes {untried:?}");
+    }
     let sum = |of: fn(&report::Count) -> usize| counts.values().map(of).sum::<usize>();
     let divergences = sum(|count| count.divergences.len());
     println!(
@@ -108,7 +115,7 @@ async fn run(arguments: Arguments) -> Result<bool> {
         divergences,
         began.elapsed().as_secs()
     );
-    Ok(divergences == 0)
+    Ok(divergences == 0 && untried.is_empty())
 }
 
 async fn prepare(arguments: &Arguments) -> Result<Harness> {
@@ -135,6 +142,7 @@ async fn prepare(arguments: &Arguments) -> Result<Harness> {
         operator: arguments.operator.clone(),
         next: arguments.next.clone(),
         operator_yaml,
+        corpus: arguments.root.join("crds/tests/invalid"),
         pods_answer: !arguments.silent_pods,
         full: arguments.full,
         quiet: Duration::from_secs(if arguments.full { 10 } else { 3 }),

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,6 +24,8 @@ pub struct Replica {
 pub struct Settings {
     /// The binary.
     pub program: PathBuf,
+    /// That of the next version. None: the same program with the one thing that each version brings, another default image.
+    pub next: Option<PathBuf>,
     /// Where its kubeconfig and log are.
     pub directory: PathBuf,
     /// The namespace it watches, with its lease in it.
@@ -33,7 +35,7 @@ pub struct Settings {
 #[derive(Default)]
 struct State {
     process: Option<Child>,
-    program: Option<PathBuf>,
+    upgraded: bool,
     api: Option<SocketAddr>,
 }
 
@@ -56,9 +58,7 @@ impl Replica {
     pub fn start(&self, api: SocketAddr) -> Result<()> {
         let mut state = self.lock();
         state.api = Some(api);
-        let program = state.program.clone();
-        let program = program.as_ref().unwrap_or(&self.settings.program);
-        state.process = Some(self.spawn(program, api)?);
+        state.process = Some(self.spawn(state.upgraded, api)?);
         Ok(())
     }
 
@@ -72,9 +72,9 @@ impl Replica {
         self.start(api)
     }
 
-    /// From the next start on, this is the program.
-    pub fn upgrade(&self, program: &Path) {
-        self.lock().program = Some(program.to_owned());
+    /// From the next start on, this is the next version.
+    pub fn upgrade(&self) {
+        self.lock().upgraded = true;
     }
 
     /// Kills the process.
@@ -135,7 +135,13 @@ impl Replica {
             .join(format!("{}.log", self.identity))
     }
 
-    fn spawn(&self, program: &Path, api: SocketAddr) -> Result<Child> {
+    fn spawn(&self, upgraded: bool, api: SocketAddr) -> Result<Child> {
+        let Settings { program, next, .. } = &self.settings;
+        let (program, image) = match next {
+            Some(next) if upgraded => (next, None),
+            None if upgraded => (program, Some("prometheus-mirror:next")),
+            _ => (program, None),
+        };
         let kubeconfig = self
             .settings
             .directory
@@ -153,6 +159,7 @@ impl Replica {
             .args(["--admin-listen", "127.0.0.1:0"])
             .args(["--log-level", "info,operator=debug"])
             .env("KUBECONFIG", kubeconfig)
+            .envs(image.map(|image| ("PROMETHEUS_MIRROR_OPERATOR_IMAGE", image)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

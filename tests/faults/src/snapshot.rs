@@ -165,13 +165,39 @@ impl std::fmt::Display for Difference {
 /// # Errors
 /// If a request fails.
 pub async fn take(cluster: &Cluster, namespace: &str) -> Result<Snapshot> {
-    let mut objects = Vec::new();
-    for kind in CHILDREN.into_iter().chain(GRANDCHILDREN).chain([MIRROR]) {
-        for object in cluster.list(kind, namespace).await? {
-            objects.push((kind, object));
-        }
-    }
-    Ok(comparable(objects, namespace))
+    let all = CHILDREN.into_iter().chain(GRANDCHILDREN).chain([MIRROR]);
+    take_kinds(cluster, namespace, all).await
+}
+
+/// Looks at the resources of a namespace alone: one request instead of one a kind, for whoever only waits for a change.
+///
+/// # Errors
+/// If the request fails.
+pub async fn take_mirrors(cluster: &Cluster, namespace: &str) -> Result<Snapshot> {
+    take_kinds(cluster, namespace, [MIRROR]).await
+}
+
+/// Of a snapshot what [`take_mirrors`] would have found.
+#[must_use]
+pub fn mirrors(snapshot: &Snapshot) -> Snapshot {
+    let of_mirrors = |name: &str| name.split(' ').next() == Some(MIRROR.2);
+    let mirrors = snapshot.iter().filter(|(name, _)| of_mirrors(name));
+    mirrors
+        .map(|(name, object)| (name.clone(), object.clone()))
+        .collect()
+}
+
+async fn take_kinds(
+    cluster: &Cluster,
+    namespace: &str,
+    kinds: impl IntoIterator<Item = Kind>,
+) -> Result<Snapshot> {
+    let lists = kinds.into_iter().map(async |kind| {
+        let found = cluster.list(kind, namespace).await?;
+        Ok::<_, anyhow::Error>(found.into_iter().map(move |object| (kind, object)))
+    });
+    let lists = futures::future::try_join_all(lists).await?;
+    Ok(comparable(lists.into_iter().flatten().collect(), namespace))
 }
 
 /// Whether Kubernetes or the harness put it there.

@@ -29,10 +29,12 @@ pub struct Harness {
     pub upstream: Upstream,
     /// The operator.
     pub operator: PathBuf,
-    /// The operator of another version.
-    pub next: PathBuf,
+    /// The operator of another version, if there is one.
+    pub next: Option<PathBuf>,
     /// Where the operator's rights are written.
     pub operator_yaml: PathBuf,
+    /// Where the documents are that must be refused.
+    pub corpus: PathBuf,
     /// Whether pretended pods answer on their admin ports.
     pub pods_answer: bool,
     /// Every position of every fault, or some of each.
@@ -51,6 +53,8 @@ pub struct Harness {
 pub const PATIENCE: Duration = Duration::from_secs(150);
 /// What is written right after a match, such as its event, is part of the work.
 const AFTERMATH: Duration = Duration::from_secs(2);
+/// Between two looks while waiting.
+const POLL: Duration = Duration::from_millis(400);
 
 impl Harness {
     /// Runs `story` in a trial with so many replicas and enters what came of it. The operators have panicked or ended by themselves
@@ -74,6 +78,9 @@ impl Harness {
                 self.tally
                     .compared(class, trial.compared.load(Ordering::Relaxed));
                 trial.keep_record();
+                if result.is_err() {
+                    println!("{}: log and record of: {name}", trial.namespace);
+                }
                 trial.end().await;
                 result
             }
@@ -114,6 +121,7 @@ impl<'a> Trial<'a> {
         std::fs::create_dir_all(&directory)?;
         let settings = Settings {
             program: harness.operator.clone(),
+            next: harness.next.clone(),
             directory,
             namespace: namespace.clone(),
         };
@@ -251,17 +259,25 @@ impl<'a> Trial<'a> {
         patience: Duration,
     ) -> Result<()> {
         let deadline = Instant::now() + patience;
+        let mirrors = snapshot::mirrors(expected);
         loop {
+            let late = Instant::now() > deadline;
+            if let Some(trouble) = self.trouble() {
+                bail!(trouble);
+            }
+            // Its status is the last to become what it should be, so that most looks need one request only.
+            let found = snapshot::take_mirrors(&self.harness.cluster, &self.namespace).await?;
+            if !late && !how.differences(&mirrors, &found).is_empty() {
+                tokio::time::sleep(POLL).await;
+                continue;
+            }
             let found = self.snapshot().await?;
             let differences = how.differences(expected, &found);
             self.compared.fetch_add(expected.len(), Ordering::Relaxed);
             if differences.is_empty() {
                 return Ok(());
             }
-            if let Some(trouble) = self.trouble() {
-                bail!(trouble);
-            }
-            if Instant::now() > deadline {
+            if late {
                 let listed: Vec<_> = differences
                     .iter()
                     .take(8)
@@ -273,7 +289,7 @@ impl<'a> Trial<'a> {
                     listed.join("\n  ")
                 );
             }
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 

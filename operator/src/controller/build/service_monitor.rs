@@ -19,12 +19,17 @@ pub(super) fn build_service(mirror: &ValidatedMirror) -> Value {
             "ports": [{"name": ADMIN_PORT, "port": 9901, "targetPort": ADMIN_PORT, "protocol": "TCP"}],
         },
     });
-    object(
-        mirror,
-        Kind::Service,
-        &format!("{}-metrics", child_name(mirror)),
-        rest,
-    )
+    object(mirror, Kind::Service, &service_name(mirror), rest)
+}
+
+/// A Service's name has at most 63 characters, and a resource's up to 50.
+fn service_name(mirror: &ValidatedMirror) -> String {
+    let name = format!("{}-metrics", child_name(mirror));
+    if name.len() > 63 {
+        format!("{}-metrics", mirror.name)
+    } else {
+        name
+    }
 }
 
 pub(super) fn build(mirror: &ValidatedMirror, asked: &Monitor) -> Value {

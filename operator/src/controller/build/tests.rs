@@ -389,6 +389,23 @@ fn the_services_are_one_for_stackstate_and_one_for_scraping() {
 }
 
 #[test]
+fn no_name_of_a_child_is_longer_than_its_kind_takes() {
+    for length in 1..=50 {
+        let mut mirror = mirror(everything());
+        mirror.name = "a".repeat(length);
+        let children = build(&mirror, &defaults()).children;
+        let names: std::collections::BTreeSet<_> = children
+            .iter()
+            .map(|child| (child.kind, child.name().to_owned()))
+            .collect();
+        assert_eq!(names.len(), children.len(), "{names:?}");
+        for (kind, name) in names {
+            assert!(name.len() <= 63, "{kind:?} {name}");
+        }
+    }
+}
+
+#[test]
 fn what_leads_in_from_outside_leads_to_the_service() {
     let mut of_ingress = metadata("production-mirror");
     of_ingress["annotations"] = json!({"a": "b"});

@@ -201,13 +201,16 @@ fn each_cause_has_its_reason_and_its_outlook() {
             "Pod p1: ended with exit code 1: spec.x: is wrong"
         )
     );
-    assert_eq!(
-        Case::conditions(
-            |case| case.pods[0].trouble = Some("ErrImagePull: no such image".to_owned())
-        )
-        .0[..2],
-        ["Ready=False PodsFailing", "Reconciling=True PodsFailing"]
-    );
+    for trouble in [
+        "ErrImagePull: no such image",
+        "ended with exit code 137 (OOMKilled): ",
+        "ended with exit code 101: panicked",
+    ] {
+        assert_eq!(
+            Case::conditions(|case| case.pods[0].trouble = Some(trouble.to_owned())).0[..2],
+            ["Ready=False PodsFailing", "Reconciling=True PodsFailing"]
+        );
+    }
     assert_eq!(
         Case::conditions(|case| case.deployment["spec"]["replicas"] = json!(0)).0[0],
         "Ready=False ScaledToZero"

@@ -13,15 +13,15 @@ use crate::snapshot::Comparison;
 use crate::story::Step;
 use crate::trial::{Harness, Trial};
 
-/// What goes wrong.
+/// What goes wrong. What takes longest comes first.
 const FAULTS: [(&str, Fault); 7] = [
+    ("time-outs", Fault::Silence),
     ("409", answer(409, None)),
     ("429 with Retry-After", answer(429, Some(1))),
     ("500", answer(500, None)),
     ("503", answer(503, None)),
     ("broken connections", Fault::Disconnect),
     ("lost responses", Fault::LoseResponse),
-    ("time-outs", Fault::Silence),
 ];
 
 const fn answer(code: u16, retry_after: Option<u32>) -> Fault {
@@ -44,16 +44,11 @@ const MOST_PER_SECOND: usize = 5;
 /// All trials of the class.
 #[must_use]
 pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
-    let all = FAULTS
-        .into_iter()
-        .enumerate()
-        .flat_map(|(number, (label, fault))| {
-            let groups = KINDS
-                .iter()
-                .enumerate()
-                .filter(move |(group, _)| harness.full || number % KINDS.len() == *group);
-            groups.map(move |(_, kinds)| (label, fault.clone(), *kinds))
-        });
+    let all = FAULTS.into_iter().flat_map(|(label, fault)| {
+        KINDS
+            .iter()
+            .map(move |kinds| (label, fault.clone(), *kinds))
+    });
     all.map(|(label, fault, kinds)| {
         let name = format!("{label} for {}", kinds.join(", "));
         trial(harness, 5, name, 1, async move |trial| {

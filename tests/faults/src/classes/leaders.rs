@@ -28,14 +28,9 @@ enum Loss {
 /// All trials of the class.
 #[must_use]
 pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
-    let writes = if harness.full {
-        vec![0, 1, 2, 3, 4]
-    } else {
-        vec![1]
-    };
     let losses = [Loss::Killed, Loss::Frozen]
         .into_iter()
-        .chain(writes.into_iter().map(Loss::FrozenAtWrite));
+        .chain((0..5).map(Loss::FrozenAtWrite));
     losses
         .map(|loss| {
             let name = format!("leader {loss:?}");

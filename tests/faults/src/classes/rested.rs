@@ -11,12 +11,9 @@ use crate::trial::Harness;
 /// How long nothing may be written.
 const QUIET: Duration = Duration::from_secs(120);
 
-/// The trials of the class; none where there is no time for them.
+/// The trial of the class.
 #[must_use]
 pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
-    if !harness.full {
-        return vec![];
-    }
     let name = "two minutes after each step".to_owned();
     vec![trial(harness, 0, name, 1, async move |trial| {
         for step in Step::ALL {

@@ -15,7 +15,6 @@ use crate::trial::{Harness, Trial};
 /// The trials of the class.
 #[must_use]
 pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
-    let next = &harness.next;
     let own_image = trial(
         harness,
         16,
@@ -26,7 +25,7 @@ pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
             spec["image"] = json!("prometheus-mirror:pinned");
             trial.set(Some(&spec)).await?;
             let before = trial.rests(NAME, Duration::from_secs(7)).await?;
-            replace(trial, next).await?;
+            replace(trial).await?;
             tokio::time::sleep(Duration::from_secs(5)).await;
             let how = Comparison::EXACT;
             trial.reaches(&before, &how, Duration::ZERO).await?;
@@ -43,7 +42,7 @@ pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
                 trial.step(step, reference).await?;
             }
             let old = template(trial).await?;
-            replace(trial, next).await?;
+            replace(trial).await?;
             let began = tokio::time::Instant::now();
             let new = loop {
                 let new = template(trial).await?;
@@ -73,9 +72,9 @@ pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
     vec![own_image, default_image]
 }
 
-async fn replace(trial: &Trial<'_>, next: &std::path::Path) -> Result<()> {
+async fn replace(trial: &Trial<'_>) -> Result<()> {
     trial.proxy.plan.count("upgrades", 1);
-    trial.operator().upgrade(next);
+    trial.operator().upgrade();
     trial.operator().restart().await
 }
 
