@@ -104,9 +104,6 @@ What values.schema.json cannot say, or could not say with an example. The words 
   {{- if .target.prometheus }}
     {{- fail (printf "%s.prometheus: only the operator looks up Prometheus objects. Write the server's address, for example: url: \"http://prometheus-operated.monitoring.svc:9090\", or set operator.enabled: true" $path) }}
   {{- end }}
-  {{- if .target.enforcedMatchers }}
-    {{- fail (printf "%s.enforcedMatchers: is not supported by this version of the mirror yet; leave it out" $path) }}
-  {{- end }}
 {{- end }}
 {{- with .target.tls }}
   {{- if and .caSecretRef .caConfigMapRef }}

@@ -9,9 +9,11 @@ use serde_json::json;
 use super::decode::{self, DecodeError, MetricRequest, Query, Request, RequestType};
 use super::encode;
 use crate::error::ApiError;
-use crate::evaluate::{self, Context, explain, fields};
+use crate::evaluate::fields::{self, FieldQuery, ValuesQuery};
+use crate::evaluate::{self, Context, explain};
 use crate::prometheus::{Call, Deadline, RequestCalls, Store, Target};
 use crate::query::MetricQuery;
+use crate::query::enforce::Enforced;
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
 use crate::settings::{NanInterpretation, TargetName, TargetSettings, TargetTls};
 use crate::state::Serving;
@@ -58,18 +60,25 @@ pub async fn answer(
             Err(error @ ApiError::BadRequest { .. }) => return Err(error),
             Err(error) => Some(failure(&error)),
         })),
-        Query::FieldNames(query) if api == Api::Explain => Ok(asked?.explain_fields(&query, None)),
+        Query::FieldNames(query) if api == Api::Explain => Ok(asked?.explain_fields(query, None)),
         Query::FieldNames(query) => {
-            let names = fields::names(&asked?.context(), &query).await;
+            let asked = asked?;
+            let names = fields::names(&asked.context(), &asked.within(query)).await;
             Ok(encode::field_names(&names.map_err(|error| {
                 ApiError::from_evaluation(error, "", None)
             })?))
         }
         Query::FieldValues(query) if api == Api::Explain => {
-            Ok(asked?.explain_fields(&query.fields, Some(&query.field)))
+            Ok(asked?.explain_fields(query.fields, Some(&query.field)))
         }
         Query::FieldValues(query) => {
-            let values = fields::values(&asked?.context(), &query).await;
+            let asked = asked?;
+            let within = asked.within(query.fields);
+            let query = ValuesQuery {
+                fields: within,
+                ..query
+            };
+            let values = fields::values(&asked.context(), &query).await;
             Ok(encode::field_values(&values.map_err(|error| {
                 ApiError::from_evaluation(error, &query.field, None)
             })?))
@@ -91,6 +100,7 @@ struct Asked {
     calls: RequestCalls,
     scrape_interval: Millis,
     nan_interpretation: NanInterpretation,
+    enforced: Enforced,
     deadline: Deadline,
 }
 
@@ -122,6 +132,7 @@ impl Asked {
             name: settings.name.to_string(),
             scrape_interval: settings.scrape_interval.into(),
             nan_interpretation: nan,
+            enforced: settings.enforced.clone(),
             deadline: Deadline(arrived + timeout),
             calls: target.for_request(),
         })
@@ -155,6 +166,15 @@ impl Asked {
             aggregation,
             method,
         } = request;
+        // Messages name what was asked for.
+        let metric = kind.metric().to_owned();
+        let kind = self
+            .enforced
+            .kind(kind)
+            .map_err(|error| ApiError::BadRequest {
+                summary: "expression refused",
+                details: format!("this target enforces label matchers, and the expression cannot be completed with them: {error}"),
+            })?;
         let query = MetricQuery {
             kind,
             start,
@@ -164,8 +184,7 @@ impl Asked {
             nan_interpretation: self.nan_interpretation,
         };
         let context = self.context();
-        let refused =
-            |error| ApiError::from_evaluation(error, query.kind.metric(), method.as_deref());
+        let refused = |error| ApiError::from_evaluation(error, &metric, method.as_deref());
         if explain_only {
             let mut explained = explain::metric(&context, &query).await.map_err(refused)?;
             explained["target"] = json!(self.name);
@@ -177,8 +196,18 @@ impl Asked {
         ))
     }
 
-    fn explain_fields(&self, query: &fields::FieldQuery, field: Option<&str>) -> Bytes {
-        let mut explained = explain::fields(query, field);
+    /// The same query, of series within the target's enforced matchers.
+    fn within(&self, query: FieldQuery) -> FieldQuery {
+        let (kind, matchers) = self.enforced.conditions(query.kind, query.matchers);
+        FieldQuery {
+            kind,
+            matchers,
+            ..query
+        }
+    }
+
+    fn explain_fields(&self, query: FieldQuery, field: Option<&str>) -> Bytes {
+        let mut explained = explain::fields(&self.within(query), field);
         explained["target"] = json!(self.name);
         encode::body(&explained)
     }
@@ -195,6 +224,7 @@ fn undeclared(url: url::Url) -> TargetSettings {
         headers: http::HeaderMap::new(),
         tls: TargetTls::default(),
         auth: None,
+        enforced: Enforced::default(),
     }
 }
 

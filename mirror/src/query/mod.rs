@@ -4,6 +4,7 @@
 //! * [`buckets`]: which buckets a time range has, and where each one is evaluated.
 //! * [`aggregated`], [`raw`]: which expression answers a query kind, with and without an aggregation.
 //! * [`pool`]: the same aggregations over samples that the gateway holds itself.
+//! * [`enforce`]: label matchers that every selector gets.
 //! * [`value`]: what NaN and the infinities become.
 //!
 //! The rules are those of `docs/query-semantics.md`.
@@ -11,6 +12,7 @@
 pub mod aggregated;
 pub mod buckets;
 pub mod classify;
+pub mod enforce;
 pub mod pool;
 pub mod raw;
 pub mod selector;

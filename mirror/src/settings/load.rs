@@ -16,6 +16,7 @@ use super::{
     TargetName, TargetSettings, TargetTls,
 };
 use super::{auth, files, target, tls};
+use crate::query::enforce::Enforced;
 
 /// Documents are far smaller; Kubernetes stores none that is larger.
 const MOST_BYTES: u64 = 1 << 20;
@@ -260,6 +261,13 @@ fn target_settings(
         headers: target::headers(declared.headers.iter()).map_err(fault)?,
         tls,
         auth,
+        enforced: Enforced(
+            declared
+                .enforced_matchers
+                .iter()
+                .map(|matcher| (matcher.name.clone(), matcher.value.clone()))
+                .collect(),
+        ),
     }))
 }
 

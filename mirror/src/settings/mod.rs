@@ -22,6 +22,8 @@ pub use load::{LoadError, load};
 pub use tls::{Authorities, Identity, ServerTls, TargetTls, Trust};
 use url::Url;
 
+use crate::query::enforce::Enforced;
+
 /// Where a document is, and the folders of what it refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -77,6 +79,8 @@ pub struct TargetSettings {
     pub headers: http::HeaderMap,
     /// For `https`: whom to trust, and what to present.
     pub tls: TargetTls,
+    /// What every selector is narrowed by.
+    pub enforced: Enforced,
     /// Who the mirror is to it.
     pub auth: Option<Auth>,
 }

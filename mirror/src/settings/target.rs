@@ -1,4 +1,4 @@
-//! What a target must be beyond its schema: a URL and headers that HTTP can send, and nothing that is not supported yet.
+//! What a target must be beyond its schema: a URL and headers that HTTP can send.
 
 use crds::{Fault, field_path};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -33,10 +33,6 @@ pub(super) fn check(path: &str, target: &Value, faults: &mut Vec<Fault>) {
             .get(field)
             .is_some_and(|value| !value.is_null() && *value != Value::Array(vec![]))
     };
-    if set(&&"enforcedMatchers") {
-        let path = field_path(path, "enforcedMatchers");
-        faults.push(Fault::new(path, "is not supported yet"));
-    }
     for field in REFERENCES.iter().filter(set) {
         let fault = Fault::new(
             field_path(path, field),

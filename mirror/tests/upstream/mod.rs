@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use mirror::prometheus::observe::UpstreamMetrics;
 use mirror::prometheus::{Call, Deadline, Targets};
+use mirror::query::enforce::Enforced;
 use mirror::settings::{
     ApiKey, ApiKeys, ErrorStatus, NanInterpretation, RequestTargets, Settings, TargetName,
     TargetSettings, TargetTls,
@@ -208,6 +209,7 @@ pub(crate) fn target(name: &str, url: &Url) -> Arc<TargetSettings> {
         headers: http::HeaderMap::new(),
         tls: TargetTls::default(),
         auth: None,
+        enforced: Enforced::default(),
     })
 }
 
