@@ -189,6 +189,10 @@ async fn same(trial: &Trial<'_>, reference: &Reference) -> Result<()> {
     trial.stays(expected, &Comparison::STATE).await
 }
 
+/// How many kinds the operator lists when it starts: the resource, its children, pods, Secrets, Services, Prometheus objects. The
+/// Services are listed twice, those that are children by their label.
+const LISTS: usize = CHILDREN.len() + 5;
+
 /// The trial of class 3: after the resource was deleted and made again, the operator starts with lists from before.
 #[must_use]
 pub fn stale<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
@@ -200,9 +204,14 @@ pub fn stale<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
         async move |trial| {
             trial.step(Step::Create, reference).await?;
             // The lists of this start are the ones to be replayed.
+            trial.proxy.keep_lists();
             trial.operator().restart().await?;
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            ensure!(trial.proxy.keep_lists() > 10, "no lists were seen");
+            let began = tokio::time::Instant::now();
+            while trial.proxy.lists() < LISTS {
+                ensure!(began.elapsed() < PATIENCE, "not every list was seen");
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            trial.proxy.keep_lists();
             trial.step(Step::Delete, reference).await?;
             trial.step(Step::Create, reference).await?;
             let before = uids(trial).await?;
