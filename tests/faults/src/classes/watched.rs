@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
 use serde_json::json;
 
@@ -28,8 +28,14 @@ pub fn broken<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
         trial(harness, 6, label.to_owned(), 1, async move |trial| {
             for step in Step::ALL {
                 let cutting = cut_thrice(trial, label, how);
-                let stepping = trial.step_and_rest(step, reference);
+                let stepping = trial.step(step, reference);
                 futures::future::try_join(cutting, stepping).await?;
+                hears_again(trial).await?;
+                let expected = &reference.steps[&step].snapshot;
+                trial
+                    .stays(expected, &Comparison::EXACT)
+                    .await
+                    .with_context(|| format!("in step {step:?}"))?;
             }
             Ok(())
         })
@@ -54,6 +60,17 @@ pub fn broken<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
         Fault::Expired,
     );
     cuts.into_iter().chain(starts).chain([expired]).collect()
+}
+
+/// Waits until every watch has begun anew, for which an operator whose watches have often failed takes its time: until then the fault
+/// goes on, and it may try to write what is gone.
+async fn hears_again(trial: &Trial<'_>) -> Result<()> {
+    let began = tokio::time::Instant::now();
+    while trial.proxy.watches.open() < LISTS {
+        ensure!(began.elapsed() < PATIENCE, "not every watch begins anew");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    Ok(())
 }
 
 async fn cut_thrice(trial: &Trial<'_>, label: &'static str, how: Cut) -> Result<()> {
