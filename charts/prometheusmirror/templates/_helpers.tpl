@@ -13,6 +13,13 @@ Releases named after the chart, as the original's documentation does it, get exa
 {{ include "prometheusmirror.name" . }}-mirror
 {{- end }}
 
+{{/* The name of the Service for scraping, as the operator makes it: a Service's has at most 63 characters. */}}
+{{- define "prometheusmirror.metricsName" -}}
+{{- $name := printf "%s-metrics" (include "prometheusmirror.childName" .) }}
+{{- if gt (len $name) 63 }}{{ $name = printf "%s-metrics" (include "prometheusmirror.name" .) }}{{ end }}
+{{- $name }}
+{{- end }}
+
 {{/* What pods are selected by. `toYaml` quotes a name that YAML would take for a number or a truth. It never changes: a Deployment's selector is immutable. */}}
 {{- define "prometheusmirror.selectorLabels" -}}
 app.kubernetes.io/name: prometheus-mirror

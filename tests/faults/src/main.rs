@@ -87,14 +87,21 @@ async fn run(arguments: Arguments) -> Result<bool> {
     let counts = harness.tally.counts();
     if let Some(file) = &arguments.report {
         let settings = format!(
-            "O3 is a time of {} s within the trials of faults. This run tried {} of each class, and left out what had not begun after {} minutes.",
+            "O3 is a time of {} s within the trials of faults.\nThis run tried {} of each class in {} minutes{}.",
             harness.quiet.as_secs(),
             if arguments.full {
                 "every position"
             } else {
                 "some positions"
             },
-            arguments.minutes
+            began.elapsed().as_secs().div_ceil(60),
+            match counts.values().map(|count| count.left_out).sum::<usize>() {
+                0 => ", and left out nothing".to_owned(),
+                _ => format!(
+                    ", and left out what had not begun after {}",
+                    arguments.minutes
+                ),
+            }
         );
         let text = report::markdown(&counts, &reference, &settings);
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;

@@ -115,6 +115,12 @@ impl Proxy {
         Ok((address, accepting))
     }
 
+    /// How many different lists were answered since they were kept last.
+    pub fn lists(&self) -> usize {
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.present.len()
+    }
+
     /// Lists that were answered until now are what [`Fault::Replay`] answers with.
     pub fn keep_lists(&self) -> usize {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);

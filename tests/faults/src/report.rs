@@ -130,8 +130,8 @@ pub fn markdown(counts: &BTreeMap<u8, Count>, reference: &Reference, settings: &
         let _ = writeln!(text, "{} {hidden} |", row(mask));
     }
     text.push_str(
-        "\nIn the classes 7 to 12 and 16, where things are changed more often than in the reference run, these may differ, too, and\n\
-         ReplicaSets without pods are left out:\n\n| kind | field | why |\n|---|---|---|\n",
+        "\nIn the classes 3, 4, 7 to 12, 15, 17 and 18, where things are changed more often or otherwise than in the reference run, these\n\
+         may differ, too, and ReplicaSets without pods are left out:\n\n| kind | field | why |\n|---|---|---|\n",
     );
     for mask in HISTORY {
         let _ = writeln!(text, "{}", row(mask));

@@ -63,6 +63,12 @@ impl Watches {
         self.cuts.receiver_count()
     }
 
+    /// How many are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.cuts.receiver_count()
+    }
+
     /// Holds back the next event of an object, once.
     pub fn withhold(&self, withhold: Withhold) {
         lock(&self.withheld).push(withhold);

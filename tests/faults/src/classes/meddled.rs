@@ -80,6 +80,10 @@ pub fn undone<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
                         .reaches(expected, &Comparison::WRITTEN, SOON)
                         .await
                         .with_context(context)?;
+                    // Of this annotation any value is taken for right, as each run has another.
+                    hash_is_back(trial, *kind, name)
+                        .await
+                        .with_context(context)?;
                 }
                 trial
                     .harness
@@ -97,6 +101,18 @@ pub fn undone<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
         })
     });
     groups.collect()
+}
+
+async fn hash_is_back(trial: &Trial<'_>, kind: Kind, name: &str) -> Result<()> {
+    let began = tokio::time::Instant::now();
+    loop {
+        let object = trial.object(kind, name).await?;
+        if object["metadata"]["annotations"]["prometheus-mirror.io/applied"] != "x" {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < SOON, "the hash is not back");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
 }
 
 /// What others may write into a child, by a manager of their own.

@@ -100,7 +100,8 @@ async fn told(trial: &Trial<'_>, trouble: &Trouble) -> Result<()> {
         message.contains(part),
         "the message does not say {part}: {message}"
     );
-    let now = trial.snapshot().await?;
+    // The condition may come before the count of ready pods.
+    let now = trial.settled().await?;
     trial
         .stays(&now, &Comparison::STATE)
         .await
