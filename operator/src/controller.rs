@@ -7,6 +7,7 @@ pub mod dereference;
 pub mod observe;
 pub mod pace;
 pub mod packed;
+pub mod pod;
 pub mod queue;
 pub mod references;
 pub mod referrers;

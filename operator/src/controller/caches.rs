@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt as _};
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Namespace, Pod, PodStatus, Secret, Service, ServiceSpec,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceSpec};
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -24,11 +22,9 @@ use tokio::sync::watch;
 
 use super::build::Kind;
 use super::packed::Packed;
+use super::pod::MirrorPod;
 use super::references::References;
-use crate::names::{
-    CONFIGURATION_ANNOTATION, CONTAINER, INSTANCE_LABEL, MANAGED_BY_LABEL, NAME_LABEL, OPERATOR,
-    mirror_resource,
-};
+use crate::names::{MANAGED_BY_LABEL, OPERATOR, mirror_resource};
 
 /// How many objects come in one answer to a list. A page is in memory as a whole before its objects are packed.
 const PAGE: u32 = 25;
@@ -289,8 +285,8 @@ pub struct Caches {
     pub mirrors: Cache<Packed>,
     /// Children by kind. [`Caches::child`] unpacks.
     pub children: BTreeMap<Kind, Cache<Packed>>,
-    /// The pods of all mirrors; labels, annotations and status only.
-    pub pods: Cache<Pod>,
+    /// The pods of all mirrors.
+    pub pods: Cache<MirrorPod>,
     /// Every Secret's metadata; no content.
     pub secrets: Cache<PartialObjectMeta<Secret>>,
     /// Every ConfigMap's metadata, but those of mirrors; no content.
@@ -313,7 +309,7 @@ pub struct Streams {
     /// Of children, with their kinds.
     pub children: Vec<(ApiResource, Changes<Packed>)>,
     /// Of pods.
-    pub pods: Changes<Pod>,
+    pub pods: Changes<MirrorPod>,
     /// Of Secrets.
     pub secrets: Changes<PartialObjectMeta<Secret>>,
     /// Of ConfigMaps.
@@ -357,7 +353,7 @@ impl Caches {
             children.insert(kind, cache);
             child_changes.push((resource, changes.boxed()));
         }
-        let (pods, pod_changes) = Cache::watch(scope.api(client), ours(), (), strip_pod);
+        let (pods, pod_changes) = Cache::watch(scope.api(client), ours(), (), whole);
         let (secrets, secret_changes) = Cache::watch(scope.api(client), all(), (), strip_metadata);
         // Those of mirrors are children already, and nobody keeps certificates in them.
         let others = all().labels(&format!("{MANAGED_BY_LABEL}!={OPERATOR}"));
@@ -464,38 +460,13 @@ pub fn prometheus_resource() -> ApiResource {
     )
 }
 
-/// Nothing is taken away: what is packed is small.
-fn whole(_: &mut Packed) {}
+/// Nothing is taken away: it is small already.
+fn whole<K>(_: &mut K) {}
 
 fn strip_metadata<K>(object: &mut PartialObjectMeta<K>) {
     object.metadata.annotations = None;
     object.metadata.labels = None;
     object.metadata.owner_references = None;
-}
-
-fn strip_pod(pod: &mut Pod) {
-    let metadata = &mut pod.metadata;
-    metadata.owner_references = None;
-    if let Some(labels) = &mut metadata.labels {
-        labels.retain(|name, _| [INSTANCE_LABEL, NAME_LABEL].contains(&name.as_str()));
-    }
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|name, _| name == CONFIGURATION_ANNOTATION);
-    }
-    pod.spec = None;
-    pod.status = pod.status.take().map(|status| PodStatus {
-        phase: status.phase,
-        pod_ip: status.pod_ip,
-        conditions: status.conditions.map(|mut conditions| {
-            conditions.retain(|condition| condition.type_ == "PodScheduled");
-            conditions
-        }),
-        container_statuses: status.container_statuses.map(|mut containers| {
-            containers.retain(|container| container.name == CONTAINER);
-            containers
-        }),
-        ..PodStatus::default()
-    });
 }
 
 fn strip_service(service: &mut Service) {
@@ -519,8 +490,6 @@ fn strip_prometheus(prometheus: &mut DynamicObject) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -588,33 +557,5 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
         patience.failed -= Patience::QUIET + Duration::from_secs(1);
         assert_eq!(patience.next(), Some(Patience::SHORTEST));
-    }
-
-    #[test]
-    fn of_a_pod_only_what_observing_it_takes_is_kept() {
-        let pod = |extra: bool| -> Pod {
-            let mut labels = json!({NAME_LABEL: "prometheus-mirror", INSTANCE_LABEL: "a"});
-            let mut annotations = json!({CONFIGURATION_ANNOTATION: "c"});
-            let mut containers = json!([{"name": CONTAINER, "image": "i", "imageID": "", "ready": true, "restartCount": 0}]);
-            let mut conditions = json!([{"type": "PodScheduled", "status": "True"}]);
-            let mut pod = json!({});
-            if extra {
-                labels["pod-template-hash"] = json!("h");
-                annotations["other"] = json!("o");
-                let sidecar = json!({"name": "sidecar", "image": "i", "imageID": "", "ready": true, "restartCount": 0});
-                containers.as_array_mut().unwrap().push(sidecar);
-                conditions
-                    .as_array_mut()
-                    .unwrap()
-                    .push(json!({"type": "Ready", "status": "True"}));
-                pod = json!({"spec": {"containers": []}});
-            }
-            pod["metadata"] = json!({"name": "p", "namespace": "n", "labels": labels, "annotations": annotations});
-            pod["status"] = json!({"phase": "Running", "podIP": "192.0.2.1", "containerStatuses": containers, "conditions": conditions});
-            serde_json::from_value(pod).unwrap()
-        };
-        let mut stripped = pod(true);
-        strip_pod(&mut stripped);
-        assert_eq!(stripped, pod(false));
     }
 }

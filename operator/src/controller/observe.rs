@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use http::header::CONNECTION;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt as _;
 use serde::Deserialize;
 
 use super::caches::Caches;
-use crate::names::{
-    ADMIN_PORT_NUMBER, CONFIGURATION_ANNOTATION, CONTAINER, INSTANCE_LABEL, NAME, NAME_LABEL,
-};
+use super::pod::MirrorPod;
+use crate::names::ADMIN_PORT_NUMBER;
 
 /// How long a pod may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -83,17 +82,14 @@ pub async fn observe(
 ) -> Vec<PodReport> {
     let mut reports: Vec<_> = futures::stream::iter(pods(caches, namespace, mirror))
         .map(|pod| async move {
-            let status = pod.status.as_ref();
-            let running = status.is_some_and(|status| status.phase.as_deref() == Some("Running"));
-            let answer = match status.and_then(|status| status.pod_ip.as_deref()) {
-                Some(ip) if running => ask(http, ip).await,
-                _ => None,
+            let answer = match pod.address() {
+                Some(ip) => ask(http, ip).await,
+                None => None,
             };
-            let annotations = pod.metadata.annotations.as_ref();
             PodReport {
-                name: pod.metadata.name.clone().unwrap_or_default(),
-                told: annotations.and_then(|all| all.get(CONFIGURATION_ANNOTATION).cloned()),
-                trouble: trouble(&pod),
+                name: pod.name_any(),
+                told: pod.told.clone(),
+                trouble: pod.trouble.clone(),
                 answer,
             }
         })
@@ -104,25 +100,10 @@ pub async fn observe(
     reports
 }
 
-fn pods(caches: &Caches, namespace: &str, mirror: &str) -> Vec<Arc<Pod>> {
-    caches.pods.filter(|pod| {
-        let labels = pod.metadata.labels.as_ref();
-        let label = |name: &str| {
-            labels
-                .and_then(|labels| labels.get(name))
-                .map(String::as_str)
-        };
-        let phase = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.phase.as_deref());
-        pod.metadata.namespace.as_deref() == Some(namespace)
-            && label(INSTANCE_LABEL) == Some(mirror)
-            && label(NAME_LABEL) == Some(NAME)
-            && pod.metadata.deletion_timestamp.is_none()
-            // What was evicted or ended stays as a record only.
-            && !matches!(phase, Some("Failed" | "Succeeded"))
-    })
+fn pods(caches: &Caches, namespace: &str, mirror: &str) -> Vec<Arc<MirrorPod>> {
+    caches
+        .pods
+        .filter(|pod| pod.runs_for(mirror) && pod.is_in(namespace) && !pod.is_over())
 }
 
 async fn ask(http: &reqwest::Client, ip: &str) -> Option<Answer> {
@@ -157,120 +138,4 @@ async fn get<T: serde::de::DeserializeOwned>(request: reqwest::RequestBuilder) -
         serde_json::from_slice(&body).ok()
     };
     tokio::time::timeout(TIMEOUT, read).await.ok().flatten()
-}
-
-/// Why the mirror's container does not run, if it tried.
-fn trouble(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let containers = status.container_statuses.iter().flatten();
-    if let Some(container) = containers
-        .clone()
-        .find(|container| container.name == CONTAINER)
-    {
-        return container_trouble(container);
-    }
-    let unscheduled = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
-    unscheduled.map(|condition| {
-        format!(
-            "not scheduled: {}",
-            condition.message.clone().unwrap_or_default()
-        )
-    })
-}
-
-fn container_trouble(container: &ContainerStatus) -> Option<String> {
-    let state = container.state.as_ref();
-    let waiting = state.and_then(|state| state.waiting.as_ref());
-    let ended = state
-        .and_then(|state| state.terminated.as_ref())
-        .or_else(|| {
-            container
-                .last_state
-                .as_ref()
-                .and_then(|state| state.terminated.as_ref())
-        });
-    let running = state.is_some_and(|state| state.running.is_some());
-    if running && container.ready {
-        return None;
-    }
-    if let Some(ended) = ended {
-        let said = ended.message.clone().unwrap_or_default();
-        let why = ended
-            .reason
-            .as_deref()
-            .filter(|reason| *reason != "Error")
-            .map_or(String::new(), |reason| format!(" ({reason})"));
-        return Some(format!(
-            "ended with exit code {}{why}: {}",
-            ended.exit_code,
-            last_lines(&said)
-        ));
-    }
-    let waiting = waiting?;
-    let reason = waiting.reason.as_deref().unwrap_or_default();
-    // On the way to running, not in trouble.
-    (!["ContainerCreating", "PodInitializing"].contains(&reason)).then(|| {
-        format!(
-            "{reason}: {}",
-            waiting.message.as_deref().unwrap_or_default()
-        )
-    })
-}
-
-/// The end of what a container said, without the lines of its log that are in JSON.
-fn last_lines(said: &str) -> String {
-    let lines: Vec<_> = said
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('{'))
-        .collect();
-    lines[lines.len().saturating_sub(5)..].join("; ")
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn troubles(status: Value) -> Option<String> {
-        trouble(
-            &serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap(),
-        )
-    }
-
-    #[test]
-    fn trouble_is_told_in_the_containers_own_words() {
-        let container = |state: Value, last: Value| json!({"containerStatuses": [{"name": "mirror", "image": "i", "imageID": "", "ready": false, "restartCount": 1, "state": state, "lastState": last}]});
-        let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "{\"level\":\"INFO\"}\nprometheus-mirror: spec.x: is wrong\n"}});
-        let waiting = |reason: &str, message: &str| json!({"waiting": {"reason": reason, "message": message}});
-        assert_eq!(
-            [
-                troubles(container(
-                    waiting("CrashLoopBackOff", "back-off"),
-                    ended.clone()
-                )),
-                troubles(container(ended, json!({}))),
-                troubles(container(
-                    waiting("ErrImageNeverPull", "no image"),
-                    json!({})
-                )),
-                troubles(container(waiting("ContainerCreating", ""), json!({}))),
-                troubles(
-                    json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "no node"}]})
-                ),
-            ],
-            [
-                Some("ended with exit code 1: prometheus-mirror: spec.x: is wrong".to_owned()),
-                Some("ended with exit code 1: prometheus-mirror: spec.x: is wrong".to_owned()),
-                Some("ErrImageNeverPull: no image".to_owned()),
-                None,
-                Some("not scheduled: no node".to_owned()),
-            ]
-        );
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use kube::api::{DynamicObject, PartialObjectMeta};
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -12,10 +12,11 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::caches::Streams;
 use super::packed::Packed;
+use super::pod::MirrorPod;
 use super::references::NamespacedName;
 use super::referrers::{Referent, Referrers};
 use super::{Context, error_policy, key, reconcile};
-use crate::names::{INSTANCE_LABEL, mirror_resource};
+use crate::names::mirror_resource;
 
 /// How many resources of a scope are reconciled at once. Most of a reconcile is waiting for pods.
 const CONCURRENCY: u16 = 16;
@@ -77,7 +78,7 @@ pub async fn run(
     let (of_secret, of_config_map) = (referring.clone(), referring.clone());
     let of_service = referring.clone();
     let queue = Arc::clone(&context.queue);
-    let of_pod = move |pod: Pod| {
+    let of_pod = move |pod: MirrorPod| {
         let (namespace, name) = instance(&pod)?;
         queue.put((namespace.clone(), name.clone()));
         Some(ObjectRef::new_with(&name, mirror_resource()).within(&namespace))
@@ -135,9 +136,9 @@ fn owner(child: &Packed) -> Option<NamespacedName> {
     Some((child.namespace()?, owner.name.clone()))
 }
 
-/// The resource that a pod runs for. Its owner is a ReplicaSet, so its label says.
-fn instance(pod: &Pod) -> Option<NamespacedName> {
-    Some((pod.namespace()?, pod.labels().get(INSTANCE_LABEL)?.clone()))
+/// The resource that a pod runs for.
+fn instance(pod: &MirrorPod) -> Option<NamespacedName> {
+    Some((pod.namespace()?, pod.mirror.clone()?))
 }
 
 /// The resources of a namespace.
@@ -178,7 +179,9 @@ mod tests {
                 .unwrap(),
             ))
         };
-        let labelled = pod(json!({"app.kubernetes.io/instance": "a"}));
+        let labelled = pod(
+            json!({"app.kubernetes.io/instance": "a", "app.kubernetes.io/name": "prometheus-mirror"}),
+        );
         assert_eq!(labelled.as_deref(), Some("n/a"));
         assert_eq!(pod(json!({})), None);
     }
