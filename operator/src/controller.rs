@@ -210,7 +210,11 @@ async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, 
         Err(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
     };
     let built = build::build(&mirror, &context.defaults);
-    let applied = apply::apply(client, caches, &mirror, built.children.clone()).await;
+    // The CRD's default for what no operator has seen is -1.
+    let new = previous(object)
+        .observed_generation
+        .is_none_or(|seen| seen < 0);
+    let applied = apply::apply(client, caches, &mirror, built.children.clone(), new).await;
     let applied = match unless_stalled(applied)? {
         Ok(applied) => applied,
         Err(unmade) => return Ok(Err(unmade)),

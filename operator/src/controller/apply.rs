@@ -1,7 +1,8 @@
 //! Step 4: makes the cluster hold what was built. The only code that writes children.
 //!
 //! Server-side apply with one field manager: fields of others (an autoscaler's replicas, an injected sidecar, annotations) stay.
-//! A child is written only if it differs, see [`decide`]; one of somebody else is never touched.
+//! A child is written only if it differs, see [`decide`]; one of somebody else is never touched: what is made is made under the
+//! condition that there is nothing of its name, see [`UNMADE`].
 
 mod difference;
 mod pods;
@@ -25,6 +26,10 @@ use crate::names::{APPLIED_ANNOTATION, OPERATOR};
 
 /// Holds the replicas of a Deployment from when an autoscaler is asked for until it sets them.
 const REPLICAS_MANAGER: &str = "prometheus-mirror-operator-replicas";
+
+/// The version of a child that is not there. The API server compares it with that of the object, if there is one: no object has it,
+/// as etcd counts from the first write, which is 2.
+const UNMADE: &str = "1";
 
 /// What applying came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,7 +90,7 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Decision {
     Nothing,
-    /// There is none in the cache.
+    /// There is none.
     Create,
     /// Ours, but different. The uid guards against writing to a successor of the same name.
     Update {
@@ -99,6 +104,8 @@ enum Decision {
 
 /// Makes what is in `children`, and removes what belongs to the resource and is not.
 ///
+/// Of a `new` resource, of which no status tells yet, there are most likely none: they are made without asking first.
+///
 /// # Errors
 /// At the first request that fails.
 pub async fn apply(
@@ -106,11 +113,13 @@ pub async fn apply(
     caches: &Caches,
     mirror: &ValidatedMirror,
     children: Vec<Child>,
+    new: bool,
 ) -> Result<Applied, Error> {
     let step = Apply {
         client,
         caches,
         mirror,
+        new,
     };
     let mut applied = Applied::default();
     let mut wanted = BTreeSet::new();
@@ -130,32 +139,31 @@ pub async fn apply(
             Decision::Nothing => {}
             Decision::Taken => applied.taken.push(describe(&child)),
             Decision::Leaving => applied.leaving.push(describe(&child)),
-            Decision::Create => writes.push((child, None, Change::Created)),
-            Decision::Update { uid } => writes.push((child, uid, Change::Updated)),
+            decision => writes.push((child, decision)),
         }
     }
-    // The deletion of children may be heard of before that of the resource: each kind has a watch of its own.
-    if writes.iter().any(|(.., what)| *what == Change::Created) && !step.is_there().await? {
+    // The deletion of children may be heard of before that of the resource: each kind has a watch of its own. Those that are made for
+    // a new one that is gone again are removed by the garbage collector.
+    if !new
+        && writes
+            .iter()
+            .any(|(_, decision)| *decision == Decision::Create)
+        && !step.is_there().await?
+    {
         return Err(Error::Gone);
     }
     // Before anything is written: a pod template that the API server refuses must leave the other children as they are.
-    for (child, uid, what) in &writes {
-        if child.kind == Kind::Deployment && (*what == Change::Updated || step.shapes_pods()) {
-            step.patch(child, uid.as_deref(), true).await?;
+    for (child, decision) in &writes {
+        if child.kind == Kind::Deployment && (*decision != Decision::Create || step.shapes_pods()) {
+            match step.patch(child, &Condition::of(decision), true).await {
+                // Told when its turn comes.
+                Err(error) if in_the_way(&error) => {}
+                checked => checked?,
+            }
         }
     }
-    for (child, uid, what) in writes {
-        if child.kind == Kind::Deployment {
-            step.hand_over_replicas(&child).await?;
-        }
-        step.patch(&child, uid.as_deref(), false).await?;
-        if child.kind == Kind::Deployment && what == Change::Created {
-            step.start_with_the_fewest(&child).await?;
-        }
-        applied.written.push(Written {
-            what,
-            object: describe(&child),
-        });
+    for (child, decision) in writes {
+        step.write(&child, decision, &mut applied).await?;
     }
     for (kind, object) in step.unwanted(&wanted) {
         if step.delete(kind, &object).await? {
@@ -167,6 +175,11 @@ pub async fn apply(
         }
     }
     Ok(applied)
+}
+
+/// Whether something that was to be made is there.
+fn in_the_way(error: &Error) -> bool {
+    matches!(error, Error::Failed { source: kube::Error::Api(status), .. } if status.code == 409)
 }
 
 fn describe(child: &Child) -> String {
@@ -238,10 +251,40 @@ fn refusal<T>(result: &kube::Result<T>) -> Option<String> {
     }
 }
 
+/// What must be so of the object when a child is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Condition {
+    /// There is none.
+    NotThere,
+    /// It is this one, and no successor of the same name.
+    Uid(String),
+    /// It was asked for a moment ago.
+    Asked,
+}
+
+impl Condition {
+    fn of(decision: &Decision) -> Self {
+        match decision {
+            Decision::Create => Self::NotThere,
+            Decision::Update { uid: Some(uid) } => Self::Uid(uid.clone()),
+            _ => Self::Asked,
+        }
+    }
+
+    fn put(&self, manifest: &mut Value) {
+        match self {
+            Self::NotThere => manifest["metadata"]["resourceVersion"] = json!(UNMADE),
+            Self::Uid(uid) => manifest["metadata"]["uid"] = json!(uid),
+            Self::Asked => {}
+        }
+    }
+}
+
 struct Apply<'a> {
     client: &'a Client,
     caches: &'a Caches,
     mirror: &'a ValidatedMirror,
+    new: bool,
 }
 
 impl Apply<'_> {
@@ -284,7 +327,15 @@ impl Apply<'_> {
         if let Some(there) = self.cached(child) {
             return Ok(decide(child, &there, &self.mirror.uid));
         }
-        // The cache holds only what carries our label, and may be a moment behind: ask before something is overwritten.
+        // The cache holds only what carries our label, and may be a moment behind.
+        if self.new {
+            return Ok(Decision::Create);
+        }
+        self.ask(child).await
+    }
+
+    /// What the object that the API server has means for a child.
+    async fn ask(&self, child: &Child) -> Result<Decision, Error> {
         let there = self.api(child.kind).get_opt(child.name()).await;
         let there = there.map_err(|source| Error::Failed {
             object: describe(child),
@@ -295,11 +346,60 @@ impl Apply<'_> {
         }))
     }
 
-    async fn patch(&self, child: &Child, uid: Option<&str>, dry_run: bool) -> Result<(), Error> {
-        let mut manifest = child.manifest.clone();
-        if let Some(uid) = uid {
-            manifest["metadata"]["uid"] = json!(uid);
+    /// Makes or changes a child, and notes what came of it.
+    async fn write(
+        &self,
+        child: &Child,
+        mut decision: Decision,
+        applied: &mut Applied,
+    ) -> Result<(), Error> {
+        if child.kind == Kind::Deployment {
+            self.hand_over_replicas(child).await?;
         }
+        let mut patched = self.patch(child, &Condition::of(&decision), false).await;
+        if decision == Decision::Create && patched.as_ref().is_err_and(in_the_way) {
+            decision = self.ask(child).await?;
+            patched = match &decision {
+                // It is gone by now.
+                Decision::Create => self.patch(child, &Condition::Asked, false).await,
+                Decision::Update { .. } => {
+                    self.patch(child, &Condition::of(&decision), false).await
+                }
+                Decision::Nothing | Decision::Leaving | Decision::Taken => Ok(()),
+            };
+        }
+        patched?;
+        let what = match decision {
+            Decision::Create => Change::Created,
+            Decision::Update { .. } => Change::Updated,
+            Decision::Nothing => return Ok(()),
+            Decision::Leaving => {
+                applied.leaving.push(describe(child));
+                return Ok(());
+            }
+            Decision::Taken => {
+                applied.taken.push(describe(child));
+                return Ok(());
+            }
+        };
+        if child.kind == Kind::Deployment && what == Change::Created {
+            self.start_with_the_fewest(child).await?;
+        }
+        applied.written.push(Written {
+            what,
+            object: describe(child),
+        });
+        Ok(())
+    }
+
+    async fn patch(
+        &self,
+        child: &Child,
+        condition: &Condition,
+        dry_run: bool,
+    ) -> Result<(), Error> {
+        let mut manifest = child.manifest.clone();
+        condition.put(&mut manifest);
         let mut params = PatchParams::apply(OPERATOR).force();
         if child.kind == Kind::Deployment {
             // A misspelt field of a pod template would be dropped without a word.
@@ -310,7 +410,7 @@ impl Apply<'_> {
         let mut patched = api
             .patch(child.name(), &params, &Patch::Apply(&manifest))
             .await;
-        if uid.is_some() && refusal(&patched).is_some() {
+        if matches!(condition, Condition::Uid(_)) && refusal(&patched).is_some() {
             // Somebody may have put an item into a list that ours cannot be beside, such as another port of the same name.
             // Merging replaces lists as a whole.
             let params = PatchParams {
@@ -527,5 +627,23 @@ mod tests {
             edit(&mut there);
             assert_eq!(decided(there.clone()), Decision::Taken, "{there}");
         }
+    }
+
+    #[test]
+    fn what_is_made_is_made_only_where_nothing_is_and_what_is_changed_only_if_it_is_still_the_same_object()
+     {
+        let update = Decision::Update {
+            uid: Some("d-1".to_owned()),
+        };
+        let sent = |decision: &Decision| {
+            let mut manifest = json!({"metadata": {"name": "a"}});
+            Condition::of(decision).put(&mut manifest);
+            manifest["metadata"].clone()
+        };
+        assert_eq!(
+            sent(&Decision::Create),
+            json!({"name": "a", "resourceVersion": "1"})
+        );
+        assert_eq!(sent(&update), json!({"name": "a", "uid": "d-1"}));
     }
 }
