@@ -5,7 +5,9 @@ use libfuzzer_sys::fuzz_target;
 use mirror::api::decode::{self, Query};
 
 fuzz_target!(|body: &[u8]| {
-    let Ok(request) = decode::request(body, None) else { return };
+    let Ok(request) = decode::request(body, None) else {
+        return;
+    };
     if let Query::Metric(request) = request.query {
         for selector in request.kind.selectors() {
             assert!(is_one_selector(&selector), "{selector}");
@@ -35,12 +37,19 @@ fn is_one_selector(promql: &str) -> bool {
         Some((name, matchers)) => (name, matchers.strip_suffix('}')),
         None => (outside.as_str(), Some("")),
     };
-    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+    let is_word = |text: &str| {
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+    };
     is_word(name)
         && matchers.is_some_and(|matchers| {
-            matchers.is_empty() || matchers.split(',').all(|matcher| {
-                matcher.trim_end_matches(['=', '~', '!']).chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-                    && matcher.ends_with(['=', '~'])
-            })
+            matchers.is_empty()
+                || matchers.split(',').all(|matcher| {
+                    matcher
+                        .trim_end_matches(['=', '~', '!'])
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || c == '_')
+                        && matcher.ends_with(['=', '~'])
+                })
         })
 }

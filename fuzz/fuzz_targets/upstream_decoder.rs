@@ -7,7 +7,9 @@ use libfuzzer_sys::fuzz_target;
 use mirror::prometheus::decode_in_chunks;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((chunk, body)) = data.split_first() else { return };
+    let Some((chunk, body)) = data.split_first() else {
+        return;
+    };
     let cut = decode_in_chunks(body, usize::from(*chunk));
     assert_eq!(cut, decode_in_chunks(body, body.len()));
 });

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod build;
+pub mod cache;
 pub mod caches;
 pub mod dereference;
 pub mod observe;

@@ -97,12 +97,7 @@ async fn without_kind(
     trial.set_named("another", Some(&smallest())).await?;
     trial.becomes("another", "Ready", "True Serving").await?;
     trial.set_named("another", None).await?;
-    trial.plan(vec![]);
-    let expected = &reference.steps[&Step::OptionsOn].snapshot;
-    trial
-        .settles_as(expected, &Comparison::STATE)
-        .await
-        .context("after it was to be had")
+    allowed_again(trial, reference, Step::OptionsOn).await
 }
 
 /// A right to write is missing: a condition says so, the resource is tried again from time to time, and not more often.
@@ -114,12 +109,7 @@ async fn without_right_to_write(
     trial.plan(vec![answer("403 to writes", kind.3, true, 403)]);
     trial.set(Step::Create.spec().as_ref()).await?;
     stalled(trial, kind.2, kind.3).await?;
-    trial.plan(vec![]);
-    let expected = &reference.steps[&Step::Create].snapshot;
-    trial
-        .settles_as(expected, &Comparison::STATE)
-        .await
-        .context("after the right was given")
+    allowed_again(trial, reference, Step::Create).await
 }
 
 /// What every resource refers to, or runs in, may not be looked at: nothing is concluded from not seeing it.
@@ -137,11 +127,17 @@ async fn without_right_to_see(
         .stays(expected, &Comparison::WRITTEN)
         .await
         .context("children meanwhile")?;
+    allowed_again(trial, reference, Step::Create).await
+}
+
+/// Nothing is denied any more: the cluster comes to what the reference run made of this step.
+async fn allowed_again(trial: &Trial<'_>, reference: &Reference, step: Step) -> Result<()> {
     trial.plan(vec![]);
+    let expected = &reference.steps[&step].snapshot;
     trial
         .settles_as(expected, &Comparison::STATE)
         .await
-        .context("after the right was given")
+        .context("after nothing was denied any more")
 }
 
 async fn stalled(trial: &Trial<'_>, named: &str, resource: &str) -> Result<()> {

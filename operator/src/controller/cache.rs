@@ -1,0 +1,290 @@
+//! The objects of one kind that the operator watches, and whether they can be watched at all.
+//!
+//! A kind may be absent (its API is not installed) or forbidden. Its watch then goes on trying, at a slow pace, and the cache says
+//! why it is empty.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{Stream, StreamExt as _};
+use kube::Resource;
+use kube::api::Api;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube_runtime::utils::Backoff;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+/// Whether the objects of a kind can be watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// The first list has not arrived, but so many failures.
+    Unknown(u32),
+    /// The store holds what there is.
+    Available,
+    /// Why there is nothing in the store.
+    Unavailable(String),
+}
+
+/// The objects of a kind.
+pub struct Cache<K: Resource + Clone + 'static>
+where
+    K::DynamicType: Hash + Eq + Clone,
+{
+    store: Store<K>,
+    resource: K::DynamicType,
+    availability: watch::Receiver<Availability>,
+}
+
+impl<K> Cache<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K::DynamicType: Hash + Eq + Clone + Send + Sync,
+{
+    /// Starts nothing: the cache fills while the stream is polled. The stream's items are the objects that changed or went.
+    pub fn watch(
+        api: Api<K>,
+        config: watcher::Config,
+        resource: K::DynamicType,
+        strip: fn(&mut K),
+    ) -> (
+        Self,
+        impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+    ) {
+        let writer = reflector::store::Writer::<K>::new(resource.clone());
+        let (known, availability) = watch::channel(Availability::Unknown(0));
+        let cache = Self {
+            store: writer.as_reader(),
+            resource: resource.clone(),
+            availability,
+        };
+        let kind = K::kind(&resource).into_owned();
+        let stream = watcher(api, config)
+            .backoff(Patience::default())
+            .modify(move |object| {
+                object.meta_mut().managed_fields = None;
+                strip(object);
+            })
+            .reflect(writer)
+            .inspect(move |event| note(event.as_ref(), &kind, &known))
+            .touched_objects()
+            // An error is noted above and slows this watch down, not those of the other kinds.
+            .filter(|object| std::future::ready(object.is_ok()));
+        (cache, stream)
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        self.store
+            .get(&ObjectRef::new_with(name, self.resource.clone()).within(namespace))
+    }
+
+    /// The objects that meet a condition.
+    pub fn filter(&self, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        self.store.state_filter(condition)
+    }
+
+    /// The store itself.
+    #[must_use]
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
+    /// Why nothing can be known of what is in it, if that is so.
+    #[must_use]
+    pub fn unavailable(&self) -> Option<String> {
+        match &*self.availability.borrow() {
+            Availability::Unavailable(why) => Some(why.clone()),
+            Availability::Unknown(_) => Some("the API server fails to list it".to_owned()),
+            Availability::Available => None,
+        }
+    }
+
+    /// The same, if there never was anything in it.
+    #[must_use]
+    pub fn never_seen(&self) -> Option<String> {
+        self.unavailable().filter(|_| self.store.is_empty())
+    }
+
+    /// Waits until it is known what there is, or that nothing can be known, or lists have failed too often.
+    pub async fn settled(&self, patience: u32) {
+        let open =
+            |known: &Availability| matches!(known, Availability::Unknown(n) if *n < patience);
+        let mut availability = self.availability.clone();
+        // The sender lives as long as the watch, and the watch as long as the controller.
+        let _ = availability.wait_for(|known| !open(known)).await;
+    }
+}
+
+fn note<K>(
+    event: Result<&watcher::Event<K>, &watcher::Error>,
+    kind: &str,
+    known: &watch::Sender<Availability>,
+) {
+    match event {
+        Ok(watcher::Event::InitDone) => {
+            let before = known.send_replace(Availability::Available);
+            if matches!(before, Availability::Unavailable(_)) {
+                tracing::info!(kind, "the API is there now");
+            }
+        }
+        Ok(_) => {}
+        Err(error) => match refusal(error) {
+            Some(why) => {
+                let now = Availability::Unavailable(why.clone());
+                if known.send_replace(now.clone()) != now {
+                    tracing::warn!(
+                        kind,
+                        why,
+                        "cannot be watched, trying again from time to time"
+                    );
+                }
+            }
+            None => {
+                tracing::debug!(kind, %error, "the watch broke off, trying again");
+                let answered = matches!(
+                    error,
+                    watcher::Error::InitialListFailed(kube::Error::Api(_))
+                );
+                known.send_if_modified(|known| match known {
+                    Availability::Unknown(failures) if answered => {
+                        *failures = failures.saturating_add(1);
+                        true
+                    }
+                    _ => false,
+                });
+            }
+        },
+    }
+}
+
+/// The pauses of a watch that fails. They grow until it has been quiet for a while; kube's own begin anew with each attempt,
+/// because an attempt begins with an event.
+struct Patience {
+    pause: Duration,
+    failed: Instant,
+}
+
+impl Patience {
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(30);
+    const QUIET: Duration = Duration::from_secs(120);
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            pause: Self::SHORTEST,
+            failed: Instant::now(),
+        }
+    }
+}
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.failed.elapsed() > Self::QUIET {
+            self.pause = Self::SHORTEST;
+        }
+        self.failed = Instant::now();
+        let pause = self.pause;
+        self.pause = (pause * 2).min(Self::LONGEST);
+        Some(pause)
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {}
+}
+
+/// Why the API server will not let this kind be listed, if it said so. A watch that is refused after that says nothing: an API server
+/// that has just started refuses everything for a moment, and what was listed stays known.
+fn refusal(error: &watcher::Error) -> Option<String> {
+    let watcher::Error::InitialListFailed(kube::Error::Api(status)) = error else {
+        return None;
+    };
+    match status.code {
+        404 | 405 => Some("its API is not installed in this cluster".to_owned()),
+        401 | 403 => Some(format!(
+            "the operator has no right to it: {}",
+            status.message
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_unavailable_when_its_list_is_refused_but_not_when_a_later_watch_is() {
+        let (known, seen) = watch::channel(Availability::Unknown(0));
+        let note = |event: Result<watcher::Event<()>, watcher::Error>| {
+            note(event.as_ref(), "Ingress", &known);
+            seen.borrow().clone()
+        };
+        let refused = || {
+            kube::Error::Api(
+                kube::core::Status::failure("no", "Forbidden")
+                    .with_code(403)
+                    .boxed(),
+            )
+        };
+        let gone = || {
+            kube::Error::Api(
+                kube::core::Status::failure("no", "NotFound")
+                    .with_code(404)
+                    .boxed(),
+            )
+        };
+        let broken = || {
+            kube::Error::Api(
+                kube::core::Status::failure("no", "x")
+                    .with_code(500)
+                    .boxed(),
+            )
+        };
+        let unavailable = |why: &str| Availability::Unavailable(why.to_owned());
+        let states = [
+            note(Ok(watcher::Event::Init)),
+            note(Err(watcher::Error::NoResourceVersion)),
+            note(Err(watcher::Error::InitialListFailed(broken()))),
+            note(Err(watcher::Error::InitialListFailed(broken()))),
+            note(Err(watcher::Error::InitialListFailed(gone()))),
+            note(Err(watcher::Error::InitialListFailed(refused()))),
+            note(Ok(watcher::Event::InitDone)),
+            note(Err(watcher::Error::WatchStartFailed(refused()))),
+        ];
+        assert_eq!(
+            states,
+            [
+                Availability::Unknown(0),
+                Availability::Unknown(0),
+                Availability::Unknown(1),
+                Availability::Unknown(2),
+                unavailable("its API is not installed in this cluster"),
+                unavailable("the operator has no right to it: no"),
+                Availability::Available,
+                Availability::Available,
+            ]
+        );
+    }
+
+    #[test]
+    fn pauses_grow_although_every_attempt_begins_well() {
+        let mut patience = Patience::default();
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            patience.reset();
+            pauses.extend(patience.next().map(|pause| pause.as_secs()));
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+        patience.failed -= Patience::QUIET + Duration::from_secs(1);
+        assert_eq!(patience.next(), Some(Patience::SHORTEST));
+    }
+}
