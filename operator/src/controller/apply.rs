@@ -29,7 +29,8 @@ use crate::names::{APPLIED_ANNOTATION, OPERATOR};
 const REPLICAS_MANAGER: &str = "prometheus-mirror-operator-replicas";
 
 /// The version of a child that is not there. The API server compares it with that of the object, if there is one: no object has it,
-/// as etcd counts from the first write, which is 2.
+/// as the first write to etcd makes version 2. If there is none, the version is ignored and the object made; so it is in Kubernetes 1.29
+/// to 1.37 (`Store.Update` of k8s.io/apiserver's generic registry, with `forceAllowCreate`).
 const UNMADE: &str = "1";
 
 /// What applying came to.

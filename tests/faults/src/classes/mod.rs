@@ -177,7 +177,7 @@ pub fn trials<'a>(
         (14, 3, leaders::trials(harness, reference)),
         (15, 6, denied::trials(harness, reference)),
         (16, 1, upgraded::trials(harness, reference)),
-        (17, 4, names::trials(harness, reference)),
+        (17, 6, names::trials(harness, reference)),
         (18, 2, pods::trials(harness, reference)),
     ];
     let mut ordered: Vec<_> = all

@@ -7,20 +7,35 @@ use serde_json::{Value, json};
 
 use super::{Trials, trial};
 use crate::cluster::{CHILDREN, Kind, kind};
+use crate::plan::{Fault, Gate, Rule, Side};
 use crate::reference::Reference;
 use crate::snapshot::Comparison;
 use crate::story::{NAME, Step, smallest};
 use crate::trial::{Harness, PATIENCE, Trial};
 
+/// When something else takes the name.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    /// Long before the resource is made.
+    Before,
+    /// While the operator's request that makes the child is under way: when it looked, there was nothing.
+    AtTheLastMoment,
+}
+
 /// All trials of the class.
 #[must_use]
 pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
     let mut trials = Trials::new();
-    for child in CHILDREN {
-        let name = format!("a {} in the way", child.2);
-        trials.push(trial(harness, 17, name, 1, async move |trial| {
-            in_the_way(trial, reference, child).await
-        }));
+    for (taken, when) in [
+        (Taken::Before, ""),
+        (Taken::AtTheLastMoment, " at the last moment"),
+    ] {
+        for child in CHILDREN {
+            let name = format!("a {} in the way{when}", child.2);
+            trials.push(trial(harness, 17, name, 1, async move |trial| {
+                in_the_way(trial, reference, child, taken).await
+            }));
+        }
     }
     trials.push(trial(
         harness,
@@ -93,20 +108,40 @@ fn foreign(trial: &Trial<'_>, kind: Kind, name: &str) -> Value {
     object
 }
 
-async fn in_the_way(trial: &Trial<'_>, reference: &Reference, kind: Kind) -> Result<()> {
+async fn in_the_way(
+    trial: &Trial<'_>,
+    reference: &Reference,
+    kind: Kind,
+    taken: Taken,
+) -> Result<()> {
     let name = if kind.2 == "Service" {
         "shop"
     } else {
         "shop-mirror"
     };
     let cluster = &trial.harness.cluster;
+    let gate = Gate::default();
+    if let Taken::AtTheLastMoment = taken {
+        // What every resource has is made for a new one, the rest for one that is there.
+        let always = &reference.steps[&Step::Create].snapshot;
+        if !always.contains_key(&format!("{} {name}", kind.2)) {
+            trial.step(Step::Create, reference).await?;
+        }
+        trial.plan(vec![held(kind, &gate)]);
+        trial.set(Step::OptionsOn.spec().as_ref()).await?;
+        tokio::time::timeout(PATIENCE, gate.reached())
+            .await
+            .context("the write never came")?;
+    }
     cluster.apply(&foreign(trial, kind, name)).await?;
     trial.proxy.plan.count("foreign objects", 1);
     // Controllers of such objects write their status once.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let before = trial.object(kind, name).await?;
-    let spec = Step::OptionsOn.spec();
-    trial.set(spec.as_ref()).await?;
+    match taken {
+        Taken::Before => trial.set(Step::OptionsOn.spec().as_ref()).await?,
+        Taken::AtTheLastMoment => gate.open(),
+    }
     let message = trial.becomes(NAME, "Stalled", "True NameTaken").await?;
     ensure!(
         message.contains(&format!("{} {name}", kind.2)),
@@ -136,4 +171,16 @@ async fn in_the_way(trial: &Trial<'_>, reference: &Reference, kind: Kind) -> Res
         .reaches(expected, &Comparison::STATE, PATIENCE)
         .await
         .context("after it was gone")
+}
+
+/// The operator's first write of a child waits before the API server sees it.
+fn held(kind: Kind, gate: &Gate) -> Rule {
+    Rule {
+        label: "writes held back",
+        when: Box::new(move |request| request.is_write() && request.resource == kind.3),
+        skip: 0,
+        times: 1,
+        for_each: false,
+        fault: Fault::Hold(gate.clone(), Side::Before),
+    }
 }
