@@ -134,7 +134,8 @@ pub async fn reconcile(object: Arc<Packed>, context: Arc<Context>) -> Result<Act
 }
 
 async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Error> {
-    let made = make(object, context).await?;
+    let before = previous(object);
+    let made = make(object, &before, context).await?;
     let deployment = match &made {
         Ok(made) => context.deployment(made),
         Err(_) => None,
@@ -155,7 +156,6 @@ async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Erro
         Err(Unmade::Paused) => Outcome::Paused,
         Err(Unmade::Gone) => return Ok(Action::await_change()),
     };
-    let before = previous(object);
     let after = status::status(
         &outcome,
         &before,
@@ -187,7 +187,11 @@ async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Erro
 }
 
 /// Steps 1 to 4, and a look at the pods.
-async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, Unmade>, Error> {
+async fn make(
+    object: &DynamicObject,
+    before: &PrometheusMirrorStatus,
+    context: &Context,
+) -> Result<Result<Made, Unmade>, Error> {
     let (client, caches) = (&context.client, &context.caches);
     let namespace = object.namespace().unwrap_or_default();
     let spec = match validate::parse(object) {
@@ -212,9 +216,7 @@ async fn make(object: &DynamicObject, context: &Context) -> Result<Result<Made, 
     };
     let built = build::build(&mirror, &context.defaults);
     // The CRD's default for what no operator has seen is -1.
-    let new = previous(object)
-        .observed_generation
-        .is_none_or(|seen| seen < 0);
+    let new = before.observed_generation.is_none_or(|seen| seen < 0);
     let applied = apply::apply(client, caches, &mirror, built.children.clone(), new).await;
     let applied = match unless_stalled(applied)? {
         Ok(applied) => applied,

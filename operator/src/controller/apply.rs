@@ -138,10 +138,10 @@ pub async fn apply(
         }
         let child = sealed(child);
         match step.decide(&child).await? {
-            Decision::Nothing => {}
-            Decision::Taken => applied.taken.push(describe(&child)),
-            Decision::Leaving => applied.leaving.push(describe(&child)),
-            decision => writes.push((child, decision)),
+            decision @ (Decision::Create | Decision::Update { .. }) => {
+                writes.push((child, decision));
+            }
+            settled => applied.note(&child, &settled),
         }
     }
     // The deletion of children may be heard of before that of the resource: each kind has a watch of its own. Those that are made for
@@ -157,15 +157,16 @@ pub async fn apply(
     // Before anything is written: a pod template that the API server refuses must leave the other children as they are.
     for (child, decision) in &writes {
         if child.kind == Kind::Deployment && (*decision != Decision::Create || step.shapes_pods()) {
-            match step.patch(child, &Condition::of(decision), true).await {
+            match step.patch(child, decision, true).await {
                 // Told when its turn comes.
-                Err(error) if in_the_way(&error) => {}
+                Err(error) if *decision == Decision::Create && in_the_way(&error) => {}
                 checked => checked?,
             }
         }
     }
     for (child, decision) in writes {
-        step.write(&child, decision, &mut applied).await?;
+        let came_to = step.write(&child, decision).await?;
+        applied.note(&child, &came_to);
     }
     for (kind, object) in step.unwanted(&wanted) {
         if step.delete(kind, &object).await? {
@@ -253,32 +254,29 @@ fn refusal<T>(result: &kube::Result<T>) -> Option<String> {
     }
 }
 
-/// What must be so of the object when a child is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Condition {
-    /// There is none.
-    NotThere,
-    /// It is this one, and no successor of the same name.
-    Uid(String),
-    /// It was asked for a moment ago.
-    Asked,
-}
-
-impl Condition {
-    fn of(decision: &Decision) -> Self {
-        match decision {
-            Decision::Create => Self::NotThere,
-            Decision::Update { uid: Some(uid) } => Self::Uid(uid.clone()),
-            _ => Self::Asked,
+impl Decision {
+    /// Puts into a manifest what must be so of the object when it is written.
+    fn condition(&self, manifest: &mut Value) {
+        match self {
+            Self::Create => manifest["metadata"]["resourceVersion"] = json!(UNMADE),
+            Self::Update { uid: Some(uid) } => manifest["metadata"]["uid"] = json!(uid),
+            Self::Update { uid: None } | Self::Nothing | Self::Leaving | Self::Taken => {}
         }
     }
+}
 
-    fn put(&self, manifest: &mut Value) {
-        match self {
-            Self::NotThere => manifest["metadata"]["resourceVersion"] = json!(UNMADE),
-            Self::Uid(uid) => manifest["metadata"]["uid"] = json!(uid),
-            Self::Asked => {}
-        }
+impl Applied {
+    /// What came of a child.
+    fn note(&mut self, child: &Child, decision: &Decision) {
+        let object = describe(child);
+        let what = match decision {
+            Decision::Nothing => return,
+            Decision::Taken => return self.taken.push(object),
+            Decision::Leaving => return self.leaving.push(object),
+            Decision::Create => Change::Created,
+            Decision::Update { .. } => Change::Updated,
+        };
+        self.written.push(Written { what, object });
     }
 }
 
@@ -348,60 +346,41 @@ impl Apply<'_> {
         }))
     }
 
-    /// Makes or changes a child, and notes what came of it.
-    async fn write(
-        &self,
-        child: &Child,
-        mut decision: Decision,
-        applied: &mut Applied,
-    ) -> Result<(), Error> {
+    /// Makes or changes a child, and tells what it came to: something may be in the way by now.
+    async fn write(&self, child: &Child, mut decision: Decision) -> Result<Decision, Error> {
         if child.kind == Kind::Deployment {
             self.hand_over_replicas(child).await?;
         }
-        let mut patched = self.patch(child, &Condition::of(&decision), false).await;
-        if decision == Decision::Create && patched.as_ref().is_err_and(in_the_way) {
-            decision = self.ask(child).await?;
-            patched = match &decision {
-                // It is gone by now.
-                Decision::Create => self.patch(child, &Condition::Asked, false).await,
-                Decision::Update { .. } => {
-                    self.patch(child, &Condition::of(&decision), false).await
-                }
-                Decision::Nothing | Decision::Leaving | Decision::Taken => Ok(()),
-            };
+        if decision == Decision::Create {
+            decision = self.create(child).await?;
         }
-        patched?;
-        let what = match decision {
-            Decision::Create => Change::Created,
-            Decision::Update { .. } => Change::Updated,
-            Decision::Nothing => return Ok(()),
-            Decision::Leaving => {
-                applied.leaving.push(describe(child));
-                return Ok(());
-            }
-            Decision::Taken => {
-                applied.taken.push(describe(child));
-                return Ok(());
-            }
-        };
-        if child.kind == Kind::Deployment && what == Change::Created {
-            self.start_with_the_fewest(child).await?;
+        if let Decision::Update { .. } = decision {
+            self.patch(child, &decision, false).await?;
         }
-        applied.written.push(Written {
-            what,
-            object: describe(child),
-        });
-        Ok(())
+        Ok(decision)
     }
 
-    async fn patch(
-        &self,
-        child: &Child,
-        condition: &Condition,
-        dry_run: bool,
-    ) -> Result<(), Error> {
+    /// Makes a child, or tells what the object means that is there.
+    async fn create(&self, child: &Child) -> Result<Decision, Error> {
+        match self.patch(child, &Decision::Create, false).await {
+            Err(error) if in_the_way(&error) => {
+                return match self.ask(child).await? {
+                    // It is gone by now.
+                    Decision::Create => Err(error),
+                    there => Ok(there),
+                };
+            }
+            made => made?,
+        }
+        if child.kind == Kind::Deployment {
+            self.start_with_the_fewest(child).await?;
+        }
+        Ok(Decision::Create)
+    }
+
+    async fn patch(&self, child: &Child, decision: &Decision, dry_run: bool) -> Result<(), Error> {
         let mut manifest = child.manifest.clone();
-        condition.put(&mut manifest);
+        decision.condition(&mut manifest);
         let mut params = PatchParams::apply(OPERATOR).force();
         if child.kind == Kind::Deployment {
             // A misspelt field of a pod template would be dropped without a word.
@@ -412,7 +391,7 @@ impl Apply<'_> {
         let mut patched = api
             .patch(child.name(), &params, &Patch::Apply(&manifest))
             .await;
-        if matches!(condition, Condition::Uid(_)) && refusal(&patched).is_some() {
+        if matches!(decision, Decision::Update { uid: Some(_) }) && refusal(&patched).is_some() {
             // Somebody may have put an item into a list that ours cannot be beside, such as another port of the same name.
             // Merging replaces lists as a whole.
             let params = PatchParams {
@@ -524,128 +503,4 @@ impl Apply<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-
-    fn child() -> Child {
-        sealed(Child {
-            kind: Kind::Deployment,
-            manifest: json!({
-                "apiVersion": "apps/v1", "kind": "Deployment",
-                "metadata": {"name": "a-mirror", "namespace": "n", "labels": {"x": "y"},
-                    "ownerReferences": [{"apiVersion": "v", "kind": "k", "name": "a", "uid": "u-1", "controller": true, "blockOwnerDeletion": true}]},
-                "spec": {"template": {"spec": {
-                    "enableServiceLinks": false, "tolerations": [],
-                    "containers": [{"name": "mirror", "resources": {"limits": {"memory": "1024Mi", "cpu": "0.5"}}}],
-                }}},
-            }),
-        })
-    }
-
-    /// The child as an API server gives it back.
-    fn stored() -> Value {
-        let mut there = child().manifest;
-        there["metadata"]["uid"] = json!("d-1");
-        there["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = json!("1");
-        there["spec"]["replicas"] = json!(3);
-        let pod = &mut there["spec"]["template"]["spec"];
-        pod.as_object_mut().unwrap().remove("tolerations");
-        pod["dnsPolicy"] = json!("ClusterFirst");
-        pod["containers"][0]["resources"]["limits"] = json!({"memory": "1Gi", "cpu": "500m"});
-        there
-    }
-
-    fn decided(there: Value) -> Decision {
-        decide(&child(), &serde_json::from_value(there).unwrap(), "u-1")
-    }
-
-    #[test]
-    fn defaults_fields_of_others_and_other_forms_of_a_quantity_are_no_difference() {
-        assert_eq!(decided(stored()), Decision::Nothing);
-    }
-
-    #[test]
-    fn an_item_of_a_list_has_no_kind_and_is_the_same_all_the_same() {
-        let mut there = stored();
-        there
-            .as_object_mut()
-            .unwrap()
-            .retain(|name, _| !["apiVersion", "kind"].contains(&name.as_str()));
-        assert_eq!(decided(there), Decision::Nothing);
-    }
-
-    #[test]
-    fn an_edited_or_removed_field_is_a_difference_and_so_is_another_hash() {
-        let update = Decision::Update {
-            uid: Some("d-1".to_owned()),
-        };
-        for edit in [
-            |there: &mut Value| there["metadata"]["labels"]["x"] = json!("z"),
-            |there: &mut Value| there["metadata"]["labels"] = json!({}),
-            |there: &mut Value| {
-                there["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"] =
-                    json!("501m")
-            },
-            |there: &mut Value| there["spec"]["template"]["spec"]["containers"] = json!([]),
-            |there: &mut Value| {
-                there["metadata"]["annotations"][APPLIED_ANNOTATION] = json!("of something else")
-            },
-        ] {
-            let mut there = stored();
-            edit(&mut there);
-            assert_eq!(decided(there.clone()), update, "{there}");
-        }
-    }
-
-    #[test]
-    fn what_an_earlier_resource_of_the_name_controls_or_is_being_deleted_is_waited_for() {
-        for edit in [
-            |there: &mut Value| there["metadata"]["ownerReferences"][0]["uid"] = json!("u-0"),
-            |there: &mut Value| {
-                there["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")
-            },
-        ] {
-            let mut there = stored();
-            edit(&mut there);
-            assert_eq!(decided(there.clone()), Decision::Leaving, "{there}");
-        }
-    }
-
-    #[test]
-    fn what_another_resource_or_nobody_controls_is_taken() {
-        for edit in [
-            |there: &mut Value| {
-                there["metadata"]["ownerReferences"][0]["uid"] = json!("u-0");
-                there["metadata"]["ownerReferences"][0]["name"] = json!("b");
-            },
-            |there: &mut Value| {
-                there["metadata"]["ownerReferences"][0]["controller"] = json!(false)
-            },
-            |there: &mut Value| there["metadata"]["ownerReferences"] = json!([]),
-        ] {
-            let mut there = stored();
-            edit(&mut there);
-            assert_eq!(decided(there.clone()), Decision::Taken, "{there}");
-        }
-    }
-
-    #[test]
-    fn what_is_made_is_made_only_where_nothing_is_and_what_is_changed_only_if_it_is_still_the_same_object()
-     {
-        let update = Decision::Update {
-            uid: Some("d-1".to_owned()),
-        };
-        let sent = |decision: &Decision| {
-            let mut manifest = json!({"metadata": {"name": "a"}});
-            Condition::of(decision).put(&mut manifest);
-            manifest["metadata"].clone()
-        };
-        assert_eq!(
-            sent(&Decision::Create),
-            json!({"name": "a", "resourceVersion": "1"})
-        );
-        assert_eq!(sent(&update), json!({"name": "a", "uid": "d-1"}));
-    }
-}
+mod tests;
