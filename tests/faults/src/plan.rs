@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context as _;
 use tokio::sync::Notify;
 
 use crate::kubernetes::ApiRequest;
+use crate::trial::PATIENCE;
 
 /// What is done to one request.
 #[derive(Clone, Debug)]
@@ -55,8 +57,13 @@ impl Gate {
     }
 
     /// The harness: waits until a request has come.
-    pub async fn reached(&self) {
-        self.0.0.notified().await;
+    ///
+    /// # Errors
+    /// If none comes.
+    pub async fn reached(&self) -> anyhow::Result<()> {
+        tokio::time::timeout(PATIENCE, self.0.0.notified())
+            .await
+            .context("the request never came")
     }
 
     /// The harness: lets it go on.
@@ -79,6 +86,26 @@ pub struct Rule {
     pub for_each: bool,
     /// What happens to them.
     pub fault: Fault,
+}
+
+impl Rule {
+    /// Holds one request, after `skip` others, until the harness has done something.
+    pub fn hold(
+        label: &'static str,
+        when: impl Fn(&ApiRequest) -> bool + Send + Sync + 'static,
+        skip: usize,
+        gate: &Gate,
+        side: Side,
+    ) -> Self {
+        Self {
+            label,
+            when: Box::new(when),
+            skip,
+            times: 1,
+            for_each: false,
+            fault: Fault::Hold(gate.clone(), side),
+        }
+    }
 }
 
 #[derive(Default)]

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::{Trials, trial};
 use crate::cluster::{CHILDREN, GRANDCHILDREN, kind};
-use crate::plan::{Fault, Gate, Rule, Side};
+use crate::kubernetes::ApiRequest;
+use crate::plan::{Gate, Rule, Side};
 use crate::record;
 use crate::reference::Reference;
 use crate::story::Step;
@@ -41,28 +42,20 @@ async fn ends(
     whole_namespace: bool,
 ) -> Result<()> {
     let gate = Gate::default();
-    trial.plan(vec![Rule {
-        label: if whole_namespace {
-            "namespaces deleted"
-        } else {
-            "resources deleted"
-        },
-        when: Box::new(|request| request.verb.writes() && !request.is_lease()),
-        skip: position,
-        times: 1,
-        for_each: false,
-        fault: Fault::Hold(
-            gate.clone(),
-            if position.is_multiple_of(2) {
-                Side::Before
-            } else {
-                Side::After
-            },
-        ),
-    }]);
+    let label = if whole_namespace {
+        "namespaces deleted"
+    } else {
+        "resources deleted"
+    };
+    let writes = |request: &ApiRequest| request.verb.writes() && !request.is_lease();
+    let side = if position.is_multiple_of(2) {
+        Side::Before
+    } else {
+        Side::After
+    };
+    trial.plan(vec![Rule::hold(label, writes, position, &gate, side)]);
     trial.set(Step::Create.spec().as_ref()).await?;
-    let reached = tokio::time::timeout(PATIENCE, gate.reached()).await;
-    if reached.is_err() {
+    if gate.reached().await.is_err() {
         // Fewer writes this time; then it is deleted at rest.
         ensure!(position > 5, "the write never came");
     }

@@ -8,12 +8,13 @@ use tokio::time::Instant;
 
 use super::{Trials, trial};
 use crate::cluster::kind;
-use crate::plan::{Fault, Gate, Rule, Side};
+use crate::kubernetes::ApiRequest;
+use crate::plan::{Gate, Rule, Side};
 use crate::record;
 use crate::reference::Reference;
 use crate::snapshot::Comparison;
 use crate::story::{NAME, Step};
-use crate::trial::{Harness, PATIENCE, Trial};
+use crate::trial::{Harness, Trial};
 
 /// How the leader is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,18 +73,16 @@ async fn lost(trial: &Trial<'_>, reference: &Reference, loss: Loss) -> Result<()
         Loss::Frozen | Loss::FrozenAtWrite(_) => "leaders frozen",
     };
     if let Loss::FrozenAtWrite(position) = loss {
-        trial.plan(vec![Rule {
+        let writes = |request: &ApiRequest| request.verb.writes() && !request.is_lease();
+        trial.plan(vec![Rule::hold(
             label,
-            when: Box::new(|request| request.verb.writes() && !request.is_lease()),
-            skip: position,
-            times: 1,
-            for_each: false,
-            fault: Fault::Hold(gate.clone(), Side::After),
-        }]);
+            writes,
+            position,
+            &gate,
+            Side::After,
+        )]);
         trial.set(Step::Update.spec().as_ref()).await?;
-        tokio::time::timeout(PATIENCE, gate.reached())
-            .await
-            .context("the write never came")?;
+        gate.reached().await?;
         old.signal("STOP").await?;
     } else {
         trial.proxy.plan.count(label, 1);

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Trials, trial};
 use crate::cluster::{CHILDREN, Kind, kind};
-use crate::plan::{Fault, Gate, Rule, Side};
+use crate::kubernetes::ApiRequest;
+use crate::plan::{Gate, Rule, Side};
 use crate::reference::Reference;
 use crate::snapshot::Comparison;
 use crate::story::{NAME, Step, smallest};
@@ -127,11 +128,16 @@ async fn in_the_way(
         if !always.contains_key(&format!("{} {name}", kind.2)) {
             trial.step(Step::Create, reference).await?;
         }
-        trial.plan(vec![held(kind, &gate)]);
+        let makes = move |request: &ApiRequest| request.is_write() && request.resource == kind.3;
+        trial.plan(vec![Rule::hold(
+            "writes held back",
+            makes,
+            0,
+            &gate,
+            Side::Before,
+        )]);
         trial.set(Step::OptionsOn.spec().as_ref()).await?;
-        tokio::time::timeout(PATIENCE, gate.reached())
-            .await
-            .context("the write never came")?;
+        gate.reached().await?;
     }
     cluster.apply(&foreign(trial, kind, name)).await?;
     trial.proxy.plan.count("foreign objects", 1);
@@ -171,16 +177,4 @@ async fn in_the_way(
         .reaches(expected, &Comparison::STATE, PATIENCE)
         .await
         .context("after it was gone")
-}
-
-/// The operator's first write of a child waits before the API server sees it.
-fn held(kind: Kind, gate: &Gate) -> Rule {
-    Rule {
-        label: "writes held back",
-        when: Box::new(move |request| request.is_write() && request.resource == kind.3),
-        skip: 0,
-        times: 1,
-        for_each: false,
-        fault: Fault::Hold(gate.clone(), Side::Before),
-    }
 }
