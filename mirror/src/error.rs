@@ -210,9 +210,14 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Unreachable(_)
             | StoreError::CredentialsRefused(_)
+            | StoreError::NotOffered(_)
             | StoreError::TooLarge(_) => Self::Connection { details },
             StoreError::Timeout(_) => Self::Timeout { details },
             StoreError::ExpiredInQueue | StoreError::QueueFull => Self::Busy { details },
+            StoreError::TooLongForUrl(_) => Self::BadRequest {
+                summary: "query too long",
+                details,
+            },
             StoreError::Rejected { .. } => Self::BadRequest {
                 summary: "Prometheus refused the query",
                 details,

@@ -13,21 +13,26 @@ use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderName, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
 use tower::util::MapRequestLayer;
 use tower::{Layer as _, ServiceBuilder};
 
 use crate::api::decode::RequestType;
-use crate::api::{Api, answer};
+use crate::api::{Answered, Api, answer};
 use crate::error::ApiError;
+use crate::evaluate::Missing;
 use crate::server::BodyStalled;
 use crate::state::{AppState, Serving};
 use crate::telemetry::{RequestId, follow};
 
 /// The header that carries the API key, in both directions.
 pub static API_KEY_HEADER: HeaderName = HeaderName::from_static("x-mirror-api-key");
+
+/// Beside a partial metric answer: `limit` if more can be asked for from the last point on, `store` if the store left something
+/// out, `value` if a value has no JSON number. Several are separated by commas.
+pub static PARTIAL_HEADER: HeaderName = HeaderName::from_static("x-mirror-partial");
 
 /// The largest body of a request, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
@@ -105,12 +110,42 @@ async fn handle(state: Arc<AppState>, api: Api, body: Body) -> Response {
         Err(error) => Err(error),
     };
     match answer {
-        Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
+        Ok(answered) => answered_with(answered),
         Err(error) => {
             tracing::debug!(%error, "refused");
             error.into_response(serving.settings.error_status)
         }
     }
+}
+
+fn answered_with(Answered { body, about }: Answered) -> Response {
+    let mut response = ([(CONTENT_TYPE, "application/json")], body).into_response();
+    if about.missing.is_partial() {
+        let headers = response.headers_mut();
+        headers.insert(PARTIAL_HEADER.clone(), partial_because(about.missing));
+    }
+    response.extensions_mut().insert(about);
+    response
+}
+
+/// The value of [`PARTIAL_HEADER`]: what is missing, as words with commas between them.
+fn partial_because(missing: Missing) -> HeaderValue {
+    HeaderValue::from_static(
+        match (
+            missing.beyond_limit,
+            missing.left_out_by_store,
+            missing.without_number,
+        ) {
+            (true, true, true) => "limit, store, value",
+            (true, true, false) => "limit, store",
+            (true, false, true) => "limit, value",
+            (true, false, false) => "limit",
+            (false, true, true) => "store, value",
+            (false, true, false) => "store",
+            (false, false, true) => "value",
+            (false, false, false) => "",
+        },
+    )
 }
 
 async fn read(mut body: Body) -> Result<Bytes, ApiError> {
@@ -197,7 +232,7 @@ fn is_authorized(serving: &Serving, request: &Request) -> bool {
     let keys = headers
         .get_all(&API_KEY_HEADER)
         .iter()
-        .map(http::HeaderValue::as_bytes);
+        .map(HeaderValue::as_bytes);
     let bearers = headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
         let (scheme, token) = value.as_bytes().split_at_checked(7)?;
         scheme

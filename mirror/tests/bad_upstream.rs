@@ -10,6 +10,7 @@ mod upstream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mirror::prometheus::remarks::Remark;
 use mirror::prometheus::{Answer, Call, Store as _, StoreError};
 use upstream::{Reply, Upstream, query, targets, within};
 use url::Url;
@@ -341,8 +342,8 @@ async fn warnings_reach_the_caller() {
     let body = r#"{"status":"success","warnings":["one store is down"],"isPartial":true,"data":{"resultType":"vector","result":[]}}"#;
     let answer = ask(Reply::http("200 OK", "", body)).await.unwrap();
     assert_eq!(
-        (answer.warnings.clone(), answer.is_partial),
-        (vec!["one store is down".to_owned()], true)
+        (answer.remarks.clone(), answer.is_partial),
+        (vec![Remark::warning("one store is down")], true)
     );
 }
 

@@ -70,7 +70,7 @@ pub fn metric(telemetry: &Telemetry) -> Bytes {
     let _ = write!(
         text,
         r#"],"dataFormat":{format},"isPartial":{},"_type":"{kind}"}},"_type":"MetricsResponse"}}"#,
-        telemetry.is_partial
+        telemetry.is_partial()
     );
     Bytes::from(text)
 }
@@ -84,6 +84,7 @@ pub fn body(value: &Value) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluate::Missing;
     use crate::prometheus::Samples;
     use crate::time::Timestamp;
 
@@ -94,7 +95,11 @@ mod tests {
         Telemetry {
             points,
             bucket,
-            is_partial: true,
+            missing: Missing {
+                beyond_limit: true,
+                ..Missing::default()
+            },
+            remarks: Vec::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::decode::{self, DecodeError, MetricRequest, Query, Request, RequestType};
-use super::encode;
+use super::{About, Answered, encode};
 use crate::error::ApiError;
 use crate::evaluate::fields::{self, FieldQuery, ValuesQuery};
 use crate::evaluate::{self, Context, explain};
@@ -38,7 +38,7 @@ pub async fn answer(
     api: Api,
     body: &[u8],
     arrived: Instant,
-) -> Result<Bytes, ApiError> {
+) -> Result<Answered, ApiError> {
     let expected = match api {
         Api::Method(request_type) => Some(request_type),
         Api::Explain => None,
@@ -59,18 +59,22 @@ pub async fn answer(
             Ok(asked) => asked.test().await.err().map(|error| failure(&error)),
             Err(error @ ApiError::BadRequest { .. }) => return Err(error),
             Err(error) => Some(failure(&error)),
-        })),
-        Query::FieldNames(query) if api == Api::Explain => Ok(asked?.explain_fields(query, None)),
+        })
+        .into()),
+        Query::FieldNames(query) if api == Api::Explain => {
+            Ok(asked?.explain_fields(query, None).into())
+        }
         Query::FieldNames(query) => {
             let asked = asked?;
             let names = fields::names(&asked.context(), &asked.within(query)).await;
-            Ok(encode::field_names(&names.map_err(|error| {
-                ApiError::from_evaluation(error, "", None)
-            })?))
+            Ok(encode::field_names(
+                &names.map_err(|error| ApiError::from_evaluation(error, "", None))?,
+            )
+            .into())
         }
-        Query::FieldValues(query) if api == Api::Explain => {
-            Ok(asked?.explain_fields(query.fields, Some(&query.field)))
-        }
+        Query::FieldValues(query) if api == Api::Explain => Ok(asked?
+            .explain_fields(query.fields, Some(&query.field))
+            .into()),
         Query::FieldValues(query) => {
             let asked = asked?;
             let within = asked.within(query.fields);
@@ -79,9 +83,10 @@ pub async fn answer(
                 ..query
             };
             let values = fields::values(&asked.context(), &query).await;
-            Ok(encode::field_values(&values.map_err(|error| {
-                ApiError::from_evaluation(error, &query.field, None)
-            })?))
+            Ok(encode::field_values(
+                &values.map_err(|error| ApiError::from_evaluation(error, &query.field, None))?,
+            )
+            .into())
         }
         Query::Metric(request) => asked?.metric(request, api == Api::Explain).await,
     }
@@ -157,7 +162,11 @@ impl Asked {
         Ok(())
     }
 
-    async fn metric(&self, request: MetricRequest, explain_only: bool) -> Result<Bytes, ApiError> {
+    async fn metric(
+        &self,
+        request: MetricRequest,
+        explain_only: bool,
+    ) -> Result<Answered, ApiError> {
         let MetricRequest {
             kind,
             start,
@@ -189,11 +198,19 @@ impl Asked {
             let mut explained = explain::metric(&context, &query).await.map_err(refused)?;
             explained["target"] = json!(self.name);
             explained["method"] = json!(method);
-            return Ok(encode::body(&explained));
+            return Ok(encode::body(&explained).into());
         }
-        Ok(encode::metric(
-            &evaluate::metric(&context, &query).await.map_err(refused)?,
-        ))
+        let telemetry = evaluate::metric(&context, &query).await.map_err(refused)?;
+        for remark in &telemetry.remarks {
+            tracing::debug!(target = %self.name, ?remark.meaning, remark.text, "the store remarks");
+        }
+        Ok(Answered {
+            body: encode::metric(&telemetry),
+            about: About {
+                missing: telemetry.missing,
+                remarks: telemetry.remarks,
+            },
+        })
     }
 
     /// The same query, of series within the target's enforced matchers.

@@ -6,3 +6,37 @@ pub mod encode;
 pub mod handlers;
 
 pub use handlers::{Api, answer};
+
+use bytes::Bytes;
+
+use crate::evaluate::Missing;
+use crate::prometheus::remarks::Remark;
+
+/// The answer to a request: its body as StackState reads it, and what people may want to know besides.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// JSON.
+    pub body: Bytes,
+    /// Why it is as it is.
+    pub about: About,
+}
+
+/// What there is to say about an answer that its body has no place for. A response carries it as an extension.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// What the answer lacks.
+    pub missing: Missing,
+    /// The store's own words. They may name what is behind the store, so they are shown to whoever runs the mirror, never
+    /// to a client.
+    pub remarks: Vec<Remark>,
+}
+
+impl From<Bytes> for Answered {
+    /// An answer that needs no more words.
+    fn from(body: Bytes) -> Self {
+        Self {
+            body,
+            about: About::default(),
+        }
+    }
+}

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,10 +14,12 @@ use tower::ServiceExt as _;
 
 use super::table::Point;
 use super::{Failure, plot, print, table};
+use crate::api::About;
 use crate::args::{Output, QueryArgs};
 use crate::metrics::Metrics;
+use crate::prometheus::remarks::{Meaning, Remark};
 use crate::prometheus::root_cause;
-use crate::router::API_KEY_HEADER;
+use crate::router::{API_KEY_HEADER, PARTIAL_HEADER};
 use crate::settings;
 use crate::state::AppState;
 use crate::time::Timestamp;
@@ -45,17 +47,17 @@ pub async fn run(args: QueryArgs) -> Result<(), Failure> {
     let request = request(&args, from, to).to_string();
     let answered = mirror.ask("/api/metric", &request).await;
     let explanation = if args.explain {
-        Some(mirror.ask("/api/explain", &request).await?)
+        Some(mirror.ask("/api/explain", &request).await?.body)
     } else {
         None
     };
     let text = match (args.output, &explanation) {
-        (Output::Json, None) => answered? + "\n",
+        (Output::Json, None) => answered?.body + "\n",
         (Output::Json, Some(explanation)) => {
             // Not parsed and printed again: the digits are to be seen as they are answered.
             format!(
                 "{{\"explanation\":{explanation},\"answer\":{}}}\n",
-                answered?
+                answered?.body
             )
         }
         (output, explanation) => {
@@ -65,20 +67,60 @@ pub async fn run(args: QueryArgs) -> Result<(), Failure> {
                 // Also where there is no answer: then it is needed most.
                 print(&(outline(&explained, 0) + "\n"))?;
             }
-            let answer: Answer = serde_json::from_str(&answered?).map_err(Failure::from_error)?;
+            let answered = answered?;
+            let answer: Answer =
+                serde_json::from_str(&answered.body).map_err(Failure::from_error)?;
             let points = answer.points()?;
             let drawn = match output {
                 Output::Plot => plot::render(&points, from, to, &canvas()),
                 _ => table::render(&points),
             };
-            if answer.telemetry.is_partial {
-                drawn + "partial: there is more; ask again from the last point, or raise --limit\n"
-            } else {
-                drawn
-            }
+            drawn + &footnotes(answer.telemetry.is_partial, &answered)
         }
     };
     print(&text)
+}
+
+/// What is told below the points: why the answer is partial, and what the store remarks.
+fn footnotes(is_partial: bool, answered: &Answered) -> String {
+    let because = |reason: &str| answered.partial.split(", ").any(|one| one == reason);
+    let mut lines = Vec::new();
+    if because("limit") {
+        lines.push(
+            "partial: there is more; ask again from the last point, or raise --limit".to_owned(),
+        );
+    }
+    if because("store") {
+        lines.push(
+            "partial: the store left something out; asking again from the last point does not bring it"
+                .to_owned(),
+        );
+    }
+    if because("value") {
+        lines.push(
+            "partial: values of +Inf or -Inf are left out, JSON has no number for them".to_owned(),
+        );
+    }
+    if is_partial && lines.is_empty() {
+        lines.push("partial: this mirror does not say why".to_owned());
+    }
+    lines.extend(answered.remarks.iter().map(|remark| {
+        let says = match remark.meaning {
+            Meaning::DataMissing => "the store warns",
+            Meaning::Comment => "the store comments",
+        };
+        format!("{says}: {}", remark.text)
+    }));
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// What a mirror answered.
+struct Answered {
+    body: String,
+    /// The value of [`PARTIAL_HEADER`]; empty if there is none.
+    partial: String,
+    /// What the store said. A running mirror keeps that in its log.
+    remarks: Vec<Remark>,
 }
 
 /// Who answers.
@@ -128,8 +170,13 @@ impl Mirror {
     }
 
     /// The body of the answer to a request.
-    async fn ask(&self, path: &str, request: &str) -> Result<String, Failure> {
-        let (status, body) = match self {
+    async fn ask(&self, path: &str, request: &str) -> Result<Answered, Failure> {
+        let partial = |headers: &HeaderMap| {
+            let value = headers.get(&PARTIAL_HEADER);
+            let text = value.and_then(|value| value.to_str().ok());
+            text.unwrap_or_default().to_owned()
+        };
+        let (status, body, partial, remarks) = match self {
             Self::Here { router, key } => {
                 let request = Request::post(path)
                     .header(header::CONTENT_TYPE, "application/json")
@@ -141,8 +188,16 @@ impl Mirror {
                     Err(never) => match never {},
                 };
                 let status = response.status();
+                let partial = partial(response.headers());
+                let about = response.extensions().get::<About>();
+                let remarks = about.map(|about| about.remarks.clone());
                 let body = to_bytes(response.into_body(), usize::MAX).await;
-                (status, body.map_err(Failure::from_error)?)
+                (
+                    status,
+                    body.map_err(Failure::from_error)?,
+                    partial,
+                    remarks.unwrap_or_default(),
+                )
             }
             Self::At { url, http, key } => {
                 let mut address = url.clone();
@@ -159,13 +214,19 @@ impl Mirror {
                 };
                 let response = asked.send().await.map_err(unreachable)?;
                 let status = response.status();
-                (status, response.bytes().await.map_err(unreachable)?)
+                let partial = partial(response.headers());
+                let body = response.bytes().await.map_err(unreachable)?;
+                (status, body, partial, Vec::new())
             }
         };
         if status != StatusCode::OK {
             return Err(Failure(error_text(status, &body)));
         }
-        String::from_utf8(body.to_vec()).map_err(Failure::from_error)
+        Ok(Answered {
+            body: String::from_utf8(body.to_vec()).map_err(Failure::from_error)?,
+            partial,
+            remarks,
+        })
     }
 }
 
@@ -340,6 +401,45 @@ mod tests {
         match cli.command {
             Command::Query(args) => *args,
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_partial_answer_says_why_and_the_store_is_quoted() {
+        let answered = |partial: &str, remarks: Vec<Remark>| Answered {
+            body: String::new(),
+            partial: partial.to_owned(),
+            remarks,
+        };
+        let info = Remark::warning("PromQL info: metric might not be a counter (1:6)");
+        let down = Remark::warning("No StoreAPIs matched for this query");
+        let table = [
+            (false, answered("", vec![]), ""),
+            (
+                true,
+                answered("limit", vec![]),
+                "partial: there is more; ask again from the last point, or raise --limit\n",
+            ),
+            (
+                false,
+                answered("", vec![info]),
+                "the store comments: PromQL info: metric might not be a counter (1:6)\n",
+            ),
+            (
+                true,
+                answered("store, value", vec![down]),
+                "partial: the store left something out; asking again from the last point does not bring it\n\
+                 partial: values of +Inf or -Inf are left out, JSON has no number for them\n\
+                 the store warns: No StoreAPIs matched for this query\n",
+            ),
+            (
+                true,
+                answered("", vec![]),
+                "partial: this mirror does not say why\n",
+            ),
+        ];
+        for (is_partial, answered, expected) in table {
+            assert_eq!(footnotes(is_partial, &answered), expected);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Gathers points until there are enough.
 
+use crate::prometheus::remarks::Remark;
 use crate::prometheus::{Answer, Samples};
 use crate::query::MetricQuery;
 use crate::query::value::{self, Presented};
@@ -16,8 +17,37 @@ pub struct Telemetry {
     pub points: Samples,
     /// The width of the buckets, if the points are such.
     pub bucket: Option<Millis>,
-    /// Something is missing: points beyond the limit, what the store left out, or what JSON cannot say.
-    pub is_partial: bool,
+    /// Why the answer is not all there is.
+    pub missing: Missing,
+    /// What the store said about its answers, each thing once.
+    pub remarks: Vec<Remark>,
+}
+
+/// What an answer lacks. Nothing, unless one of these holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Points beyond the limit: ask again from the last point's timestamp.
+    pub beyond_limit: bool,
+    /// Data that the store left out: it says so, or could not be read whole.
+    pub left_out_by_store: bool,
+    /// Values that JSON has no number for (±Inf).
+    pub without_number: bool,
+}
+
+impl Missing {
+    /// Whether anything is missing: `isPartial`.
+    #[must_use]
+    pub fn is_partial(self) -> bool {
+        self.beyond_limit || self.left_out_by_store || self.without_number
+    }
+}
+
+impl Telemetry {
+    /// Whether anything is missing: `isPartial`.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.missing.is_partial()
+    }
 }
 
 /// Takes points in the order of time.
@@ -47,18 +77,21 @@ impl Collector {
         match value::present(text, self.nan_interpretation) {
             Presented::Number(number) => self.telemetry.points.push(at, number),
             Presented::LeftOut => {}
-            Presented::NotPresentable => self.telemetry.is_partial = true,
+            Presented::NotPresentable => self.telemetry.missing.without_number = true,
         }
     }
 
     /// Takes over what the store says about its own answer.
     pub(super) fn note(&mut self, answer: &Answer) {
-        self.telemetry.is_partial |= answer.is_partial || !answer.warnings.is_empty();
+        self.telemetry.missing.left_out_by_store |= answer.is_incomplete();
+        for remark in &answer.remarks {
+            remark.clone().keep_in(&mut self.telemetry.remarks);
+        }
     }
 
     /// The answer ends here although the range does not.
     pub(super) fn cut(&mut self) {
-        self.telemetry.is_partial = true;
+        self.telemetry.missing.beyond_limit = true;
     }
 
     /// How many points the answer may have. A caller that continues from the last point's timestamp gets that point once
@@ -99,7 +132,7 @@ impl Collector {
             self.telemetry
                 .points
                 .truncate(usize::try_from(allowed).unwrap_or(usize::MAX));
-            self.telemetry.is_partial = true;
+            self.telemetry.missing.beyond_limit = true;
         }
         self.telemetry
     }

@@ -20,7 +20,7 @@ use crate::query::selector::Selector;
 use crate::query::{Clockwork, Kind, MetricQuery};
 use crate::time::{Millis, Timestamp};
 
-pub use collect::Telemetry;
+pub use collect::{Missing, Telemetry};
 
 /// Why a query has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -201,7 +201,7 @@ pub async fn metric<S: Store>(
             })?,
         None => raw::telemetry(context, query).await?,
     };
-    if telemetry.points.is_empty() && !telemetry.is_partial {
+    if telemetry.points.is_empty() && !telemetry.is_partial() {
         explain_absence(context, query).await?;
     }
     Ok(telemetry)

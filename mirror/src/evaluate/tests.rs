@@ -113,7 +113,7 @@ impl Store for ListedStore {
         };
         Ok(Arc::new(Answer {
             data,
-            warnings: Vec::new(),
+            remarks: Vec::new(),
             is_partial: false,
         }))
     }
@@ -167,7 +167,7 @@ fn follow(store: &ListedStore, first: &MetricQuery) -> Vec<i64> {
         let telemetry = run(store, &query).expect("an answer");
         let last = all.last().copied().unwrap_or(i64::MIN);
         all.extend(instants(&telemetry).into_iter().filter(|at| *at > last));
-        if !telemetry.is_partial {
+        if !telemetry.is_partial() {
             return all;
         }
         let next = *all.last().expect("a partial answer has points");
@@ -186,7 +186,7 @@ fn three_weeks_of_minutes_take_four_even_calls_and_miss_nothing() {
         instants(&telemetry),
         minutes.iter().map(|at| at - 5).collect::<Vec<_>>()
     );
-    assert!(!telemetry.is_partial);
+    assert!(!telemetry.is_partial());
     let asked: Vec<i64> = store
         .calls()
         .iter()
@@ -206,7 +206,7 @@ fn a_small_limit_asks_for_a_small_range() {
     )]);
     let telemetry = run(&store, &query(0, 100_000_000, Some(2), Some(1_000))).expect("an answer");
     assert_eq!(
-        (instants(&telemetry), telemetry.is_partial),
+        (instants(&telemetry), telemetry.is_partial()),
         (vec![0, 1_000], true)
     );
     let asked: Vec<i64> = store
@@ -229,7 +229,7 @@ fn exactly_as_many_points_as_the_limit_are_complete() {
     for bucket in [None, Some(1_000)] {
         let telemetry = run(&store, &query(0, 10_000, Some(3), bucket)).expect("an answer");
         assert_eq!(
-            (instants(&telemetry), telemetry.is_partial),
+            (instants(&telemetry), telemetry.is_partial()),
             (vec![0, 1_000, 2_000], false)
         );
     }

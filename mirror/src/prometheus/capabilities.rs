@@ -132,7 +132,7 @@ mod tests {
             };
             let answer = Answer {
                 data: Data::Series(vec![series]),
-                warnings: Vec::new(),
+                remarks: Vec::new(),
                 is_partial: false,
             };
             settles_after(&answer, Timestamp(12_000)).0

@@ -14,6 +14,7 @@ mod token;
 use std::fmt;
 
 use self::token::{Token, TokenError};
+use super::remarks::Remark;
 use super::{Answer, Data, HistogramSample, Series};
 use crate::time::Timestamp;
 
@@ -103,6 +104,7 @@ enum Place {
     HistogramPair,
     Histogram,
     Warnings,
+    Infos,
     /// Something the mirror does not read.
     Ignored,
 }
@@ -116,7 +118,8 @@ impl Place {
             | Self::Sample
             | Self::Histograms
             | Self::HistogramPair
-            | Self::Warnings => Some(false),
+            | Self::Warnings
+            | Self::Infos => Some(false),
             Self::Ignored => None,
         }
     }
@@ -130,6 +133,7 @@ enum Key {
     Error,
     Data,
     Warnings,
+    Infos,
     IsPartial,
     ResultType,
     Result,
@@ -154,6 +158,7 @@ impl Key {
             (Place::Root, "error") => Self::Error,
             (Place::Root, "data") => Self::Data,
             (Place::Root, "warnings") => Self::Warnings,
+            (Place::Root, "infos") => Self::Infos,
             (Place::Root, "isPartial") => Self::IsPartial,
             (Place::Data, "resultType") => Self::ResultType,
             (Place::Data, "result") => Self::Result,
@@ -175,7 +180,7 @@ struct Parts {
     status: Option<String>,
     error_kind: String,
     error: String,
-    warnings: Vec<String>,
+    remarks: Vec<Remark>,
     is_partial: bool,
     result_type: Option<String>,
     has_result: bool,
@@ -359,6 +364,7 @@ impl Decoder {
             }) => match (place, key, index) {
                 (Place::Root, Key::Data, _) => Place::Data,
                 (Place::Root, Key::Warnings, _) => Place::Warnings,
+                (Place::Root, Key::Infos, _) => Place::Infos,
                 (Place::Data, Key::Result, _) => Place::Result,
                 (Place::Result, _, _) if self.parts.pair_at.is_none() => Place::Element,
                 (Place::Element, Key::Metric, _) => Place::Metric,
@@ -369,7 +375,7 @@ impl Decoder {
                     Place::HistogramPair
                 }
                 (Place::HistogramPair, _, 1) => Place::Histogram,
-                (Place::Ignored, _, _) => Place::Ignored,
+                (Place::Ignored | Place::Infos, _, _) => Place::Ignored,
                 (_, Key::Unknown, _) if self.in_object() => Place::Ignored,
                 _ => return Err("it has an array or object where Prometheus has none"),
             },
@@ -472,7 +478,12 @@ impl Parts {
                     .labels
                     .insert(std::mem::take(&mut self.label), text.into_owned());
             }
-            (Place::Warnings, _, Token::String(text)) => self.warnings.push(text.into_owned()),
+            (Place::Warnings, _, Token::String(text)) => {
+                Remark::warning(&text).keep_in(&mut self.remarks)
+            }
+            (Place::Infos, _, Token::String(text)) => {
+                Remark::info(&text).keep_in(&mut self.remarks)
+            }
             (Place::Sample | Place::HistogramPair | Place::Result, _, Token::Number(text))
                 if index == 0 =>
             {
@@ -500,7 +511,12 @@ impl Parts {
             (Place::Data, Key::Result, Token::Null) => self.has_result = true,
             (
                 Place::Root,
-                Key::Data | Key::Warnings | Key::IsPartial | Key::ErrorType | Key::Error,
+                Key::Data
+                | Key::Warnings
+                | Key::Infos
+                | Key::IsPartial
+                | Key::ErrorType
+                | Key::Error,
                 Token::Null,
             )
             | (
@@ -508,7 +524,7 @@ impl Parts {
                 Key::Value | Key::Values | Key::Histogram | Key::Histograms,
                 Token::Null,
             )
-            | (Place::Ignored, _, _)
+            | (Place::Ignored | Place::Infos, _, _)
             | (Place::Root | Place::Data | Place::Element | Place::Histogram, Key::Unknown, _) => {}
             _ => return Err("it has a value of another type than Prometheus has there"),
         }
@@ -541,7 +557,7 @@ impl Parts {
         }
         Ok(Decoded::Success(Answer {
             data: Data::Series(self.series),
-            warnings: self.warnings,
+            remarks: self.remarks,
             is_partial: self.is_partial,
         }))
     }

@@ -14,6 +14,7 @@ mod client;
 mod decode;
 mod limits;
 pub mod observe;
+pub mod remarks;
 mod request;
 mod sharing;
 mod target;
@@ -28,6 +29,7 @@ use std::time::Instant;
 
 pub use self::client::MAX_BODY_BYTES;
 pub(crate) use self::client::root_cause;
+use self::remarks::{Meaning, Remark};
 pub use self::target::{RequestCalls, Target};
 pub use self::targets::Targets;
 use crate::time::{Millis, Timestamp};
@@ -82,21 +84,44 @@ pub enum Call {
         /// … to this one.
         end: Timestamp,
     },
+    /// `/api/v1/series`, of which only the values of one label are kept. Of [`MOST_SERIES_LISTED`] series at most.
+    LabelOfSeries {
+        /// The label's name.
+        label: String,
+        /// Only series that match it.
+        selector: String,
+        /// From this instant …
+        start: Timestamp,
+        /// … to this one.
+        end: Timestamp,
+    },
     /// `/api/v1/metadata`.
     Metadata,
     /// `/api/v1/status/buildinfo`.
     BuildInfo,
 }
 
+/// The series that [`Call::LabelOfSeries`] lets a store list at most; it warns where it has more.
+pub const MOST_SERIES_LISTED: u32 = 20_000;
+
 /// What a call answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// The result proper.
     pub data: Data,
-    /// The store's warnings. Not empty means that the answer may lack something.
-    pub warnings: Vec<String>,
+    /// What the store says about the answer, at most [`remarks::MOST_KEPT`] of it.
+    pub remarks: Vec<Remark>,
     /// The store itself called the answer partial (VictoriaMetrics' `isPartial`).
     pub is_partial: bool,
+}
+
+impl Answer {
+    /// Whether the store says that the answer lacks something.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        let says_so = |remark: &Remark| remark.meaning == Meaning::DataMissing;
+        self.is_partial || self.remarks.iter().any(says_so)
+    }
 }
 
 /// The result proper of a call.
@@ -106,7 +131,7 @@ pub enum Data {
     Series(Vec<Series>),
     /// Of [`Call::SeriesExist`].
     SeriesExist(bool),
-    /// Of [`Call::LabelNames`] and [`Call::LabelValues`], in the store's order.
+    /// Of [`Call::LabelNames`] and [`Call::LabelValues`], in the store's order; of [`Call::LabelOfSeries`], sorted and each once.
     Names(Vec<String>),
     /// Of [`Call::Metadata`]: the type of each metric (family) name, the first one told.
     Metadata(BTreeMap<String, MetricType>),
@@ -263,6 +288,12 @@ pub enum StoreError {
         /// Prometheus' `error`.
         message: String,
     },
+    /// The store has no such call (404, 405, 501), though it may have others.
+    #[error("{0}")]
+    NotOffered(String),
+    /// The store takes this call in a URL only, and it is too long for one.
+    #[error("{0}")]
+    TooLongForUrl(String),
     /// The answer was larger than the mirror takes.
     #[error("{0}")]
     TooLarge(String),

@@ -81,7 +81,7 @@ impl CallKind {
         match call {
             Call::Instant { .. } => Self::Instant,
             Call::Range { .. } => Self::Range,
-            Call::SeriesExist { .. } => Self::Series,
+            Call::SeriesExist { .. } | Call::LabelOfSeries { .. } => Self::Series,
             Call::LabelNames { .. } => Self::LabelNames,
             Call::LabelValues { .. } => Self::LabelValues,
             Call::Metadata => Self::Metadata,
@@ -116,7 +116,11 @@ impl Outcome {
     fn of(result: &Result<Answer, StoreError>) -> Self {
         match result {
             Ok(_) => Self::Ok,
-            Err(StoreError::Rejected { .. }) => Self::Rejected,
+            Err(
+                StoreError::Rejected { .. }
+                | StoreError::NotOffered(_)
+                | StoreError::TooLongForUrl(_),
+            ) => Self::Rejected,
             Err(StoreError::Unreachable(_)) => Self::Unreachable,
             Err(StoreError::CredentialsRefused(_)) => Self::CredentialsRefused,
             Err(StoreError::Timeout(_)) => Self::Timeout,

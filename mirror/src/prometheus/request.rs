@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 use url::form_urlencoded;
 
-use super::Call;
+use super::{Call, MOST_SERIES_LISTED};
 
 /// Servers and proxies take URLs of 8 KiB, some less; beyond this the parameters go as a form.
 const LONGEST_URL: usize = 4096;
@@ -75,6 +75,19 @@ impl Request {
                     .append_pair("start", &start.to_string())
                     .append_pair("end", &end.to_string())
                     .append_pair("limit", "1");
+                "series".into()
+            }
+            Call::LabelOfSeries {
+                selector,
+                start,
+                end,
+                ..
+            } => {
+                parameters
+                    .append_pair("match[]", selector)
+                    .append_pair("start", &start.to_string())
+                    .append_pair("end", &end.to_string())
+                    .append_pair("limit", &MOST_SERIES_LISTED.to_string());
                 "series".into()
             }
             Call::LabelNames {

@@ -20,8 +20,11 @@ pub struct MetricNames {
 
 /// Sorts the names of series by kind.
 #[must_use]
-pub fn classify(names: &[String], metadata: &BTreeMap<String, MetricType>) -> MetricNames {
-    let all: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+pub fn classify<'a>(
+    names: impl IntoIterator<Item = &'a String>,
+    metadata: &BTreeMap<String, MetricType>,
+) -> MetricNames {
+    let all: BTreeSet<&str> = names.into_iter().map(String::as_str).collect();
     let mut by_kind = MetricNames::default();
     for &name in &all {
         let kind = told(name, metadata).unwrap_or_else(|| guess(name, &all));

@@ -23,6 +23,8 @@ pub struct Matcher {
 enum Accepted {
     /// One of these texts; never empty.
     OneOf(Vec<String>),
+    /// Any text but the empty one.
+    Present,
     /// Any text that begins so.
     Prefix(String),
 }
@@ -52,6 +54,23 @@ impl Matcher {
         }
     }
 
+    /// A series has `label`.
+    #[must_use]
+    pub fn present(label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+            accepted: Accepted::Present,
+        }
+    }
+
+    /// How many texts it accepts by name, and how long they are together.
+    fn weight(&self) -> (usize, usize) {
+        match &self.accepted {
+            Accepted::OneOf(texts) => (texts.len(), texts.iter().map(String::len).sum()),
+            Accepted::Present | Accepted::Prefix(_) => (1, 0),
+        }
+    }
+
     /// Whether a series with these labels satisfies the condition.
     #[must_use]
     pub fn accepts(&self, labels: &Labels) -> bool {
@@ -59,6 +78,7 @@ impl Matcher {
         match &self.accepted {
             Accepted::OneOf(texts) => texts.iter().any(|accepted| accepted == text),
             Accepted::Prefix(prefix) => text.starts_with(prefix.as_str()),
+            Accepted::Present => !text.is_empty(),
         }
     }
 }
@@ -135,6 +155,26 @@ impl Selector {
         Self::any_name(matchers)
     }
 
+    /// Two selectors that together match the same series: the longest set of accepted texts is divided between them. None
+    /// if no set can be divided.
+    #[must_use]
+    pub fn halved(&self) -> Option<(Self, Self)> {
+        let divisible = self.matchers.iter().enumerate();
+        let (index, matcher) = divisible
+            .filter(|(_, matcher)| matcher.weight().0 > 1)
+            .max_by_key(|(_, matcher)| matcher.weight().1)?;
+        let Accepted::OneOf(texts) = &matcher.accepted else {
+            return None;
+        };
+        let (first, second) = texts.split_at(texts.len() / 2);
+        let with = |texts: &[String]| {
+            let mut half = self.clone();
+            half.matchers[index].accepted = Accepted::OneOf(texts.to_vec());
+            half
+        };
+        Some((with(first), with(second)))
+    }
+
     /// The same with one more condition.
     #[must_use]
     pub fn and(&self, matcher: Matcher) -> Self {
@@ -183,6 +223,7 @@ impl fmt::Display for Matcher {
                     write!(f, "=~{}", quote(&alternatives.join("|")))
                 }
             },
+            Accepted::Present => f.write_str("!=\"\""),
             // Not `.*`: in Prometheus 2 a dot does not match a line break.
             Accepted::Prefix(prefix) => {
                 write!(f, "=~{}", quote(&format!("{}(?s:.*)", quote_regex(prefix))))
@@ -228,7 +269,8 @@ fn quote_regex(text: &str) -> String {
     quoted
 }
 
-fn is_legacy_label_name(name: &str) -> bool {
+/// Whether a label's name may stand without quotes: letters, digits and `_`, no digit first.
+pub(crate) fn is_legacy_label_name(name: &str) -> bool {
     let mut chars = name.chars();
     chars
         .next()
@@ -312,6 +354,28 @@ mod tests {
         #[case] promql: &str,
     ) {
         assert_eq!(Selector::new(name, matchers).to_string(), promql);
+    }
+
+    #[test]
+    fn the_longest_set_is_halved_until_nothing_can_be() {
+        let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        let selector = Selector::any_name(vec![
+            Matcher::equal("a", "x".repeat(100)),
+            Matcher::one_of("b", texts(&["1", "22", "333"])),
+            Matcher::prefix("c", "p"),
+        ]);
+        let halves = selector.halved().expect("a set");
+        assert_eq!(
+            (halves.0.matchers[1].clone(), halves.1.matchers[1].clone()),
+            (
+                Matcher::equal("b", "1"),
+                Matcher::one_of("b", texts(&["22", "333"]))
+            )
+        );
+        assert_eq!(halves.0.halved(), None);
+        let quarters = halves.1.halved().expect("a set");
+        assert_eq!(quarters.1.matchers[1], Matcher::equal("b", "333"));
+        assert_eq!(quarters.1.halved(), None);
     }
 
     #[test]

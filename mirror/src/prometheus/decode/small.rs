@@ -1,11 +1,15 @@
 //! The answers that are small: names, series, metadata. They are read whole.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::Decoded;
+use crate::prometheus::remarks::Remark;
 use crate::prometheus::{Answer, Call, Data, MetricType};
 
 /// The frame around every answer.
@@ -16,8 +20,78 @@ struct Frame<T> {
     data: Option<T>,
     error_type: Option<String>,
     error: Option<String>,
-    warnings: Option<Vec<String>>,
+    warnings: Option<Warnings>,
+    infos: Option<Infos>,
     is_partial: Option<bool>,
+}
+
+/// `warnings`, of which no more is kept than [`Remark::keep_in`] does.
+#[derive(Default)]
+struct Warnings(Vec<Remark>);
+
+impl<'de> Deserialize<'de> for Warnings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut kept = Vec::new();
+        each(deserializer, |text: Cow<'_, str>| {
+            Remark::warning(&text).keep_in(&mut kept);
+        })?;
+        Ok(Self(kept))
+    }
+}
+
+/// `infos`, the same; only what is text.
+#[derive(Default)]
+struct Infos(Vec<Remark>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Info {
+    Text(String),
+    Other(IgnoredAny),
+}
+
+impl<'de> Deserialize<'de> for Infos {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut kept = Vec::new();
+        each(deserializer, |info: Info| match info {
+            Info::Text(text) => Remark::info(&text).keep_in(&mut kept),
+            Info::Other(_) => {}
+        })?;
+        Ok(Self(kept))
+    }
+}
+
+/// Shows `see` the elements of an array, one after the other, and keeps none.
+fn each<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+    see: impl FnMut(T),
+) -> Result<(), D::Error> {
+    struct Elements<T, F>(F, PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Elements<T, F> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+            while let Some(element) = elements.next_element()? {
+                (self.0)(element);
+            }
+            Ok(())
+        }
+    }
+
+    deserializer.deserialize_seq(Elements(see, PhantomData))
+}
+
+fn remarks(warnings: Option<Warnings>, infos: Option<Infos>) -> Vec<Remark> {
+    let mut all = warnings.unwrap_or_default().0;
+    for info in infos.unwrap_or_default().0 {
+        info.keep_in(&mut all);
+    }
+    all
 }
 
 #[derive(Deserialize)]
@@ -43,6 +117,11 @@ pub(in crate::prometheus) fn decode(
                 Data::SeriesExist(!series.is_empty())
             })
         }
+        Call::LabelOfSeries { label, .. } => {
+            frame(body, |series: Vec<BTreeMap<String, String>>| {
+                Data::Names(values_of(label, series))
+            })
+        }
         Call::LabelNames { .. } | Call::LabelValues { .. } => frame(body, Data::Names),
         Call::Metadata => frame(body, metadata),
         Call::BuildInfo => frame(body, |info: BuildInfo| Data::Version(info.version)),
@@ -65,7 +144,7 @@ fn frame<T: DeserializeOwned + Default>(
     match frame.status.as_str() {
         "success" => Ok(Decoded::Success(Answer {
             data: data(frame.data.unwrap_or_default()),
-            warnings: frame.warnings.unwrap_or_default(),
+            remarks: remarks(frame.warnings, frame.infos),
             is_partial: frame.is_partial.unwrap_or_default(),
         })),
         "error" => Ok(Decoded::Failure {
@@ -74,6 +153,14 @@ fn frame<T: DeserializeOwned + Default>(
         }),
         _ => Err(serde_json::Error::custom("it has no status")),
     }
+}
+
+/// The values of one label, sorted and each once. Series without it have none.
+fn values_of(label: &str, series: Vec<BTreeMap<String, String>>) -> Vec<String> {
+    let values = series
+        .into_iter()
+        .filter_map(|mut labels| labels.remove(label));
+    values.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn metadata(entries: BTreeMap<String, Vec<MetadataEntry>>) -> Data {
@@ -104,7 +191,7 @@ mod tests {
     fn answer(data: Data) -> Decoded {
         Decoded::Success(Answer {
             data,
-            warnings: Vec::new(),
+            remarks: Vec::new(),
             is_partial: false,
         })
     }

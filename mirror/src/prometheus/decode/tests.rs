@@ -40,7 +40,7 @@ fn series(labels: &[(&str, &str)], samples: &[(i64, &str)]) -> Series {
 fn success(series: Vec<Series>) -> Result<Decoded, String> {
     Ok(Decoded::Success(Answer {
         data: Data::Series(series),
-        warnings: Vec::new(),
+        remarks: Vec::new(),
         is_partial: false,
     }))
 }
@@ -121,14 +121,18 @@ fn native_histograms_are_read_in_vectors_and_matrices() {
 
 #[test]
 fn keys_come_in_any_order_and_unknown_ones_are_skipped() {
-    let body = r#"{"new":{"a":[1,{"b":null}],"data":{"result":7}},"isPartial":true,"warnings":["w1","w2"],"infos":["i"],
+    let body = r#"{"new":{"a":[1,{"b":null}],"data":{"result":7}},"isPartial":true,"warnings":["w1","w2"],"infos":["i",{"a":[1]},null],
         "data":{"stats":{"seriesFetched":"1"},"result":[{"values":[[1,"1"]],"new":[[1,"x"]],"metric":{"a":"\ud83d\ude00\u00e4\n\/"}}],
         "resultType":"matrix"},"status":"success"}"#;
     assert_eq!(
         decode(body),
         Ok(Decoded::Success(Answer {
             data: Data::Series(vec![series(&[("a", "😀ä\n/")], &[(1000, "1")])]),
-            warnings: vec!["w1".to_owned(), "w2".to_owned()],
+            remarks: vec![
+                Remark::warning("w1"),
+                Remark::warning("w2"),
+                Remark::info("i")
+            ],
             is_partial: true,
         }))
     );
@@ -302,9 +306,10 @@ fn reference(body: &[u8]) -> Decoded {
     let warnings = body["warnings"].as_array().into_iter().flatten();
     Decoded::Success(Answer {
         data: Data::Series(decoded),
-        warnings: warnings
-            .map(|warning| warning.as_str().unwrap().to_owned())
-            .collect(),
+        remarks: warnings.fold(Vec::new(), |mut kept, warning| {
+            Remark::warning(warning.as_str().unwrap()).keep_in(&mut kept);
+            kept
+        }),
         is_partial: body["isPartial"].as_bool().unwrap_or(false),
     })
 }

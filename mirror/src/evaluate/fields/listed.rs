@@ -1,0 +1,70 @@
+//! A list of names that a store is asked for.
+
+use std::collections::BTreeSet;
+
+use crate::evaluate::{Context, EvaluateError};
+use crate::prometheus::{Answer, Call, Data, Store, StoreError};
+use crate::query::selector::Selector;
+
+/// Into so many calls a question is divided at most.
+const MOST_PARTS: usize = 32;
+
+/// Names, each once, and whether the store may have more.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) names: BTreeSet<String>,
+    pub(super) is_incomplete: bool,
+}
+
+impl Listed {
+    pub(super) fn of(answer: &Answer) -> Self {
+        let names = match &answer.data {
+            Data::Names(names) => names.iter().cloned().collect(),
+            _ => BTreeSet::new(),
+        };
+        Self {
+            names,
+            is_incomplete: answer.is_incomplete(),
+        }
+    }
+
+    fn unite(&mut self, other: Self) {
+        self.names.extend(other.names);
+        self.is_incomplete |= other.is_incomplete;
+    }
+}
+
+/// Asks `call` for the series of `selector`. Where that is too long for a URL and the store takes nothing else, the longest set
+/// of accepted texts is halved until the parts fit: what each of them answers, together, is the answer.
+///
+/// # Errors
+/// Those of the store; that the question is too long if it cannot be divided, or not into [`MOST_PARTS`].
+pub(super) async fn ask<S: Store>(
+    context: &Context<'_, S>,
+    selector: Option<Selector>,
+    call: impl Fn(Option<String>) -> Call,
+) -> Result<Listed, EvaluateError> {
+    let mut all = Listed::default();
+    let mut asked = 0;
+    let mut left = vec![selector];
+    while let Some(selector) = left.pop() {
+        let text = selector.as_ref().map(ToString::to_string);
+        match context.call(call(text)).await {
+            Ok(answer) => {
+                asked += 1;
+                all.unite(Listed::of(&answer));
+            }
+            Err(StoreError::TooLongForUrl(reason)) => {
+                let halves = selector.as_ref().and_then(Selector::halved);
+                match halves {
+                    Some((first, second)) if asked + left.len() + 2 <= MOST_PARTS => {
+                        left.extend([Some(second), Some(first)]);
+                    }
+                    _ => return Err(StoreError::TooLongForUrl(reason).into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(all)
+}

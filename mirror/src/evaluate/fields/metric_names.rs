@@ -1,0 +1,99 @@
+//! The names of metrics, by query kind: from the store's names and its metadata.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use futures::future::{Either, select};
+
+use super::ValuesQuery;
+use super::listed::{self, Listed};
+use crate::evaluate::{Context, EvaluateError};
+use crate::prometheus::{Call, Data, MetricType, Store, StoreError};
+use crate::query::classify::classify;
+use crate::query::selector::Selector;
+
+/// How long metadata is waited for once the names are there: a fifth of the time, between these. They may be hundreds of
+/// megabytes, or a proxy may drop them, and names are what was asked for.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
+/// The metrics of the kind that `query.field` is the key of.
+pub(super) async fn list<S: Store>(
+    context: &Context<'_, S>,
+    query: &ValuesQuery,
+) -> Result<Listed, EvaluateError> {
+    let fields = &query.fields;
+    let selector =
+        (!fields.matchers.is_empty()).then(|| Selector::any_name(fields.matchers.clone()));
+    let names = listed::ask(context, selector, |selector| Call::LabelValues {
+        label: "__name__".to_owned(),
+        selector,
+        start: fields.start,
+        end: fields.end,
+    });
+    let now = Instant::now();
+    let until = now + patience(context.deadline.0.saturating_duration_since(now));
+    let (names, metadata) = match select(pin!(names), pin!(context.call(Call::Metadata))).await {
+        Either::Left((names, metadata)) => {
+            let names = names?;
+            let metadata = tokio::time::timeout_at(until.into(), metadata).await;
+            (names, metadata.ok())
+        }
+        Either::Right((metadata, names)) => (names.await?, Some(metadata)),
+    };
+    let (types, types_are_missing) = match metadata.as_ref() {
+        Some(Ok(answer)) => match &answer.data {
+            Data::Metadata(types) => (types.clone(), answer.is_incomplete()),
+            _ => (BTreeMap::new(), false),
+        },
+        // Not every store has metadata: then the names themselves tell, and there is no more to know.
+        Some(Err(StoreError::NotOffered(_) | StoreError::Rejected { .. })) => {
+            (BTreeMap::new(), false)
+        }
+        Some(Err(_)) | None => (BTreeMap::new(), true),
+    };
+    Ok(Listed {
+        names: of_kind(&query.field, &names, &types),
+        is_incomplete: names.is_incomplete || types_are_missing,
+    })
+}
+
+fn of_kind(
+    key: &str,
+    names: &Listed,
+    types: &BTreeMap<String, MetricType>,
+) -> std::collections::BTreeSet<String> {
+    let by_kind = classify(&names.names, types);
+    match key {
+        "__counter__" => by_kind.counters,
+        "__histogram__" => by_kind.histograms,
+        "__summary__" => by_kind.summaries,
+        _ => by_kind.gauges,
+    }
+}
+
+/// How long to wait for metadata when so much time is left for all.
+fn patience(left: Duration) -> Duration {
+    let (least, most) = PATIENCE;
+    (left / 5).clamp(least, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_waited_for_a_small_share_of_the_time() {
+        for (left, wait) in [
+            (500, 200),
+            (5_000, 1_000),
+            (15_000, 2_000),
+            (600_000, 2_000),
+        ] {
+            assert_eq!(
+                patience(Duration::from_millis(left)),
+                Duration::from_millis(wait)
+            );
+        }
+    }
+}
