@@ -13,7 +13,7 @@ use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
 use tower::util::MapRequestLayer;
@@ -24,6 +24,7 @@ use crate::api::{Answered, Api, answer};
 use crate::error::ApiError;
 use crate::evaluate::Missing;
 use crate::server::BodyStalled;
+use crate::settings::{ApiKey, ApiKeys, Settings};
 use crate::state::{AppState, Serving};
 use crate::telemetry::{RequestId, follow};
 
@@ -208,27 +209,27 @@ fn normalize(mut request: Request) -> Request {
     request
 }
 
-/// Refuses wrong keys, and shows this mirror's own with every other answer.
+/// Refuses wrong keys, and answers every other request with the key that it knows already.
 async fn authenticate(
     State(state): State<Arc<AppState>>,
     request: Request,
     next: Next,
 ) -> Response {
     let serving = state.serving();
-    if !is_authorized(&serving, &request) {
+    let Some(key) = answered_key(&serving.settings, request.headers()) else {
         return refuse(&serving, request, ApiError::Unauthorized).await;
-    }
+    };
+    // The key as of now, not as of the end: a request may wait while its key is replaced, and must not be told the new one.
+    let key = key.header_value();
     let mut response = next.run(request).await;
-    // The key as of now: a request may have waited while it was replaced.
-    let key = state.serving().settings.api_keys.current.header_value();
     response.headers_mut().insert(API_KEY_HEADER.clone(), key);
     response
 }
 
-/// A request need not carry a key unless the settings want it, but a key that it carries must be right.
-fn is_authorized(serving: &Serving, request: &Request) -> bool {
-    let settings = &serving.settings;
-    let headers = request.headers();
+/// The key that the answer to a request carries: the one that it came with, so that an old key never leads to a new one, or
+/// the current one if it came without and none is required. None: the request is refused. A request need not carry a key
+/// unless the settings want it, but every key that it carries must be right.
+fn answered_key<'a>(settings: &'a Settings, headers: &HeaderMap) -> Option<&'a ApiKey> {
     let keys = headers
         .get_all(&API_KEY_HEADER)
         .iter()
@@ -239,19 +240,29 @@ fn is_authorized(serving: &Serving, request: &Request) -> bool {
             .eq_ignore_ascii_case(b"bearer ")
             .then(|| token.trim_ascii())
     });
+    let ApiKeys { current, previous } = &settings.api_keys;
+    let known = |presented: &[u8]| {
+        // Both are compared, whichever it is: how long it takes says nothing.
+        let is_previous = previous
+            .as_ref()
+            .filter(|previous| previous.matches(presented));
+        if current.matches(presented) {
+            Some(current)
+        } else {
+            is_previous
+        }
+    };
     let mut presented = keys.chain(bearers).peekable();
     if presented.peek().is_none() {
-        return !settings.require_api_key;
+        return Some(current).filter(|_| !settings.require_api_key);
     }
-    presented.all(|key| {
-        let current = settings.api_keys.current.matches(key);
-        let previous = settings
-            .api_keys
-            .previous
-            .as_ref()
-            .is_some_and(|previous| previous.matches(key));
-        current | previous
-    })
+    // Where one request carries both keys, it gets the older one back: the newer one may not be its sender's to know.
+    presented
+        .map(known)
+        .try_fold(current, |answered, key| match key? {
+            key if key == current => Some(answered),
+            key => Some(key),
+        })
 }
 
 /// A panic is a bug: the client gets an error of the contract, the log the rest.
@@ -269,5 +280,81 @@ async fn report_panic(
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => ApiError::Internal { request_id }.into_response(policy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::settings::ErrorStatus;
+
+    fn settings(previous: Option<&str>, require_api_key: bool) -> Settings {
+        let key = |text| ApiKey::parse(text).expect("a key");
+        Settings {
+            name: "test".to_owned(),
+            document_hash: String::new(),
+            api_keys: ApiKeys {
+                current: key("new"),
+                previous: previous.map(key),
+            },
+            require_api_key,
+            error_status: ErrorStatus::Semantic,
+            server_tls: None,
+            targets: Vec::new(),
+            default_target: None,
+            request_targets: None,
+            workers: NonZeroUsize::MIN,
+            port: 0,
+        }
+    }
+
+    #[test]
+    fn a_request_gets_the_key_back_that_it_came_with_and_no_newer_one() {
+        let (key, bearer) = ("x-mirror-api-key", "authorization");
+        let table: [(&[(&str, &str)], Option<&str>, bool, Option<&str>); 13] = [
+            (&[], None, false, Some("new")),
+            (&[], Some("old"), false, Some("new")),
+            (&[], Some("old"), true, None),
+            (&[(key, "new")], Some("old"), true, Some("new")),
+            (&[(key, "old")], Some("old"), true, Some("old")),
+            (&[(key, "old")], Some("old"), false, Some("old")),
+            (&[(key, "old")], None, false, None),
+            (&[(bearer, "Bearer old")], Some("old"), true, Some("old")),
+            (
+                &[(key, "new"), (bearer, "Bearer old")],
+                Some("old"),
+                true,
+                Some("old"),
+            ),
+            (
+                &[(bearer, "Bearer new"), (key, "old")],
+                Some("old"),
+                true,
+                Some("old"),
+            ),
+            (
+                &[(key, "old"), (key, "new")],
+                Some("old"),
+                true,
+                Some("old"),
+            ),
+            (&[(key, "new"), (key, "wrong")], Some("old"), true, None),
+            (&[(key, "wrong"), (key, "new")], Some("old"), false, None),
+        ];
+        for (sent, previous, required, expected) in table {
+            let mut headers = HeaderMap::new();
+            for (name, value) in sent {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            let settings = settings(previous, required);
+            let answered = answered_key(&settings, &headers).map(ApiKey::header_value);
+            assert_eq!(
+                answered.as_ref().map(HeaderValue::as_bytes),
+                expected.map(str::as_bytes),
+                "{sent:?}, {previous:?}, {required}"
+            );
+        }
     }
 }
