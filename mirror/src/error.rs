@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::evaluate::EvaluateError;
 use crate::metrics::Outcome;
-use crate::prometheus::StoreError;
+use crate::prometheus::{StoreError, whole_seconds};
 use crate::settings::ErrorStatus;
 
 /// Why a request gets no answer, in the terms of the Mirror API.
@@ -52,6 +52,14 @@ pub enum ApiError {
     Busy {
         /// What the user can act on.
         details: String,
+    },
+    /// The store asks to slow down.
+    #[error("{details}")]
+    Throttled {
+        /// What the user can act on.
+        details: String,
+        /// In how many seconds to come back.
+        retry_after: u64,
     },
     /// The body is larger than 1 MiB.
     #[error("the body is larger than {limit} bytes")]
@@ -106,7 +114,9 @@ impl ApiError {
                 json!({"_type": "UnsupportedFieldTypeError", "mirrorType": mirror_type})
             }
             Self::BadRequest { summary, details } => remote(summary, details.clone()),
-            Self::Busy { details } => remote("too busy", details.clone()),
+            Self::Busy { details } | Self::Throttled { details, .. } => {
+                remote("too busy", details.clone())
+            }
             Self::BodyTooLarge { .. } => remote("request too large", self.to_string()),
             Self::BodyStalled => remote("request too slow", self.to_string()),
             Self::NoSuchPath { .. } => remote(
@@ -134,7 +144,9 @@ impl ApiError {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unsupported", true)
             }
             Self::BadRequest { .. } => (StatusCode::BAD_REQUEST, "bad_request", true),
-            Self::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy", true),
+            Self::Busy { .. } | Self::Throttled { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "busy", true)
+            }
             Self::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", true),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "bad_request", false),
             Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "bad_request", false),
@@ -164,6 +176,11 @@ impl ApiError {
                 response
                     .headers_mut()
                     .insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+            }
+            Self::Throttled { retry_after, .. } => {
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from(retry_after));
             }
             Self::WrongMethod { allowed, .. } => {
                 response
@@ -214,7 +231,11 @@ impl From<StoreError> for ApiError {
             | StoreError::TooLarge(_) => Self::Connection { details },
             StoreError::Timeout(_) => Self::Timeout { details },
             StoreError::ExpiredInQueue | StoreError::QueueFull => Self::Busy { details },
-            StoreError::TooLongForUrl(_) => Self::BadRequest {
+            StoreError::Throttled { retry_after, .. } => Self::Throttled {
+                details,
+                retry_after: whole_seconds(retry_after),
+            },
+            StoreError::TooLongForUrl { .. } => Self::BadRequest {
                 summary: "query too long",
                 details,
             },
@@ -228,6 +249,8 @@ impl From<StoreError> for ApiError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use rstest::rstest;
 
@@ -255,6 +278,14 @@ mod tests {
     #[case(
         ApiError::Busy { details: "x".to_owned() }, 503,
         json!({"_type": "RemoteMirrorError", "summary": "too busy", "details": "x"})
+    )]
+    #[case(
+        StoreError::Throttled { message: "x".to_owned(), retry_after: Duration::from_millis(6_001) }.into(), 503,
+        json!({"_type": "RemoteMirrorError", "summary": "too busy", "details": "x"})
+    )]
+    #[case(
+        StoreError::TooLongForUrl { message: "x".to_owned(), bytes: 9_000, at_most: 8_000 }.into(), 400,
+        json!({"_type": "RemoteMirrorError", "summary": "query too long", "details": "x"})
     )]
     #[case(
         ApiError::Internal { request_id: "7".to_owned() }, 500,
@@ -288,5 +319,19 @@ mod tests {
             response.headers().get(RETRY_AFTER),
             Some(&HeaderValue::from_static("5"))
         );
+    }
+
+    #[test]
+    fn a_store_that_asks_to_slow_down_has_its_time_passed_on_in_whole_seconds() {
+        for (left, expected) in [(7_000, "7"), (6_001, "7"), (1, "1"), (300_000, "300")] {
+            let error = StoreError::Throttled {
+                message: String::new(),
+                retry_after: Duration::from_millis(left),
+            };
+            for policy in [ErrorStatus::Semantic, ErrorStatus::Always500] {
+                let response = ApiError::from(error.clone()).into_response(policy);
+                assert_eq!(response.headers()[RETRY_AFTER], expected);
+            }
+        }
     }
 }

@@ -38,7 +38,7 @@ pub struct TargetReachability {
     /// The version that it reports, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Why it is not reachable.
+    /// Why it is not reachable, or that it asks to slow down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -68,7 +68,20 @@ impl Probe {
         {
             return Some(found.clone());
         }
-        let asked = serving.targets.declared().iter().map(|target| ask(target));
+        // What a version was is still so while a target asks to slow down: the resource's status must not flap.
+        let before = match &*last {
+            Some((_, document, found)) if *document == serving.settings.document_hash => {
+                found.targets.clone()
+            }
+            _ => Vec::new(),
+        };
+        let version = |target: &Target| {
+            let name = target.settings().name.to_string();
+            let found = before.iter().find(|found| found.name == name);
+            found.and_then(|found| found.version.clone())
+        };
+        let targets = serving.targets.declared().iter();
+        let asked = targets.map(|target| ask(target, version(target)));
         let found = Reachability {
             targets: futures::future::join_all(asked).await,
         };
@@ -81,32 +94,40 @@ impl Probe {
     }
 }
 
-async fn ask(target: &Target) -> TargetReachability {
+/// `known` is the version that the target told the last time.
+async fn ask(target: &Target, known: Option<String>) -> TargetReachability {
     let deadline = Deadline(Instant::now() + TIMEOUT);
     let call = Call::Instant {
         promql: "vector(1)".to_owned(),
         at: Timestamp::now(),
     };
-    let (reachable, message) = match target.call(call, deadline).await {
-        Ok(_) => (Some(true), None),
-        Err(StoreError::QueueFull | StoreError::ExpiredInQueue) => (None, None),
-        Err(error) => (Some(false), Some(error.to_string())),
+    let asked = match target.throttled() {
+        Some(throttled) => Err(throttled),
+        None => target.call(call, deadline).await.map(|_| ()),
+    };
+    let (reachable, version, message) = match asked {
+        Ok(()) => (Some(true), version(target, deadline, known).await, None),
+        // It answers, and asking more often is just what it does not want.
+        Err(error @ StoreError::Throttled { .. }) => (Some(true), known, Some(error.to_string())),
+        Err(StoreError::QueueFull | StoreError::ExpiredInQueue) => (None, None, None),
+        Err(error) => (Some(false), None, Some(error.to_string())),
     };
     TargetReachability {
         name: target.settings().name.to_string(),
-        version: if reachable == Some(true) {
-            version(target, deadline).await
-        } else {
-            None
-        },
         reachable,
+        version,
         message,
     }
 }
 
 /// Many stores that speak Prometheus' API have no version to tell: that is no fault.
-async fn version(target: &Target, deadline: Deadline) -> Option<String> {
-    match &target.call(Call::BuildInfo, deadline).await.ok()?.data {
+async fn version(target: &Target, deadline: Deadline, known: Option<String>) -> Option<String> {
+    let answer = match target.call(Call::BuildInfo, deadline).await {
+        Ok(answer) => answer,
+        Err(StoreError::Throttled { .. }) => return known,
+        Err(_) => return None,
+    };
+    match &answer.data {
         Data::Version(version) if !version.is_empty() => {
             Some(version.chars().take(LONGEST_VERSION).collect())
         }

@@ -140,10 +140,6 @@ async fn a_length_that_is_too_long_or_too_short_is_unreachable() {
 #[tokio::test]
 async fn what_is_not_prometheus_json_is_unreachable_and_says_so() {
     let table = [
-        (
-            "<!DOCTYPE html><html>login</html>",
-            "it has '<' where a value is due (byte 0)",
-        ),
         ("", "it is empty"),
         (BEGUN, "it ends too early"),
         (
@@ -172,21 +168,166 @@ async fn what_is_not_prometheus_json_is_unreachable_and_says_so() {
 }
 
 #[tokio::test]
+async fn pages_and_texts_instead_of_json_are_named_for_what_they_are() {
+    let hint = "is there a sign-in in front, or is the path prefix missing?";
+    let table = [
+        (
+            "text/html",
+            "<!DOCTYPE html><title>Sign &amp; in</title>",
+            format!("an HTML page titled \"Sign & in\": {hint}"),
+        ),
+        (
+            "application/json",
+            "\u{feff} <!-- a --><HTML><head><title>Prometheus</title>",
+            format!("an HTML page titled \"Prometheus\": {hint}"),
+        ),
+        ("text/html", "<html>", format!("an HTML page: {hint}")),
+        (
+            "application/xml",
+            "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>",
+            "XML instead of Prometheus' JSON: AccessDenied".to_owned(),
+        ),
+        (
+            "text/plain",
+            "no healthy upstream, token=abc",
+            "text instead of Prometheus' JSON: no healthy upstream, token=***".to_owned(),
+        ),
+        (
+            "text/plain",
+            "# HELP up Is it?\n# TYPE up gauge\nup 1\n",
+            "a page of metrics instead of Prometheus' JSON: does the URL lead to an exporter, or end in /metrics?".to_owned(),
+        ),
+        (
+            "application/octet-stream",
+            "\u{1}\u{2}\u{3}",
+            "data that are no text instead of Prometheus' JSON: is the URL right?".to_owned(),
+        ),
+    ];
+    for (content_type, body, expected) in table {
+        let header = format!("content-type: {content_type}\r\n");
+        let upstream = Upstream::always(Reply::http("200 OK", &header, body)).await;
+        for call in [query("up"), Call::Metadata] {
+            let error = ask_at(&upstream.url, call, Duration::from_secs(20))
+                .await
+                .unwrap_err();
+            assert!(matches!(error, StoreError::Unreachable(_)), "{error:?}");
+            assert_eq!(
+                error.to_string(),
+                format!("target main answered {expected}")
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_never_ends_or_stalls_is_named_all_the_same() {
+    let page = closing("<html><title>Sign in</title>");
+    let endless = Reply::Endless(page.clone(), vec![b' '; 10_000]);
+    for reply in [Reply::Hang(page), endless] {
+        let started = Instant::now();
+        let message = unreachable(reply).await;
+        assert!(message.contains("titled \"Sign in\""), "{message}");
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+    let refusal = b"HTTP/1.1 500 Internal Server Error\r\n\r\nbecause".to_vec();
+    assert_eq!(
+        unreachable(Reply::Hang(refusal)).await,
+        "target main answered 500 Internal Server Error: because"
+    );
+}
+
+#[tokio::test]
+async fn json_is_taken_whatever_it_is_called() {
+    let answer = upstream::one_sample();
+    for content_type in ["text/html", "text/plain", ""] {
+        let header = format!("content-type: {content_type}\r\n");
+        let reply = Reply::http("200 OK", &header, &answer);
+        assert!(ask(reply).await.is_ok(), "{content_type}");
+        let blank = Reply::http("200 OK", &header, format!("\n \t{answer}"));
+        assert!(ask(blank).await.is_ok(), "{content_type}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_a_proxy_or_of_kubernetes_is_quoted() {
+    let status = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no endpoints available for service \"p\"","reason":"ServiceUnavailable","code":503}"#;
+    let mut url = Upstream::always(Reply::http("503 Service Unavailable", "", status))
+        .await
+        .url;
+    url.set_path("/api/v1/namespaces/m/services/http:p:9090/proxy");
+    let error = ask_at(&url, query("up"), Duration::from_secs(20))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "target main answered 503 Service Unavailable: no endpoints available for service \"p\""
+    );
+    let page = "<html>\r\n<head><title>502 Bad Gateway</title></head>";
+    assert_eq!(
+        unreachable(Reply::http("502 Bad Gateway", "", page)).await,
+        "target main answered 502 Bad Gateway with an HTML page titled \"502 Bad Gateway\""
+    );
+    assert_eq!(
+        unreachable(Reply::http("304 Not Modified", "", "")).await,
+        "target main answered 304 Not Modified"
+    );
+}
+
+#[tokio::test]
+async fn null_for_no_series_is_an_empty_answer() {
+    let body = r#"{"status":"success","data":{"resultType":"matrix","result":null}}"#;
+    assert!(ask(Reply::http("200 OK", "", body)).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_the_target_is_sent_is_never_shown() {
+    let upstream = Upstream::start(|request| {
+        // Everything that came, as a careless proxy may repeat it.
+        let head = request.replace("\r\n", " ").replace("/api/v1", "");
+        Reply::http("403 Forbidden", "", &head[head.find("x-key").unwrap()..])
+    })
+    .await;
+    let mut target = upstream::target("main", &upstream.url).as_ref().clone();
+    let value = http::HeaderValue::from_static("hunter-2-hunter");
+    target.headers.insert("x-key", value);
+    target.auth = mirror::settings::Authorization::bearer("opaque-credential")
+        .map(mirror::settings::Auth::Bearer);
+    let settings = upstream::settings(1, &[Arc::new(target)]);
+    let targets = mirror::prometheus::Targets::new(&settings, &upstream::metrics().1, None);
+    let error = targets.declared()[0]
+        .call(query("up"), within(Duration::from_secs(5)))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("403 Forbidden: x-key: ***"), "{error}");
+    assert!(
+        !error.contains("hunter") && !error.contains("opaque"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn small_answers_that_are_not_prometheus_json_are_unreachable_too() {
-    for body in [
-        "<html>",
-        "",
-        r#"{"status":"success","data":[1]}"#,
-        r#"{"status":"success","data":{"a":[]}} x"#,
-        "\"\u{fffd}",
+    for (body, reason) in [
+        ("", "it is empty"),
+        (
+            r#"{"status":"success","data":[1]}"#,
+            "it has a value of another type than Prometheus has there (line 1, column 27)",
+        ),
+        (
+            r#"{"status":"success","data":{"a":[]}} x"#,
+            "it is not JSON (line 1, column 38)",
+        ),
+        ("\"\u{fffd}", "it ends too early"),
+        (r#"{"status":"Success"}"#, "it has no status"),
     ] {
         let upstream = Upstream::always(Reply::http("200 OK", "", body)).await;
         let error = ask_at(&upstream.url, Call::Metadata, Duration::from_secs(20))
             .await
             .unwrap_err();
-        assert!(
-            error.to_string().contains("not Prometheus' JSON"),
-            "{body}: {error:?}"
+        assert_eq!(
+            error.to_string(),
+            format!("target main answered something that is not Prometheus' JSON: {reason}")
         );
     }
 }
@@ -223,7 +364,8 @@ async fn redirects_are_not_followed_and_shown_without_secrets() {
         |location: &str| Reply::http("302 Found", &format!("location: {location}\r\n"), "<html>");
     assert_eq!(
         unreachable(to("https://user:pass@login.example/path?token=1#x")).await,
-        "target main answered with a redirect to https://login.example/path, is the URL right?"
+        "target main answered with a redirect to https://login.example/path, is the URL right? \
+        (hint: there is a sign-in in front; the target needs credentials that the API takes, or a URL behind it)"
     );
     assert_eq!(
         unreachable(Reply::http("301 Moved Permanently", "", "")).await,
@@ -234,7 +376,7 @@ async fn redirects_are_not_followed_and_shown_without_secrets() {
         .await
         .unwrap_err();
     let expected = format!(
-        "target main answered with a redirect to {}graph, is the URL right?",
+        "target main answered with a redirect to {}graph, is the URL right? (hint: is the path prefix missing or wrong?)",
         upstream.url
     );
     assert_eq!(
@@ -252,7 +394,7 @@ async fn refusals_without_json_quote_their_first_line_cleaned_and_cut() {
             "\n Service \x1b[31mUnavailable\r\nmore"
         ))
         .await,
-        "target main answered 503 Service Unavailable: Service  [31mUnavailable"
+        "target main answered 503 Service Unavailable: Service [31mUnavailable"
     );
     assert_eq!(
         unreachable(Reply::http("404 Not Found", "", "")).await,
@@ -281,15 +423,46 @@ async fn refusals_without_json_quote_their_first_line_cleaned_and_cut() {
 
 #[tokio::test]
 async fn refused_credentials_are_their_own_error() {
-    for status in ["401 Unauthorized", "403 Forbidden"] {
-        let error = ask(Reply::http(status, "", "no")).await.unwrap_err();
+    let kubernetes = r#"{"kind":"Status","status":"Failure","message":"services \"http:p:9090\" is forbidden","code":403}"#;
+    let table = [
+        ("401 Unauthorized", "Unauthorized\n", ""),
+        ("401 Unauthorized", "", ""),
+        ("403 Forbidden", "no such user", ": no such user"),
+        (
+            "401 Unauthorized",
+            r#"{"error":"invalid_token","error_description":"Bearer abc123 has expired"}"#,
+            ": invalid_token: Bearer *** has expired",
+        ),
+        (
+            "403 Forbidden",
+            r#"{"message":"Missing Authentication Token"}"#,
+            ": Missing Authentication Token",
+        ),
+        (
+            "403 Forbidden",
+            r#"{"status":"error","errorType":"bad_data","error":"not for you"}"#,
+            ": not for you",
+        ),
+        (
+            "403 Forbidden",
+            kubernetes,
+            ": services \"http:p:9090\" is forbidden",
+        ),
+        (
+            "403 Forbidden",
+            "<html><title>Sign in</title>",
+            " with an HTML page titled \"Sign in\": is there a sign-in in front, or is the path prefix missing?",
+        ),
+    ];
+    for (status, body, said) in table {
+        let error = ask(Reply::http(status, "", body)).await.unwrap_err();
         assert!(
             matches!(error, StoreError::CredentialsRefused(_)),
             "{error:?}"
         );
         assert_eq!(
             error.to_string(),
-            format!("target main refused the credentials: it answered {status}")
+            format!("target main refused the credentials: it answered {status}{said}")
         );
     }
 }
@@ -326,7 +499,6 @@ async fn complaints_of_prometheus_keep_their_meaning() {
         ("503 Service Unavailable", "unavailable"),
         ("503 Service Unavailable", "503"),
         ("500 Internal Server Error", "internal"),
-        ("429 Too Many Requests", "429"),
     ] {
         let error = complaint(status, kind).await;
         assert!(matches!(error, StoreError::Unreachable(_)), "{error:?}");

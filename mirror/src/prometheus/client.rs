@@ -1,14 +1,37 @@
 //! One exchange over HTTP: a call goes out, an answer or the reason why there is none comes back.
+//!
+//! In the good case that is one request. There are two only where the first shows that a call must go in another way (`methods`), that
+//! a kept connection was closed under it (`connections`), or that a token is no longer good.
+
+mod body;
+mod connections;
+mod encoding;
+mod markup;
+mod methods;
+mod quote;
+mod redact;
+mod refusal;
+mod said;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, header};
 use reqwest::RequestBuilder;
+use tokio::sync::OnceCell;
+use tower::util::MapResponseLayer;
 use url::Url;
 
+pub(super) use self::body::{Body, BodyError};
+use self::connections::Connections;
+use self::methods::{Methods, Next, Way};
+pub(crate) use self::quote::root_cause;
+pub(super) use self::quote::{Secrets, quote};
+pub(super) use self::said::Said;
 use super::decode::{Decoded, Decoder, small};
+use super::observe::TargetMetrics;
 use super::request::Request;
+use super::throttle::{self, Pace};
 use super::tokens::Tokens;
 use super::{Answer, Call, StoreError, tls};
 use crate::settings::{Auth, Authorization, Secret, TargetSettings};
@@ -16,11 +39,11 @@ use crate::settings::{Auth, Authorization, Secret, TargetSettings};
 /// The largest body that is taken. 30,240 points of 20 series are about 20 MiB.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// So much of an error's body is looked at.
-const MAX_ERROR_BYTES: usize = 64 << 10;
+/// So much of an error's body, or of a page, is looked at.
+pub(super) const MAX_ERROR_BYTES: usize = 64 << 10;
 
-/// So much of an upstream's text goes into a message.
-const MAX_QUOTED_CHARACTERS: usize = 200;
+/// So long the rest of an error's body is waited for: its status says most of it already.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The HTTP client of one target. It sets no time limit: whoever waits drops the exchange, which closes its connection.
 #[derive(Debug)]
@@ -30,9 +53,18 @@ pub(super) struct Client {
     settings: Arc<TargetSettings>,
     /// Where it asks; see [`tls::named`].
     url: Url,
+    /// What the Host header must say if it is not the URL's host.
+    host: Option<String>,
     /// Or why there can't be one; the other targets are served all the same.
     http: Result<reqwest::Client, StoreError>,
+    connections: Connections,
+    /// A client that keeps no connections. Made when it is needed first, which is never for most targets.
+    fresh: OnceCell<reqwest::Client>,
+    methods: Methods,
+    pace: Pace,
     credentials: Credentials,
+    secrets: Secrets,
+    metrics: Arc<TargetMetrics>,
 }
 
 /// What a request proves with who sends it. Redirects are not followed, so it goes to the target's host and no other.
@@ -55,101 +87,251 @@ impl Credentials {
     }
 }
 
-/// Adds a token.
-fn with(token: &Authorization) -> impl FnOnce(RequestBuilder) -> RequestBuilder {
-    let value = token.header_value();
-    move |request| request.header(header::AUTHORIZATION, value)
+/// An answer's head, and the token that it was sent with if it was obtained for it.
+struct Response {
+    http: reqwest::Response,
+    token: Option<Authorization>,
 }
 
 impl Client {
-    pub(super) fn new(settings: &Arc<TargetSettings>) -> Self {
+    pub(super) fn new(settings: &Arc<TargetSettings>, metrics: Arc<TargetMetrics>) -> Self {
         let name = format!("target {}", settings.name);
         let (url, host) = tls::named(settings);
-        let http = http_client(settings, host).map_err(|error| {
-            StoreError::Unreachable(format!("{name} cannot be asked: {}", root_cause(&error)))
-        });
+        let connections = Connections::default();
+        let http = http_client(settings, host.as_deref())
+            .and_then(|builder| {
+                let opened = connections.clone().opened();
+                builder
+                    .connector_layer(MapResponseLayer::new(opened))
+                    .build()
+            })
+            .map_err(|error| {
+                StoreError::Unreachable(format!("{name} cannot be asked: {}", root_cause(&error)))
+            });
         Self {
             name,
             settings: Arc::clone(settings),
             url,
+            host,
             http,
+            connections,
+            fresh: OnceCell::new(),
+            methods: Methods::default(),
+            pace: Pace::default(),
             credentials: Credentials::new(settings),
+            secrets: Secrets::of(settings),
+            metrics,
         }
     }
 
-    /// Asks. `timeout` is what the store is told that a query may take.
-    pub(super) async fn ask(&self, call: &Call, timeout: Duration) -> Result<Answer, StoreError> {
-        let response = match &self.credentials {
-            Credentials::None => self.send(call, timeout, |request| request).await?,
-            Credentials::Basic { username, password } => {
-                let authenticate = |request: RequestBuilder| {
-                    request.basic_auth(username.expose(), Some(password.expose()))
-                };
-                self.send(call, timeout, authenticate).await?
-            }
-            Credentials::Bearer(token) => self.send(call, timeout, with(token)).await?,
-            Credentials::Tokens(tokens) => {
-                let token = tokens.authorization().await?;
-                let response = self.send(call, timeout, with(&token)).await?;
-                if response.status() == StatusCode::UNAUTHORIZED {
-                    // It may have been revoked, or the server has new keys.
-                    tokens.forget(&token).await;
-                    let token = tokens.authorization().await?;
-                    self.send(call, timeout, with(&token)).await?
-                } else {
-                    response
+    /// Whether and how long the target asked to be left in peace.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Forgets what the target lets through: another server may be there now.
+    pub(super) fn forget_methods(&self) {
+        self.methods.forget();
+    }
+
+    /// Asks. By `deadline` the store is told to be ready with a query.
+    pub(super) async fn ask(&self, call: &Call, deadline: Instant) -> Result<Answer, StoreError> {
+        let began = Instant::now();
+        let result = self.answer(call, deadline, began).await;
+        match &result {
+            Ok(_) | Err(StoreError::Rejected { .. }) => self.pace.flows(began),
+            Err(StoreError::Throttled { .. }) => {
+                if let Some(until) = self.pace.paused() {
+                    self.metrics.throttled(until);
                 }
             }
+            Err(_) => {}
+        }
+        result
+    }
+
+    async fn answer(
+        &self,
+        call: &Call,
+        deadline: Instant,
+        began: Instant,
+    ) -> Result<Answer, StoreError> {
+        let timeout = deadline.saturating_duration_since(began);
+        let request = Request::new(&self.url, call, timeout);
+        let chosen = self.methods.choose(call, &request);
+        let mut way = chosen.ok_or_else(|| self.too_long(call, &request))?;
+        let mut before = None;
+        let Response { http, token } = loop {
+            let response = self.send(&request, way, began).await?;
+            let status = response.http.status();
+            if throttle::asks_to_slow_down(status, response.http.headers()) {
+                break response;
+            }
+            match self.methods.learn(call, &request, way, before, status) {
+                Next::Answered => break response,
+                Next::Again(next) => before = Some(std::mem::replace(&mut way, next)),
+                Next::TooLong => return Err(self.too_long(call, &request)),
+            }
         };
-        if !response.status().is_success() {
-            return Err(self.refusal(response).await);
+        let secrets = || match &token {
+            None => self.secrets.clone(),
+            Some(token) => self.secrets.and(&token.header_value()),
+        };
+        if !http.status().is_success() {
+            let status = http.status();
+            let refusal = self.refusal(http, began, &secrets()).await;
+            return Err(match refusal {
+                StoreError::Unreachable(message) if is_missing(call, status) => {
+                    StoreError::NotOffered(message)
+                }
+                refusal => refusal,
+            });
         }
         let decoded = match call {
-            Call::Instant { .. } | Call::Range { .. } => self.decode_stream(response).await?,
-            _ => {
-                let body = self.read(response).await?;
-                small::decode(call, &body)
-                    .map_err(|error| self.not_prometheus(&error.to_string()))?
-            }
+            Call::Instant { .. } | Call::Range { .. } => self.decode_stream(http, &secrets).await?,
+            _ => self.decode_whole(call, http, &secrets).await?,
         };
         match decoded {
             Decoded::Success(answer) => Ok(answer),
             Decoded::Failure { kind, message } => {
-                Err(self.complaint(StatusCode::OK, kind, message))
+                Err(self.complaint(StatusCode::OK, kind, &message, &secrets()))
             }
         }
     }
 
+    /// Sends a request with the target's credentials.
     async fn send(
         &self,
-        call: &Call,
-        timeout: Duration,
-        authenticate: impl FnOnce(RequestBuilder) -> RequestBuilder,
-    ) -> Result<reqwest::Response, StoreError> {
-        let request = Request::new(&self.url, call, timeout);
-        let http = self.http.as_ref().map_err(Clone::clone)?;
-        let builder = match request.form {
-            None => http.get(request.url),
-            Some(form) => http
-                .post(request.url)
-                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form),
+        request: &Request,
+        way: Way,
+        began: Instant,
+    ) -> Result<Response, StoreError> {
+        let http = match &self.credentials {
+            Credentials::None => self.send_once(request, way, |request| request).await?,
+            Credentials::Basic { username, password } => {
+                let authenticate = |request: RequestBuilder| {
+                    request.basic_auth(username.expose(), Some(password.expose()))
+                };
+                self.send_once(request, way, authenticate).await?
+            }
+            Credentials::Bearer(token) => self.send_with(request, way, token).await?,
+            Credentials::Tokens(tokens) => {
+                return self.send_with_one_of(request, way, tokens, began).await;
+            }
         };
-        let sent = authenticate(builder).send().await;
+        Ok(Response { http, token: None })
+    }
+
+    async fn send_with_one_of(
+        &self,
+        request: &Request,
+        way: Way,
+        tokens: &Arc<Tokens>,
+        began: Instant,
+    ) -> Result<Response, StoreError> {
+        let mut token = self.obtained(tokens, began).await?;
+        let mut http = self.send_with(request, way, &token).await?;
+        if http.status() == StatusCode::UNAUTHORIZED {
+            // It may have been revoked, or the server has new keys.
+            tokens.forget(&token).await;
+            token = self.obtained(tokens, began).await?;
+            http = self.send_with(request, way, &token).await?;
+        }
+        Ok(Response {
+            http,
+            token: Some(token),
+        })
+    }
+
+    /// A token. A token endpoint that asks to slow down slows the target's calls down: none of them goes without one.
+    async fn obtained(
+        &self,
+        tokens: &Arc<Tokens>,
+        began: Instant,
+    ) -> Result<Authorization, StoreError> {
+        match tokens.authorization().await {
+            Err(StoreError::Throttled {
+                message,
+                retry_after,
+            }) => {
+                let asked = (!retry_after.is_zero()).then_some(retry_after);
+                Err(StoreError::Throttled {
+                    message,
+                    retry_after: self.pace.slow_down(began, asked),
+                })
+            }
+            obtained => obtained,
+        }
+    }
+
+    async fn send_with(
+        &self,
+        request: &Request,
+        way: Way,
+        token: &Authorization,
+    ) -> Result<reqwest::Response, StoreError> {
+        let value = token.header_value();
+        self.send_once(request, way, |request| {
+            request.header(header::AUTHORIZATION, value.clone())
+        })
+        .await
+    }
+
+    /// Sends a request; once more, on a new connection, if a kept one was closed under it.
+    async fn send_once(
+        &self,
+        request: &Request,
+        way: Way,
+        authenticate: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<reqwest::Response, StoreError> {
+        let http = self.http.as_ref().map_err(Clone::clone)?;
+        let error = match authenticate(built(http, request, way)).send().await {
+            Ok(response) => {
+                self.connections.answered(&response);
+                return Ok(response);
+            }
+            Err(error) => error,
+        };
+        if !self.connections.may_send_again(&error) {
+            return Err(self.not_sent(&error));
+        }
+        self.metrics.sent_again.inc();
+        tracing::debug!(target = %self.name, "a kept connection was closed; sending again");
+        let fresh = self.fresh.get_or_try_init(|| self.keeps_nothing()).await;
+        let fresh = fresh.map_err(|error| self.not_sent(&error))?;
+        let sent = authenticate(built(fresh, request, way)).send().await;
         sent.map_err(|error| self.not_sent(&error))
     }
 
-    async fn decode_stream(&self, mut response: reqwest::Response) -> Result<Decoded, StoreError> {
-        self.check_length(response.content_length().unwrap_or(0))?;
+    /// A client each of whose requests has a connection of its own.
+    async fn keeps_nothing(&self) -> reqwest::Result<reqwest::Client> {
+        http_client(&self.settings, self.host.as_deref())?
+            .pool_max_idle_per_host(0)
+            .build()
+    }
+
+    async fn decode_stream(
+        &self,
+        response: reqwest::Response,
+        secrets: &impl Fn() -> Secrets,
+    ) -> Result<Decoded, StoreError> {
+        let content_type = content_type(&response);
+        let mut body = self.body(response, secrets)?;
         let mut decoder = Decoder::default();
         let mut length = 0_u64;
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.broken_off(&error))?
-        {
+        let mut has_begun = false;
+        while let Some(chunk) = body.next().await.map_err(|error| self.unread(error))? {
+            if !has_begun && let Some(first) = refusal::first_byte(&chunk) {
+                if first != b'{' && length == 0 {
+                    let content_type = content_type.as_ref().and_then(|kind| kind.to_str().ok());
+                    return Err(self.foreign(content_type, &chunk, body, &secrets()).await);
+                }
+                has_begun = true;
+            }
             length += chunk.len() as u64;
-            self.check_length(length)?;
+            if length > MAX_BODY_BYTES as u64 {
+                return Err(self.too_large());
+            }
             decoder
                 .push(&chunk)
                 .map_err(|error| self.not_prometheus(&error.to_string()))?;
@@ -159,95 +341,82 @@ impl Client {
             .map_err(|error| self.not_prometheus(&error.to_string()))
     }
 
-    async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, StoreError> {
-        self.check_length(response.content_length().unwrap_or(0))?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.broken_off(&error))?
-        {
-            self.check_length((body.len() + chunk.len()) as u64)?;
-            body.extend_from_slice(&chunk);
+    async fn decode_whole(
+        &self,
+        call: &Call,
+        response: reqwest::Response,
+        secrets: &impl Fn() -> Secrets,
+    ) -> Result<Decoded, StoreError> {
+        let content_type = content_type(&response);
+        let mut body = self.body(response, secrets)?;
+        let mut whole = Vec::new();
+        while let Some(chunk) = body.next().await.map_err(|error| self.unread(error))? {
+            if whole.is_empty() && !refusal::begins_as_json(&chunk) {
+                let content_type = content_type.as_ref().and_then(|kind| kind.to_str().ok());
+                return Err(self.foreign(content_type, &chunk, body, &secrets()).await);
+            }
+            if whole.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(self.too_large());
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        small::decode(call, &whole).map_err(|error| self.not_prometheus(&reason(&error, &whole)))
+    }
+
+    fn body(
+        &self,
+        response: reqwest::Response,
+        secrets: &impl Fn() -> Secrets,
+    ) -> Result<Body, StoreError> {
+        let body = Body::new(response, MAX_BODY_BYTES).map_err(|unknown| {
+            StoreError::Unreachable(format!(
+                "{} answered with {} encoding although it was not asked for, and the mirror cannot decode it: does a proxy in between compress?",
+                self.name,
+                quote(&unknown.0, &secrets())
+            ))
+        })?;
+        if body.declares_too_much() {
+            return Err(self.too_large());
         }
         Ok(body)
     }
 
-    fn check_length(&self, length: u64) -> Result<(), StoreError> {
-        if length <= MAX_BODY_BYTES as u64 {
-            return Ok(());
+    fn unread(&self, error: BodyError) -> StoreError {
+        match error {
+            BodyError::TooLarge => self.too_large(),
+            BodyError::BrokenOff(error) => StoreError::Unreachable(format!(
+                "{} broke its answer off: {}",
+                self.name,
+                root_cause(&error)
+            )),
+            BodyError::Decoding(error) => {
+                StoreError::Unreachable(format!("{} answered {error}", self.name))
+            }
         }
+    }
+
+    fn too_large(&self) -> StoreError {
         let limit = MAX_BODY_BYTES >> 20;
-        Err(StoreError::TooLarge(format!(
+        StoreError::TooLarge(format!(
             "{} answered more than {limit} MiB; ask for fewer series or a shorter time",
             self.name
-        )))
+        ))
     }
 
-    /// What an answer that is no success says.
-    async fn refusal(&self, mut response: reqwest::Response) -> StoreError {
-        let status = response.status();
-        if status.is_redirection() {
-            let location = response
-                .headers()
-                .get(header::LOCATION)
-                .and_then(|location| location.to_str().ok());
-            let to = location
-                .and_then(|location| self.settings.url.join(location).ok())
-                .map(|url| without_secrets(&url));
-            let to = to.map_or_else(String::new, |to| format!(" to {to}"));
-            return StoreError::Unreachable(format!(
-                "{} answered with a redirect{to}, is the URL right?",
+    /// The message for a call that fits into no URL and cannot go in another way.
+    fn too_long(&self, call: &Call, request: &Request) -> StoreError {
+        let (bytes, at_most) = (request.url_length(), self.methods.longest_url());
+        let why = match call {
+            Call::LabelValues { .. } => "takes label values only as GET",
+            _ => "only accepts GET",
+        };
+        StoreError::TooLongForUrl {
+            message: format!(
+                "{} {why}, and this query is too long for a URL ({bytes} bytes, at most {at_most})",
                 self.name
-            ));
-        }
-        let is_html = response
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|content_type| content_type.as_bytes().starts_with(b"text/html"));
-        let mut body = Vec::new();
-        // What can't be read any more of an error's text is no error of its own.
-        while let Ok(Some(chunk)) = response.chunk().await {
-            body.extend_from_slice(&chunk[..chunk.len().min(MAX_ERROR_BYTES - body.len())]);
-            if body.len() >= MAX_ERROR_BYTES {
-                break;
-            }
-        }
-        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
-            return StoreError::CredentialsRefused(format!(
-                "{} refused the credentials: it answered {status}",
-                self.name
-            ));
-        }
-        match small::decode_error(&body) {
-            Some((kind, message)) => self.complaint(status, kind, message),
-            None if is_html => StoreError::Unreachable(format!(
-                "{} answered {status} with an HTML page",
-                self.name
-            )),
-            None => match first_line(&body) {
-                line if line.is_empty() => {
-                    StoreError::Unreachable(format!("{} answered {status}", self.name))
-                }
-                line => StoreError::Unreachable(format!("{} answered {status}: {line}", self.name)),
-            },
-        }
-    }
-
-    /// What Prometheus' own complaint means. VictoriaMetrics puts the status code where Prometheus puts a kind of error.
-    fn complaint(&self, status: StatusCode, kind: String, message: String) -> StoreError {
-        let message = clean(&message);
-        match (kind.as_str(), status) {
-            ("timeout" | "canceled", _) => {
-                StoreError::Timeout(format!("{} gave up on the query: {message}", self.name))
-            }
-            ("unavailable" | "internal", _) => {
-                StoreError::Unreachable(format!("{} answered {status}: {message}", self.name))
-            }
-            (_, StatusCode::OK | StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) => {
-                StoreError::Rejected { kind, message }
-            }
-            _ => StoreError::Unreachable(format!("{} answered {status}: {message}", self.name)),
+            ),
+            bytes,
+            at_most,
         }
     }
 
@@ -283,14 +452,6 @@ impl Client {
         StoreError::Unreachable(format!("{} {what}: {}{hint}", self.name, root_cause(error)))
     }
 
-    fn broken_off(&self, error: &reqwest::Error) -> StoreError {
-        StoreError::Unreachable(format!(
-            "{} broke its answer off: {}",
-            self.name,
-            root_cause(error)
-        ))
-    }
-
     fn not_prometheus(&self, reason: &str) -> StoreError {
         StoreError::Unreachable(format!(
             "{} answered something that is not Prometheus' JSON: {reason}",
@@ -312,17 +473,58 @@ impl Client {
     }
 }
 
+fn built(http: &reqwest::Client, request: &Request, way: Way) -> RequestBuilder {
+    match way {
+        Way::Get => http.get(request.url_of_get()),
+        Way::Post => {
+            let (url, form) = request.form();
+            http.post(url)
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form)
+        }
+    }
+}
+
+fn content_type(response: &reqwest::Response) -> Option<HeaderValue> {
+    // A reference count, no copy.
+    response.headers().get(header::CONTENT_TYPE).cloned()
+}
+
+/// Why a small body is not what was asked for, without the library's words.
+fn reason(error: &serde_json::Error, body: &[u8]) -> String {
+    use serde_json::error::Category;
+    let place = format!("(line {}, column {})", error.line(), error.column());
+    match error.classify() {
+        _ if refusal::first_byte(body).is_none() => "it is empty".to_owned(),
+        Category::Eof | Category::Io => "it ends too early".to_owned(),
+        Category::Syntax => format!("it is not JSON {place}"),
+        Category::Data if error.line() == 0 => "it has no status".to_owned(),
+        Category::Data => {
+            format!("it has a value of another type than Prometheus has there {place}")
+        }
+    }
+}
+
 /// `host` is what the Host header must say if it is not the URL's host.
 fn http_client(
     settings: &TargetSettings,
-    host: Option<String>,
-) -> Result<reqwest::Client, reqwest::Error> {
+    host: Option<&str>,
+) -> reqwest::Result<reqwest::ClientBuilder> {
     let mut headers = settings.headers.clone();
     // A URL's host can always be sent.
     if let Some(host) = host.and_then(|host| HeaderValue::try_from(host).ok()) {
         headers.insert(header::HOST, host);
     }
-    tls::configure(plain_client().default_headers(headers), settings)?.build()
+    tls::configure(plain_client().default_headers(headers), settings)
+}
+
+/// Whether a store may lack just this call: it must have queries, and not all have the others.
+fn is_missing(call: &Call, status: StatusCode) -> bool {
+    let says_so = matches!(
+        status,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+    );
+    says_so && !matches!(call, Call::Instant { .. } | Call::Range { .. })
 }
 
 /// What the clients of targets and of their token endpoints have in common.
@@ -334,56 +536,8 @@ pub(super) fn plain_client() -> reqwest::ClientBuilder {
         // HTTP_PROXY is set in many clusters for the way out, and Prometheus lies inside: a proxy that cannot reach it would be
         // asked, and would see the credentials. If somebody needs one, it should be a field of the target.
         .no_proxy()
+        // Nothing is sent twice but by `Client::send_once`.
+        .retry(reqwest::retry::never())
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
-}
-
-/// `url` without user info, query and fragment.
-fn without_secrets(url: &Url) -> String {
-    let mut url = url.clone();
-    // Both fail only for URLs that have no host and so no user info.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-    clean(url.as_str())
-}
-
-/// The innermost cause: the outer ones say "error sending request" and repeat the URL.
-pub(crate) fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    clean(&cause.to_string())
-}
-
-/// The first line with text, fit for a message.
-fn first_line(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    clean(
-        text.lines()
-            .map(str::trim)
-            .find(|line| !line.is_empty())
-            .unwrap_or_default(),
-    )
-}
-
-/// `text` in one line, without control characters, cut to a readable length.
-fn clean(text: &str) -> String {
-    let mut cleaned: String = text
-        .chars()
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
-        .take(MAX_QUOTED_CHARACTERS)
-        .collect();
-    if text.chars().nth(MAX_QUOTED_CHARACTERS).is_some() {
-        cleaned.push('…');
-    }
-    cleaned
 }

@@ -151,6 +151,11 @@ impl Lane {
         );
     }
 
+    /// How many calls may wait.
+    pub(super) fn most_waiting(&self) -> usize {
+        self.most_waiting.load(Ordering::Relaxed)
+    }
+
     /// Enters the queue, or answers `None` because it is full. A call that is `admitted` belongs to a request that was let in
     /// before: refusing it now would waste what was done for that request.
     pub(super) fn enter(self: &Arc<Self>, admitted: bool) -> Option<Ticket> {
@@ -160,7 +165,7 @@ impl Lane {
         let most = if admitted {
             usize::MAX
         } else {
-            self.most_waiting.load(Ordering::Relaxed)
+            self.most_waiting()
         };
         self.waiting
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {

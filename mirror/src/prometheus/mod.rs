@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! targets ─► target ─► sharing ─► limits ─► client ─► request (out), decode (in)
-//!   which      │        one exchange  its turn   over HTTP
+//!   which      │        one exchange  its turn   over HTTP; throttle: when
 //!              └► capabilities: what the server can do
 //! ```
 //!
@@ -19,13 +19,14 @@ mod request;
 mod sharing;
 mod target;
 mod targets;
+mod throttle;
 mod tls;
 mod tokens;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use self::client::MAX_BODY_BYTES;
 pub(crate) use self::client::root_cause;
@@ -291,12 +292,37 @@ pub enum StoreError {
     /// The store has no such call (404, 405, 501), though it may have others.
     #[error("{0}")]
     NotOffered(String),
-    /// The store takes this call in a URL only, and it is too long for one.
-    #[error("{0}")]
-    TooLongForUrl(String),
     /// The answer was larger than the mirror takes.
     #[error("{0}")]
     TooLarge(String),
+    /// The store asks to slow down (429, 503 with `Retry-After`, Amazon's `ThrottlingException`), or did so lately and the call cannot
+    /// wait until it may be asked again.
+    #[error("{message}")]
+    Throttled {
+        /// Who asks, and in which words.
+        message: String,
+        /// When to come back: from one second to five minutes.
+        retry_after: Duration,
+    },
+    /// The call can only be sent as a GET, and does not fit into a URL. Nothing was sent, or the server refused the URL's length.
+    #[error("{message}")]
+    TooLongForUrl {
+        /// Why it can only be a GET, and both lengths.
+        message: String,
+        /// The length of the URL.
+        bytes: usize,
+        /// The longest URL that is tried at this target.
+        at_most: usize,
+    },
+}
+
+/// A time in whole seconds, rounded up, at least one: as `Retry-After` says it.
+pub(crate) fn whole_seconds(time: Duration) -> u64 {
+    time.as_millis()
+        .div_ceil(1000)
+        .try_into()
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 /// A server that answers calls. The mirror's own are [`Target`] and [`RequestCalls`]; tests script one.

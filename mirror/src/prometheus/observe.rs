@@ -1,5 +1,6 @@
 //! What can be seen of the upstream calls: counters, histograms and gauges, by target.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -28,6 +29,9 @@ pub struct UpstreamMetrics {
     waiting: Family<TargetLabel, Gauge>,
     in_flight: Family<TargetLabel, Gauge>,
     shared: Family<TargetLabel, Counter>,
+    sent_again: Family<TargetLabel, Counter>,
+    held: Family<TargetLabel, Gauge>,
+    throttled_until: Family<TargetLabel, Gauge<f64, AtomicU64>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -62,6 +66,9 @@ enum Outcome {
     CredentialsRefused,
     Timeout,
     TooLarge,
+    Throttled,
+    /// It fits into no URL.
+    TooLong,
     /// Everybody who waited for it was gone: out of time, or hung up.
     Abandoned,
 }
@@ -103,28 +110,28 @@ impl CallKind {
 }
 
 impl Outcome {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Ok,
         Self::Rejected,
         Self::Unreachable,
         Self::CredentialsRefused,
         Self::Timeout,
         Self::TooLarge,
+        Self::Throttled,
+        Self::TooLong,
         Self::Abandoned,
     ];
 
     fn of(result: &Result<Answer, StoreError>) -> Self {
         match result {
             Ok(_) => Self::Ok,
-            Err(
-                StoreError::Rejected { .. }
-                | StoreError::NotOffered(_)
-                | StoreError::TooLongForUrl(_),
-            ) => Self::Rejected,
+            Err(StoreError::Rejected { .. } | StoreError::NotOffered(_)) => Self::Rejected,
             Err(StoreError::Unreachable(_)) => Self::Unreachable,
             Err(StoreError::CredentialsRefused(_)) => Self::CredentialsRefused,
             Err(StoreError::Timeout(_)) => Self::Timeout,
             Err(StoreError::TooLarge(_)) => Self::TooLarge,
+            Err(StoreError::Throttled { .. }) => Self::Throttled,
+            Err(StoreError::TooLongForUrl { .. }) => Self::TooLong,
             Err(StoreError::ExpiredInQueue | StoreError::QueueFull) => Self::Abandoned,
         }
     }
@@ -137,6 +144,8 @@ impl Outcome {
             Self::CredentialsRefused => "credentials_refused",
             Self::Timeout => "timeout",
             Self::TooLarge => "too_large",
+            Self::Throttled => "throttled",
+            Self::TooLong => "too_long",
             Self::Abandoned => "abandoned",
         }
     }
@@ -170,6 +179,9 @@ impl UpstreamMetrics {
             waiting: Family::default(),
             in_flight: Family::default(),
             shared: Family::default(),
+            sent_again: Family::default(),
+            held: Family::default(),
+            throttled_until: Family::default(),
         };
         registry.register(
             "upstream_requests",
@@ -201,6 +213,21 @@ impl UpstreamMetrics {
             "Calls that were saved because an identical one was in flight",
             metrics.shared.clone(),
         );
+        registry.register(
+            "upstream_requests_sent_again",
+            "Requests that were sent again because a kept connection was closed under them",
+            metrics.sent_again.clone(),
+        );
+        registry.register(
+            "upstream_requests_held",
+            "Calls that wait because the target asks to slow down",
+            metrics.held.clone(),
+        );
+        registry.register(
+            "upstream_throttled_until_timestamp_seconds",
+            "Until when the target asked to be left in peace, the last time that it did",
+            metrics.throttled_until.clone(),
+        );
         metrics
     }
 
@@ -227,6 +254,10 @@ impl UpstreamMetrics {
             waiting: self.waiting.get_or_create_owned(&label),
             in_flight: self.in_flight.get_or_create_owned(&label),
             shared: self.shared.get_or_create_owned(&label),
+            sent_again: self.sent_again.get_or_create_owned(&label),
+            held: self.held.get_or_create_owned(&label),
+            throttled_until: self.throttled_until.clone(),
+            label,
         }
     }
 
@@ -248,10 +279,13 @@ impl UpstreamMetrics {
         self.waiting.remove(&label);
         self.in_flight.remove(&label);
         self.shared.remove(&label);
+        self.sent_again.remove(&label);
+        self.held.remove(&label);
+        self.throttled_until.remove(&label);
     }
 }
 
-/// A counter that appears with its first increment: 42 of them at zero for each target would be noise.
+/// A counter that appears with its first increment: 63 of them at zero for each target would be noise.
 #[derive(Debug)]
 struct LazyCounter {
     family: Family<CallLabels, Counter>,
@@ -276,11 +310,35 @@ pub(super) struct TargetMetrics {
     pub(super) waiting: Gauge,
     in_flight: Gauge,
     pub(super) shared: Counter,
+    pub(super) sent_again: Counter,
+    held: Gauge,
+    /// Appears when the target first asks: most never do.
+    throttled_until: Family<TargetLabel, Gauge<f64, AtomicU64>>,
+    label: TargetLabel,
 }
 
 impl TargetMetrics {
     pub(super) fn waited(&self, wait: Duration) {
         self.wait.observe(wait.as_secs_f64());
+    }
+
+    /// Counts a call as held as long as the answer lives.
+    pub(super) fn held_now(&self) -> HeldNow {
+        self.held.inc();
+        HeldNow(self.held.clone())
+    }
+
+    /// The target asks to be left in peace until then.
+    pub(super) fn throttled(&self, until: std::time::Instant) {
+        let left = until.saturating_duration_since(std::time::Instant::now());
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds since 1970 are exact"
+        )]
+        let now = crate::time::Timestamp::now().0 as f64 / 1000.0;
+        self.throttled_until
+            .get_or_create_owned(&self.label)
+            .set(now + left.as_secs_f64());
     }
 
     /// A call is sent now. If the answer is dropped before it [ended](Sent::ended), the call was abandoned.
@@ -292,6 +350,16 @@ impl TargetMetrics {
             outcome: Outcome::Abandoned,
             since: std::time::Instant::now(),
         }
+    }
+}
+
+/// A call that waits because its target asks to slow down.
+#[derive(Debug)]
+pub(super) struct HeldNow(Gauge);
+
+impl Drop for HeldNow {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -4,14 +4,12 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 use url::form_urlencoded;
 
 use super::{Call, MOST_SERIES_LISTED};
-
-/// Servers and proxies take URLs of 8 KiB, some less; beyond this the parameters go as a form.
-const LONGEST_URL: usize = 4096;
 
 /// All but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -20,15 +18,40 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// What is sent for a call.
+/// What is sent for a call, in whichever way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
-    pub(super) url: Url,
-    /// The body of a form POST; a GET if absent.
-    pub(super) form: Option<String>,
+    /// Without the parameters.
+    url: Url,
+    /// Encoded as a form, which is how a URL's query takes them as well.
+    parameters: Bytes,
+    may_post: bool,
 }
 
 impl Request {
+    /// Whether servers take this call as a POST.
+    pub(super) fn may_post(&self) -> bool {
+        self.may_post
+    }
+
+    /// How many bytes the URL of a GET has.
+    pub(super) fn url_length(&self) -> usize {
+        self.url.as_str().len() + 1 + self.parameters.len()
+    }
+
+    /// The URL of a GET.
+    pub(super) fn url_of_get(&self) -> Url {
+        let mut url = self.url.clone();
+        // Percent-encoded, so ASCII.
+        url.set_query(std::str::from_utf8(&self.parameters).ok());
+        url
+    }
+
+    /// The URL and the body of a POST, a form.
+    pub(super) fn form(&self) -> (Url, Bytes) {
+        (self.url.clone(), self.parameters.clone())
+    }
+
     /// `timeout` is what the store may take for a query.
     pub(super) fn new(base: &Url, call: &Call, timeout: Duration) -> Self {
         let mut parameters = form_urlencoded::Serializer::new(String::new());
@@ -135,14 +158,11 @@ impl Request {
             "{}/api/v1/{path}",
             base.path().trim_end_matches('/')
         ));
-        if may_post && url.as_str().len() + 1 + parameters.len() > LONGEST_URL {
-            return Self {
-                url,
-                form: Some(parameters),
-            };
+        Self {
+            url,
+            parameters: parameters.into(),
+            may_post,
         }
-        url.set_query(Some(&parameters));
-        Self { url, form: None }
     }
 }
 
@@ -176,8 +196,9 @@ mod tests {
     fn sent(call: &Call) -> String {
         let base = Url::parse("http://prom:9090/prefix").unwrap();
         let request = Request::new(&base, call, Duration::from_millis(14_500));
-        assert_eq!(request.form, None);
-        request.url.to_string()
+        let url = request.url_of_get().to_string();
+        assert_eq!(request.url_length(), url.len());
+        url
     }
 
     #[test]
@@ -254,18 +275,29 @@ mod tests {
     }
 
     #[test]
-    fn long_expressions_go_as_a_form() {
+    fn the_form_of_a_post_holds_the_same_parameters() {
         let base = Url::parse("http://prom:9090").unwrap();
         let call = Call::Instant {
-            promql: "x".repeat(5_000),
+            promql: "x y".to_owned(),
             at: START,
         };
         let request = Request::new(&base, &call, Duration::ZERO);
-        assert_eq!(request.url.as_str(), "http://prom:9090/api/v1/query");
-        let form = format!(
-            "query={}&time=1700000000.059&timeout=0.001&nocache=1",
-            "x".repeat(5_000)
+        let (url, form) = request.form();
+        assert_eq!(url.as_str(), "http://prom:9090/api/v1/query");
+        let parameters = "query=x+y&time=1700000000.059&timeout=0.001&nocache=1";
+        assert_eq!(form, parameters);
+        assert_eq!(request.url_of_get().query(), Some(parameters));
+        assert!(request.may_post());
+    }
+
+    #[test]
+    fn a_base_url_may_have_colons_in_its_path() {
+        let base = "https://10.43.0.1/api/v1/namespaces/m/services/http:p:9090/proxy";
+        let request = Request::new(&Url::parse(base).unwrap(), &Call::Metadata, Duration::ZERO);
+        assert_eq!(
+            request.url_of_get().as_str(),
+            format!("{base}/api/v1/metadata?nocache=1")
         );
-        assert_eq!(request.form, Some(form));
+        assert!(!request.may_post());
     }
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
 
@@ -23,8 +23,20 @@ pub struct Target {
     settings: Arc<TargetSettings>,
     upstream: Arc<Upstream>,
     lane: Arc<Lane>,
-    exchanges: Exchanges<Call, Result<Arc<Answer>, StoreError>, Progress>,
+    exchanges: Exchanges<Call, Turn, Progress>,
 }
+
+/// What came of a call when its turn came.
+#[derive(Clone, Debug)]
+enum Turn {
+    /// It was sent.
+    Asked(Result<Arc<Answer>, StoreError>),
+    /// The target had asked to be left in peace meanwhile. It was not sent, and its place is free for others.
+    Paused,
+}
+
+/// A call is not worth sending with less time than this.
+const LEAST_TIME: Duration = Duration::from_millis(250);
 
 /// What an exchange needs while it runs.
 #[derive(Debug)]
@@ -79,7 +91,7 @@ impl Target {
         lane: Arc<Lane>,
         metrics: Arc<TargetMetrics>,
     ) -> Self {
-        let client = Client::new(&settings);
+        let client = Client::new(&settings, Arc::clone(&metrics));
         let upstream = Upstream {
             name: name.to_owned(),
             client,
@@ -109,6 +121,28 @@ impl Target {
         }
     }
 
+    /// Why a call would not go out now: the target asks to slow down. None: it would.
+    #[must_use]
+    pub fn throttled(&self) -> Option<StoreError> {
+        let client = &self.upstream.client;
+        let until = client.pace().paused()?;
+        Some(client.held_back(until.saturating_duration_since(Instant::now())))
+    }
+
+    /// Waits until a pause is over that the target asked for. A call that cannot wait so long ends here, and so does one too many.
+    async fn hold(&self, until: Instant, deadline: Instant) -> Result<(), StoreError> {
+        let client = &self.upstream.client;
+        let left = until.saturating_duration_since(Instant::now());
+        if until + LEAST_TIME > deadline {
+            return Err(client.held_back(left));
+        }
+        let place = client.pace().hold(self.lane.most_waiting());
+        let _place = place.ok_or_else(|| client.held_back(left))?;
+        let _counted = self.upstream.metrics.held_now();
+        tokio::time::sleep_until(until.into()).await;
+        Ok(())
+    }
+
     async fn call_admitted(
         &self,
         call: Call,
@@ -118,6 +152,12 @@ impl Target {
         loop {
             if Instant::now() >= deadline {
                 return Err(self.upstream.client.too_slow());
+            }
+            if let Some(until) = self.upstream.client.pace().paused() {
+                self.hold(until, deadline).await?;
+                // It has waited for its turn once, and those that wait are bounded.
+                admitted.store(true, Ordering::Relaxed);
+                continue;
             }
             let (outcome, progress, joined) = self.exchanges.join(call.clone(), || {
                 let ticket = self
@@ -138,13 +178,14 @@ impl Target {
                 self.upstream.metrics.shared.inc();
             }
             match tokio::time::timeout_at(deadline.into(), outcome).await {
+                Ok(Some(Turn::Paused)) => {}
                 // Whoever asked first had less time and told the store so.
-                Ok(Some(Err(StoreError::Timeout(_))))
+                Ok(Some(Turn::Asked(Err(StoreError::Timeout(_)))))
                     if progress
                         .sent_with
                         .get()
                         .is_some_and(|told| *told < deadline) => {}
-                Ok(Some(result)) => return result,
+                Ok(Some(Turn::Asked(result))) => return result,
                 Ok(None) => return Err(self.upstream.client.failed_inside()),
                 Err(_) if progress.sent_with.get().is_none() => {
                     return Err(StoreError::ExpiredInQueue);
@@ -191,16 +232,20 @@ impl Upstream {
         call: Call,
         ticket: Ticket,
         progress: Arc<Progress>,
-    ) -> impl Future<Output = Result<Arc<Answer>, StoreError>> + Send + 'static {
+    ) -> impl Future<Output = Turn> + Send + 'static {
         let span = tracing::debug_span!("upstream call", target = %self.name, ?call, outcome = tracing::field::Empty);
         let recorder = span.clone();
         let exchange = async move {
             let queued = Instant::now();
             let _place = ticket.served().await;
             self.metrics.waited(queued.elapsed());
-            let timeout = progress.send().saturating_duration_since(Instant::now());
+            if self.client.pace().paused().is_some() {
+                recorder.record("outcome", "held");
+                return Turn::Paused;
+            }
+            let deadline = progress.send();
             let sent = self.metrics.sent(&call);
-            let result = self.client.ask(&call, timeout).await;
+            let result = self.client.ask(&call, deadline).await;
             recorder.record("outcome", sent.ended(&result));
             if let Err(error) = &result {
                 tracing::debug!(%error, "no answer");
@@ -212,7 +257,7 @@ impl Upstream {
                 // Another server may have taken its place when it comes back.
                 self.forget_capabilities();
             }
-            result.map(Arc::new)
+            Turn::Asked(result.map(Arc::new))
         };
         exchange.instrument(span)
     }
@@ -222,6 +267,7 @@ impl Upstream {
             .capabilities
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = None;
+        self.client.forget_methods();
     }
 }
 

@@ -2,17 +2,17 @@
 //! expire, one request at a time.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use url::form_urlencoded;
 
-use super::client::{plain_client, root_cause};
-use super::{StoreError, tls};
+use super::client::{Body, BodyError, Said, Secrets, plain_client, quote, root_cause};
+use super::{StoreError, throttle, tls};
 use crate::settings::{Authorization, OAuth2, TargetSettings};
 
 /// For a whole exchange with the token endpoint. Requests have 15 seconds in all.
@@ -30,6 +30,8 @@ pub(super) struct Tokens {
     /// How messages begin: `the token endpoint HOST of target a`.
     name: String,
     settings: OAuth2,
+    /// What must not be shown of what it says.
+    secrets: Secrets,
     /// Or why there can't be one.
     http: Result<reqwest::Client, StoreError>,
     state: Mutex<State>,
@@ -62,13 +64,15 @@ impl Tokens {
         let host = oauth2.token_url.host_str().unwrap_or_default();
         let name = format!("the token endpoint {host} of target {}", settings.name);
         let http = tls::configure_token_endpoint(plain_client(), settings, oauth2)
-            .and_then(|builder| builder.timeout(TIMEOUT).build())
+            // Tokens are asked for so seldom that a kept connection would be closed by the server most of the times.
+            .and_then(|builder| builder.timeout(TIMEOUT).pool_max_idle_per_host(0).build())
             .map_err(|error| {
                 StoreError::Unreachable(format!("{name} cannot be asked: {}", root_cause(&error)))
             });
         Self {
             name,
             settings: oauth2.clone(),
+            secrets: Secrets::of(settings),
             http,
             state: Mutex::default(),
         }
@@ -139,19 +143,19 @@ impl Tokens {
             |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let (id, secret) = (client_id.expose(), client_secret.expose());
         let sent = Instant::now();
-        let (mut status, mut body) = self
+        let mut answer = self
             .exchange(&[], |request| {
                 request.basic_auth(encoded(id), Some(encoded(secret)))
             })
             .await?;
-        if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&status) {
+        if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&answer.status) {
             let in_form = [("client_id", id), ("client_secret", secret)];
-            (status, body) = self.exchange(&in_form, |request| request).await?;
+            answer = self.exchange(&in_form, |request| request).await?;
         }
-        if status.is_success() {
-            self.token(&body, sent)
+        if answer.status.is_success() {
+            self.token(&answer, sent)
         } else {
-            Err(self.refusal(status, &body))
+            Err(self.refusal(&answer))
         }
     }
 
@@ -159,7 +163,7 @@ impl Tokens {
         &self,
         more: &[(&str, &str)],
         authenticate: impl FnOnce(RequestBuilder) -> RequestBuilder,
-    ) -> Result<(StatusCode, Vec<u8>), StoreError> {
+    ) -> Result<TokenResponse, StoreError> {
         let http = self.http.as_ref().map_err(Clone::clone)?;
         let form = self.form(more);
         let request = http
@@ -167,22 +171,40 @@ impl Tokens {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json")
             .body(form);
-        let mut response = authenticate(request)
+        let response = authenticate(request)
             .send()
             .await
             .map_err(|error| self.not_answered(&error))?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.not_answered(&error))?
-        {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_BODY_BYTES {
-                return Err(self.failed("answered far more than a token"));
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Body::new(response, MAX_BODY_BYTES).map_err(|unknown| {
+            let name = quote(&unknown.0, &self.secrets);
+            self.failed(&format!(
+                "answered {status} with {name} encoding although it was not asked for"
+            ))
+        })?;
+        let mut whole = Vec::new();
+        loop {
+            match body.next().await {
+                Ok(Some(chunk)) if whole.len() + chunk.len() <= MAX_BODY_BYTES => {
+                    whole.extend_from_slice(&chunk);
+                }
+                Ok(None) => break,
+                // What can't be read any more of an error's text is no error of its own.
+                _ if !status.is_success() => break,
+                Ok(Some(_)) | Err(BodyError::TooLarge) => {
+                    return Err(self.failed("answered far more than a token"));
+                }
+                Err(BodyError::BrokenOff(error)) => return Err(self.not_answered(&error)),
+                Err(BodyError::Decoding(error)) => {
+                    return Err(self.failed(&format!("answered {error}")));
+                }
             }
         }
-        Ok((response.status(), body))
+        Ok(TokenResponse {
+            status,
+            headers,
+            body: whole,
+        })
     }
 
     fn form(&self, more: &[(&str, &str)]) -> String {
@@ -196,9 +218,16 @@ impl Tokens {
         form.finish()
     }
 
-    fn token(&self, body: &[u8], sent: Instant) -> Result<Token, StoreError> {
-        let Ok(answer) = serde_json::from_slice::<TokenAnswer>(body) else {
-            return Err(self.failed("answered something that is no token"));
+    fn token(&self, response: &TokenResponse, sent: Instant) -> Result<Token, StoreError> {
+        let Ok(answer) = serde_json::from_slice::<TokenAnswer>(&response.body) else {
+            // Nothing else of a success is quoted: it may hold a token in another form.
+            return Err(match response.said(&self.secrets) {
+                Said::Html(title) => {
+                    let title = titled(title.as_deref());
+                    self.failed(&format!("answered an HTML page{title}, is tokenUrl right?"))
+                }
+                _ => self.failed("answered something that is no token"),
+            });
         };
         if let Some(kind) = answer.token_type
             && !kind.eq_ignore_ascii_case("bearer")
@@ -220,28 +249,41 @@ impl Tokens {
         })
     }
 
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> StoreError {
-        // Only the code of RFC 6749 (5.2): descriptions may repeat what was sent.
-        let code = serde_json::from_slice::<Value>(body).ok();
-        let code = code.as_ref().and_then(|body| body["error"].as_str());
-        let is_code = |code: &&str| {
-            code.len() <= 40
-                && code
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        };
-        let code = code.filter(is_code);
-        let because = code.map_or_else(String::new, |code| format!(": {code}"));
-        if status.is_client_error() {
-            StoreError::CredentialsRefused(format!(
-                "{} refused the credentials: it answered {status}{because}",
-                self.name
-            ))
-        } else if status.is_redirection() {
-            self.failed(&format!("answered {status}, is tokenUrl right?"))
-        } else {
-            self.failed(&format!("answered {status}{because}"))
+    fn refusal(&self, response: &TokenResponse) -> StoreError {
+        let (name, status) = (&self.name, response.status);
+        if status.is_redirection() {
+            return self.failed(&format!("answered {status}, is tokenUrl right?"));
         }
+        let because = match response.said(&self.secrets) {
+            // Descriptions may repeat what was sent: it is cut out of them.
+            Said::Words(words) => format!(": {words}"),
+            Said::Html(title) => format!(
+                " with an HTML page{}, is tokenUrl right?",
+                titled(title.as_deref())
+            ),
+            _ => String::new(),
+        };
+        if throttle::asks_to_slow_down(status, &response.headers)
+            || throttle::body_asks_to_slow_down(&response.body)
+        {
+            let asked = throttle::retry_after(&response.headers, SystemTime::now());
+            return StoreError::Throttled {
+                message: format!("{name} asks to slow down: it answered {status}{because}"),
+                // Zero: it does not say.
+                retry_after: asked.unwrap_or_default(),
+            };
+        }
+        // What RFC 6749 (5.2) has for clients and secrets that are wrong, and what a gate in front may answer.
+        let is_about_credentials = matches!(
+            status,
+            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+        );
+        if is_about_credentials {
+            return StoreError::CredentialsRefused(format!(
+                "{name} refused the credentials: it answered {status}{because}"
+            ));
+        }
+        self.failed(&format!("answered {status}{because}"))
     }
 
     fn not_answered(&self, error: &reqwest::Error) -> StoreError {
@@ -263,6 +305,25 @@ impl Tokens {
     fn failed(&self, what: &str) -> StoreError {
         StoreError::Unreachable(format!("{} {what}", self.name))
     }
+}
+
+/// What the endpoint answered.
+struct TokenResponse {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl TokenResponse {
+    fn said(&self, secrets: &Secrets) -> Said {
+        let content_type = self.headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|kind| kind.to_str().ok());
+        Said::of(content_type, &self.body, secrets)
+    }
+}
+
+fn titled(title: Option<&str>) -> String {
+    title.map_or_else(String::new, |title| format!(" titled \"{title}\""))
 }
 
 #[derive(Deserialize)]

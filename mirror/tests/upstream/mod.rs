@@ -35,16 +35,17 @@ pub(crate) enum Reply {
     Reset(Vec<u8>),
     /// The first, then the second again and again.
     Endless(Vec<u8>, Vec<u8>),
+    /// 200 with this JSON; what comes next on the same connection gets the other, whatever the script says.
+    Then(String, Box<Reply>),
 }
 
 impl Reply {
     /// A whole response of HTTP/1.1 with the right length, then the connection is closed.
-    pub(crate) fn http(status: &str, headers: &str, body: &str) -> Self {
+    pub(crate) fn http(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Self {
+        let body = body.as_ref();
         let length = body.len();
-        Self::Bytes(
-            format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n{body}")
-                .into_bytes(),
-        )
+        let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n");
+        Self::Bytes([head.as_bytes(), body].concat())
     }
 }
 
@@ -110,9 +111,15 @@ impl Upstream {
     }
 
     async fn serve(&self, mut stream: TcpStream, script: &(dyn Fn(&str) -> Reply + Send + Sync)) {
+        let mut next = None;
         while let Some(request) = read_request(&mut stream).await {
             self.requests.lock().unwrap().push(request.clone());
-            let (json, delay) = match script(&request) {
+            let reply = next.take().unwrap_or_else(|| script(&request));
+            let (json, delay) = match reply {
+                Reply::Then(json, reply) => {
+                    next = Some(*reply);
+                    (json, Duration::ZERO)
+                }
                 Reply::Json(json) => (json, Duration::ZERO),
                 Reply::Late(delay, json) => (json, delay),
                 Reply::Bytes(bytes) => {

@@ -54,13 +54,13 @@ pub(super) async fn ask<S: Store>(
                 asked += 1;
                 all.unite(Listed::of(&answer));
             }
-            Err(StoreError::TooLongForUrl(reason)) => {
+            Err(error @ StoreError::TooLongForUrl { .. }) => {
                 let halves = selector.as_ref().and_then(Selector::halved);
                 match halves {
                     Some((first, second)) if asked + left.len() + 2 <= MOST_PARTS => {
                         left.extend([Some(second), Some(first)]);
                     }
-                    _ => return Err(StoreError::TooLongForUrl(reason).into()),
+                    _ => return Err(error.into()),
                 }
             }
             Err(error) => return Err(error.into()),

@@ -1,0 +1,13 @@
+//! How calls reach a server that does more than answer them, or less.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows a test's functions, not their helpers"
+)]
+
+mod connections;
+mod encoded;
+mod methods;
+mod throttled;
+#[path = "../upstream/mod.rs"]
+mod upstream;
