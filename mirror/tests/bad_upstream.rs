@@ -148,6 +148,11 @@ async fn what_is_not_prometheus_json_is_unreachable_and_says_so() {
         ),
         (r#"{"hello":"world"}"#, "it has no status"),
         ("null", "it is not an object"),
+        (" \n[1]", "it has an array"),
+        (
+            "\u{feff}{\"status\":\"success\"}",
+            "it begins with a byte order mark",
+        ),
     ];
     for (body, reason) in table {
         let message = unreachable(Reply::Bytes(closing(body))).await;

@@ -59,17 +59,24 @@ impl Server {
     }
 
     fn prometheus() -> Self {
+        Self::prometheus_with(&[])
+    }
+
+    /// The same with further flags.
+    fn prometheus_with(flags: &[&str]) -> Self {
         Self::start("prometheus", |folder, address| {
             let config = folder.join("prometheus.yml");
             let scrape = format!(
                 "scrape_configs: [{{job_name: self, scrape_interval: 1s, static_configs: [{{targets: ['{address}']}}]}}]"
             );
             std::fs::write(&config, scrape).unwrap();
-            vec![
+            let mut arguments = vec![
                 format!("--config.file={}", config.display()),
                 format!("--storage.tsdb.path={}", folder.join("data").display()),
                 format!("--web.listen-address={address}"),
-            ]
+            ];
+            arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+            arguments
         })
     }
 
@@ -271,4 +278,26 @@ async fn prometheus_2_answers_every_call() {
 async fn victoria_metrics_answers_every_call() {
     let server = Server::victoria_metrics();
     answers_every_call(&*server.target().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_on_a_server_that_closes_idle_connections_just_then() {
+    // Go's servers close connections that were idle for so long.
+    let server = Server::prometheus_with(&["--web.read-timeout=500ms"]);
+    let target = server.target().await;
+    // Around half a second after the last answer, to the millisecond.
+    let asked = (0_u64..6).map(|first| {
+        let target = Arc::clone(&target);
+        async move {
+            for round in 0..20 {
+                let pause = 490 + (first * 7 + round * 3) % 20;
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                let length = if round % 2 == 0 { 10 } else { 5_000 };
+                let promql = format!("{first}*{}1", "1*".repeat(length / 2));
+                let answer = target.call(upstream::query(&promql), within(TIME)).await;
+                assert!(answer.is_ok(), "{answer:?}");
+            }
+        }
+    });
+    futures::future::join_all(asked).await;
 }

@@ -411,7 +411,7 @@ async fn a_token_lets_in_and_is_replaced_without_a_failed_request() -> Result<()
     };
     assert_eq!(
         refusal(&with_token("another-token")).await?,
-        "target store refused the credentials: it answered 401 Unauthorized"
+        "target store refused the credentials: it answered 401 Unauthorized: no"
     );
     let mirror = Mirror::start(&with_token("first-token\n")).await?;
     let client = Client::new(&mirror.url());
@@ -442,7 +442,7 @@ async fn token_endpoint(
         } else {
             Reply::Status(
                 401,
-                json!({"error": "invalid_client", "error_description": "client-secret"})
+                json!({"error": "invalid_client", "error_description": "wrong-secret is wrong"})
                     .to_string(),
             )
         }
@@ -521,7 +521,7 @@ async fn a_token_that_the_server_refuses_is_replaced_once() -> Result<()> {
     // Tokens that no server takes: asked for once more, and then it is told.
     known.lock().expect("nobody panicked").clear();
     let answer = connection(&client).await?;
-    let details = "target store refused the credentials: it answered 401 Unauthorized";
+    let details = "target store refused the credentials: it answered 401 Unauthorized: no";
     assert_eq!(answer["error"]["details"], details);
     assert_eq!(endpoint.requests().len(), 3);
     Ok(())
@@ -535,7 +535,7 @@ async fn a_token_endpoint_that_gives_no_token_is_named() -> Result<()> {
     let wrong = with_client(&gate, refusing.url(), "wrong-secret");
     assert_eq!(
         refusal(&wrong).await?,
-        "the token endpoint 127.0.0.1 of target store refused the credentials: it answered 401 Unauthorized: invalid_client"
+        "the token endpoint 127.0.0.1 of target store refused the credentials: it answered 401 Unauthorized: invalid_client: *** is wrong"
     );
     // Once in the header, once in the form, for the mirror and for the check.
     let forms = refusing.requests();
@@ -553,7 +553,25 @@ async fn a_token_endpoint_that_gives_no_token_is_named() -> Result<()> {
     let table = [
         (
             Reply::Status(503, "later".to_owned()),
-            "answered 503 Service Unavailable",
+            "answered 503 Service Unavailable: later",
+        ),
+        (
+            Reply::Status(404, "<title>Not here</title>".to_owned()),
+            "answered 404 Not Found with an HTML page titled \"Not here\", is tokenUrl right?",
+        ),
+        (
+            Reply::Bytes(
+                "HTTP/1.1 429 Too Many Requests\r\nretry-after: 9\r\ncontent-length: 0\r\n\r\n"
+                    .to_owned(),
+            ),
+            "asks to slow down: it answered 429 Too Many Requests",
+        ),
+        (
+            Reply::Bytes(
+                "HTTP/1.1 200 OK\r\ncontent-length: 29\r\n\r\n<html><title>Sign in</title>\n"
+                    .to_owned(),
+            ),
+            "answered an HTML page titled \"Sign in\", is tokenUrl right?",
         ),
         (
             Reply::Json("{}".to_owned()),

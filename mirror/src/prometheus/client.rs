@@ -322,7 +322,7 @@ impl Client {
         let mut has_begun = false;
         while let Some(chunk) = body.next().await.map_err(|error| self.unread(error))? {
             if !has_begun && let Some(first) = refusal::first_byte(&chunk) {
-                if first != b'{' && length == 0 {
+                if first != b'{' {
                     let content_type = content_type.as_ref().and_then(|kind| kind.to_str().ok());
                     return Err(self.foreign(content_type, &chunk, body, &secrets()).await);
                 }

@@ -7,6 +7,7 @@
 
 mod connections;
 mod encoded;
+mod http2;
 mod methods;
 mod throttled;
 #[path = "../upstream/mod.rs"]

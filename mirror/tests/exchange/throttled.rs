@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use mirror::metrics::Metrics;
+use mirror::probe::{Probe, TargetReachability};
 use mirror::prometheus::{Store as _, StoreError, Targets};
+use mirror::state::AppState;
 
 use crate::upstream::{
     Reply, Upstream, eventually, exposition, metrics, one_sample, query, settings, target, targets,
@@ -203,7 +206,7 @@ async fn a_pause_holds_no_worker_and_no_other_target_up() {
     // Those that are too many are refused at once.
     eventually(|| held.iter().filter(|call| call.is_finished()).count() == 10).await;
     let began = Instant::now();
-    let calls = (0..40)
+    let calls = (0..20)
         .map(|index| async move { healthy.call(query(&index.to_string()), within(LONG)).await });
     assert!(join_all(calls).await.iter().all(Result::is_ok));
     assert!(began.elapsed() < Duration::from_secs(2));
@@ -264,4 +267,44 @@ async fn after_a_pause_no_more_go_at_once_than_there_are_workers() {
     let (answers, ()) = tokio::join!(calls, watched);
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert!(*most.lock().unwrap() <= 2, "{most:?}");
+}
+
+#[tokio::test]
+async fn a_throttled_target_stays_reachable_with_its_version_and_is_not_asked_meanwhile() {
+    let throttles = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&throttles);
+    let upstream = Upstream::start(move |request| {
+        if now.load(Ordering::SeqCst) {
+            Reply::http("429 Too Many Requests", "retry-after: 60\r\n", "")
+        } else if request.contains("buildinfo") {
+            Reply::Json(r#"{"status":"success","data":{"version":"2.53.0"}}"#.to_owned())
+        } else {
+            Reply::Json(one_sample())
+        }
+    })
+    .await;
+    let _ = metrics();
+    let settings = settings(1, &[target("main", &upstream.url)]);
+    let probe = Probe::default();
+    probe.starts(AppState::new(settings, Metrics::new()));
+    let expected = |message: Option<&str>| TargetReachability {
+        name: "main".to_owned(),
+        reachable: Some(true),
+        version: Some("2.53.0".to_owned()),
+        message: message.map(str::to_owned),
+    };
+    let found = async || probe.reachability().await.unwrap().targets.remove(0);
+    assert_eq!(found().await, expected(None));
+    throttles.store(true, Ordering::SeqCst);
+    // Its answers are good for five seconds.
+    let stale = Duration::from_millis(5_100);
+    tokio::time::sleep(stale).await;
+    let asks =
+        "target main asks to slow down: it answered 429 Too Many Requests; queries to it wait 60 s";
+    assert_eq!(found().await, expected(Some(asks)));
+    assert_eq!(upstream.requests().len(), 3);
+    tokio::time::sleep(stale).await;
+    let asks = "target main asks to slow down; queries to it wait another 55 s";
+    assert_eq!(found().await, expected(Some(asks)));
+    assert_eq!(upstream.requests().len(), 3, "it is left in peace");
 }

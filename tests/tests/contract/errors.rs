@@ -201,13 +201,16 @@ async fn a_store_that_cannot_be_asked_is_named_and_its_url_is_not() -> Result<()
     assert_eq!(outcome(&answer), (502, connection_error(details)));
 
     let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>";
-    let locked = "HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\n\r\nsecret";
+    let locked = "HTTP/1.1 403 Forbidden\r\ncontent-length: 16\r\n\r\nno, token=secret";
     let moved = "HTTP/1.1 302 Found\r\nlocation: http://user:secret@elsewhere/login?token=secret\r\ncontent-length: 0\r\n\r\n";
     let starting =
         "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 17\r\n\r\nService not ready";
     for (reply, part) in [
-        (page, "is not Prometheus' JSON"),
-        (locked, "refused the credentials"),
+        (page, "answered an HTML page: is there a sign-in in front"),
+        (
+            locked,
+            "refused the credentials: it answered 403 Forbidden: no, token=***",
+        ),
         (
             moved,
             "answered with a redirect to http://elsewhere/login, is the URL right?",

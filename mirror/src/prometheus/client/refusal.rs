@@ -16,6 +16,9 @@ use crate::prometheus::{StoreError, decode};
 /// What to look for when a page comes instead of data.
 const PAGE_HINT: &str = "is there a sign-in in front, or is the path prefix missing?";
 
+/// UTF-8's byte order mark, which JSON must not begin with.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Parts of an address that lead to a sign-in.
 const SIGN_IN: [&str; 10] = [
     "login", "log-in", "signin", "sign-in", "sign_in", "oauth", "oidc", "sso", "saml", "auth",
@@ -206,7 +209,7 @@ impl Client {
             ),
             Said::Words(text)
                 if !["null", "true", "false"].contains(&text.as_str())
-                    && !begins_as_json(beginning) =>
+                    && !begins_as_json(beginning.strip_prefix(MARK).unwrap_or(beginning)) =>
             {
                 format!("{name} answered text instead of Prometheus' JSON: {text}")
             }
@@ -234,6 +237,9 @@ fn is_exposition(first_line: &str) -> bool {
 
 /// Why a body is not JSON of Prometheus.
 fn reason(body: &[u8]) -> String {
+    if body.starts_with(MARK) {
+        return "it begins with a byte order mark".to_owned();
+    }
     let mut decoder = Decoder::default();
     let end = match decoder.push(body) {
         Ok(()) => decoder.finish().err(),
