@@ -417,7 +417,7 @@ async fn refusals_without_json_quote_their_first_line_cleaned_and_cut() {
     let long = unreachable(Reply::http(
         "500 Internal Server Error",
         "",
-        &"x".repeat(100_000),
+        "x".repeat(100_000),
     ))
     .await;
     assert_eq!(

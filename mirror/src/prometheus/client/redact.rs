@@ -250,7 +250,7 @@ fn of_key(last_word: &str, word: &str, rest: &str) -> Option<(usize, usize)> {
     let quotes = leading(&rest[at..], |c| "\"'\\".contains(c));
     at += quotes;
     let value = &rest[at..];
-    let is_long = LONG_VALUES.iter().any(|long| key == *long);
+    let is_long = LONG_VALUES.contains(&key);
     let end = |c: char| match quotes {
         0 if is_long => "\"'<,;".contains(c),
         0 => c.is_whitespace() || "&,;)}]\"'<".contains(c),
@@ -281,10 +281,7 @@ fn is_token(word: &str) -> bool {
         && word
             .bytes()
             .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-    is_amazon
-        || TOKEN_BEGINNINGS
-            .iter()
-            .any(|beginning| is_known(&beginning))
+    is_amazon || TOKEN_BEGINNINGS.iter().any(is_known)
 }
 
 /// How many bytes a token has that `text` begins with.
