@@ -54,13 +54,26 @@ pub(super) async fn ask<S: Store>(
                 asked += 1;
                 all.unite(Listed::of(&answer));
             }
-            Err(error @ StoreError::TooLongForUrl { .. }) => {
+            Err(StoreError::TooLongForUrl {
+                message,
+                bytes,
+                at_most,
+            }) => {
                 let halves = selector.as_ref().and_then(Selector::halved);
-                match halves {
-                    Some((first, second)) if asked + left.len() + 2 <= MOST_PARTS => {
-                        left.extend([Some(second), Some(first)]);
+                // Halves come in powers of two, so there may be twice as many as are needed. What would be too many is refused
+                // before any of it is asked.
+                let fits = bytes.div_ceil(at_most.max(1)) <= MOST_PARTS / 2
+                    && asked + left.len() + 2 <= MOST_PARTS;
+                match halves.filter(|_| fits) {
+                    Some((first, second)) => left.extend([Some(second), Some(first)]),
+                    None => {
+                        return Err(StoreError::TooLongForUrl {
+                            message,
+                            bytes,
+                            at_most,
+                        }
+                        .into());
                     }
-                    _ => return Err(error.into()),
                 }
             }
             Err(error) => return Err(error.into()),
