@@ -1,10 +1,16 @@
-//! Request bodies become requests that can't be wrong. Unknown fields are ignored, unknown types are refused, and every fault
-//! names the field it is about.
+//! Request bodies become requests that can't be wrong. Unknown fields are ignored, wrong types are refused, and every fault
+//! names the field it is about. A `_type` that its place makes plain may be left out.
+//!
+//! `docs/openapi.yaml` describes the same for machines; a test compares the fields that are read here with those it has.
+
+mod conditions;
+mod object;
 
 use serde_json::{Map, Value};
 
+use self::conditions::conditions;
+use self::object::{Object, beginning};
 use crate::evaluate::fields::{FieldQuery, ValuesQuery};
-use crate::query::selector::{Matcher, Selector, texts_of_double};
 use crate::query::{Aggregation, KIND_KEYS, Kind, Method};
 use crate::time::{Millis, Timestamp};
 
@@ -115,25 +121,14 @@ pub fn request(body: &[u8], expected: Option<RequestType>) -> Result<Request, De
     let body: Value = serde_json::from_slice(body)
         .map_err(|error| DecodeError::Malformed(format!("the body is not JSON: {error}")))?;
     let body = Object::root(&body)?;
-    let said = body.string("_type")?;
     let request_type = match expected {
-        Some(expected) if expected.names().0 == said => expected,
         Some(expected) => {
-            return Err(DecodeError::Malformed(format!(
-                "_type: {} is expected here, not {said:?}",
-                expected.names().0
-            )));
+            body.expect_type(expected.names().0)?;
+            expected
         }
-        None => RequestType::ALL
-            .into_iter()
-            .find(|known| known.names().0 == said && *known != RequestType::Connection)
-            .ok_or_else(|| {
-                DecodeError::Malformed(format!(
-                    "_type: {said:?} cannot be explained; MetricsRequest can, and the two of fields"
-                ))
-            })?,
+        None => explained_type(&body)?,
     };
-    let connection_details = body.object("connectionDetails")?.fields.clone();
+    let connection_details = body.object("connectionDetails")?.into_fields().clone();
     let query = match request_type {
         RequestType::Connection => Query::Connection,
         _ => self::query(&body.object("query")?, request_type)?,
@@ -144,15 +139,33 @@ pub fn request(body: &[u8], expected: Option<RequestType>) -> Result<Request, De
     })
 }
 
-fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeError> {
-    let expected = request_type.names().1;
-    let said = query.string("_type")?;
-    if said != expected {
-        return Err(query.fault(
-            "_type",
-            &format!("{expected} is expected here, not {said:?}"),
-        ));
+/// Which request is to be explained: its `_type` says so, or that of its query.
+fn explained_type(body: &Object<'_>) -> Result<RequestType, DecodeError> {
+    let explained = || {
+        RequestType::ALL
+            .into_iter()
+            .filter(|known| *known != RequestType::Connection)
+    };
+    if let Some(said) = body.optional_string("_type")? {
+        let known = explained().find(|known| known.names().0 == said);
+        return known.ok_or_else(|| {
+            let said = beginning(said);
+            DecodeError::Malformed(format!(
+                "_type: {said:?} cannot be explained; MetricsRequest can, and the two of fields"
+            ))
+        });
     }
+    let query = body.optional_object("query")?;
+    let said = match &query {
+        Some(query) => query.optional_string("_type")?,
+        None => None,
+    };
+    said.and_then(|said| explained().find(|known| known.names().1 == said))
+        .ok_or_else(|| body.fault("_type", "is missing"))
+}
+
+fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeError> {
+    query.expect_type(request_type.names().1)?;
     let (start, end) = (query.instant("startTime")?, query.instant("endTime")?);
     if start > end {
         return Err(query.fault(
@@ -173,20 +186,21 @@ fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeE
         limit,
     };
     Ok(match request_type {
-        RequestType::FieldValues => Query::FieldValues(ValuesQuery {
-            fields: fields(kind),
-            field: query.string("field")?.to_owned(),
-            prefix: query
-                .optional_string("fieldValuePrefix")?
-                .unwrap_or_default()
-                .to_owned(),
-            offset: query.count("offset")?.unwrap_or(0),
-        }),
+        RequestType::FieldValues => {
+            let field = field(query)?.to_owned();
+            let typed = query.optional_string("fieldValuePrefix")?;
+            Query::FieldValues(ValuesQuery {
+                fields: fields(kind),
+                prefix: prefix(&field, typed.unwrap_or_default()).to_owned(),
+                field,
+                offset: query.count("offset")?.unwrap_or(0),
+            })
+        }
         RequestType::Metric => {
-            let aggregation = match query.optional("aggregation") {
-                Some(_) => Some(aggregation(&query.object("aggregation")?)?),
-                None => None,
-            };
+            let aggregation = query
+                .optional_object("aggregation")?
+                .map(|object| aggregation(&object))
+                .transpose()?;
             Query::Metric(MetricRequest {
                 kind: kind.ok_or(DecodeError::NoKind)?,
                 start,
@@ -200,19 +214,48 @@ fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeE
     })
 }
 
-fn aggregation(aggregation: &Object<'_>) -> Result<(Aggregation, String), DecodeError> {
-    let said = aggregation.string("_type")?;
-    if said != "Aggregation" {
-        return Err(aggregation.fault(
-            "_type",
-            &format!("Aggregation is expected here, not {said:?}"),
-        ));
+/// The field whose values are asked for: a descriptor, as field names answer it, or just its name.
+fn field<'a>(query: &Object<'a>) -> Result<&'a str, DecodeError> {
+    let descriptor = match query.required("field")? {
+        Value::String(name) if name.is_empty() => {
+            return Err(query.fault("field", "must not be empty"));
+        }
+        Value::String(name) => return Ok(name),
+        Value::Object(_) => query.object("field")?,
+        _ => return Err(query.fault("field", "must be a FieldDescriptor or the name of a field")),
+    };
+    descriptor.expect_type("FieldDescriptor")?;
+    match descriptor.optional_string("fieldType")? {
+        // Labels are texts, and every field is answered as one.
+        None | Some("STRING") => {}
+        Some(other) => return Err(DecodeError::Unsupported(beginning(other))),
     }
+    match descriptor.string("fieldName")? {
+        "" => Err(descriptor.fault("fieldName", "must not be empty")),
+        name => Ok(name),
+    }
+}
+
+/// What the values of `field` must begin with. Metric names that are too many are answered as patterns such as `node_cpu_*`,
+/// which come back as they are: the one `*` at the end is ours. Labels have no patterns, so a `*` there is the value's own.
+fn prefix<'a>(field: &str, typed: &'a str) -> &'a str {
+    match typed.strip_suffix('*') {
+        Some(beginning) if KIND_KEYS.contains(&field) => beginning,
+        _ => typed,
+    }
+}
+
+fn aggregation(aggregation: &Object<'_>) -> Result<(Aggregation, String), DecodeError> {
+    aggregation.expect_type("Aggregation")?;
     let name = aggregation.string("method")?;
-    let method = Method::parse(name).ok_or_else(|| DecodeError::Unsupported(name.to_owned()))?;
+    let method = Method::parse(name).ok_or_else(|| DecodeError::Unsupported(beginning(name)))?;
     let bucket = aggregation.integer("bucketSizeMillis")?;
-    if !(1..=LATEST).contains(&bucket) {
+    if bucket < 1 {
         return Err(aggregation.fault("bucketSizeMillis", "must be at least 1"));
+    }
+    if bucket > LATEST {
+        let problem = format!("must be at most {LATEST}");
+        return Err(aggregation.fault("bucketSizeMillis", &problem));
     }
     Ok((
         Aggregation {
@@ -221,93 +264,6 @@ fn aggregation(aggregation: &Object<'_>) -> Result<(Aggregation, String), Decode
         },
         name.to_owned(),
     ))
-}
-
-/// The conditions: at most one says what kind of metric is meant, the others become matchers.
-fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matcher>), DecodeError> {
-    let mut named: Option<(&str, String)> = None;
-    let mut matchers = Vec::new();
-    for condition in query.list("conditions")? {
-        let said = condition.string("_type")?;
-        if said != "EqualityCondition" {
-            return Err(condition.fault(
-                "_type",
-                &format!("EqualityCondition is the only one there is, not {said:?}"),
-            ));
-        }
-        let key = condition.string("key")?;
-        let value = condition.object("value")?;
-        if !KIND_KEYS.contains(&key) {
-            if key.is_empty() {
-                return Err(condition.fault("key", "must not be empty"));
-            }
-            matchers.push(Matcher::one_of(key, texts(&value)?));
-        } else if let Some((other, _)) = &named {
-            return Err(condition.fault(
-                "key",
-                &format!("{key} says which metric is meant, but {other} does already"),
-            ));
-        } else {
-            match value.string("_type")? {
-                "StringValue" => named = Some((key, value.string("value")?.to_owned())),
-                unsupported => return Err(DecodeError::Unsupported(unsupported.to_owned())),
-            }
-        }
-    }
-    let kind = named.map(|(key, name)| {
-        let selector = || Selector::new(&name, matchers.clone());
-        match key {
-            "__counter__" => Kind::Counter(selector()),
-            "__gauge__" => Kind::Gauge(selector()),
-            "__histogram__" => Kind::Histogram(selector()),
-            "__summary__" => Kind::Summary(selector()),
-            _ => Kind::Expression {
-                promql: name,
-                matchers: matchers.clone(),
-            },
-        }
-    });
-    Ok((kind, matchers))
-}
-
-/// The label texts that satisfy a condition's value.
-fn texts(value: &Object<'_>) -> Result<Vec<String>, DecodeError> {
-    match value.string("_type")? {
-        "StringValue" => Ok(vec![value.string("value")?.to_owned()]),
-        "DoubleValue" => match value.required("value")? {
-            Value::Number(number) => Ok(texts_of_double(number.as_f64().unwrap_or(f64::NAN))),
-            _ => Err(value.fault("value", "must be a number")),
-        },
-        "BooleanValue" => match value.required("value")? {
-            Value::Bool(truth) => Ok(vec![truth.to_string()]),
-            _ => Err(value.fault("value", "must be true or false")),
-        },
-        "InSetValue" => {
-            let Value::Array(elements) = value.required("value")? else {
-                return Err(value.fault("value", "must be an array"));
-            };
-            if elements.is_empty() {
-                return Err(value.fault("value", "must have at least one element"));
-            }
-            let mut all = Vec::with_capacity(elements.len());
-            for (index, element) in elements.iter().enumerate() {
-                match element {
-                    Value::String(text) => all.push(text.clone()),
-                    Value::Bool(truth) => all.push(truth.to_string()),
-                    Value::Number(number) => {
-                        all.extend(texts_of_double(number.as_f64().unwrap_or(f64::NAN)))
-                    }
-                    // A value with its type, as conditions have one.
-                    _ => all.extend(texts(&Object::of(
-                        value.path_of(&format!("value[{index}]")),
-                        element,
-                    )?)?),
-                }
-            }
-            Ok(all)
-        }
-        unknown => Err(DecodeError::Unsupported(unknown.to_owned())),
-    }
 }
 
 /// How deep arrays and objects are nested, whatever else is wrong with the text.
@@ -328,115 +284,6 @@ fn nesting(body: &[u8]) -> usize {
         }
     }
     deepest
-}
-
-/// An object of the body that knows where it stands.
-struct Object<'a> {
-    path: String,
-    fields: &'a Map<String, Value>,
-}
-
-impl<'a> Object<'a> {
-    fn root(value: &'a Value) -> Result<Self, DecodeError> {
-        Self::of(String::new(), value)
-    }
-
-    fn of(path: String, value: &'a Value) -> Result<Self, DecodeError> {
-        match value {
-            Value::Object(fields) => Ok(Self { path, fields }),
-            _ if path.is_empty() => Err(DecodeError::Malformed(
-                "the body must be an object".to_owned(),
-            )),
-            _ => Err(DecodeError::Malformed(format!("{path}: must be an object"))),
-        }
-    }
-
-    fn path_of(&self, field: &str) -> String {
-        if self.path.is_empty() {
-            field.to_owned()
-        } else {
-            format!("{}.{field}", self.path)
-        }
-    }
-
-    fn fault(&self, field: &str, problem: &str) -> DecodeError {
-        DecodeError::Malformed(format!("{}: {problem}", self.path_of(field)))
-    }
-
-    /// A field that is there; JSON's null is not.
-    fn optional(&self, field: &str) -> Option<&'a Value> {
-        self.fields.get(field).filter(|value| !value.is_null())
-    }
-
-    fn required(&self, field: &str) -> Result<&'a Value, DecodeError> {
-        self.optional(field)
-            .ok_or_else(|| self.fault(field, "is missing"))
-    }
-
-    fn object(&self, field: &str) -> Result<Object<'a>, DecodeError> {
-        Self::of(self.path_of(field), self.required(field)?)
-    }
-
-    /// A list of objects; an absent one is empty.
-    fn list(&self, field: &str) -> Result<Vec<Object<'a>>, DecodeError> {
-        let elements = match self.optional(field) {
-            None => return Ok(Vec::new()),
-            Some(Value::Array(elements)) => elements,
-            Some(_) => return Err(self.fault(field, "must be an array")),
-        };
-        let path = |index: usize| format!("{}[{index}]", self.path_of(field));
-        elements
-            .iter()
-            .enumerate()
-            .map(|(index, element)| Self::of(path(index), element))
-            .collect()
-    }
-
-    fn string(&self, field: &str) -> Result<&'a str, DecodeError> {
-        self.required(field)?
-            .as_str()
-            .ok_or_else(|| self.fault(field, "must be a string"))
-    }
-
-    fn optional_string(&self, field: &str) -> Result<Option<&'a str>, DecodeError> {
-        self.optional(field).map(|_| self.string(field)).transpose()
-    }
-
-    /// A whole number, also when it is written as `1.0` or `1e3`.
-    fn integer(&self, field: &str) -> Result<i64, DecodeError> {
-        let value = self.required(field)?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "whole numbers below 2^53 only"
-        )]
-        let whole =
-            |number: f64| (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
-        value
-            .as_i64()
-            .or_else(|| value.as_f64().and_then(whole))
-            .ok_or_else(|| self.fault(field, "must be a whole number"))
-    }
-
-    fn instant(&self, field: &str) -> Result<Timestamp, DecodeError> {
-        let at = self.integer(field)?;
-        if !(0..=LATEST).contains(&at) {
-            return Err(self.fault(
-                field,
-                "must be milliseconds since 1970, no later than the year 9999",
-            ));
-        }
-        Ok(Timestamp(at))
-    }
-
-    /// A number of things, if it is there.
-    fn count(&self, field: &str) -> Result<Option<u64>, DecodeError> {
-        if self.optional(field).is_none() {
-            return Ok(None);
-        }
-        u64::try_from(self.integer(field)?)
-            .map(Some)
-            .map_err(|_| self.fault(field, "must not be negative"))
-    }
 }
 
 #[cfg(test)]
