@@ -122,7 +122,7 @@ impl ApiError {
             Self::NoSuchPath { .. } => remote(
                 "no such method",
                 format!(
-                    "{self}; there are POST /api/connection, /api/field/name, /api/field/value, /api/metric and /api/explain"
+                    "{self}; there are POST /api/connection, /api/field/name, /api/field/value, /api/metric and /api/explain, and GET / and /openapi.json"
                 ),
             ),
             Self::WrongMethod { .. } => remote("wrong HTTP method", self.to_string()),

@@ -20,7 +20,7 @@ use tower::util::MapRequestLayer;
 use tower::{Layer as _, ServiceBuilder};
 
 use crate::api::decode::RequestType;
-use crate::api::{Answered, Api, answer};
+use crate::api::{Answered, Api, answer, openapi};
 use crate::error::ApiError;
 use crate::evaluate::Missing;
 use crate::server::BodyStalled;
@@ -45,6 +45,7 @@ const MAX_DISCARDED: usize = 16 * MAX_BODY;
 pub fn app(state: Arc<AppState>) -> Router {
     let routes = Router::new()
         .route("/", only("GET", get(about)))
+        .route("/openapi.json", only("GET", get(description)))
         .route(
             "/api/connection",
             method(Api::Method(RequestType::Connection)),
@@ -101,6 +102,10 @@ fn only(allowed: &'static str, route: MethodRouter<Arc<AppState>>) -> MethodRout
 async fn about() -> impl IntoResponse {
     let about = json!({"app": "Prometheus Mirror", "version": env!("CARGO_PKG_VERSION")});
     ([(CONTENT_TYPE, "application/json")], about.to_string())
+}
+
+async fn description() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], openapi::DOCUMENT)
 }
 
 async fn handle(state: Arc<AppState>, api: Api, body: Body) -> Response {

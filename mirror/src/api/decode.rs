@@ -287,4 +287,6 @@ fn nesting(body: &[u8]) -> usize {
 }
 
 #[cfg(test)]
+pub(in crate::api) mod reads;
+#[cfg(test)]
 mod tests;

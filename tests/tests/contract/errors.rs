@@ -16,7 +16,7 @@ async fn a_request_that_is_malformed_is_told_where() -> Result<()> {
     };
     let table = [
         (json!([]), "the body must be an object"),
-        (json!({}), "_type: is missing"),
+        (json!({}), "connectionDetails: is missing"),
         (
             changed("/connectionDetails", json!("x")),
             "connectionDetails: must be an object",

@@ -38,7 +38,7 @@ async fn health_and_metrics_live_on_the_admin_port_and_the_api_on_the_other() ->
 
 fn no_such_path(path: &str) -> Value {
     let details = format!(
-        "there is no {path}; there are POST /api/connection, /api/field/name, /api/field/value, /api/metric and /api/explain"
+        "there is no {path}; there are POST /api/connection, /api/field/name, /api/field/value, /api/metric and /api/explain, and GET / and /openapi.json"
     );
     remote("no such method", &details)
 }

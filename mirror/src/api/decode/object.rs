@@ -71,7 +71,7 @@ impl<'a> Object<'a> {
     /// A field that is there; JSON's null is not.
     pub(super) fn optional(&self, field: &str) -> Option<&'a Value> {
         #[cfg(test)]
-        super::tests::reads::record(&self.path_of(field));
+        super::reads::record(&self.path_of(field));
         self.fields.get(field).filter(|value| !value.is_null())
     }
 

@@ -7,30 +7,6 @@ use serde_json::json;
 use super::*;
 use crate::query::selector::{Matcher, Selector};
 
-/// Which fields the decoder looks for, without the indexes of lists.
-pub(super) mod reads {
-    use std::cell::RefCell;
-    use std::collections::BTreeSet;
-
-    thread_local! {
-        static PATHS: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
-    }
-
-    pub(in crate::api::decode) fn record(path: &str) {
-        let digits = |c: char| c.is_ascii_digit();
-        let parts: Vec<&str> = path
-            .split('[')
-            .map(|part| part.trim_start_matches(digits))
-            .collect();
-        PATHS.with_borrow_mut(|paths| paths.insert(parts.join("[")));
-    }
-
-    /// What this thread has looked for since the last call.
-    pub(super) fn take() -> BTreeSet<String> {
-        PATHS.take()
-    }
-}
-
 fn metrics(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut body = json!({
         "_type": "MetricsRequest",
