@@ -1,5 +1,8 @@
 //! Speaks the Mirror API as StackState does.
 
+use std::fmt;
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, ensure};
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -43,12 +46,23 @@ pub struct Telemetry {
     pub partial: bool,
 }
 
+/// Looks at every answer: HTTP method and path of the request, and what came.
+#[derive(Clone)]
+struct Check(Arc<dyn Fn(&str, &str, &Answer) -> Result<()> + Send + Sync>);
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Check")
+    }
+}
+
 /// A client of one mirror.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     base: String,
     connection: Value,
+    check: Option<Check>,
 }
 
 impl Client {
@@ -59,6 +73,7 @@ impl Client {
             http: http_client(),
             base: base.to_owned(),
             connection: json!({}),
+            check: None,
         }
     }
 
@@ -69,6 +84,7 @@ impl Client {
             http,
             base: base.to_owned(),
             connection: json!({}),
+            check: None,
         }
     }
 
@@ -76,6 +92,17 @@ impl Client {
     #[must_use]
     pub fn of_target(mut self, target: &str) -> Self {
         self.connection = json!({"target": target});
+        self
+    }
+
+    /// The same, whose every answer must pass a check. That gets the HTTP method and the path of the
+    /// request, and the answer.
+    #[must_use]
+    pub fn checked_by(
+        mut self,
+        check: impl Fn(&str, &str, &Answer) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.check = Some(Check(Arc::new(check)));
         self
     }
 
@@ -97,14 +124,25 @@ impl Client {
     /// Sends any request.
     ///
     /// # Errors
-    /// If there is no HTTP answer.
+    /// If there is no HTTP answer, or it does not pass this client's check.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer> {
-        let response = request.send().await?;
-        Ok(Answer {
+        let request = request.build()?;
+        let (method, url) = (request.method().clone(), request.url().clone());
+        let response = self.http.execute(request).await?;
+        let answer = Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: response.text().await?,
-        })
+        };
+        // Other servers, such as the admin port, are not what is checked.
+        if let Some(Check(check)) = &self.check
+            && url.as_str().starts_with(&self.base)
+        {
+            check(method.as_str(), url.path(), &answer).with_context(|| {
+                format!("{method} {}: {} {}", url.path(), answer.status, answer.body)
+            })?;
+        }
+        Ok(answer)
     }
 
     /// A `MetricsRequest`.

@@ -9,7 +9,10 @@
 mod command;
 mod errors;
 mod fields;
+mod messages;
 mod metric;
+mod openapi;
+mod refine;
 mod targets;
 mod transport;
 
@@ -112,9 +115,10 @@ async fn config() -> Result<MirrorConfig> {
     ]))
 }
 
+/// A mirror, and a client that holds every answer against `docs/openapi.yaml`.
 async fn start(config: &MirrorConfig) -> Result<(Mirror, Client)> {
     let mirror = Mirror::start(config).await?;
-    let client = Client::new(&mirror.url());
+    let client = Client::new(&mirror.url()).checked_by(openapi::check);
     Ok((mirror, client))
 }
 
