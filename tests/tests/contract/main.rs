@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod command;
+mod driven;
 mod errors;
 mod fields;
 mod messages;
