@@ -40,12 +40,16 @@ fn moved(mut message: Value) -> Value {
     message
 }
 
-/// A request of the contract, sent to a target of the test.
-fn request(name: &str, target: &str) -> Value {
+/// A request of the contract, sent to the target at a port of this machine.
+fn request(name: &str, port: u16) -> Value {
     let mut request = moved(file(&format!("{name}.request.json")));
-    request["connectionDetails"] = json!({"target": target});
+    request["connectionDetails"]["host"] = json!("127.0.0.1");
+    request["connectionDetails"]["port"] = json!(port);
     request
 }
+
+/// Where nothing listens: the port of [`DEAD`].
+const DEAD_PORT: u16 = 1;
 
 /// Says where two messages differ in their members, in the types of those, or in a `_type`. Of a list, each element must be
 /// like one of the example's; texts and numbers may be others.
@@ -180,8 +184,8 @@ fn samples() -> Vec<Series> {
     all
 }
 
-/// A mirror whose target `shop` has those samples. Nothing listens at `dead`.
-async fn shop() -> Result<(Mirror, Client)> {
+/// A mirror whose target at this port has those samples. Nothing listens at its other one.
+async fn shop() -> Result<(Mirror, Client, u16)> {
     static STORE: OnceCell<Prometheus> = OnceCell::const_new();
     let store = STORE
         .get_or_try_init(|| async {
@@ -190,11 +194,9 @@ async fn shop() -> Result<(Mirror, Client)> {
             anyhow::Ok(prometheus)
         })
         .await?;
-    start(&MirrorConfig::for_targets(&[
-        ("shop", &store.url()),
-        ("dead", DEAD),
-    ]))
-    .await
+    let config = MirrorConfig::for_targets(&[("shop", &store.url()), ("dead", DEAD)]);
+    let (mirror, client) = start(&config).await?;
+    Ok((mirror, client, store.port()))
 }
 
 /// The answers in full. The files' values are examples; these are the samples'.
@@ -288,9 +290,9 @@ fn answers() -> BTreeMap<&'static str, (&'static str, &'static str, Value)> {
 
 #[tokio::test]
 async fn every_request_of_the_contract_is_answered_member_by_member() -> Result<()> {
-    let (_mirror, client) = shop().await?;
+    let (_mirror, client, shop) = shop().await?;
     for (name, (path, response, expected)) in answers() {
-        let answer = client.post(path, &request(name, "shop")).await?;
+        let answer = client.post(path, &request(name, shop)).await?;
         let body = rounded(answer.json());
         let example = file(&format!("{response}.response.json"));
         same_members(&example, &body, name)?;
@@ -313,15 +315,15 @@ async fn numbers_may_all_be_floats_and_types_may_all_be_left_out() -> Result<()>
             _ => {}
         }
     }
-    let (_mirror, client) = shop().await?;
+    let (_mirror, client, shop) = shop().await?;
     for (name, (path, _, expected)) in answers() {
-        let mut floats = request(name, "shop");
-        change(&mut floats, &|value| {
+        let mut floats = request(name, shop);
+        change(&mut floats["query"], &|value| {
             if let Value::Number(number) = value {
                 *value = json!(number.as_f64());
             }
         });
-        let (mut absent, mut null) = (request(name, "shop"), request(name, "shop"));
+        let (mut absent, mut null) = (request(name, shop), request(name, shop));
         change(&mut absent, &|value| {
             value.as_object_mut().map(|members| members.remove("_type"));
         });
@@ -341,8 +343,8 @@ async fn numbers_may_all_be_floats_and_types_may_all_be_left_out() -> Result<()>
 
 #[tokio::test]
 async fn names_that_are_too_many_are_answered_with_patterns_as_well() -> Result<()> {
-    let (_mirror, client) = shop().await?;
-    let mut request = request("field-values.kind", "shop");
+    let (_mirror, client, shop) = shop().await?;
+    let mut request = request("field-values.kind", shop);
     request["query"]["fieldValuePrefix"] = json!("");
     request["query"]["limit"] = json!(10);
     let answer = client.post("/api/field/value", &request).await?;
@@ -364,18 +366,18 @@ async fn names_that_are_too_many_are_answered_with_patterns_as_well() -> Result<
 
 #[tokio::test]
 async fn every_error_of_the_contract_is_answered_member_by_member() -> Result<()> {
-    let (_mirror, client) = shop().await?;
-    let mut unknown = request("metric.aggregated", "shop");
+    let (_mirror, client, shop) = shop().await?;
+    let mut unknown = request("metric.aggregated", shop);
     unknown["query"]["conditions"][1]["value"]["value"] = json!("nowhere");
-    let mut upside_down = request("metric.raw", "shop");
+    let mut upside_down = request("metric.raw", shop);
     upside_down["query"]["endTime"] = json!(1);
-    let mut boolean = request("field-values", "shop");
+    let mut boolean = request("field-values", shop);
     boolean["query"]["field"]["fieldType"] = json!("BOOLEAN");
     let table = [
         (
             "error.connection",
             "/api/metric",
-            request("metric.raw", "dead"),
+            request("metric.raw", DEAD_PORT),
             502,
         ),
         ("error.not-found", "/api/metric", unknown, 404),
@@ -384,7 +386,7 @@ async fn every_error_of_the_contract_is_answered_member_by_member() -> Result<()
         (
             "connection.failure.response",
             "/api/connection",
-            request("connection", "dead"),
+            request("connection", DEAD_PORT),
             200,
         ),
     ];
