@@ -247,11 +247,35 @@ async fn values_of_a_label_that_paths_cannot_name_come_from_the_series() {
             "{said}"
         );
         let asked = upstream.requests();
-        assert_eq!(asked.len(), 2, "{asked:?}");
+        assert_eq!(asked.len(), 3, "{asked:?}");
         let selector =
             "match%5B%5D=%7B__name__%21%3D%22%22%2C%22app.kubernetes.io%2Fname%22%21%3D%22%22%7D";
-        assert!(asked[1].contains(selector), "{}", asked[1]);
-        assert!(asked[1].contains("&limit=20000"), "{}", asked[1]);
+        assert!(asked[2].contains(selector), "{}", asked[2]);
+        assert!(asked[2].contains("&limit=20000"), "{}", asked[2]);
+    }
+}
+
+#[tokio::test]
+async fn a_label_is_written_into_the_path_in_the_way_that_the_store_reads() {
+    // The path that each store answers, and how many calls it takes.
+    let table = [
+        ("app/name", "/label/U__app_2f_name/values", 1),
+        ("app/name", "/label/app%2Fname/values", 2),
+        ("my.label", "/label/my.label/values", 1),
+        ("my.label", "/label/U__my_2e_label/values", 2),
+        ("..", "/label/U___2e__2e_/values", 1),
+    ];
+    for (field, path, calls) in table {
+        let upstream = Upstream::start(move |request| match request.contains(path) {
+            true => names(&["a", "b"]),
+            false => names(&[]),
+        })
+        .await;
+        let mut query = values_of(field, vec![]);
+        query.prefix = "b".to_owned();
+        let found = values(&upstream, &query, 5_000).await;
+        assert_eq!(found, complete(&["b"], false), "{field} {path}");
+        assert_eq!(upstream.requests().len(), calls, "{field} {path}");
     }
 }
 

@@ -407,7 +407,9 @@ impl Client {
     fn too_long(&self, call: &Call, request: &Request) -> StoreError {
         let (bytes, at_most) = (request.url_length(), self.methods.longest_url());
         let why = match call {
-            Call::LabelValues { .. } => "takes label values only as GET",
+            Call::LabelValues { .. } | Call::LabelValuesOtherwise { .. } => {
+                "takes label values only as GET"
+            }
             _ => "only accepts GET",
         };
         StoreError::TooLongForUrl {

@@ -85,6 +85,18 @@ pub enum Call {
         /// … to this one.
         end: Timestamp,
     },
+    /// The same, with the label's name written into the path in the other way: stores differ in how they read names outside
+    /// the legacy character set.
+    LabelValuesOtherwise {
+        /// The label's name; not a plain one.
+        label: String,
+        /// Only of series that match this selector; all series if absent.
+        selector: Option<String>,
+        /// From this instant …
+        start: Timestamp,
+        /// … to this one.
+        end: Timestamp,
+    },
     /// `/api/v1/series`, of which only the values of one label are kept. Of [`MOST_SERIES_LISTED`] series at most.
     LabelOfSeries {
         /// The label's name.

@@ -90,7 +90,7 @@ impl CallKind {
             Call::Range { .. } => Self::Range,
             Call::SeriesExist { .. } | Call::LabelOfSeries { .. } => Self::Series,
             Call::LabelNames { .. } => Self::LabelNames,
-            Call::LabelValues { .. } => Self::LabelValues,
+            Call::LabelValues { .. } | Call::LabelValuesOtherwise { .. } => Self::LabelValues,
             Call::Metadata => Self::Metadata,
             Call::BuildInfo => Self::BuildInfo,
         }

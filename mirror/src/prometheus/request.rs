@@ -123,6 +123,12 @@ impl Request {
                 start,
                 end,
                 ..
+            }
+            | Call::LabelValuesOtherwise {
+                selector,
+                start,
+                end,
+                ..
             } => {
                 if let Some(selector) = selector {
                     parameters.append_pair("match[]", selector);
@@ -130,15 +136,18 @@ impl Request {
                 parameters
                     .append_pair("start", &start.to_string())
                     .append_pair("end", &end.to_string());
-                match call {
-                    Call::LabelValues { label, .. } => {
+                let name = match call {
+                    Call::LabelValues { label, .. } => Some(label_in_path(label)),
+                    Call::LabelValuesOtherwise { label, .. } => {
+                        Some(label_in_path_otherwise(label))
+                    }
+                    _ => None,
+                };
+                match name {
+                    Some(name) => {
                         // Prometheus takes this one as GET only.
                         may_post = false;
-                        format!(
-                            "label/{}/values",
-                            utf8_percent_encode(&label_in_path(label), SEGMENT)
-                        )
-                        .into()
+                        format!("label/{}/values", utf8_percent_encode(&name, SEGMENT)).into()
                     }
                     _ => "labels".into(),
                 }
@@ -169,9 +178,29 @@ impl Request {
 /// A label's name as the path takes it. A slash would end the segment even when percent-encoded (Go's servers decode first), and
 /// `U__` announces Prometheus 3's value encoding, so names with either are written in that encoding.
 fn label_in_path(label: &str) -> Cow<'_, str> {
-    if !label.contains('/') && !label.starts_with("U__") {
-        return label.into();
+    if goes_encoded(label) {
+        value_encoded(label).into()
+    } else {
+        label.into()
     }
+}
+
+/// The other of the two forms: some stores know only one of them.
+fn label_in_path_otherwise(label: &str) -> Cow<'_, str> {
+    if goes_encoded(label) {
+        label.into()
+    } else {
+        value_encoded(label).into()
+    }
+}
+
+/// Dots alone are steps in a path, to the same folder or the one above.
+fn goes_encoded(label: &str) -> bool {
+    label.contains('/') || label.starts_with("U__") || matches!(label, "." | "..")
+}
+
+/// In the encoding of Prometheus 3 for names that a path cannot carry.
+fn value_encoded(label: &str) -> String {
     let mut escaped = String::from("U__");
     for (index, character) in label.chars().enumerate() {
         match character {
@@ -182,7 +211,7 @@ fn label_in_path(label: &str) -> Cow<'_, str> {
             _ => drop(write!(escaped, "_{:x}_", u32::from(character))),
         }
     }
-    escaped.into()
+    escaped
 }
 
 #[cfg(test)]
@@ -268,9 +297,14 @@ mod tests {
             ("a_b/c", "U__a__b_2f_c"),
             ("1/ü", "U___31__2f__fc_"),
             ("U__x", "U__U____x"),
+            (".", "U___2e_"),
+            ("..", "U___2e__2e_"),
         ];
         for (label, path) in table {
             assert_eq!(label_in_path(label), path);
+            let otherwise = label_in_path_otherwise(label);
+            assert_ne!(otherwise, path);
+            assert!(otherwise == label || otherwise.starts_with("U__"));
         }
     }
 

@@ -6,7 +6,12 @@ use crate::evaluate::{Context, EvaluateError};
 use crate::prometheus::{Call, Store, StoreError};
 use crate::query::selector::{Matcher, Selector, is_legacy_label_name};
 
-/// The values of `query.field` that begin with its prefix.
+/// The values of `query.field`: those that begin with its prefix, and perhaps others.
+///
+/// Stores read names outside the legacy character set in several ways (tried in November 2026): Prometheus 3, Thanos 0.42 and
+/// VictoriaMetrics 1.151 decode `U__…` in the path, VictoriaMetrics 1.79 takes the name itself, slashes included. A form that a
+/// store does not know is answered with an empty list, 400 or 404. So where nothing was found, the other form is tried, and
+/// then the labels of the series, which need no path.
 pub(super) async fn list<S: Store>(
     context: &Context<'_, S>,
     query: &ValuesQuery,
@@ -23,27 +28,41 @@ pub(super) async fn list<S: Store>(
         let all = selector.unwrap_or_else(|| Selector::any_name(Vec::new()));
         selector = Some(all.and(Matcher::prefix(field, prefix)));
     }
-    let found = listed::ask(context, selector.clone(), |selector| Call::LabelValues {
+    let found = listed::ask(context, selector, |selector| Call::LabelValues {
         label: field.clone(),
         selector,
         start: fields.start,
         end: fields.end,
     })
     .await;
-    if is_legacy_label_name(field) {
+    if is_legacy_label_name(field) || !is_nothing(&found) {
         return found;
     }
-    // Stores write other names into the path in several ways, and answer nothing, or a refusal, to those they don't know.
-    // A selector means the same to all that can hold such a label.
-    match found {
-        Ok(Listed {
-            names,
-            is_incomplete: false,
-        }) if names.is_empty() => from_series(context, query, selector).await,
-        Err(EvaluateError::Store(StoreError::Rejected { .. } | StoreError::NotOffered(_))) => {
-            from_series(context, query, selector).await
+    // Without the prefix: a store that reads the path otherwise may not read the name in a selector at all. In a path, dots
+    // alone are steps and `U__…` is the encoding of another name.
+    if !matches!(field.as_str(), "." | "..") && !field.starts_with("U__") {
+        let found = listed::ask(context, fields.selector(), |selector| {
+            Call::LabelValuesOtherwise {
+                label: field.clone(),
+                selector,
+                start: fields.start,
+                end: fields.end,
+            }
+        })
+        .await;
+        if !is_nothing(&found) {
+            return found;
         }
-        found => found,
+    }
+    from_series(context, query).await
+}
+
+/// Whether the store may not have understood which label is meant.
+fn is_nothing(found: &Result<Listed, EvaluateError>) -> bool {
+    match found {
+        Ok(found) => found.names.is_empty() && !found.is_incomplete,
+        Err(EvaluateError::Store(StoreError::Rejected { .. } | StoreError::NotOffered(_))) => true,
+        Err(_) => false,
     }
 }
 
@@ -51,11 +70,21 @@ pub(super) async fn list<S: Store>(
 async fn from_series<S: Store>(
     context: &Context<'_, S>,
     query: &ValuesQuery,
-    selector: Option<Selector>,
 ) -> Result<Listed, EvaluateError> {
-    let ValuesQuery { fields, field, .. } = query;
-    let all = selector.unwrap_or_else(|| Selector::any_name(Vec::new()));
-    let with_label = all.and(Matcher::present(field));
+    let ValuesQuery {
+        fields,
+        field,
+        prefix,
+        ..
+    } = query;
+    let all = fields
+        .selector()
+        .unwrap_or_else(|| Selector::any_name(Vec::new()));
+    let with_label = all.and(if prefix.is_empty() {
+        Matcher::present(field)
+    } else {
+        Matcher::prefix(field, prefix)
+    });
     let found = listed::ask(context, Some(with_label), |selector| Call::LabelOfSeries {
         label: field.clone(),
         selector: selector.unwrap_or_default(),

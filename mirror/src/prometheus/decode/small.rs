@@ -122,7 +122,9 @@ pub(in crate::prometheus) fn decode(
                 Data::Names(values_of(label, series))
             })
         }
-        Call::LabelNames { .. } | Call::LabelValues { .. } => frame(body, Data::Names),
+        Call::LabelNames { .. } | Call::LabelValues { .. } | Call::LabelValuesOtherwise { .. } => {
+            frame(body, Data::Names)
+        }
         Call::Metadata => frame(body, metadata),
         Call::BuildInfo => frame(body, |info: BuildInfo| Data::Version(info.version)),
     }
