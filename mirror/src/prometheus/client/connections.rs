@@ -3,6 +3,9 @@
 //! Servers and load balancers close connections that are idle, and sometimes just then the next request is on its way. Queries change
 //! nothing, so a request that got no byte of an answer on a kept connection may be sent once more. On a new connection it may not:
 //! there a server that closes it most likely does so because of the request.
+//!
+//! hyper reports a connection that ends within the head of an answer as it reports one that ends before it, so such a request is sent
+//! again as well. Anything after the head, and anything that is no HTTP, is told apart.
 
 use std::collections::HashSet;
 use std::error::Error;
