@@ -209,6 +209,14 @@ impl ApiError {
                 summary: "too many series",
                 details: error.to_string(),
             },
+            EvaluateError::NoValue(_) => Self::BadRequest {
+                summary: "expression refused",
+                details: error.to_string(),
+            },
+            EvaluateError::BothForms { .. } => Self::BadRequest {
+                summary: "native and classic histograms",
+                details: error.to_string(),
+            },
             EvaluateError::BoundToItsRange => Self::BadRequest {
                 summary: "range too long",
                 details: error.to_string(),

@@ -219,6 +219,7 @@ pub fn everything() -> Vec<Series> {
     all.extend(classic_histograms());
     all.extend(native_histograms());
     all.extend(both_kinds_of_histogram());
+    all.extend(mixed_histograms());
     all.extend(summaries());
     all.extend(utf8_names());
     all
@@ -365,6 +366,52 @@ pub fn both_kinds_of_histogram() -> Vec<Series> {
     }
     let mut all = classic.series();
     all.push(series);
+    all
+}
+
+/// Histograms of a fleet that migrates: `a` is native, `b` classic, `c` both, `d` becomes native at 2:00:20, `e` native as well as classic
+/// at 3:00:20.
+#[must_use]
+pub fn mixed_histograms() -> Vec<Series> {
+    let mut random = Random::new(8);
+    let name = "mixed_seconds";
+    let mut all = Vec::new();
+    for instance in ["a", "b", "c", "d", "e"] {
+        let mut classic = ClassicHistogram::new(name, instance);
+        let mut native = NativeHistogram::new();
+        let mut series = Series::new(name, &[("instance", instance)]);
+        let second = |minutes: i64| START + minutes * MINUTE + 20_000;
+        for at in scrapes(&mut random, START, END) {
+            for _ in 0..random.between(1, 20) {
+                let seconds = rounded(10f64.powf(random.unit() * 3.0 - 1.7), 3);
+                classic.observe(seconds);
+                native.observe(seconds);
+            }
+            let is_classic = match instance {
+                "a" => false,
+                "d" => at < second(120),
+                _ => true,
+            };
+            let is_native = match instance {
+                "b" => false,
+                "d" => !is_classic,
+                "e" => at >= second(180),
+                _ => true,
+            };
+            if is_classic {
+                classic.scrape(at);
+            }
+            if is_native {
+                series.histograms.push((at, native.clone()));
+            }
+        }
+        if instance != "a" {
+            all.extend(classic.series());
+        }
+        if instance != "b" {
+            all.push(series);
+        }
+    }
     all
 }
 

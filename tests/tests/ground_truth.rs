@@ -103,6 +103,10 @@ fn subjects() -> Vec<Subject> {
             "histogram: native and classic at once",
             Kind::Histogram("both_seconds"),
         ),
+        subject(
+            "histogram: five instances, native, classic, both, migrating",
+            Kind::Histogram("mixed_seconds"),
+        ),
         subject("summary: two instances", Kind::Summary("gc_pause_seconds")),
         of_a(subject(
             "summary: one instance",

@@ -54,7 +54,7 @@ const RULES: &[(Kind, &str, &str)] = &[
     (
         Kind::Counter("bytes_total"),
         "SUM",
-        "sum(increase(bytes_total[R])) * SCALE",
+        "sum(INCREASE(bytes_total)) * SCALE",
     ),
     (
         Kind::Counter("bytes_total"),
@@ -79,7 +79,7 @@ const RULES: &[(Kind, &str, &str)] = &[
     (
         Kind::Histogram("request_duration_seconds"),
         "EVENT_COUNT",
-        "sum(increase(request_duration_seconds_count[R])) * SCALE",
+        "sum(INCREASE(request_duration_seconds_count)) * SCALE",
     ),
     (
         Kind::Histogram("request_duration_seconds"),
@@ -104,7 +104,7 @@ const RULES: &[(Kind, &str, &str)] = &[
     (
         Kind::Histogram("deviation_seconds"),
         "EVENT_COUNT",
-        "histogram_count(sum(increase(deviation_seconds[R]))) * SCALE",
+        "sum(HISTOGRAM_INCREASE(deviation_seconds)) * SCALE",
     ),
     (
         Kind::Histogram("deviation_seconds"),
@@ -164,7 +164,7 @@ async fn agrees(store: Store, url: &str) -> Result<()> {
                 continue;
             }
             let window = width.max(MINUTE);
-            let promql = promql
+            let promql = whole_increases(promql, window, store == Store::Prometheus2)
                 .replace("[W", &format!("[{}ms", width - closed))
                 .replace("[R]", &format!("[{}ms]", window - closed))
                 .replace("[S]", &format!("[{}ms]", MINUTE - closed))
@@ -200,6 +200,36 @@ async fn agrees(store: Store, url: &str) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Writes `INCREASE(s)` and `HISTOGRAM_INCREASE(s)`, the increase over exactly the window `R` from the samples inside it. A closed range of
+/// that length may have one more sample, at its start; without it, growth goes on as in the millisecond before.
+fn whole_increases(promql: &str, window: i64, closed: bool) -> String {
+    for (name, (open, close)) in [
+        ("HISTOGRAM_INCREASE(", ("histogram_count(", ")")),
+        ("INCREASE(", ("", "")),
+    ] {
+        if let Some((before, rest)) = promql.split_once(name)
+            && let Some((series, after)) = rest.split_once(')')
+        {
+            let over = |range: i64| format!("{open}increase({series}[{range}ms]){close}");
+            let inside = |range: i64| format!("count_over_time({series}[{range}ms])");
+            let increase = if closed {
+                format!(
+                    "(({} and {} == {}) or 2 * {} - {})",
+                    over(window),
+                    inside(window),
+                    inside(window - 1),
+                    over(window - 1),
+                    over(window - 2)
+                )
+            } else {
+                over(window)
+            };
+            return format!("{before}{increase}{after}");
+        }
+    }
+    promql.to_owned()
 }
 
 /// The points of a range query at the last millisecond of each bucket: NaN as zero, without ±Inf.

@@ -10,10 +10,10 @@ use super::decode::{self, DecodeError, MetricRequest, Query, Request, RequestTyp
 use super::{About, Answered, encode};
 use crate::error::ApiError;
 use crate::evaluate::fields::{self, FieldQuery, ValuesQuery};
-use crate::evaluate::{self, Context, explain};
+use crate::evaluate::{self, Context, EvaluateError, explain};
 use crate::prometheus::{Call, Deadline, RequestCalls, Store, Target};
-use crate::query::MetricQuery;
 use crate::query::enforce::Enforced;
+use crate::query::{Kind, MetricQuery};
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
 use crate::settings::{NanInterpretation, TargetName, TargetSettings, TargetTls};
 use crate::state::Serving;
@@ -193,7 +193,16 @@ impl Asked {
             nan_interpretation: self.nan_interpretation,
         };
         let context = self.context();
-        let refused = |error| ApiError::from_evaluation(error, &metric, method.as_deref());
+        let is_written_anew =
+            !self.enforced.0.is_empty() && matches!(query.kind, Kind::Expression { .. });
+        let refused = |error: EvaluateError| {
+            let error = if is_written_anew {
+                error.without_positions()
+            } else {
+                error
+            };
+            ApiError::from_evaluation(error, &metric, method.as_deref())
+        };
         if explain_only {
             let mut explained = explain::metric(&context, &query).await.map_err(refused)?;
             explained["target"] = json!(self.name);

@@ -1,14 +1,17 @@
 //! The points of a query with an aggregation.
 
 use super::collect::{Collector, Telemetry};
+use super::expression::{self, Verdict};
 use super::grid::{Grid, POINTS_PER_CALL};
 use super::{Context, EvaluateError, pooled, series};
-use crate::prometheus::{Series, Store};
-use crate::query::aggregated::{Plan, Several, plan};
+use crate::prometheus::{Series, Store, StoreError};
+use crate::query::aggregated::{Meeting, Plan, Several, plan, plan_of_scalar};
 use crate::query::buckets::Buckets;
+use crate::query::expression::{Wrapping, is_bound_to_its_range as names_its_range};
+use crate::query::histogram::MARK;
 use crate::query::selector::Matcher;
-use crate::query::{Aggregation, Kind, MetricQuery, raw as shapes};
-use crate::time::Millis;
+use crate::query::{Aggregation, Clockwork, Kind, MetricQuery, raw as shapes};
+use crate::time::{Millis, Timestamp};
 
 pub(super) async fn telemetry<S: Store>(
     context: &Context<'_, S>,
@@ -21,23 +24,84 @@ pub(super) async fn telemetry<S: Store>(
         aggregation.method,
         aggregation.bucket,
         &clockwork,
-    )
-    .map_err(|_| EvaluateError::Unsupported)?;
+    )?;
     let buckets = Buckets::covering(query.start, query.end, settled, aggregation.bucket);
+    let refused = match run(context, query, &plan, buckets, &clockwork).await {
+        Err(EvaluateError::Store(StoreError::Rejected { kind, message })) => (kind, message),
+        other => return other,
+    };
+    // Complaints that name the text around a user's expression, or are only due to it.
+    let (kind, message) = refused;
+    let (
+        Kind::Expression { promql, matchers },
+        Plan::Store {
+            promql: sent,
+            before,
+            ..
+        },
+    ) = (&query.kind, &plan)
+    else {
+        let error = EvaluateError::Store(StoreError::Rejected { kind, message });
+        return Err(expression::in_our_words(error, &query.kind));
+    };
+    let wrapping = Wrapping {
+        sent,
+        user: promql,
+        before: *before,
+    };
+    let at = buckets.last_instant();
+    match expression::judge(context, wrapping, at, kind, message).await {
+        Verdict::Error(error) => Err(error),
+        Verdict::IsScalar => {
+            let plan = plan_of_scalar(
+                promql,
+                matchers,
+                aggregation.method,
+                aggregation.bucket,
+                &clockwork,
+            );
+            let again = run(context, query, &plan, buckets, &clockwork).await;
+            again.map_err(|error| match (error, &plan) {
+                (
+                    EvaluateError::Store(StoreError::Rejected { kind, message }),
+                    Plan::Store {
+                        promql: sent,
+                        before,
+                        ..
+                    },
+                ) => {
+                    let wrapping = Wrapping {
+                        sent,
+                        before: *before,
+                        ..wrapping
+                    };
+                    let message = wrapping.unwrapped(&message);
+                    EvaluateError::Store(StoreError::Rejected { kind, message })
+                }
+                (error, _) => error,
+            })
+        }
+    }
+}
+
+async fn run<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+    plan: &Plan,
+    buckets: Buckets,
+    clockwork: &Clockwork,
+) -> Result<Telemetry, EvaluateError> {
     let mut collector = Collector::new(query);
     match plan {
-        Plan::Store { promql, several } => {
-            let looks_back = Millis(
-                aggregation
-                    .bucket
-                    .0
-                    .saturating_add(clockwork.rate_window().0),
-            );
+        Plan::Store {
+            promql, several, ..
+        } => {
+            let looks_back = Millis(buckets.width().0.saturating_add(clockwork.rate_window().0));
             from_store(
                 context,
                 query,
-                &promql,
-                &several,
+                promql,
+                several,
                 buckets,
                 looks_back,
                 &mut collector,
@@ -45,7 +109,7 @@ pub(super) async fn telemetry<S: Store>(
             .await?;
         }
         Plan::Pooled(pooling) => {
-            pooled::collect(context, &query.kind, &pooling, buckets, &mut collector).await?
+            pooled::collect(context, &query.kind, pooling, buckets, &mut collector).await?
         }
     }
     Ok(collector.finish())
@@ -64,12 +128,12 @@ async fn from_store<S: Store>(
     if !divisible && buckets.count() > POINTS_PER_CALL {
         return Err(EvaluateError::BoundToItsRange);
     }
+    let (mut promql, mut several) = (promql, several);
     let mut grid = Grid::new(buckets, Millis(buckets.width().0 - 1), divisible);
     let mut one = OneSeries::default();
     while !grid.is_exhausted() && !collector.is_satisfied() {
         let mut found = false;
         for (part, answer) in grid.ask(context, promql, collector).await? {
-            collector.note(&answer);
             let series = match several {
                 Several::Impossible => series(&answer).first(),
                 Several::Refused(matchers) => one.of(series(&answer), matchers)?,
@@ -77,13 +141,32 @@ async fn from_store<S: Store>(
                     [] => None,
                     [one] => Some(one),
                     _ => {
+                        collector.note(&answer);
                         // Everything up to here was one series; from this part on there are several.
                         let rest = buckets.from_instant(part.start());
                         return pooled::collect(context, &query.kind, pooling, rest, collector)
                             .await;
                     }
                 },
+                Several::Marked(meeting) => match (marked(series(&answer), part), meeting) {
+                    (None, _) => series(&answer).iter().find(|one| !is_mark(one)),
+                    (Some(bucket), Meeting::Refused) => {
+                        return Err(EvaluateError::BothForms { bucket });
+                    }
+                    (Some(_), Meeting::Added(precise)) => {
+                        // The parts of this wave that are left are asked for again with it.
+                        (promql, several) = (precise, &Several::Impossible);
+                        grid = Grid::new(
+                            buckets.from_instant(part.start()),
+                            Millis(buckets.width().0 - 1),
+                            divisible,
+                        );
+                        found = true;
+                        break;
+                    }
+                },
             };
+            collector.note(&answer);
             for (at, text) in series.iter().flat_map(|series| series.samples.iter()) {
                 // Some stores move evaluation times: the bucket is that which the time falls in.
                 if let Some(start) = part.start_containing(at) {
@@ -97,6 +180,20 @@ async fn from_store<S: Store>(
         }
     }
     Ok(())
+}
+
+/// Whether this series says where native and classic histograms meet, and nothing else.
+fn is_mark(series: &Series) -> bool {
+    series.labels.contains_key(MARK)
+}
+
+/// The first bucket of `part` that is marked.
+fn marked(series: &[Series], part: Buckets) -> Option<Timestamp> {
+    series
+        .iter()
+        .filter(|series| is_mark(series))
+        .flat_map(|series| series.samples.iter())
+        .find_map(|(at, _)| part.start_containing(at))
 }
 
 /// Nothing in the last parts: where much is left, looks up where samples begin instead of asking part after part.
@@ -125,11 +222,7 @@ pub(super) async fn skip_gap<S: Store>(
 
 /// Whether the expression means something else when its range is split.
 pub(super) fn is_bound_to_its_range(kind: &Kind) -> bool {
-    let Kind::Expression { promql, .. } = kind else {
-        return false;
-    };
-    let dense: String = promql.chars().filter(|c| !c.is_whitespace()).collect();
-    dense.contains("@start(") || dense.contains("@end(")
+    matches!(kind, Kind::Expression { promql, .. } if names_its_range(promql))
 }
 
 /// Sees to it that all parts of an answer speak of one series.

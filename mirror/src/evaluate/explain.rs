@@ -7,8 +7,9 @@ use super::grid::{self, Grid};
 use super::pooled::SAMPLE_BUDGET;
 use super::{Context, EvaluateError, raw};
 use crate::prometheus::{RangeBoundary, Store};
-use crate::query::aggregated::{Inner, Plan, Pooling, Several, plan};
+use crate::query::aggregated::{Inner, Meeting, Plan, Pooling, Several, plan};
 use crate::query::buckets::Buckets;
+use crate::query::expression::shape;
 use crate::query::{Aggregation, KIND_KEYS, Kind, MetricQuery};
 use crate::time::{Millis, Timestamp};
 
@@ -38,11 +39,17 @@ pub async fn metric<S: Store>(
                 aggregation.method,
                 aggregation.bucket,
                 &clockwork,
-            )
-            .map_err(|_| EvaluateError::Unsupported)?;
+            )?;
             aggregated(query, aggregation, &plan, settled)
         }
-        None => raw_details(query, context.scrape_interval, settled),
+        None => {
+            if let Kind::Expression { promql, .. } = &query.kind
+                && let Some(why) = shape(promql).refusal()
+            {
+                return Err(EvaluateError::NoValue(why));
+            }
+            raw_details(query, context.scrape_interval, settled)
+        }
     };
     if let (Some(all), Value::Object(details)) = (explained.as_object_mut(), details) {
         all.extend(details);
@@ -57,10 +64,22 @@ fn aggregated(query: &MetricQuery, aggregation: Aggregation, plan: &Plan, now: T
         "buckets": { "count": buckets.count(), "first": buckets.start().0, "end": buckets.start_of(buckets.count()).0 },
     });
     let details = match plan {
-        Plan::Store { promql, several } => {
+        Plan::Store {
+            promql, several, ..
+        } => {
             let mut details = range_calls(promql, buckets, Millis(aggregation.bucket.0 - 1));
-            if let Several::Pooled(pooling) = several {
-                details["ifSeveralSeries"] = pooled(pooling);
+            match several {
+                Several::Pooled(pooling) => details["ifSeveralSeries"] = pooled(pooling),
+                Several::Marked(Meeting::Added(promql)) => {
+                    details["ifSeriesChangeTheirForm"] = json!({
+                        "how": "where one series is a native and a classic histogram at different times, this is sent as well",
+                        "api": "/api/v1/query_range", "promql": promql,
+                    });
+                }
+                Several::Marked(Meeting::Refused) => {
+                    details["ifNativeAndClassic"] = json!("an error: no store merges the two");
+                }
+                Several::Impossible | Several::Refused(_) => {}
             }
             details
         }

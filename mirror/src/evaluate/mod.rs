@@ -2,12 +2,14 @@
 //!
 //! * [`metric`]: the points of a metric query. [`aggregated`], [`pooled`] and [`raw`] hold its three ways.
 //! * [`grid`]: long ranges as several range queries.
+//! * [`expression`]: what a store's refusal of an expression means.
 //! * [`fields`]: field names and values.
 //! * [`explain`]: what a metric query would send.
 
 pub mod aggregated;
 pub mod collect;
 pub mod explain;
+mod expression;
 pub mod fields;
 pub mod grid;
 pub mod pooled;
@@ -16,6 +18,7 @@ pub mod raw;
 use std::sync::Arc;
 
 use crate::prometheus::{Answer, Call, Data, Deadline, Samples, Series, Store, StoreError};
+use crate::query::aggregated::PlanError;
 use crate::query::selector::Selector;
 use crate::query::{Clockwork, Kind, MetricQuery};
 use crate::time::{Millis, Timestamp};
@@ -42,6 +45,17 @@ pub enum EvaluateError {
     /// The aggregation has no meaning for this kind of metric, or this metric does not have it.
     #[error("the aggregation has no meaning for this metric")]
     Unsupported,
+    /// An expression that has no numeric value at an instant: a string or a range vector.
+    #[error("{0}")]
+    NoValue(&'static str),
+    /// A percentile, minimum or maximum over native and classic histograms.
+    #[error(
+        "the bucket that begins at {bucket} has native and classic histograms, which no store merges into one distribution: add a condition that selects one kind (such as `instance`), or ask for a time at which there is only one"
+    )]
+    BothForms {
+        /// The start of the first such bucket, in seconds since 1970 where it is printed.
+        bucket: Timestamp,
+    },
     /// An expression that depends on the bounds of the range query, in a range that takes several.
     #[error(
         "an expression with `@ start()` or `@ end()` must fit into one range query of {} points: ask for a shorter time or larger buckets",
@@ -54,6 +68,29 @@ pub enum EvaluateError {
         pooled::SAMPLE_BUDGET
     )]
     TooManySamples,
+}
+
+impl EvaluateError {
+    /// The same for an expression that was sent otherwise than the user wrote it: the positions in a store's complaint are left out.
+    #[must_use]
+    pub fn without_positions(self) -> Self {
+        match self {
+            Self::Store(StoreError::Rejected { kind, message }) => {
+                let message = crate::query::expression::without_positions(&message);
+                Self::Store(StoreError::Rejected { kind, message })
+            }
+            error => error,
+        }
+    }
+}
+
+impl From<PlanError> for EvaluateError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Unsupported => Self::Unsupported,
+            PlanError::NoValue(why) => Self::NoValue(why),
+        }
+    }
 }
 
 /// The answer without the stale markers that show as NaN; see [`crate::prometheus::Capabilities::keeps_nan`].
@@ -199,7 +236,9 @@ pub async fn metric<S: Store>(
                 }
                 (error, _) => error,
             })?,
-        None => raw::telemetry(context, query).await?,
+        None => raw::telemetry(context, query)
+            .await
+            .map_err(|error| expression::in_our_words(error, &query.kind))?,
     };
     if telemetry.points.is_empty() && !telemetry.is_partial() {
         explain_absence(context, query).await?;

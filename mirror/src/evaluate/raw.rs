@@ -6,6 +6,7 @@ use super::grid::{Grid, POINTS_PER_CALL};
 use super::{Context, EvaluateError, series};
 use crate::prometheus::{HistogramSample, Samples, Series, Store};
 use crate::query::buckets::Buckets;
+use crate::query::expression::shape;
 use crate::query::selector::{Matcher, Selector};
 use crate::query::{Kind, MetricQuery, raw as shapes};
 use crate::time::{Millis, Timestamp};
@@ -17,6 +18,9 @@ pub(super) async fn telemetry<S: Store>(
     let mut collector = Collector::new(query);
     match &query.kind {
         Kind::Expression { promql, matchers } => {
+            if let Some(why) = shape(promql).refusal() {
+                return Err(EvaluateError::NoValue(why));
+            }
             expression(context, query, promql, matchers, &mut collector).await?
         }
         _ => stored(context, query, &mut collector).await?,
@@ -280,7 +284,7 @@ impl Source {
     }
 }
 
-/// The native histogram samples, or the pairs of sum and count, of what must be one series.
+/// The native histogram samples, and where there is none the pairs of sum and count, of what must be one series.
 fn distribution(
     one: &mut OneSeries,
     series: &[Series],
@@ -305,13 +309,14 @@ fn distribution(
             counts.push(nameless);
         }
     }
-    if let Some(native) = one.of(&natives, &[])? {
-        return Ok(native.histograms.clone());
-    }
-    let sum = one.of(&sums, &[])?;
-    let count = one.of(&counts, &[])?;
-    Ok(match (sum, count) {
+    // All forms must be of the same series.
+    let native = one
+        .of(&natives, &[])?
+        .map(|native| native.histograms.clone());
+    let (sum, count) = (one.of(&sums, &[])?, one.of(&counts, &[])?);
+    let classic = match (sum, count) {
         (Some(sum), Some(count)) => shapes::pairs(&sum.samples, &count.samples),
         _ => Vec::new(),
-    })
+    };
+    Ok(shapes::both_forms(native.unwrap_or_default(), classic))
 }

@@ -3,8 +3,11 @@
 //! Pooled over **all** samples of **all** matching series of a bucket, not across series at one instant. Expressions are
 //! evaluated at the last millisecond of each bucket.
 
+use super::expression::{Shape, shape};
+use super::histogram;
 use super::pool::Reduce;
 use super::selector::{Matcher, Selector};
+use super::windows::Windows;
 use super::{Clockwork, Kind, Method};
 use crate::time::Millis;
 
@@ -15,6 +18,8 @@ pub enum Plan {
     Store {
         /// Evaluated at the end of each bucket.
         promql: String,
+        /// How many bytes of ours stand before a user's expression; 0: all of it is ours.
+        before: usize,
         /// What several resulting series mean.
         several: Several,
     },
@@ -31,6 +36,18 @@ pub enum Several {
     Refused(Vec<Matcher>),
     /// The store's function looks at one series at a time, so the gateway pools them.
     Pooled(Pooling),
+    /// A second one, with the label [`histogram::MARK`], says in which buckets native and classic histograms meet in a way that the
+    /// expression does not answer.
+    Marked(Meeting),
+}
+
+/// What is done about buckets in which native and classic histograms meet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meeting {
+    /// This expression adds what one series has of each; it looks at far more, so that it is only sent then.
+    Added(String),
+    /// No store merges the two.
+    Refused,
 }
 
 /// What the gateway fetches and how it reduces it.
@@ -58,78 +75,59 @@ pub enum Inner {
     },
 }
 
-/// The aggregation has no meaning for this kind.
+/// Why a query has no plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the aggregation has no meaning for this kind of metric")]
-pub struct Unsupported;
+pub enum PlanError {
+    /// The aggregation has no meaning for this kind.
+    #[error("the aggregation has no meaning for this kind of metric")]
+    Unsupported,
+    /// An expression that has no numeric value at an instant, and why.
+    #[error("{0}")]
+    NoValue(&'static str),
+}
 
 /// The plan for `kind` under `method` with buckets of `width`.
 ///
 /// # Errors
 ///
-/// [`Unsupported`] for the minimum and maximum of a summary, which no client computes.
+/// [`PlanError::Unsupported`] for the minimum and maximum of a summary, which no client computes; [`PlanError::NoValue`] for a string or
+/// a range vector.
 pub fn plan(
     kind: &Kind,
     method: Method,
     width: Millis,
     clockwork: &Clockwork,
-) -> Result<Plan, Unsupported> {
+) -> Result<Plan, PlanError> {
     let windows = Windows::new(width, clockwork);
     Ok(match kind {
         Kind::Gauge(selector) => gauge(selector, method, &windows),
         Kind::Counter(selector) => counter(selector, method, &windows),
-        Kind::Histogram(selector) => {
-            histogram(selector, method, &windows, clockwork.native_histograms)
+        Kind::Histogram(selector) if clockwork.native_histograms => {
+            histogram::of_both_forms(selector, method, &windows)
         }
+        Kind::Histogram(selector) => store(histogram::classic(selector, method, &windows)),
         Kind::Summary(selector) => summary(selector, method, &windows)?,
-        Kind::Expression { promql, matchers } => expression(promql, matchers, method, &windows),
+        Kind::Expression { promql, matchers } => {
+            let shape = shape(promql);
+            if let Some(why) = shape.refusal() {
+                return Err(PlanError::NoValue(why));
+            }
+            expression(promql, matchers, method, &windows, shape == Shape::Scalar)
+        }
     })
 }
 
-/// The lengths of time in an expression, ready to be written between brackets.
-struct Windows {
-    /// The bucket; none if the store cannot express it.
-    bucket: Option<Millis>,
-    /// The window of a rate over the bucket: never shorter than four scrapes.
-    rate: Millis,
-    /// What an increase over `rate` is multiplied by to be that of the bucket.
-    share: Option<f64>,
-    /// The window of a rate at an instant.
-    instant_rate: Millis,
-    /// Distance of a subquery's evaluations.
-    scrape: Millis,
-    /// The buckets are so short that there are fewer samples than buckets: fetching the samples is the lighter way.
-    finer_than_samples: bool,
-}
-
-impl Windows {
-    fn new(width: Millis, clockwork: &Clockwork) -> Self {
-        let four_scrapes = clockwork.rate_window();
-        let rate = width.max(four_scrapes);
-        // Four scrapes are at least four milliseconds, so these windows always exist.
-        let written = |length| clockwork.window(length).unwrap_or(length);
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "milliseconds of any sensible window are far below 2^52"
-        )]
-        let share = (rate != width).then(|| width.0 as f64 / rate.0 as f64);
-        Self {
-            bucket: clockwork.window(width),
-            rate: written(rate),
-            share,
-            instant_rate: written(four_scrapes),
-            scrape: clockwork.scrape_interval,
-            finer_than_samples: width.0.saturating_mul(10) <= clockwork.scrape_interval.0,
-        }
-    }
-
-    /// An increase over the rate's window as that of the bucket.
-    fn scaled(&self, increase: String) -> String {
-        match self.share {
-            Some(share) => format!("{increase} * {share:?}"),
-            None => increase,
-        }
-    }
+/// The plan for an expression of which the store says that it is a scalar.
+#[must_use]
+pub fn plan_of_scalar(
+    promql: &str,
+    matchers: &[Matcher],
+    method: Method,
+    width: Millis,
+    clockwork: &Clockwork,
+) -> Plan {
+    let windows = Windows::new(width, clockwork);
+    expression(promql, matchers, method, &windows, true)
 }
 
 fn reduction(method: Method) -> Reduce {
@@ -146,6 +144,7 @@ fn reduction(method: Method) -> Reduce {
 fn store(promql: String) -> Plan {
     Plan::Store {
         promql,
+        before: 0,
         several: Several::Impossible,
     }
 }
@@ -169,6 +168,7 @@ fn gauge(s: &Selector, method: Method, windows: &Windows) -> Plan {
         Method::EventCount => store(format!("sum(count_over_time({s}[{w}]))")),
         Method::Percentile(rank) => Plan::Store {
             promql: format!("quantile_over_time({rank}, {s}[{w}])"),
+            before: 0,
             several: Several::Pooled(pooling),
         },
     }
@@ -178,7 +178,10 @@ fn counter(s: &Selector, method: Method, windows: &Windows) -> Plan {
     let rate_window = windows.rate;
     match method {
         Method::Mean => return store(format!("avg(rate({s}[{rate_window}]))")),
-        Method::Sum => return store(windows.scaled(format!("sum(increase({s}[{rate_window}]))"))),
+        Method::Sum => {
+            let increase = windows.increase(s, |increase| increase);
+            return store(windows.scaled(format!("sum({increase})")));
+        }
         Method::EventCount => return gauge(s, method, windows),
         Method::Min | Method::Max | Method::Percentile(_) => {}
     }
@@ -199,62 +202,25 @@ fn counter(s: &Selector, method: Method, windows: &Windows) -> Plan {
         Method::Min => store(format!("min(min_over_time({rate}[{w}:{scrape}]))")),
         Method::Percentile(rank) => Plan::Store {
             promql: format!("quantile_over_time({rank}, {rate}[{w}:{scrape}])"),
+            before: 0,
             several: Several::Pooled(pooling),
         },
         _ => store(format!("max(max_over_time({rate}[{w}:{scrape}]))")),
     }
 }
 
-fn histogram(base: &Selector, method: Method, windows: &Windows, native: bool) -> Plan {
-    let r = windows.rate;
-    let (sum, count, bucket) = (
-        base.with_suffix("_sum"),
-        base.with_suffix("_count"),
-        base.with_suffix("_bucket"),
-    );
-    let (native_form, classic) = match method {
-        Method::Mean => (
-            format!(
-                "histogram_sum(sum(rate({base}[{r}]))) / histogram_count(sum(rate({base}[{r}])))"
-            ),
-            format!("sum(rate({sum}[{r}])) / sum(rate({count}[{r}]))"),
-        ),
-        Method::Sum => (
-            windows.scaled(format!("histogram_sum(sum(increase({base}[{r}])))")),
-            windows.scaled(format!("sum(increase({sum}[{r}]))")),
-        ),
-        Method::EventCount => (
-            windows.scaled(format!("histogram_count(sum(increase({base}[{r}])))")),
-            windows.scaled(format!("sum(increase({count}[{r}]))")),
-        ),
-        Method::Min | Method::Max | Method::Percentile(_) => {
-            let rank = match method {
-                Method::Percentile(rank) => rank,
-                Method::Min => 0.0,
-                _ => 1.0,
-            };
-            (
-                format!("histogram_quantile({rank}, sum(rate({base}[{r}])))"),
-                format!("histogram_quantile({rank}, sum by (le) (rate({bucket}[{r}])))"),
-            )
-        }
-    };
-    store(if native {
-        format!("({native_form}) or ({classic})")
-    } else {
-        classic
-    })
-}
-
-fn summary(base: &Selector, method: Method, windows: &Windows) -> Result<Plan, Unsupported> {
+fn summary(base: &Selector, method: Method, windows: &Windows) -> Result<Plan, PlanError> {
     Ok(match method {
-        Method::Mean | Method::Sum | Method::EventCount => histogram(base, method, windows, false),
-        Method::Min | Method::Max => return Err(Unsupported),
+        Method::Mean | Method::Sum | Method::EventCount => {
+            store(histogram::classic(base, method, windows))
+        }
+        Method::Min | Method::Max => return Err(PlanError::Unsupported),
         Method::Percentile(rank) => {
             let series = base.and(quantile_label(rank));
             match windows.bucket {
                 Some(w) => Plan::Store {
                     promql: format!("last_over_time({series}[{w}])"),
+                    before: 0,
                     several: Several::Refused(Vec::new()),
                 },
                 None => Plan::Pooled(Pooling {
@@ -273,9 +239,14 @@ pub fn quantile_label(rank: f64) -> Matcher {
     Matcher::one_of("quantile", vec![format!("{rank}"), format!("{rank}0")])
 }
 
-fn expression(promql: &str, matchers: &[Matcher], method: Method, windows: &Windows) -> Plan {
-    // The line break ends a comment that the expression may end with.
-    let (expression, scrape) = (format!("({promql}\n)"), windows.scrape);
+fn expression(
+    promql: &str,
+    matchers: &[Matcher],
+    method: Method,
+    windows: &Windows,
+    is_scalar: bool,
+) -> Plan {
+    let scrape = windows.scrape;
     let Some(w) = windows.bucket else {
         return Plan::Pooled(Pooling {
             inner: Inner::Evaluated {
@@ -286,18 +257,20 @@ fn expression(promql: &str, matchers: &[Matcher], method: Method, windows: &Wind
             one_of: Some(matchers.to_vec()),
         });
     };
-    let promql = match method {
-        Method::Mean => format!("avg_over_time({expression}[{w}:{scrape}])"),
-        Method::Min => format!("min_over_time({expression}[{w}:{scrape}])"),
-        Method::Max => format!("max_over_time({expression}[{w}:{scrape}])"),
-        Method::Sum => format!("sum_over_time({expression}[{w}:{scrape}])"),
-        Method::EventCount => format!("count_over_time({expression}[{w}:{scrape}])"),
-        Method::Percentile(rank) => {
-            format!("quantile_over_time({rank}, {expression}[{w}:{scrape}])")
-        }
+    let function = match method {
+        Method::Mean => "avg_over_time(".to_owned(),
+        Method::Min => "min_over_time(".to_owned(),
+        Method::Max => "max_over_time(".to_owned(),
+        Method::Sum => "sum_over_time(".to_owned(),
+        Method::EventCount => "count_over_time(".to_owned(),
+        Method::Percentile(rank) => format!("quantile_over_time({rank}, "),
     };
+    // Prometheus has no subquery of a number.
+    let inner = if is_scalar { "vector(" } else { "(" };
+    // The line break ends a comment that the expression may end with.
     Plan::Store {
-        promql,
+        promql: format!("{function}{inner}{promql}\n)[{w}:{scrape}])"),
+        before: function.len() + inner.len(),
         several: Several::Refused(matchers.to_vec()),
     }
 }
@@ -385,23 +358,6 @@ mod tests {
     }
 
     #[rstest]
-    #[case("MEAN", r#"(histogram_sum(sum(rate(m{a="b"}[15m]))) / histogram_count(sum(rate(m{a="b"}[15m])))) or (sum(rate(m_sum{a="b"}[15m])) / sum(rate(m_count{a="b"}[15m])))"#)]
-    #[case("EVENT_COUNT", r#"(histogram_count(sum(increase(m{a="b"}[15m])))) or (sum(increase(m_count{a="b"}[15m])))"#)]
-    #[case("MAX", r#"(histogram_quantile(1, sum(rate(m{a="b"}[15m])))) or (histogram_quantile(1, sum by (le) (rate(m_bucket{a="b"}[15m]))))"#)]
-    #[case("PERCENTILE_95", r#"(histogram_quantile(0.95, sum(rate(m{a="b"}[15m])))) or (histogram_quantile(0.95, sum by (le) (rate(m_bucket{a="b"}[15m]))))"#)]
-    fn a_histogram_is_native_or_classic(#[case] method: &str, #[case] expected: &str) {
-        assert_eq!(
-            promql(
-                &Kind::Histogram(s()),
-                method,
-                900_000,
-                RangeBoundary::LeftOpen
-            ),
-            expected
-        );
-    }
-
-    #[rstest]
     #[case("SUM", r#"sum(increase(m_sum{a="b"}[15m]))"#)]
     #[case(
         "PERCENTILE_50",
@@ -428,7 +384,7 @@ mod tests {
                 Millis(1000),
                 &clockwork(RangeBoundary::LeftOpen),
             );
-            assert_eq!(plan, Err(Unsupported));
+            assert_eq!(plan, Err(PlanError::Unsupported));
         }
     }
 
@@ -441,6 +397,83 @@ mod tests {
         assert_eq!(
             promql(&kind, "MEAN", 900_000, RangeBoundary::LeftOpen),
             "avg_over_time((up # all\n)[15m:15s])"
+        );
+    }
+
+    #[rstest]
+    #[case(
+        "MEAN",
+        "scalar(sum(up))",
+        "avg_over_time(vector(scalar(sum(up))\n)[15m:15s])"
+    )]
+    #[case(
+        "PERCENTILE_50",
+        "1 # one",
+        "quantile_over_time(0.5, vector(1 # one\n)[15m:15s])"
+    )]
+    #[case("EVENT_COUNT", "vector(1)", "count_over_time((vector(1)\n)[15m:15s])")]
+    #[case("MAX", "now()", "max_over_time((now()\n)[15m:15s])")]
+    #[case(
+        "SUM",
+        "up[5m]",
+        "Err(NoValue(\"a range vector has no single value per instant: wrap it in rate(…), avg_over_time(…) or another function that makes one value of a range\"))"
+    )]
+    #[case(
+        "SUM",
+        "\"up\"",
+        "Err(NoValue(\"a string has no numeric value: write an expression that evaluates to numbers\"))"
+    )]
+    fn an_expression_is_sent_as_what_it_evaluates_to(
+        #[case] method: &str,
+        #[case] promql_of_user: &str,
+        #[case] expected: &str,
+    ) {
+        let kind = Kind::Expression {
+            promql: promql_of_user.to_owned(),
+            matchers: vec![],
+        };
+        assert_eq!(
+            promql(&kind, method, 900_000, RangeBoundary::LeftOpen),
+            expected
+        );
+    }
+
+    #[test]
+    fn the_users_expression_stands_where_the_plan_says() {
+        for method in ["MEAN", "PERCENTILE_95"] {
+            for user in ["time()", "up"] {
+                let kind = Kind::Expression {
+                    promql: user.to_owned(),
+                    matchers: vec![],
+                };
+                let method = Method::parse(method).expect("a method");
+                let plan = plan(
+                    &kind,
+                    method,
+                    Millis(60_000),
+                    &clockwork(RangeBoundary::Closed),
+                );
+                let Ok(Plan::Store { promql, before, .. }) = plan else {
+                    panic!("{plan:?}")
+                };
+                assert!(
+                    promql[before..].starts_with(&format!("{user}\n)[")),
+                    "{promql}"
+                );
+            }
+        }
+    }
+
+    #[rstest]
+    #[case(900_000, r#"sum(((increase(m{a="b"}[15m]) unless timestamp(m{a="b"} offset 15m) > time() - 900.0005) or 2 * increase(m{a="b"}[899999ms]) - increase(m{a="b"}[899998ms])))"#)]
+    #[case(15_000, r#"sum(((increase(m{a="b"}[1m]) unless timestamp(m{a="b"} offset 1m) > time() - 60.0005) or 2 * increase(m{a="b"}[59999ms]) - increase(m{a="b"}[59998ms]))) * 0.25"#)]
+    fn an_increase_of_a_store_with_closed_ranges_is_that_of_the_whole_window(
+        #[case] width: i64,
+        #[case] expected: &str,
+    ) {
+        assert_eq!(
+            promql(&Kind::Counter(s()), "SUM", width, RangeBoundary::Closed),
+            expected
         );
     }
 

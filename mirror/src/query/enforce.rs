@@ -11,7 +11,7 @@ use super::Kind;
 use super::selector::{Matcher, Selector};
 
 /// So long may an expression be, in bytes.
-const MOST_BYTES: usize = 8 << 10;
+pub(super) const MOST_BYTES: usize = 8 << 10;
 /// So deep may brackets be nested.
 const MOST_NESTED: usize = 64;
 /// So many operators may an expression have: each may be a level of the parsed tree, which is walked recursively.
@@ -112,7 +112,7 @@ fn complete(promql: &str, matchers: &[PromqlMatcher]) -> Result<String, EnforceE
 }
 
 /// Bounds what the parser and the walk get to see: both are recursive.
-fn check_size(promql: &str) -> Result<(), EnforceError> {
+pub(super) fn check_size(promql: &str) -> Result<(), EnforceError> {
     if promql.len() > MOST_BYTES {
         return Err(EnforceError::TooLong);
     }

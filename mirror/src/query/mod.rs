@@ -5,6 +5,7 @@
 //! * [`aggregated`], [`raw`]: which expression answers a query kind, with and without an aggregation.
 //! * [`pool`]: the same aggregations over samples that the gateway holds itself.
 //! * [`enforce`]: label matchers that every selector gets.
+//! * [`expression`]: what a `~` expression evaluates to, and how messages about it read.
 //! * [`value`]: what NaN and the infinities become.
 //!
 //! The rules are those of `docs/query-semantics.md`.
@@ -13,10 +14,13 @@ pub mod aggregated;
 pub mod buckets;
 pub mod classify;
 pub mod enforce;
+pub mod expression;
+pub mod histogram;
 pub mod pool;
 pub mod raw;
 pub mod selector;
 pub mod value;
+mod windows;
 
 use selector::{Matcher, Selector};
 

@@ -64,6 +64,29 @@ pub fn pairs(sums: &Samples, counts: &Samples) -> Vec<HistogramSample> {
         .collect()
 }
 
+/// The samples of one series that is a native histogram, a classic one, or both at once or one after the other: of an instant that has
+/// both, the native one. Both are in the order of time.
+#[must_use]
+pub fn both_forms(
+    native: Vec<HistogramSample>,
+    classic: Vec<HistogramSample>,
+) -> Vec<HistogramSample> {
+    if native.is_empty() || classic.is_empty() {
+        return if native.is_empty() { classic } else { native };
+    }
+    let mut all = Vec::with_capacity(native.len().max(classic.len()));
+    let mut classic = classic.into_iter().peekable();
+    for sample in native {
+        while let Some(earlier) = classic.next_if(|classic| classic.at < sample.at) {
+            all.push(earlier);
+        }
+        while classic.next_if(|classic| classic.at == sample.at).is_some() {}
+        all.push(sample);
+    }
+    all.extend(classic);
+    all
+}
+
 /// The labels that tell these series apart, each with some of its values: `instance ("a", "b", …), job ("x", "y")`.
 #[must_use]
 pub fn differences(series: &[&Labels]) -> String {
@@ -132,6 +155,26 @@ mod tests {
             means(&histogram),
             samples(&[(1_000, "3.0"), (2_000, "NaN"), (3_000, "2.0")])
         );
+    }
+
+    #[test]
+    fn a_native_histogram_comes_before_a_classic_one_of_the_same_instant() {
+        let of = |list: &[(i64, f64)]| -> Vec<HistogramSample> {
+            let sample = |&(at, count): &(i64, f64)| HistogramSample {
+                at: Timestamp(at),
+                count,
+                sum: 0.0,
+            };
+            list.iter().map(sample).collect()
+        };
+        let (native, classic) = (
+            of(&[(2, 20.0), (4, 40.0)]),
+            of(&[(1, 1.0), (2, 2.0), (3, 3.0), (5, 5.0)]),
+        );
+        let both = of(&[(1, 1.0), (2, 20.0), (3, 3.0), (4, 40.0), (5, 5.0)]);
+        assert_eq!(both_forms(native.clone(), classic.clone()), both);
+        assert_eq!(both_forms(native.clone(), Vec::new()), native);
+        assert_eq!(both_forms(Vec::new(), classic.clone()), classic);
     }
 
     #[test]

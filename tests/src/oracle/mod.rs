@@ -10,7 +10,7 @@
 //! - [`quantile`]: quantiles of plain numbers.
 //!
 //! All times are milliseconds. A window of length `R` evaluated at `t` holds the samples in `(t − R, t]`. Prometheus 2, whose ranges are
-//! closed, is asked for `R − 1` ms: the same samples, but 1 ms less to extrapolate to.
+//! closed, is asked for rates over `R − 1` ms: the same samples, but 1 ms less to extrapolate to. An increase is that over `R`.
 
 pub mod native;
 pub mod prometheus;
@@ -297,6 +297,14 @@ pub fn answer(store: Store, stored: &[Series], question: &Question) -> Expected 
     oracle.answer()
 }
 
+/// The forms of one label set's histogram.
+#[derive(Default)]
+struct Pod<'a> {
+    native: Option<&'a Series>,
+    sum: Option<&'a Series>,
+    count: Option<&'a Series>,
+}
+
 struct Oracle<'a> {
     store: Store,
     series: &'a [Series],
@@ -342,7 +350,10 @@ impl Oracle<'_> {
         let values = match &self.question.kind {
             Kind::Gauge(name) => self.gauge(method, &self.matching(name), buckets),
             Kind::Counter(name) => self.counter(method, &self.matching(name), buckets),
-            Kind::Histogram(base) => self.histogram(method, base, buckets),
+            Kind::Histogram(base) => match self.histogram(method, base, buckets) {
+                Some(values) => values,
+                None => return several(),
+            },
             Kind::Summary(_) if matches!(method, Method::Min | Method::Max) => {
                 return unsupported();
             }
@@ -450,15 +461,131 @@ impl Oracle<'_> {
         }
     }
 
-    fn histogram(&self, method: Method, base: &str, buckets: Buckets) -> Vec<Option<Value>> {
+    /// None where a quantile would need one distribution of native and classic histograms.
+    fn histogram(
+        &self,
+        method: Method,
+        base: &str,
+        buckets: Buckets,
+    ) -> Option<Vec<Option<Value>>> {
         let native = self.native(base);
-        if !native.is_empty() {
-            return self.native_histogram(method, &native, buckets);
+        if native.is_empty() {
+            return Some(match method.quantile() {
+                Some(q) => self.classic_quantiles(q, base, buckets),
+                None => self.sums_and_counts(method, base, buckets),
+            });
         }
-        if let Some(q) = method.quantile() {
-            return self.classic_quantiles(q, base, buckets);
+        let pods = self.pods(base, &native);
+        match method.quantile() {
+            Some(_)
+                if pods.iter().any(|pod| {
+                    pod.native.is_none_or(|native| {
+                        pod.count
+                            .is_some_and(|count| count.samples.len() != native.histograms.len())
+                    })
+                }) =>
+            {
+                None
+            }
+            Some(_) => Some(self.native_histogram(method, &native, buckets)),
+            None => Some(self.added(method, &pods, buckets)),
         }
-        self.sums_and_counts(method, base, buckets)
+    }
+
+    /// The series of each label set.
+    fn pods<'s>(&'s self, base: &str, native: &[&'s Series]) -> Vec<Pod<'s>> {
+        let mut pods: BTreeMap<BTreeMap<String, String>, Pod<'s>> = BTreeMap::new();
+        let labels = |series: &Series| {
+            let mut labels = series.labels.clone();
+            labels.remove("__name__");
+            labels
+        };
+        for series in native {
+            pods.entry(labels(series)).or_default().native = Some(series);
+        }
+        for series in self.matching(&format!("{base}_sum")) {
+            pods.entry(labels(series)).or_default().sum = Some(series);
+        }
+        for series in self.matching(&format!("{base}_count")) {
+            pods.entry(labels(series)).or_default().count = Some(series);
+        }
+        pods.into_values().collect()
+    }
+
+    /// Of each pod what its one form says, of both the one with more samples, and both where one ends before the other begins.
+    fn added(&self, method: Method, pods: &[Pod<'_>], buckets: Buckets) -> Vec<Option<Value>> {
+        let window = window(buckets);
+        let closed = self.store == Store::Prometheus2;
+        let range = match method {
+            Method::Mean => prometheus::range(self.store, window),
+            _ => window,
+        };
+        let grid = buckets.grid();
+        let classic = |series: Option<&Series>| -> Vec<Option<f64>> {
+            let samples = series.map_or(&[][..], |series| &series.samples);
+            match method {
+                Method::Mean => self
+                    .rates(samples, grid, window)
+                    .into_iter()
+                    .map(|rate| rate.map(|rate| rate * (range as f64 / 1000.0)))
+                    .collect(),
+                _ => self.increases(samples, grid, window),
+            }
+        };
+        let classics: Vec<_> = pods
+            .iter()
+            .map(|pod| (classic(pod.sum), classic(pod.count)))
+            .collect();
+        let at_index = |(index, at): (usize, i64)| {
+            let (mut sums, mut counts) = (Vec::new(), Vec::new());
+            for (pod, (classic_sums, classic_counts)) in pods.iter().zip(&classics) {
+                let native = pod.native.and_then(|native| {
+                    prometheus::histogram_increase(&native.histograms, at, window, range, closed)
+                });
+                let classic = classic_sums[index].zip(classic_counts[index]);
+                let inside = |at_sample: &i64| (at - window + 1..=at).contains(at_sample);
+                let natives: Vec<i64> = pod
+                    .native
+                    .iter()
+                    .flat_map(|native| native.histograms.iter().map(|(at, _)| *at))
+                    .filter(inside)
+                    .collect();
+                let classic_times: Vec<i64> = pod
+                    .count
+                    .iter()
+                    .flat_map(|count| count.samples.iter().map(|sample| sample.at))
+                    .filter(inside)
+                    .collect();
+                let follow = natives.first() > classic_times.last()
+                    || classic_times.first() > natives.last();
+                let (use_native, use_classic) = match (&native, classic) {
+                    (Some(_), Some(_)) if follow => (true, true),
+                    (Some(_), Some(_)) => {
+                        let more_classic = classic_times.len() > natives.len();
+                        (!more_classic, more_classic)
+                    }
+                    (native, classic) => (native.is_some(), classic.is_some()),
+                };
+                if let Some(native) = native.filter(|_| use_native) {
+                    sums.push(native.sum);
+                    counts.push(native.count);
+                }
+                if let Some((sum, count)) = classic.filter(|_| use_classic) {
+                    sums.push(sum);
+                    counts.push(count);
+                }
+            }
+            let scale = buckets.width as f64 / window as f64;
+            let (sum, count) = (quantile::sum(&sums), quantile::sum(&counts));
+            (!counts.is_empty()).then(|| {
+                Value::from(match method {
+                    Method::Mean => sum / count,
+                    Method::Sum => sum * scale,
+                    _ => count * scale,
+                })
+            })
+        };
+        grid.times().enumerate().map(at_index).collect()
     }
 
     /// What `_sum` and `_count` tell, of a classic histogram as of a summary.
@@ -524,7 +651,7 @@ impl Oracle<'_> {
             .collect()
     }
 
-    /// The native histograms of this name. Where there are some, classic series beside them don't count.
+    /// The native histograms of this name.
     fn native(&self, base: &str) -> Vec<&Series> {
         let mut series = self.matching(base);
         series.retain(|series| !series.histograms.is_empty());
@@ -544,16 +671,12 @@ impl Oracle<'_> {
             .times()
             .map(|at| {
                 let increases = series.iter().filter_map(|series| {
-                    prometheus::histogram_increase(&series.histograms, at, window, closed)
+                    let range = window - i64::from(closed);
+                    prometheus::histogram_increase(&series.histograms, at, window, range, closed)
                 });
                 let total = increases.reduce(|a, b| FloatHistogram::plus(&a, &b))?;
-                let scale = buckets.width as f64 / window as f64;
-                Some(match (method, method.quantile()) {
-                    (_, Some(q)) => total.quantile(q, self.store == Store::Prometheus3),
-                    (Method::Mean, _) => Value::from(total.sum / total.count),
-                    (Method::Sum, _) => Value::from(total.sum * scale),
-                    _ => Value::from(total.count * scale),
-                })
+                let q = method.quantile()?;
+                Some(total.quantile(q, self.store == Store::Prometheus3))
             })
             .collect()
     }
@@ -631,13 +754,7 @@ impl Oracle<'_> {
     fn rates(&self, samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
         match self.store {
             Store::VictoriaMetrics => victoriametrics::rates(samples, grid, window),
-            store => {
-                let seconds = prometheus::range(store, window) as f64 / 1000.0;
-                let increases = prometheus::increases(store, samples, grid, window).into_iter();
-                increases
-                    .map(|increase| increase.map(|increase| increase / seconds))
-                    .collect()
-            }
+            store => prometheus::rates(store, samples, grid, window),
         }
     }
 

@@ -4,7 +4,8 @@ use super::native::FloatHistogram;
 use super::{Grid, Store, Value, between};
 use crate::samples::{NativeHistogram, Sample};
 
-/// Length of the range that selects a window of `window` ms: one less where ranges are closed.
+/// Length of the range that selects a window of `window` ms, which a `rate` extrapolates to and divides by: one less where ranges are
+/// closed.
 #[must_use]
 pub fn range(store: Store, window: i64) -> i64 {
     if store == Store::Prometheus2 {
@@ -14,9 +15,30 @@ pub fn range(store: Store, window: i64) -> i64 {
     }
 }
 
-/// `increase(s[window])` at the times of `grid`; none where the window holds fewer than two samples.
+/// The increase over `window` at the times of `grid`, extrapolated to both edges of the window; none where it holds fewer than two samples.
 #[must_use]
 pub fn increases(store: Store, samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
+    growths(store, samples, grid, window, window)
+}
+
+/// `rate(s[range])` at the times of `grid`, where the range holds the samples of `window`.
+#[must_use]
+pub fn rates(store: Store, samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
+    let range = range(store, window);
+    let growths = growths(store, samples, grid, window, range).into_iter();
+    growths
+        .map(|growth| growth.map(|growth| growth / (range as f64 / 1000.0)))
+        .collect()
+}
+
+/// The growth of the samples in `window`, extrapolated to both edges of `range`.
+fn growths(
+    store: Store,
+    samples: &[Sample],
+    grid: Grid,
+    window: i64,
+    range: i64,
+) -> Vec<Option<f64>> {
     grid.times()
         .map(|at| {
             let inside = between(samples, at - window + 1, at + 1);
@@ -30,7 +52,7 @@ pub fn increases(store: Store, samples: &[Sample], grid: Grid, window: i64) -> V
                 .sum();
             let grown = last.value - first.value + resets;
             let times = Times {
-                from: at - range(store, window),
+                from: at - range,
                 first: first.at,
                 last: last.at,
                 to: at,
@@ -44,12 +66,13 @@ pub fn increases(store: Store, samples: &[Sample], grid: Grid, window: i64) -> V
         .collect()
 }
 
-/// The same for a native histogram. Prometheus 2 (`closed`) doesn't stop at the counter's zero here.
+/// The same for a native histogram, extrapolated to the edges of `range`. Prometheus 2 (`closed`) doesn't stop at the counter's zero here.
 #[must_use]
 pub fn histogram_increase(
     histograms: &[(i64, NativeHistogram)],
     at: i64,
     window: i64,
+    range: i64,
     closed: bool,
 ) -> Option<FloatHistogram> {
     let low = histograms.partition_point(|(when, _)| *when <= at - window);
@@ -68,7 +91,7 @@ pub fn histogram_increase(
         }
     }
     let times = Times {
-        from: at - window + i64::from(closed),
+        from: at - range,
         first: *first_at,
         last: *last_at,
         to: at,
@@ -203,6 +226,30 @@ mod tests {
     }
 
     #[test]
+    fn an_increase_is_that_of_the_whole_window_also_where_its_range_is_a_millisecond_shorter() {
+        let samples = counter(&[
+            (10, 100.0),
+            (20, 110.0),
+            (30, 120.0),
+            (40, 130.0),
+            (50, 140.0),
+        ]);
+        let grid = Grid {
+            start: 60_000,
+            end: 60_000,
+            step: 1,
+        };
+        for store in [Store::Prometheus2, Store::Prometheus3] {
+            assert_eq!(increase(store, &samples, 60_000, 60_000), Some(60.0));
+        }
+        // What `increase(s[59999ms])` answers is short by 1 ms of 60 s.
+        let short = growths(Store::Prometheus2, &samples, grid, 60_000, 59_999)[0];
+        assert!(short.is_some_and(|short| (short - 60.0 * 59_999.0 / 60_000.0).abs() < 1e-12));
+        let rate = rates(Store::Prometheus2, &samples, grid, 60_000)[0];
+        assert!(rate.is_some_and(|rate| (rate - 1.0).abs() < 1e-12));
+    }
+
+    #[test]
     fn growth_is_stretched_to_edges_that_are_near() {
         // 10 to 50 s grow by 40; both edges are 10 s away, less than 1.1 intervals.
         let samples = counter(&[
@@ -240,10 +287,13 @@ mod tests {
     #[test]
     fn a_reset_begins_at_zero() {
         let samples = counter(&[(0, 100.0), (10, 110.0), (20, 5.0), (30, 15.0)]);
-        assert_eq!(
-            increase(Store::Prometheus2, &samples, 30_000, 30_001),
-            Some(25.0)
-        );
+        let grid = Grid {
+            start: 30_000,
+            end: 30_000,
+            step: 1,
+        };
+        let growths = growths(Store::Prometheus2, &samples, grid, 30_001, 30_000);
+        assert_eq!(growths, [Some(25.0)]);
     }
 
     #[test]
