@@ -198,10 +198,13 @@ impl ApiError {
     pub fn from_evaluation(error: EvaluateError, metric: &str, method: Option<&str>) -> Self {
         match error {
             EvaluateError::Store(error) => error.into(),
-            EvaluateError::NotFound => Self::MetricNotFound {
-                metric: metric.to_owned(),
-                details: format!("no series of {metric:?} matches the conditions"),
-            },
+            EvaluateError::NotFound(reason) => {
+                let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+                Self::MetricNotFound {
+                    metric: metric.to_owned(),
+                    details: format!("no series of {metric:?} matches the conditions{reason}"),
+                }
+            }
             EvaluateError::Unsupported => Self::UnsupportedFieldType {
                 mirror_type: method.unwrap_or(metric).to_owned(),
             },

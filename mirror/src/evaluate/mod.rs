@@ -3,15 +3,19 @@
 //! * [`metric`]: the points of a metric query. [`aggregated`], [`pooled`] and [`raw`] hold its three ways.
 //! * [`grid`]: long ranges as several range queries.
 //! * [`expression`]: what a store's refusal of an expression means.
+//! * [`absence`]: why no series matches.
+//! * [`limits`]: limits of a store that the mirror cannot keep by splitting a range.
 //! * [`fields`]: field names and values.
 //! * [`explain`]: what a metric query would send.
 
+mod absence;
 pub mod aggregated;
 pub mod collect;
 pub mod explain;
 mod expression;
 pub mod fields;
 pub mod grid;
+mod limits;
 pub mod pooled;
 pub mod raw;
 
@@ -32,8 +36,9 @@ pub enum EvaluateError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No series of that name and those labels, neither in the time range nor in the day before it.
+    /// With what excludes all of them, if that is known.
     #[error("no series matches")]
-    NotFound,
+    NotFound(Option<String>),
     /// One series is needed.
     #[error("{count} series match and one is needed; they differ in: {differences}")]
     SeveralSeries {
@@ -224,9 +229,22 @@ pub async fn metric<S: Store>(
     query: &MetricQuery,
 ) -> Result<Telemetry, EvaluateError> {
     if query.kind.metric().is_empty() {
-        return Err(EvaluateError::NotFound);
+        return Err(EvaluateError::NotFound(None));
     }
-    let telemetry = match query.aggregation {
+    let telemetry = points(context, query)
+        .await
+        .map_err(|error| limits::with_hint(error, query))?;
+    if telemetry.points.is_empty() && !telemetry.is_partial {
+        explain_absence(context, query).await?;
+    }
+    Ok(telemetry)
+}
+
+async fn points<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+) -> Result<Telemetry, EvaluateError> {
+    match query.aggregation {
         Some(aggregation) => aggregated::telemetry(context, query, aggregation)
             .await
             .map_err(|error| match (error, &query.kind) {
@@ -235,15 +253,11 @@ pub async fn metric<S: Store>(
                     EvaluateError::Unsupported
                 }
                 (error, _) => error,
-            })?,
+            }),
         None => raw::telemetry(context, query)
             .await
-            .map_err(|error| expression::in_our_words(error, &query.kind))?,
-    };
-    if telemetry.points.is_empty() && !telemetry.is_partial() {
-        explain_absence(context, query).await?;
+            .map_err(|error| expression::in_our_words(error, &query.kind)),
     }
-    Ok(telemetry)
 }
 
 /// Nothing was found: is that because nothing is there? Asked only then, and over a day more than the query's range, so that
@@ -259,7 +273,8 @@ async fn explain_absence<S: Store>(
         return Ok(());
     }
     if !context.exists(selectors, from, query.end).await? {
-        return Err(EvaluateError::NotFound);
+        let reason = absence::reason(context, &query.kind, from, query.end).await;
+        return Err(EvaluateError::NotFound(reason));
     }
     if let Kind::Summary(base) = &query.kind
         && let Some(rank) = query

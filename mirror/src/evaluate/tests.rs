@@ -263,7 +263,7 @@ fn nothing_where_no_series_exists_is_not_found() {
     let week = 7 * 24 * 3_600_000;
     assert!(matches!(
         run(&store, &query(week, week + 1_000, None, None)),
-        Err(EvaluateError::NotFound)
+        Err(EvaluateError::NotFound(None))
     ));
 }
 
@@ -336,6 +336,231 @@ fn percentiles_over_several_series_are_pooled_from_the_samples() {
         .map(|(at, text)| (at.0, text))
         .collect();
     assert_eq!(points, [(0, "200.0"), (1_000, "1400.0")]);
+}
+
+/// A store that answers as it is told.
+struct ScriptedStore<F> {
+    script: F,
+    calls: Mutex<Vec<Call>>,
+    native_histograms: bool,
+}
+
+impl<F: Fn(&Call) -> Result<Data, StoreError> + Send + Sync> ScriptedStore<F> {
+    fn new(script: F) -> Self {
+        Self {
+            script,
+            calls: Mutex::default(),
+            native_histograms: true,
+        }
+    }
+
+    fn run(&self, query: &MetricQuery) -> (Result<Telemetry, EvaluateError>, Vec<Call>) {
+        let context = Context {
+            store: self,
+            scrape_interval: Millis(1_000),
+            now: Timestamp(i64::MAX / 4),
+            deadline: Deadline(Instant::now() + Duration::from_secs(60)),
+        };
+        let answer = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime")
+            .block_on(metric(&context, query));
+        let calls = std::mem::take(&mut *self.calls.lock().expect("no panic while locked"));
+        (answer, calls)
+    }
+}
+
+impl<F: Fn(&Call) -> Result<Data, StoreError> + Send + Sync> Store for ScriptedStore<F> {
+    async fn call(&self, call: Call, _: Deadline) -> Result<Arc<Answer>, StoreError> {
+        let data = (self.script)(&call);
+        self.calls.lock().expect("no panic while locked").push(call);
+        Ok(Arc::new(Answer {
+            data: data?,
+            warnings: Vec::new(),
+            is_partial: false,
+        }))
+    }
+
+    async fn capabilities(&self, _: Deadline) -> Result<Capabilities, StoreError> {
+        Ok(Capabilities {
+            range_boundary: RangeBoundary::LeftOpen,
+            native_histograms: self.native_histograms,
+            settles_after: Millis(0),
+            keeps_nan: true,
+        })
+    }
+}
+
+fn one_series(labels: &[(&str, &str)], points: &[(i64, &str)]) -> Series {
+    let mut samples = Samples::default();
+    for (at, text) in points {
+        samples.push(Timestamp(*at), text);
+    }
+    Series {
+        labels: labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        samples,
+        histograms: Vec::new(),
+    }
+}
+
+#[test]
+fn buckets_in_which_a_series_changes_its_form_are_asked_for_once_more_with_the_longer_expression() {
+    let of = |method| MetricQuery {
+        kind: Kind::Histogram(Selector::new("h", Vec::new())),
+        aggregation: Some(Aggregation {
+            method,
+            bucket: Millis(1_000),
+        }),
+        ..query(0, 3_000, None, None)
+    };
+    let store = |mark: &'static [(i64, &'static str)]| {
+        ScriptedStore::new(move |call: &Call| {
+            let Call::Range { promql, .. } = call else {
+                return Ok(Data::SeriesExist(true));
+            };
+            let precise = promql.contains("timestamp(");
+            let values: &[_] = if precise {
+                &[(999, "7"), (1_999, "8"), (2_999, "9")]
+            } else {
+                &[(999, "1"), (1_999, "2"), (2_999, "3")]
+            };
+            let mut all = vec![one_series(&[("le", "both")], mark), one_series(&[], values)];
+            all.retain(|series| !series.samples.is_empty());
+            Ok(Data::Series(all))
+        })
+    };
+    let points = |telemetry: Telemetry| -> Vec<String> {
+        telemetry
+            .points
+            .iter()
+            .map(|(_, text)| text.to_owned())
+            .collect()
+    };
+    let (answer, calls) = store(&[]).run(&of(Method::EventCount));
+    assert_eq!(points(answer.expect("an answer")), ["1", "2", "3"]);
+    assert_eq!(calls.len(), 1);
+    let (answer, calls) = store(&[(1_999, "1")]).run(&of(Method::EventCount));
+    assert_eq!(points(answer.expect("an answer")), ["7", "8", "9"]);
+    assert_eq!(calls.len(), 2);
+    let (answer, calls) = store(&[(1_999, "1")]).run(&of(Method::Max));
+    let error = answer.expect_err("no store merges them").to_string();
+    assert!(
+        error.starts_with("the bucket that begins at 1.000 has native and classic histograms"),
+        "{error}"
+    );
+    assert_eq!(calls.len(), 1);
+}
+
+#[test]
+fn where_nothing_is_found_the_condition_that_excludes_everything_is_named_in_few_calls() {
+    let condition = |label: &str| Matcher::equal(label, "x");
+    // Series have job="x" and zone="x", and an instance that is none of these.
+    let has = |selector: &str| {
+        !(selector.contains("name=")
+            || selector.contains("name!=")
+            || selector.contains("instance=")
+            || selector.contains("nosuch"))
+    };
+    let none = "there is none of that name, whatever its labels";
+    let many: Vec<String> = (0..20).map(|index| format!("name{index}")).collect();
+    let table: [(&str, Vec<&str>, Option<&str>); 7] = [
+        (
+            "m",
+            vec!["job", "name", "zone"],
+            Some(
+                "name=\"x\" excludes all of them (no series of this metric has the label \"name\")",
+            ),
+        ),
+        (
+            "m",
+            vec!["instance"],
+            Some("instance=\"x\" excludes all of them"),
+        ),
+        (
+            "m",
+            vec!["name", "instance", "job"],
+            Some("each of name=\"x\" and instance=\"x\" excludes all of them"),
+        ),
+        ("nosuch", vec!["job", "zone"], Some(none)),
+        ("nosuch", vec![], None),
+        ("m", many.iter().map(String::as_str).collect(), None),
+        (
+            "m",
+            vec!["instance", "a", "b", "c", "d", "e", "f", "g", "h"],
+            Some("instance=\"x\" excludes all of them"),
+        ),
+    ];
+    for (name, labels, expected) in table {
+        let store = ScriptedStore::new(|call: &Call| match call {
+            Call::SeriesExist { selectors, .. } => {
+                Ok(Data::SeriesExist(selectors.iter().any(|selector| {
+                    has(selector) && !selector.contains("name1")
+                })))
+            }
+            _ => Ok(Data::Series(Vec::new())),
+        });
+        let conditions = labels.iter().map(|label| condition(label)).collect();
+        let selector = Selector::new(name, conditions).within(Matcher::equal("team", "pay"));
+        let (answer, calls) = store.run(&MetricQuery {
+            kind: Kind::Gauge(selector),
+            ..query(0, 10_000, None, None)
+        });
+        let Err(EvaluateError::NotFound(reason)) = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(reason.as_deref(), expected, "{name} {labels:?}");
+        let looked: Vec<&Call> = calls
+            .iter()
+            .filter(|call| matches!(call, Call::SeriesExist { .. }))
+            .collect();
+        assert!(looked.len() <= 9, "{} calls", looked.len());
+        for call in looked {
+            let Call::SeriesExist { selectors, .. } = call else {
+                continue;
+            };
+            assert!(
+                selectors
+                    .iter()
+                    .all(|selector| selector.contains("team=\"pay\"")),
+                "{selectors:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_complaint_about_the_length_of_a_query_says_that_the_bucket_counts() {
+    let words = "the query time range exceeds the limit (query length: 1440h0m0s, limit: 768h0m0s)";
+    let store = ScriptedStore::new(|_: &Call| {
+        Err(StoreError::Rejected {
+            kind: "bad_data".to_owned(),
+            message: words.to_owned(),
+        })
+    });
+    let month = 30 * 24 * 3_600_000;
+    let (answer, _) = store.run(&query(0, 3 * month, None, Some(month)));
+    assert_eq!(
+        answer.expect_err("too long").to_string(),
+        format!(
+            "{words} (each point looks back over its bucket of 720h: choose a smaller bucket or a shorter time range)"
+        )
+    );
+    let kind = Kind::Expression {
+        promql: "max_over_time(up[90d])".to_owned(),
+        matchers: Vec::new(),
+    };
+    let (answer, _) = store.run(&MetricQuery {
+        kind,
+        ..query(0, month, None, None)
+    });
+    assert_eq!(
+        answer.expect_err("too long").to_string(),
+        format!("{words} (choose a smaller window in the expression or a shorter time range)")
+    );
 }
 
 proptest! {

@@ -88,7 +88,7 @@ impl Enforced {
 
     fn selector(&self, selector: Selector) -> Selector {
         self.matchers()
-            .fold(selector, |selector, matcher| selector.and(matcher))
+            .fold(selector, |selector, matcher| selector.within(matcher))
     }
 
     fn expression(&self, promql: &str) -> Result<String, EnforceError> {

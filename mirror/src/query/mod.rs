@@ -143,6 +143,29 @@ impl Kind {
         }
     }
 
+    /// The conditions beside the kind; none of an expression, whose conditions choose among its results.
+    #[must_use]
+    pub fn conditions(&self) -> &[Matcher] {
+        match self {
+            Self::Gauge(s) | Self::Counter(s) | Self::Histogram(s) | Self::Summary(s) => {
+                s.conditions()
+            }
+            Self::Expression { .. } => &[],
+        }
+    }
+
+    /// The same with these conditions instead; an expression stays as it is.
+    #[must_use]
+    pub fn with_conditions(&self, conditions: Vec<Matcher>) -> Self {
+        match self {
+            Self::Gauge(s) => Self::Gauge(s.with_conditions(conditions)),
+            Self::Counter(s) => Self::Counter(s.with_conditions(conditions)),
+            Self::Histogram(s) => Self::Histogram(s.with_conditions(conditions)),
+            Self::Summary(s) => Self::Summary(s.with_conditions(conditions)),
+            expression @ Self::Expression { .. } => expression.clone(),
+        }
+    }
+
     /// Selectors of every series that this kind may read; none for an expression, which may read anything.
     #[must_use]
     pub fn selectors(&self) -> Vec<String> {

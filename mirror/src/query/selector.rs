@@ -10,6 +10,8 @@ use crate::prometheus::Labels;
 pub struct Selector {
     name: Option<String>,
     matchers: Vec<Matcher>,
+    /// Matchers that hold whatever the conditions are; see [`Selector::within`].
+    enforced: Vec<Matcher>,
 }
 
 /// A condition on one label.
@@ -23,10 +25,10 @@ pub struct Matcher {
 enum Accepted {
     /// One of these texts; never empty.
     OneOf(Vec<String>),
-    /// Any text but the empty one.
-    Present,
     /// Any text that begins so.
     Prefix(String),
+    /// Any text but the empty one, which a missing label has.
+    NotEmpty,
 }
 
 impl Matcher {
@@ -54,20 +56,26 @@ impl Matcher {
         }
     }
 
-    /// A series has `label`.
-    #[must_use]
-    pub fn present(label: &str) -> Self {
-        Self {
-            label: label.to_owned(),
-            accepted: Accepted::Present,
-        }
-    }
-
     /// How many texts it accepts by name, and how long they are together.
     fn weight(&self) -> (usize, usize) {
         match &self.accepted {
             Accepted::OneOf(texts) => (texts.len(), texts.iter().map(String::len).sum()),
-            Accepted::Present | Accepted::Prefix(_) => (1, 0),
+            Accepted::NotEmpty | Accepted::Prefix(_) => (1, 0),
+        }
+    }
+
+    /// The label that it is about.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// That the label exists.
+    #[must_use]
+    pub fn any_value(label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+            accepted: Accepted::NotEmpty,
         }
     }
 
@@ -78,7 +86,7 @@ impl Matcher {
         match &self.accepted {
             Accepted::OneOf(texts) => texts.iter().any(|accepted| accepted == text),
             Accepted::Prefix(prefix) => text.starts_with(prefix.as_str()),
-            Accepted::Present => !text.is_empty(),
+            Accepted::NotEmpty => !text.is_empty(),
         }
     }
 }
@@ -116,6 +124,7 @@ impl Selector {
         Self {
             name: Some(name.to_owned()),
             matchers,
+            enforced: Vec::new(),
         }
     }
 
@@ -125,6 +134,7 @@ impl Selector {
         Self {
             name: None,
             matchers,
+            enforced: Vec::new(),
         }
     }
 
@@ -139,7 +149,7 @@ impl Selector {
     pub fn with_suffix(&self, suffix: &str) -> Self {
         Self {
             name: self.name.as_ref().map(|name| format!("{name}{suffix}")),
-            matchers: self.matchers.clone(),
+            ..self.clone()
         }
     }
 
@@ -152,7 +162,10 @@ impl Selector {
             .collect();
         let mut matchers = vec![Matcher::one_of("__name__", names)];
         matchers.extend(self.matchers.iter().cloned());
-        Self::any_name(matchers)
+        Self {
+            enforced: self.enforced.clone(),
+            ..Self::any_name(matchers)
+        }
     }
 
     /// Two selectors that together match the same series: the longest set of accepted texts is divided between them. None
@@ -182,12 +195,36 @@ impl Selector {
         more.matchers.push(matcher);
         more
     }
+
+    /// The same within one more matcher that is not a condition of the request: it stays when conditions are taken away.
+    #[must_use]
+    pub fn within(&self, matcher: Matcher) -> Self {
+        let mut within = self.clone();
+        within.enforced.push(matcher);
+        within
+    }
+
+    /// The conditions of the request.
+    #[must_use]
+    pub fn conditions(&self) -> &[Matcher] {
+        &self.matchers
+    }
+
+    /// The same with these conditions instead.
+    #[must_use]
+    pub fn with_conditions(&self, conditions: Vec<Matcher>) -> Self {
+        Self {
+            matchers: conditions,
+            ..self.clone()
+        }
+    }
 }
 
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names_itself = self.matchers.iter().any(|m| m.label == "__name__");
-        let mut parts: Vec<String> = Vec::with_capacity(self.matchers.len() + 1);
+        let all = || self.matchers.iter().chain(&self.enforced);
+        let names_itself = all().any(|m| m.label == "__name__");
+        let mut parts: Vec<String> = Vec::with_capacity(all().count() + 1);
         match &self.name {
             // Outside the legacy character set, `__name__="…"` means the same on every version of every store;
             // the newer form {"…"} is not known to Prometheus 2 and older VictoriaMetrics, which do store such names.
@@ -199,7 +236,7 @@ impl fmt::Display for Selector {
             None if !names_itself => parts.push("__name__!=\"\"".to_owned()),
             None => {}
         }
-        parts.extend(self.matchers.iter().map(ToString::to_string));
+        parts.extend(all().map(ToString::to_string));
         if parts.is_empty() {
             return Ok(());
         }
@@ -223,8 +260,8 @@ impl fmt::Display for Matcher {
                     write!(f, "=~{}", quote(&alternatives.join("|")))
                 }
             },
-            Accepted::Present => f.write_str("!=\"\""),
             // Not `.*`: in Prometheus 2 a dot does not match a line break.
+            Accepted::NotEmpty => f.write_str("!=\"\""),
             Accepted::Prefix(prefix) => {
                 write!(f, "=~{}", quote(&format!("{}(?s:.*)", quote_regex(prefix))))
             }
@@ -376,6 +413,20 @@ mod tests {
         let quarters = halves.1.halved().expect("a set");
         assert_eq!(quarters.1.matchers[1], Matcher::equal("b", "333"));
         assert_eq!(quarters.1.halved(), None);
+    }
+
+    #[test]
+    fn taking_conditions_away_leaves_what_is_enforced() {
+        let selector = Selector::new("up", vec![Matcher::equal("job", "a")])
+            .within(Matcher::equal("team", "pay"));
+        assert_eq!(selector.to_string(), r#"up{job="a",team="pay"}"#);
+        let bare = selector.with_conditions(vec![Matcher::any_value("job")]);
+        assert_eq!(bare.to_string(), r#"up{job!="",team="pay"}"#);
+        let both = bare.with_any_suffix(&["", "_count"]);
+        assert_eq!(
+            both.to_string(),
+            r#"{__name__=~"up|up_count",job!="",team="pay"}"#
+        );
     }
 
     #[test]

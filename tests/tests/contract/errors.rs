@@ -98,7 +98,21 @@ async fn a_metric_that_is_not_there_is_named() -> Result<()> {
         (gauge(""), absent("")),
         (
             json!([equals("__gauge__", "load"), equals("place", "cellar")]),
-            absent("load"),
+            not_found(
+                "load",
+                "no series of \"load\" matches the conditions: place=\"cellar\" excludes all of them",
+            ),
+        ),
+        (
+            json!([
+                equals("__gauge__", "load"),
+                equals("place", "hall"),
+                equals("name", "x")
+            ]),
+            not_found(
+                "load",
+                "no series of \"load\" matches the conditions: name=\"x\" excludes all of them (no series of this metric has the label \"name\")",
+            ),
         ),
         (
             json!([equals("__counter__", "nothing_total")]),

@@ -81,7 +81,7 @@ async fn from_series<S: Store>(
         .selector()
         .unwrap_or_else(|| Selector::any_name(Vec::new()));
     let with_label = all.and(if prefix.is_empty() {
-        Matcher::present(field)
+        Matcher::any_value(field)
     } else {
         Matcher::prefix(field, prefix)
     });
