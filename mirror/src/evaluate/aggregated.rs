@@ -3,7 +3,7 @@
 use super::collect::{Collector, Telemetry};
 use super::expression::{self, Verdict};
 use super::grid::{Grid, POINTS_PER_CALL};
-use super::{Context, EvaluateError, pooled, series};
+use super::{Context, EvaluateError, pooled, series, types};
 use crate::prometheus::{Series, Store, StoreError};
 use crate::query::aggregated::{Meeting, Plan, Several, plan, plan_of_scalar};
 use crate::query::buckets::Buckets;
@@ -19,17 +19,30 @@ pub(super) async fn telemetry<S: Store>(
     aggregation: Aggregation,
 ) -> Result<Telemetry, EvaluateError> {
     let (clockwork, settled) = context.clockwork().await?;
-    let plan = plan(
-        &query.kind,
-        aggregation.method,
-        aggregation.bucket,
-        &clockwork,
-    )?;
+    let plan_of = |query: &MetricQuery| {
+        plan(
+            &query.kind,
+            aggregation.method,
+            aggregation.bucket,
+            &clockwork,
+        )
+    };
+    let plan = plan_of(query)?;
     let buckets = Buckets::covering(query.start, query.end, settled, aggregation.bucket);
     let refused = match run(context, query, &plan, buckets, &clockwork).await {
         Err(EvaluateError::Store(StoreError::Rejected { kind, message })) => (kind, message),
         other => return other,
     };
+    if types::are_alike(&refused.1)
+        && let Some(in_parts) = types::in_parts(context, query).await?
+    {
+        let query = MetricQuery {
+            kind: in_parts,
+            ..query.clone()
+        };
+        let plan = plan_of(&query)?;
+        return run(context, &query, &plan, buckets, &clockwork).await;
+    }
     // Complaints that name the text around a user's expression, or are only due to it.
     let (kind, message) = refused;
     let (

@@ -12,7 +12,7 @@ pub(super) fn with_hint(error: EvaluateError, query: &MetricQuery) -> EvaluateEr
     };
     let is_expression = matches!(query.kind, Kind::Expression { .. });
     // Prometheus drops three labels when it computes a rate: the name, `__type__` and `__unit__`.
-    if message.contains("same labelset") && !is_expression {
+    if super::types::are_alike(&message) && !is_expression {
         return EvaluateError::Store(StoreError::Rejected {
             kind,
             message: format!(

@@ -4,6 +4,7 @@
 //! * [`grid`]: long ranges as several range queries.
 //! * [`expression`]: what a store's refusal of an expression means.
 //! * [`absence`]: why no series matches.
+//! * [`types`]: series that only a type or a unit tells apart.
 //! * [`limits`]: limits of a store that the mirror cannot keep by splitting a range.
 //! * [`fields`]: field names and values.
 //! * [`explain`]: what a metric query would send.
@@ -18,6 +19,7 @@ pub mod grid;
 mod limits;
 pub mod pooled;
 pub mod raw;
+mod types;
 
 use std::sync::Arc;
 

@@ -422,13 +422,16 @@ fn buckets_in_which_a_series_changes_its_form_are_asked_for_once_more_with_the_l
             let Call::Range { promql, .. } = call else {
                 return Ok(Data::SeriesExist(true));
             };
-            let precise = promql.contains("timestamp(");
+            let precise = promql.contains(" offset ");
             let values: &[_] = if precise {
                 &[(999, "7"), (1_999, "8"), (2_999, "9")]
             } else {
                 &[(999, "1"), (1_999, "2"), (2_999, "3")]
             };
-            let mut all = vec![one_series(&[("le", "both")], mark), one_series(&[], values)];
+            let mut all = vec![
+                one_series(&[("le", "both")], if precise { &[] } else { mark }),
+                one_series(&[], values),
+            ];
             all.retain(|series| !series.samples.is_empty());
             Ok(Data::Series(all))
         })

@@ -158,16 +158,19 @@ fn gauge(s: &Selector, method: Method, windows: &Windows) -> Plan {
     let Some(w) = windows.bucket.filter(|_| !windows.finer_than_samples) else {
         return Plan::Pooled(pooling);
     };
+    let over_time = |function: &str| s.each(|s| format!("{function}_over_time({s}[{w}])"));
     match method {
         Method::Mean => store(format!(
-            "sum(sum_over_time({s}[{w}])) / sum(count_over_time({s}[{w}]))"
+            "sum({}) / sum({})",
+            over_time("sum"),
+            over_time("count")
         )),
-        Method::Min => store(format!("min(min_over_time({s}[{w}]))")),
-        Method::Max => store(format!("max(max_over_time({s}[{w}]))")),
-        Method::Sum => store(format!("sum(sum_over_time({s}[{w}]))")),
-        Method::EventCount => store(format!("sum(count_over_time({s}[{w}]))")),
+        Method::Min => store(format!("min({})", over_time("min"))),
+        Method::Max => store(format!("max({})", over_time("max"))),
+        Method::Sum => store(format!("sum({})", over_time("sum"))),
+        Method::EventCount => store(format!("sum({})", over_time("count"))),
         Method::Percentile(rank) => Plan::Store {
-            promql: format!("quantile_over_time({rank}, {s}[{w}])"),
+            promql: s.each(|s| format!("quantile_over_time({rank}, {s}[{w}])")),
             before: 0,
             several: Several::Pooled(pooling),
         },
@@ -177,19 +180,22 @@ fn gauge(s: &Selector, method: Method, windows: &Windows) -> Plan {
 fn counter(s: &Selector, method: Method, windows: &Windows) -> Plan {
     let rate_window = windows.rate;
     match method {
-        Method::Mean => return store(format!("avg(rate({s}[{rate_window}]))")),
+        Method::Mean => {
+            let rates = s.each(|s| format!("rate({s}[{rate_window}])"));
+            return store(format!("avg({rates})"));
+        }
         Method::Sum => {
-            let increase = windows.increase(s, |increase| increase);
-            return store(windows.scaled(format!("sum({increase})")));
+            let increases = s.each(|s| windows.increase(s, |increase| increase));
+            return store(windows.scaled(format!("sum({increases})")));
         }
         Method::EventCount => return gauge(s, method, windows),
         Method::Min | Method::Max | Method::Percentile(_) => {}
     }
     let (instant_rate, scrape) = (windows.instant_rate, windows.scrape);
-    let rate = format!("rate({s}[{instant_rate}])");
+    let rate = |s: &Selector| format!("rate({s}[{instant_rate}])");
     let pooling = Pooling {
         inner: Inner::Evaluated {
-            promql: rate.clone(),
+            promql: s.each(rate),
             step: scrape,
         },
         reduce: reduction(method),
@@ -198,14 +204,15 @@ fn counter(s: &Selector, method: Method, windows: &Windows) -> Plan {
     let Some(w) = windows.bucket else {
         return Plan::Pooled(pooling);
     };
+    let over_time = |function: &str| s.each(|s| format!("{function}{}[{w}:{scrape}])", rate(s)));
     match method {
-        Method::Min => store(format!("min(min_over_time({rate}[{w}:{scrape}]))")),
+        Method::Min => store(format!("min({})", over_time("min_over_time("))),
         Method::Percentile(rank) => Plan::Store {
-            promql: format!("quantile_over_time({rank}, {rate}[{w}:{scrape}])"),
+            promql: over_time(&format!("quantile_over_time({rank}, ")),
             before: 0,
             several: Several::Pooled(pooling),
         },
-        _ => store(format!("max(max_over_time({rate}[{w}:{scrape}]))")),
+        _ => store(format!("max({})", over_time("max_over_time("))),
     }
 }
 
@@ -432,6 +439,32 @@ mod tests {
             promql: promql_of_user.to_owned(),
             matchers: vec![],
         };
+        assert_eq!(
+            promql(&kind, method, 900_000, RangeBoundary::LeftOpen),
+            expected
+        );
+    }
+
+    #[rstest]
+    #[case(
+        "MEAN",
+        "avg(label_replace(rate(m{t=\"x\"}[15m]), \"__type__\", \"0\", \"\", \"\") or label_replace(rate(m{t=\"y\"}[15m]), \"__type__\", \"1\", \"\", \"\"))"
+    )]
+    #[case(
+        "EVENT_COUNT",
+        "sum(label_replace(count_over_time(m{t=\"x\"}[15m]), \"__type__\", \"0\", \"\", \"\") or label_replace(count_over_time(m{t=\"y\"}[15m]), \"__type__\", \"1\", \"\", \"\"))"
+    )]
+    #[case(
+        "MAX",
+        "max(label_replace(max_over_time(rate(m{t=\"x\"}[1m])[15m:15s]), \"__type__\", \"0\", \"\", \"\") or label_replace(max_over_time(rate(m{t=\"y\"}[1m])[15m:15s]), \"__type__\", \"1\", \"\", \"\"))"
+    )]
+    fn series_that_a_rate_cannot_tell_apart_are_read_in_parts(
+        #[case] method: &str,
+        #[case] expected: &str,
+    ) {
+        let parts = ["x", "y"].map(|value| vec![Matcher::equal("t", value)]);
+        let selector = Selector::new("m", Vec::new()).in_parts(parts.to_vec());
+        let kind = Kind::Counter(selector);
         assert_eq!(
             promql(&kind, method, 900_000, RangeBoundary::LeftOpen),
             expected

@@ -16,6 +16,9 @@ pub(super) const MOST_BYTES: usize = 8 << 10;
 const MOST_NESTED: usize = 64;
 /// So many operators may an expression have: each may be a level of the parsed tree, which is walked recursively.
 const MOST_OPERATORS: usize = 200;
+/// A bracket of this kind within a string counts as so many operators: it may repeat a part of a regular expression, and the parser compiles
+/// those, up to ten megabytes each.
+const REPETITION: usize = 10;
 
 /// Why an expression cannot be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,6 +131,7 @@ pub(super) fn check_size(promql: &str) -> Result<(), EnforceError> {
                 while let Some(inside) = characters.next() {
                     match inside {
                         '\\' => drop(characters.next()),
+                        '{' => operators += REPETITION,
                         end if end == character => break,
                         _ => {}
                     }
@@ -135,6 +139,8 @@ pub(super) fn check_size(promql: &str) -> Result<(), EnforceError> {
             }
             '`' => {
                 let raw = characters.by_ref().take_while(|inside| *inside != '`');
+                let raw =
+                    raw.inspect(|inside| operators += REPETITION * usize::from(*inside == '{'));
                 // The parser takes it for the begin of an escape, Prometheus does not. All of the literal is read, whatever is in it.
                 if raw.filter(|inside| *inside == '\\').count() > 0 {
                     return Err(EnforceError::Unreadable);
@@ -309,6 +315,21 @@ mod tests {
         for (promql, expected) in table {
             assert_eq!(enforced(promql), Err(expected), "{promql}");
         }
+    }
+
+    #[test]
+    fn regular_expressions_that_take_long_to_compile_are_few() {
+        let matchers = |count| vec![r#"a=~"(b{9}c){9}""#; count].join(",");
+        assert_eq!(
+            enforced(&format!("up{{{}}}", matchers(12))),
+            Err(EnforceError::TooManyOperators)
+        );
+        assert!(enforced(&format!("up{{{}}}", matchers(9))).is_ok());
+        let raw = ["a=~`(b{90}){9}`"; 12].join(",");
+        assert_eq!(
+            enforced(&format!("up{{{raw}}}")),
+            Err(EnforceError::TooManyOperators)
+        );
     }
 
     #[test]

@@ -166,6 +166,16 @@ impl Kind {
         }
     }
 
+    /// The same series in parts; see [`Selector::in_parts`]. None for a kind that is not read in parts.
+    #[must_use]
+    pub fn in_parts(&self, parts: Vec<Vec<Matcher>>) -> Option<Self> {
+        match self {
+            Self::Gauge(s) => Some(Self::Gauge(s.in_parts(parts))),
+            Self::Counter(s) => Some(Self::Counter(s.in_parts(parts))),
+            Self::Histogram(_) | Self::Summary(_) | Self::Expression { .. } => None,
+        }
+    }
+
     /// Selectors of every series that this kind may read; none for an expression, which may read anything.
     #[must_use]
     pub fn selectors(&self) -> Vec<String> {

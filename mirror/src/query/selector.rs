@@ -12,6 +12,8 @@ pub struct Selector {
     matchers: Vec<Matcher>,
     /// Matchers that hold whatever the conditions are; see [`Selector::within`].
     enforced: Vec<Matcher>,
+    /// See [`Selector::in_parts`].
+    parts: Vec<Vec<Matcher>>,
 }
 
 /// A condition on one label.
@@ -125,6 +127,7 @@ impl Selector {
             name: Some(name.to_owned()),
             matchers,
             enforced: Vec::new(),
+            parts: Vec::new(),
         }
     }
 
@@ -135,6 +138,7 @@ impl Selector {
             name: None,
             matchers,
             enforced: Vec::new(),
+            parts: Vec::new(),
         }
     }
 
@@ -202,6 +206,33 @@ impl Selector {
         let mut within = self.clone();
         within.enforced.push(matcher);
         within
+    }
+
+    /// The same series in parts, one for each list of matchers, none of which may overlap: see [`Selector::each`].
+    #[must_use]
+    pub fn in_parts(&self, parts: Vec<Vec<Matcher>>) -> Self {
+        Self {
+            parts,
+            ..self.clone()
+        }
+    }
+
+    /// An expression that has the same labels as the series but the name, such as a rate, over all series. In parts, each part's result
+    /// gets a label of its own, so that series whose results would have the same labels stay apart.
+    #[must_use]
+    pub fn each(&self, expression: impl Fn(&Self) -> String) -> String {
+        if self.parts.is_empty() {
+            return expression(self);
+        }
+        let whole = self.in_parts(Vec::new());
+        let parts = self.parts.iter().enumerate().map(|(index, matchers)| {
+            let part = matchers
+                .iter()
+                .fold(whole.clone(), |part, matcher| part.within(matcher.clone()));
+            let result = expression(&part);
+            format!("label_replace({result}, \"__type__\", \"{index}\", \"\", \"\")")
+        });
+        parts.collect::<Vec<_>>().join(" or ")
     }
 
     /// The conditions of the request.

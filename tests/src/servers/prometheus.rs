@@ -86,6 +86,28 @@ impl Prometheus {
         .await
     }
 
+    /// Starts Prometheus 3 with these features and scrape configurations, given as YAML or JSON.
+    ///
+    /// # Errors
+    /// If it cannot be built or does not start.
+    pub async fn start_3_scraping(
+        features: &str,
+        scrape_configs: &serde_json::Value,
+    ) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let config = json!({"global": {"scrape_interval": "1s"}, "scrape_configs": scrape_configs});
+        std::fs::write(directory.path().join("prometheus.yml"), config.to_string())?;
+        let features = format!("--enable-feature={features}");
+        let server = Self::launch(
+            "a scraping Prometheus 3",
+            &prometheus_3()?,
+            &[&features],
+            directory,
+        )?;
+        wait_until_ready(&server.process, &format!("{}/-/ready", server.url())).await?;
+        Ok(server)
+    }
+
     /// Starts Debian's Prometheus and lets in whom `web` says. It is not known to be ready, only to accept connections.
     ///
     /// # Errors
@@ -125,11 +147,11 @@ impl Prometheus {
     }
 
     fn launch(name: &str, binary: &Path, flags: &[&str], directory: TempDir) -> Result<Self> {
-        // Nothing is scraped: every sample comes from the test.
-        std::fs::write(
-            directory.path().join("prometheus.yml"),
-            "global: {scrape_interval: 15s}\n",
-        )?;
+        let config = directory.path().join("prometheus.yml");
+        if !config.exists() {
+            // Nothing is scraped: every sample comes from the test.
+            std::fs::write(config, "global: {scrape_interval: 15s}\n")?;
+        }
         let port = free_port()?;
         let fixed = [
             "--config.file=prometheus.yml".to_owned(),
