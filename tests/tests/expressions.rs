@@ -279,3 +279,96 @@ async fn an_expression_written_anew_is_complained_about_without_positions() -> R
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn the_examples_of_stackstates_documentation_are_answered() -> Result<()> {
+    let instance = ("instance", "127.0.0.1:80");
+    let growing = |name: &str, labels: &[(&str, &str)], per_second: f64| {
+        let mut series = Series::new(name, labels);
+        series.samples = (START..START + 20 * MINUTE)
+            .step_by(15_000)
+            .map(|at| Sample {
+                at,
+                value: 1e4 + (at - START) as f64 / 1000.0 * per_second,
+            })
+            .collect();
+        series
+    };
+    let mut all = vec![growing(
+        "go_memstats_lookups_total",
+        &[("job", "shop"), instance],
+        4.0,
+    )];
+    for (le, per_second) in [("0.1", 0.0), ("0.5", 10.0), ("+Inf", 10.0)] {
+        for team in ["pay", "other"] {
+            let labels = [
+                instance,
+                ("name", "payment-service"),
+                ("le", le),
+                ("team", team),
+            ];
+            all.push(growing(
+                "request_duration_seconds_bucket",
+                &labels,
+                per_second,
+            ));
+        }
+    }
+    let server = Prometheus::start_2().await?;
+    remote_write::load(&server.url(), &all).await?;
+    let config = MirrorConfig::for_targets(&[("p", &server.url())]);
+    let mirror = Mirror::start(&config).await?;
+    let client = Client::new(&mirror.url());
+    let counter = |more: &[Value]| {
+        let mut all = vec![
+            equals("__counter__", "go_memstats_lookups_total"),
+            equals("job", "shop"),
+            equals("instance", "127.0.0.1:80"),
+        ];
+        all.extend(more.iter().cloned());
+        Value::Array(all)
+    };
+    for (method, count) in [(Some(("MEAN", MINUTE)), 10), (None, 41)] {
+        let answer = client
+            .metric(&counter(&[]), RANGE.0, RANGE.1, None, method)
+            .await?;
+        let points = telemetry(&answer)?.points;
+        let is_four = |text: &str| text.parse().is_ok_and(|got: f64| (got - 4.0).abs() < 1e-9);
+        ensure!(
+            points.len() == count && points.iter().all(|(text, ..)| is_four(text)),
+            "{}",
+            answer.body
+        );
+        let with_name = counter(&[equals("name", "payment-service")]);
+        let answer = client
+            .metric(&with_name, RANGE.0, RANGE.1, None, method)
+            .await?;
+        let expected = json!({
+            "_type": "MetricNotFoundError", "metric": "go_memstats_lookups_total",
+            "details": "no series of \"go_memstats_lookups_total\" matches the conditions: name=\"payment-service\" excludes all of them (no series of this metric has the label \"name\")",
+        });
+        ensure!(
+            (answer.status, answer.json()) == (404, expected),
+            "{}",
+            answer.body
+        );
+    }
+    let enforced = config.with_target(
+        "enforcedMatchers",
+        json!([{"name": "team", "value": "pay"}]),
+    );
+    let mirror = Mirror::start(&enforced).await?;
+    let client = Client::new(&mirror.url());
+    let expression = "histogram_quantile(0.95, sum(rate(request_duration_seconds_bucket{instance='127.0.0.1:80', name='payment-service'}[1m])) by (name, le)) * 1000";
+    let points = telemetry(&ask(&client, expression, Some(("MEAN", MINUTE))).await?)?.points;
+    // 95 % of the way through the bucket from 0.1 to 0.5.
+    let expected = (0.1 + 0.4 * 0.95) * 1000.0;
+    ensure!(
+        points.len() == 10
+            && points.iter().all(|(text, ..)| text
+                .parse()
+                .is_ok_and(|got: f64| (got - expected).abs() < 1e-6)),
+        "{points:?}"
+    );
+    Ok(())
+}
