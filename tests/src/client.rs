@@ -48,7 +48,9 @@ pub struct Telemetry {
 
 /// Looks at every answer: HTTP method and path of the request, and what came.
 #[derive(Clone)]
-struct Check(Arc<dyn Fn(&str, &str, &Answer) -> Result<()> + Send + Sync>);
+struct Check(Arc<CheckFn>);
+
+type CheckFn = dyn Fn(&str, &str, &Answer) -> Result<()> + Send + Sync;
 
 impl fmt::Debug for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
