@@ -236,7 +236,7 @@ pub async fn metric<S: Store>(
     let telemetry = points(context, query)
         .await
         .map_err(|error| limits::with_hint(error, query))?;
-    if telemetry.points.is_empty() && !telemetry.is_partial {
+    if telemetry.points.is_empty() && !telemetry.is_partial() {
         explain_absence(context, query).await?;
     }
     Ok(telemetry)
