@@ -14,11 +14,13 @@
 //! * [`prometheus`] is the only code that talks to a Prometheus server.
 //! * [`evaluate`] drives the plans of `query` over the calls of `prometheus`.
 //! * [`api`] holds the wire types and one thin handler per method.
+//! * [`conform`] is a client that behaves like StackState and tells whether a mirror keeps the contract.
 //! * [`server`], [`health`], [`metrics`], [`telemetry`] are what every well-kept server needs around that; [`cli`] starts it.
 
 pub mod api;
 pub mod args;
 pub mod cli;
+pub mod conform;
 pub mod error;
 pub mod evaluate;
 pub mod health;

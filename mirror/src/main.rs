@@ -26,7 +26,7 @@ fn run(command: Command) -> Result<(), Failure> {
     let threads = match &command {
         Command::Serve(args) => args.threads.map_or_else(default_threads, usize::from),
         Command::Reference => return cli::reference::run(),
-        Command::Check(_) | Command::Query(_) => 1,
+        Command::Check(_) | Command::Query(_) | Command::Conform(_) => 1,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -38,6 +38,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Serve(args) => cli::serve::run(args).await,
             Command::Check(args) => cli::check::run(args).await,
             Command::Query(args) => cli::query::run(*args).await,
+            Command::Conform(args) => cli::conform::run(*args).await,
             Command::Reference => cli::reference::run(),
         }
     });

@@ -1,6 +1,7 @@
 //! The subcommands, one file each, and how their results are drawn.
 
 pub mod check;
+pub mod conform;
 pub mod plot;
 pub mod query;
 pub mod reference;

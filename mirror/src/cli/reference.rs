@@ -72,7 +72,7 @@ fn flag(argument: &Arg) -> String {
         .filter(|_| argument.get_action().takes_values())
         .map(|names| format!(" {}", names[0]))
         .unwrap_or_default();
-    format!("`{names}{value}`")
+    format!("`{}`", format!("{names}{value}").trim_start())
 }
 
 fn meaning(argument: &Arg) -> String {
