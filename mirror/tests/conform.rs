@@ -1,4 +1,5 @@
-//! `conform` towards a small mirror of this test's own that can be given each fault by name: each is found, and no other is.
+//! `conform` towards a small mirror of this test's own that can be given each fault by name: each
+//! is found, and no other is.
 
 #![allow(
     clippy::unwrap_used,

@@ -7,10 +7,11 @@ use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
+use harness::certificates::Authority;
 use harness::remote_write;
 use harness::samples::{HOUR, MINUTE, SCRAPE, Sample, Series};
 use harness::servers::{Mirror, MirrorConfig, Prometheus, mirror_binary};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Series of all kinds with samples from two hours ago until a little after now.
 fn stored() -> Vec<Series> {
@@ -120,5 +121,33 @@ async fn faults_are_named_and_the_exit_code_tells_them_from_a_wrong_command_line
         let output = conform(wrong)?;
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {output:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn over_https_the_authority_is_named_in_a_file() -> Result<()> {
+    let authority = Authority::new("one")?;
+    let certificate = authority.issue(&["127.0.0.1"])?;
+    let config = MirrorConfig::for_targets(&[("store", "http://127.0.0.1:1")])
+        .with("server", json!({"tls": {"secretName": "api"}}))
+        .with_file("secrets/api/tls.crt", &certificate.certificate)
+        .with_file("secrets/api/tls.key", &certificate.key)
+        .with_file("ca.crt", &authority.pem());
+    let mirror = Mirror::start(&config).await?;
+    let url = format!("https://127.0.0.1:{}", mirror.port());
+    let faults = |arguments: &[&str]| -> Result<Value> {
+        let output = conform(&[&[&url, "--rounds", "0", "-o", "json"], arguments].concat())?;
+        Ok(serde_json::from_slice(&output.stdout)?)
+    };
+    let file = mirror.process().directory().join("ca.crt");
+    let trusted = faults(&["--ca-file", file.to_str().unwrap()])?;
+    // It answers; the store does not exist.
+    assert_eq!(trusted["faults"], json!(["connection-failed"]), "{trusted}");
+    let untrusted = faults(&[])?;
+    assert_eq!(untrusted["faults"], json!(["no-answer"]));
+    assert_eq!(
+        untrusted["checks"][0]["faults"][0]["detail"],
+        "POST /api/connection: presents a certificate of an authority that is not trusted; name that authority's with --ca-file"
+    );
     Ok(())
 }

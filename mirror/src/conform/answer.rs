@@ -1,5 +1,5 @@
-//! Answers, held against the contract member by member. What is wrong is written down, and what can still be used is used, so that one
-//! fault does not look like ten.
+//! Answers, held against the contract member by member. What is wrong is written down, and what can
+//! still be used is used, so that one fault does not look like ten.
 
 use std::collections::BTreeSet;
 

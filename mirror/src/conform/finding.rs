@@ -1,4 +1,5 @@
-//! The faults that can be found, by the names that reports and their readers rely on, and the notes.
+//! The faults that can be found, by the names that reports and their readers rely on, and the
+//! notes.
 
 use std::fmt;
 

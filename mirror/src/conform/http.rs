@@ -1,5 +1,5 @@
-//! One HTTP client of one mirror. It counts what it sends, gives up as StackState does, follows no redirect, reads no more than it has
-//! room for, and looks at the key of every answer.
+//! One HTTP client of one mirror. It counts what it sends, gives up as StackState does, follows no
+//! redirect, reads no more than it has room for, and looks at the key of every answer.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU32, Ordering};

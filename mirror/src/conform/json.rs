@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// More brackets and commas than this are no answer that the contract allows: they would fill the memory.
+/// More brackets and commas than this are no answer that the contract allows: they would fill the
+/// memory.
 const MOST_PARTS: usize = 1_000_000;
 
 /// A JSON text.
@@ -31,7 +32,8 @@ pub(super) enum Unreadable {
 #[derive(Debug, PartialEq)]
 pub(super) struct Document {
     pub json: Json,
-    /// `NaN` or `Infinity` stood in it, which are no JSON but which some libraries write. They became null.
+    /// `NaN` or `Infinity` stood in it, which are no JSON but which some libraries write. They
+    /// became null.
     pub had_bare_constants: bool,
 }
 
@@ -91,7 +93,8 @@ impl Json {
     }
 }
 
-/// The body with null for each `NaN`, `Infinity` and `-Infinity` outside of strings; none if there are none.
+/// The body with null for each `NaN`, `Infinity` and `-Infinity` outside of strings; none if there
+/// are none.
 fn without_bare_constants(body: &[u8]) -> Option<Vec<u8>> {
     const CONSTANTS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
     let mut rest = body;

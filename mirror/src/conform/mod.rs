@@ -1,8 +1,10 @@
-//! `conform`: a client that behaves like StackState, and tells whether a mirror, any mirror, keeps the contract.
+//! `conform`: a client that behaves like StackState, and tells whether a mirror, any mirror, keeps
+//! the contract.
 //!
-//! It shares no wire type with the mirror: requests are written, and answers read, by code of its own, because what is lenient or wrong
-//! there must show here. Its work is bounded: so many requests, pages and bytes, and no request longer than StackState waits.
-//! `docs/conformance.md` says what is checked and what each fault means.
+//! It shares no wire type with the mirror: requests are written, and answers read, by code of its
+//! own, because what is lenient or wrong there must show here. Its work is bounded: so many
+//! requests, pages and bytes, and no request longer than StackState waits. `docs/conformance.md`
+//! says what is checked and what each fault means.
 
 mod answer;
 mod checks;
@@ -31,7 +33,8 @@ use self::report::Log;
 use self::session::{Forms, Session};
 use crate::settings::ApiKey;
 
-/// A list of polls reads no more than this of one answer, in bytes: an hour in buckets of a minute takes a few thousand.
+/// A list of polls reads no more than this of one answer, in bytes: an hour in buckets of a minute
+/// takes a few thousand.
 const MOST_POLLED_BYTES: usize = 4 << 20;
 
 /// The base URL of a mirror, as somebody wrote it: a slash at its end counts.
@@ -94,7 +97,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// What StackState does by default: 200 streams every 30 s, polled twice, and 15 s for a request.
+    /// What StackState does by default: 200 streams every 30 s, polled twice, and 15 s for a
+    /// request.
     #[must_use]
     pub fn new(url: MirrorUrl) -> Self {
         Self {

@@ -82,8 +82,8 @@ pub(super) fn is_same(one: f64, other: f64) -> bool {
     (one - other).abs() <= SAME * one.abs().max(other.abs())
 }
 
-/// The first bucket that both ranges have to have and that is not the same, in words: those that start in
-/// `from..` and end by `until`.
+/// The first bucket that both ranges have to have and that is not the same, in words: those that
+/// start in `from..` and end by `until`.
 pub(super) fn change(
     earlier: &Points,
     later: &Points,

@@ -14,7 +14,8 @@ use super::wire::{self, Condition, Field, MetricQuery, NO_LIMIT, Range, ValuesQu
 /// More pages than any answer of an hour in a dozen parts could need.
 const MOST_PAGES: usize = 100;
 
-/// What this mirror was found to refuse. Other checks leave it out, so that each fault is found once.
+/// What this mirror was found to refuse. Other checks leave it out, so that each fault is found
+/// once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Forms {
     /// `query.field` may be an object.
@@ -138,8 +139,8 @@ impl Session {
         .await
     }
 
-    /// Follows `isPartial` as documented, by asking again from the last point's timestamp, to its end.
-    /// An error of the first answer is the caller's to judge.
+    /// Follows `isPartial` as documented, by asking again from the last point's timestamp, to its
+    /// end. An error of the first answer is the caller's to judge.
     pub(super) async fn read(
         &self,
         log: &Log,

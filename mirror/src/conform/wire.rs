@@ -1,5 +1,5 @@
-//! Requests exactly as StackState writes them, member by member and in its order. They share nothing with the types that the mirror
-//! reads: a mistake there must not hide here.
+//! Requests exactly as StackState writes them, member by member and in its order. They share
+//! nothing with the types that the mirror reads: a mistake there must not hide here.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};

@@ -130,7 +130,8 @@ pub(in crate::conform) async fn raw(session: &Session, log: &Log, chosen: &mut [
     log.detail(read.join(", "));
 }
 
-/// Conditions that leave one series: a value for each label, chosen one after the other among those that are left.
+/// Conditions that leave one series: a value for each label, chosen one after the other among those
+/// that are left.
 async fn single_series(session: &Session, log: &Log, one: &Chosen) -> Option<Vec<Condition>> {
     let range = settled_hour();
     let names = session.field_names(log, &one.conditions, range, session.all());

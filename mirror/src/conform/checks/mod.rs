@@ -1,4 +1,5 @@
-//! What is checked, one subject a file. A check that builds on a faulty answer is not done: one fault must not look like ten.
+//! What is checked, one subject a file. A check that builds on a faulty answer is not done: one
+//! fault must not look like ten.
 
 pub(super) mod connection;
 pub(super) mod fields;
@@ -14,7 +15,8 @@ use crate::time::Timestamp;
 pub(super) const HOUR: i64 = 3_600_000;
 /// The buckets are so long, in milliseconds.
 pub(super) const MINUTE: i64 = 60_000;
-/// What is older than this must not change any more, in milliseconds: scrapes and remote writes may be late.
+/// What is older than this must not change any more, in milliseconds: scrapes and remote writes may
+/// be late.
 pub(super) const SETTLED: i64 = 2 * MINUTE;
 
 /// The keys of the query kinds whose metrics are read.

@@ -1,4 +1,5 @@
-//! Streams as StackState polls them: many, again and again, each time with a window that has moved on.
+//! Streams as StackState polls them: many, again and again, each time with a window that has moved
+//! on.
 
 use std::time::Duration;
 

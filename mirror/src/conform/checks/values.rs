@@ -1,4 +1,5 @@
-//! Values of a field: all of them, through a prefix, and in small parts through patterns and pages, which must be the same values.
+//! Values of a field: all of them, through a prefix, and in small parts through patterns and pages,
+//! which must be the same values.
 
 use std::collections::BTreeSet;
 
@@ -233,12 +234,12 @@ async fn collect(session: &Session, log: &Log, ask: Ask<'_>) -> Collected {
     if ask.prefix.is_none() {
         let patterns = match all.patterns {
             0 => String::new(),
-            patterns => format!(", through {patterns} patterns"),
+            patterns => format!(", {patterns} patterns refined"),
         };
         log.detail(format!(
-            "{} values of {}{patterns}",
-            all.values.len(),
-            ask.field
+            "{}: {} listed{patterns}",
+            ask.field,
+            all.values.len()
         ));
     }
     all
