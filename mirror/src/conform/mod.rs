@@ -33,7 +33,7 @@ use self::report::Log;
 use self::session::{Forms, Session};
 use crate::settings::ApiKey;
 
-/// A list of polls reads no more than this of one answer, in bytes: an hour in buckets of a minute
+/// The largest answer to a poll, in bytes. Many are read at once, and an hour in buckets of a minute
 /// takes a few thousand.
 const MOST_POLLED_BYTES: usize = 4 << 20;
 

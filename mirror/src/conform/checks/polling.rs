@@ -20,7 +20,7 @@ use crate::conform::wire::Aggregation;
 const AT_ONCE: usize = 32;
 /// The lengths of buckets, in milliseconds.
 const BUCKETS: [i64; 2] = [MINUTE, 5 * MINUTE];
-/// Every so manieth stream is a raw one.
+/// One of so many streams is a raw one.
 const RAW_EVERY: usize = 8;
 /// Methods that every store can answer for many series at once.
 const METHODS: [&str; 4] = ["MEAN", "MAX", "SUM", "EVENT_COUNT"];
