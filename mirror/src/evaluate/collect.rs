@@ -30,7 +30,7 @@ pub struct Missing {
     pub beyond_limit: bool,
     /// Data that the store left out: it says so, or could not be read whole.
     pub left_out_by_store: bool,
-    /// Values that JSON has no number for (±Inf).
+    /// Values that JSON has no number for (±Inf), before the last point.
     pub without_number: bool,
 }
 
@@ -57,6 +57,9 @@ pub(super) struct Collector {
     start: Timestamp,
     nan_interpretation: NanInterpretation,
     limit: u64,
+    /// A value without a JSON number came. The answer is partial if a point follows: a client asks a partial answer again from
+    /// its last point on, and where nothing but such values is left it would do so for ever.
+    left_out_number: bool,
 }
 
 impl Collector {
@@ -69,15 +72,19 @@ impl Collector {
             start: query.start,
             nan_interpretation: query.nan_interpretation,
             limit: query.limit.unwrap_or(MAX_POINTS).min(MAX_POINTS),
+            left_out_number: false,
         }
     }
 
     /// One point with the store's text of its value.
     pub(super) fn push(&mut self, at: Timestamp, text: &str) {
         match value::present(text, self.nan_interpretation) {
-            Presented::Number(number) => self.telemetry.points.push(at, number),
+            Presented::Number(number) => {
+                self.telemetry.missing.without_number |= self.left_out_number;
+                self.telemetry.points.push(at, number);
+            }
             Presented::LeftOut => {}
-            Presented::NotPresentable => self.telemetry.missing.without_number = true,
+            Presented::NotPresentable => self.left_out_number = true,
         }
     }
 
@@ -135,5 +142,41 @@ impl Collector {
             self.telemetry.missing.beyond_limit = true;
         }
         self.telemetry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Kind;
+    use crate::query::selector::Selector;
+
+    #[test]
+    fn an_infinity_makes_an_answer_partial_where_asking_again_leaves_it_behind() {
+        let query = MetricQuery {
+            kind: Kind::Gauge(Selector::new("g", Vec::new())),
+            start: Timestamp(0),
+            end: Timestamp(10),
+            limit: None,
+            aggregation: None,
+            nan_interpretation: NanInterpretation::Zero,
+        };
+        let table: [(&[&str], usize, bool); 6] = [
+            (&["1", "+Inf", "2"], 2, true),
+            (&["-Inf", "1"], 1, true),
+            (&["1", "2", "+Inf"], 2, false),
+            (&["+Inf", "-Inf"], 0, false),
+            (&["1", "NaN"], 2, false),
+            (&["1", "+Inf", "NaN"], 2, true),
+        ];
+        for (values, points, is_partial) in table {
+            let mut collector = Collector::new(&query);
+            for (at, value) in (1..).zip(values) {
+                collector.push(Timestamp(at), value);
+            }
+            let telemetry = collector.finish();
+            let found = (telemetry.points.len(), telemetry.is_partial());
+            assert_eq!(found, (points, is_partial), "{values:?}");
+        }
     }
 }

@@ -377,7 +377,7 @@ impl<F: Fn(&Call) -> Result<Data, StoreError> + Send + Sync> Store for ScriptedS
         self.calls.lock().expect("no panic while locked").push(call);
         Ok(Arc::new(Answer {
             data: data?,
-            warnings: Vec::new(),
+            remarks: Vec::new(),
             is_partial: false,
         }))
     }

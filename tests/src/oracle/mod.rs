@@ -786,14 +786,15 @@ fn unsupported() -> Expected {
     }
 }
 
-/// Start, end and value as points: NaN is zero, ±Inf is left out and makes the answer partial.
+/// Start, end and value as points: NaN is zero, ±Inf is left out and makes the answer partial where a point follows it.
 fn points(values: impl Iterator<Item = (i64, i64, Value)>) -> Expected {
-    let (mut points, mut partial) = (Vec::new(), false);
+    let (mut points, mut partial, mut left_out) = (Vec::new(), false, false);
     for (start, end, Value { value, or, scale }) in values {
         if value.is_infinite() {
-            partial = true;
+            left_out = true;
             continue;
         }
+        partial |= left_out;
         let value = if value.is_nan() { 0.0 } else { value };
         points.push(Point {
             start,
