@@ -153,16 +153,13 @@ pub const TARGET_TLS: &[Rule] = &[
 
 /// Rules of a host in `requestTargets`. An IPv4 address looks like a host name. `isIP` would do for IPv6, but not before Kubernetes 1.30.
 pub const REQUEST_HOST: &[Rule] = &[Rule {
-    cel: r"self.matches(r'^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') || self.matches('^(([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,7}:|([0-9a-fA-F]{1,4}:){1,6}:[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,5}(:[0-9a-fA-F]{1,4}){1,2}|([0-9a-fA-F]{1,4}:){1,4}(:[0-9a-fA-F]{1,4}){1,3}|([0-9a-fA-F]{1,4}:){1,3}(:[0-9a-fA-F]{1,4}){1,4}|([0-9a-fA-F]{1,4}:){1,2}(:[0-9a-fA-F]{1,4}){1,5}|[0-9a-fA-F]{1,4}:(:[0-9a-fA-F]{1,4}){1,6}|:((:[0-9a-fA-F]{1,4}){1,7}|:))$')",
-    message: "must be a host name in lower case, a pattern such as *.monitoring.svc, or an IP address",
+    cel: r"self.matches(r'^(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?)*\.?$') || self.matches('^(([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,7}:|([0-9a-fA-F]{1,4}:){1,6}:[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,5}(:[0-9a-fA-F]{1,4}){1,2}|([0-9a-fA-F]{1,4}:){1,4}(:[0-9a-fA-F]{1,4}){1,3}|([0-9a-fA-F]{1,4}:){1,3}(:[0-9a-fA-F]{1,4}){1,4}|([0-9a-fA-F]{1,4}:){1,2}(:[0-9a-fA-F]{1,4}){1,5}|[0-9a-fA-F]{1,4}:(:[0-9a-fA-F]{1,4}){1,6}|:((:[0-9a-fA-F]{1,4}){1,7}|:))$')",
+    message: "must be a host name, a pattern such as *.monitoring.svc, or an IP address",
     holds: |host| {
         host.as_str().is_some_and(|host| {
-            is_ip(host)
-                || host
-                    .strip_prefix("*.")
-                    .unwrap_or(host)
-                    .split('.')
-                    .all(is_dns_label)
+            let name = host.strip_prefix("*.").unwrap_or(host);
+            let name = name.strip_suffix('.').unwrap_or(name);
+            is_ip(host) || name.split('.').all(is_host_label)
         })
     },
 }];
@@ -266,11 +263,12 @@ fn is_ip(text: &str) -> bool {
     }
 }
 
-fn is_dns_label(label: &str) -> bool {
+/// Underscores are in the names of Docker Compose and of SRV records.
+fn is_host_label(label: &str) -> bool {
     !label.is_empty()
         && !label.starts_with('-')
         && !label.ends_with('-')
         && label
             .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }

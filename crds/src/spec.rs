@@ -193,7 +193,7 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestTargets {
-    /// Allowed hosts: lower-case names (prometheus.monitoring.svc), patterns whose leading *. stands for one or more labels
+    /// Allowed hosts: names (prometheus.monitoring.svc, in upper or lower case), patterns whose leading *. stands for one or more labels
     /// (*.monitoring.svc), or IP addresses.
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"))]
     pub hosts: Vec<RequestHost>,
@@ -203,7 +203,7 @@ pub struct RequestTargets {
     pub ports: Vec<i32>,
 }
 
-/// A host name in lower case, a pattern with a leading *., or an IP address.
+/// A host name, a pattern with a leading *., or an IP address.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::REQUEST_HOST)))]

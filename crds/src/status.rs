@@ -76,7 +76,7 @@ pub struct TargetStatus {
     #[schemars(length(max = 256))]
     pub version: Option<String>,
 
-    /// Why it is not reachable.
+    /// Why it is not reachable; if it is, what was skipped in its files of certificates or looks odd about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub message: Option<String>,
