@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use url::Url;
+use url::{Host, Url};
 
 use super::{NanInterpretation, RequestTargets, Settings, target};
 
@@ -180,7 +180,7 @@ impl Server {
             });
         }
         let prefix = text(details, "path", "a path such as /prometheus")?;
-        let port = port(details)?;
+        let port = port(details, scheme.as_deref())?;
         // A URL is put together to have host and path in the one form that URLs have.
         let bracketed = if host.parse::<std::net::Ipv6Addr>().is_ok() {
             format!("[{host}]")
@@ -212,7 +212,7 @@ impl Server {
     }
 
     fn is(&self, declared: &Url) -> bool {
-        declared.host_str() == Some(self.host.as_str())
+        declared.host_str().map(canonical_host).as_deref() == Some(&*canonical_host(&self.host))
             && declared.port_or_known_default() == Some(self.port)
             && self
                 .scheme
@@ -221,19 +221,19 @@ impl Server {
             && self
                 .path
                 .as_ref()
-                .is_none_or(|asked| asked == path(declared))
+                .is_none_or(|asked| canonical_path(asked) == canonical_path(path(declared)))
     }
 
     fn is_allowed(&self, allowed: &RequestTargets) -> bool {
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        let fits = |pattern: &String| match (pattern.strip_prefix("*."), host.parse::<IpAddr>()) {
-            (Some(_), Ok(_)) => false,
-            (Some(domain), Err(_)) => host
+        let host = canonical_host(&self.host);
+        let is_address = host.parse::<IpAddr>().is_ok();
+        let fits = |pattern: &String| match pattern.strip_prefix("*.") {
+            Some(_) if is_address => false,
+            Some(domain) => host
                 .strip_suffix(domain)
                 .and_then(|labels| labels.strip_suffix('.'))
                 .is_some_and(|labels| !labels.is_empty()),
-            (None, Ok(address)) => pattern.parse() == Ok(address),
-            (None, Err(_)) => pattern == host,
+            None => *pattern == host,
         };
         allowed.ports.contains(&self.port) && allowed.hosts.iter().any(fits)
     }
@@ -312,6 +312,62 @@ pub fn choose(settings: &Settings, details: &ConnectionDetails) -> Result<Choice
     })
 }
 
+/// The one form of a host that all its spellings have in common: lower case, without the final dot of DNS and the brackets of IPv6,
+/// an address as it is usually written, one of IPv4 within IPv6 as IPv4.
+fn canonical_host(host: &str) -> String {
+    let bare = host.trim_matches(['[', ']']);
+    let bare = bare.strip_suffix('.').unwrap_or(bare);
+    let address = bare
+        .parse::<IpAddr>()
+        .ok()
+        .or_else(|| match Host::parse(bare) {
+            // Such as 127.1.
+            Ok(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            _ => None,
+        });
+    address.map_or_else(
+        || bare.to_ascii_lowercase(),
+        |address| address.to_canonical().to_string(),
+    )
+}
+
+/// An entry of `requestTargets.hosts` in the form in which hosts are compared.
+pub(super) fn host_pattern(declared: &str) -> String {
+    match declared.strip_prefix("*.") {
+        Some(domain) => format!("*.{}", domain.trim_end_matches('.').to_ascii_lowercase()),
+        None => canonical_host(declared),
+    }
+}
+
+/// The one form of a path that all its spellings have in common: slashes in a row are one, none is at the end, and nothing is
+/// percent-encoded that need not be.
+fn canonical_path(path: &str) -> String {
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
+    segments
+        .flat_map(|segment| ["/".to_owned(), unreserved_decoded(segment)])
+        .collect()
+}
+
+fn unreserved_decoded(segment: &str) -> String {
+    let mut parts = segment.split('%');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let rest = part.get(2..).unwrap_or_default();
+        match code {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                text.push(char::from(byte));
+                text.push_str(rest);
+            }
+            Some(byte) => text.push_str(&format!("%{byte:02X}{rest}")),
+            None => text.push_str(&format!("%{part}")),
+        }
+    }
+    text
+}
+
 /// The path of a base URL without the slash that stands for none.
 fn path(url: &Url) -> &str {
     url.path().trim_end_matches('/')
@@ -339,6 +395,7 @@ fn number(
     let number = match details.get(key) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) if text.trim().is_empty() => return Ok(None),
         Some(Value::String(text)) => text.trim().parse().ok(),
         Some(_) => None,
     };
@@ -348,16 +405,19 @@ fn number(
     }
 }
 
-fn port(details: &Map<String, Value>) -> Result<u16, DetailsError> {
-    let port = match details.get("port") {
-        Some(Value::Number(number)) => number
-            .as_u64()
-            .and_then(|number| u16::try_from(number).ok()),
-        Some(Value::String(text)) => text.trim().parse().ok(),
-        _ => None,
+/// A port, or the one that goes without saying where a scheme is given.
+fn port(details: &Map<String, Value>, scheme: Option<&str>) -> Result<u16, DetailsError> {
+    let expected = "a port from 1 to 65535";
+    let number = number(details, "port", expected)?;
+    // Clients write 9090, "9090" and 9090.0.
+    let port = match (number, scheme) {
+        (Some(number), _) => number.to_string().parse().ok(),
+        (None, Some("https")) => Some(443),
+        (None, Some("http")) => Some(80),
+        (None, _) => None,
     };
-    port.filter(|port| *port > 0).ok_or(DetailsError {
+    port.ok_or(DetailsError {
         key: "port",
-        expected: "a port from 1 to 65535",
+        expected,
     })
 }

@@ -15,7 +15,7 @@ use super::{
     ApiKeys, Auth, ErrorStatus, NanInterpretation, RequestTargets, ServerTls, Settings, Source,
     TargetName, TargetSettings, TargetTls,
 };
-use super::{auth, files, target, tls};
+use super::{auth, choose, files, target, tls};
 use crate::query::enforce::Enforced;
 
 /// Documents are far smaller; Kubernetes stores none that is larger.
@@ -273,7 +273,11 @@ fn target_settings(
 
 fn request_targets(declared: &crds::RequestTargets) -> RequestTargets {
     RequestTargets {
-        hosts: declared.hosts.iter().map(|host| host.0.clone()).collect(),
+        hosts: declared
+            .hosts
+            .iter()
+            .map(|host| choose::host_pattern(&host.0))
+            .collect(),
         ports: declared
             .ports
             .iter()

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod credentials;
+mod urls;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,111 @@
+//! URLs and hosts in all their spellings.
+
+use mirror::settings::choose::ChosenTarget;
+use serde_json::{Value, json};
+
+use super::{Files, KEY, chosen};
+
+fn index(settings: &mirror::settings::Settings, details: Value) -> Option<usize> {
+    match chosen(settings, details).ok()?.target {
+        ChosenTarget::Declared(index) => Some(index),
+        ChosenTarget::Undeclared { .. } => None,
+    }
+}
+
+#[test]
+fn a_declared_target_is_chosen_by_every_spelling_of_its_address() {
+    let settings = Files::new(&format!(
+        "{KEY}  defaultTarget: name\n  targets:\n    \
+         - {{name: name, url: \"http://Prom.Svc:9090/a/b\"}}\n    \
+         - {{name: dot, url: \"https://dot.example.\"}}\n    \
+         - {{name: six, url: \"http://[2001:DB8::1]:9090\"}}\n    \
+         - {{name: four, url: \"http://127.0.0.1:9090\"}}\n    \
+         - {{name: under, url: \"http://prometheus_prometheus_1:9090\"}}\n    \
+         - {{name: idn, url: \"http://bücher.example\"}}\n"
+    ))
+    .load()
+    .unwrap();
+    let table = [
+        (0, json!({"host": "prom.svc", "port": 9090})),
+        (0, json!({"host": "PROM.svc.", "port": "9090"})),
+        (0, json!({"host": "prom.svc", "port": 9090.0})),
+        (0, json!({"host": "prom.svc", "port": " 9090.0 "})),
+        (0, json!({"url": "HTTP://prom.svc.:9090//a///b/"})),
+        (0, json!({"url": "http://prom.svc:9090/%61/x/../b"})),
+        (0, json!({"host": "prom.svc", "port": 9090, "path": "a//b"})),
+        (1, json!({"url": "https://DOT.example:443"})),
+        (1, json!({"host": "dot.example", "scheme": "HTTPS"})),
+        (
+            1,
+            json!({"host": "dot.example", "scheme": "https", "port": ""}),
+        ),
+        (2, json!({"host": "2001:db8:0:0:0:0:0:1", "port": 9090})),
+        (2, json!({"host": "[2001:db8::0001]", "port": 9090})),
+        (2, json!({"url": "http://[2001:0db8::1]:9090/"})),
+        (3, json!({"host": "127.1", "port": 9090})),
+        (3, json!({"host": "0x7f.0.0.1", "port": 9090})),
+        (3, json!({"host": "2130706433", "port": 9090})),
+        (3, json!({"host": "::ffff:127.0.0.1", "port": 9090})),
+        (3, json!({"url": "http://127.0.0.1.:9090"})),
+        (4, json!({"host": "Prometheus_Prometheus_1", "port": 9090})),
+        (5, json!({"url": "http://xn--bcher-kva.example"})),
+        (5, json!({"host": "BÜCHER.example", "port": 80})),
+    ];
+    for (expected, details) in table {
+        assert_eq!(
+            index(&settings, details.clone()),
+            Some(expected),
+            "{details}"
+        );
+    }
+    for other in [
+        json!({"host": "prom.svc", "port": 9091}),
+        json!({"host": "prom.svc", "port": 9090.5}),
+        json!({"host": "prom.svc", "port": 65536}),
+        json!({"host": "prom.svc"}),
+        json!({"host": "prom.svc.x", "port": 9090}),
+        json!({"url": "https://prom.svc:9090/a/b"}),
+        json!({"url": "http://prom.svc:9090/a/B"}),
+        json!({"url": "http://prom.svc:9090/a%2Fb"}),
+        json!({"url": "http://prom.svc:9090/a"}),
+    ] {
+        assert_eq!(index(&settings, other.clone()), None, "{other}");
+    }
+}
+
+#[test]
+fn an_allowed_server_is_reached_by_every_spelling_and_no_other() {
+    let settings = Files::new(&format!(
+        "{KEY}  targets: [{{name: a, url: \"http://a\"}}]\n  requestTargets:\n    ports: [9090]\n    hosts: [prometheus_prometheus_1, metrics.example.com., \"*.Monitoring.SVC.\", Upper, 10.0.0.1, \"FD00::1\"]\n"
+    ))
+    .load()
+    .unwrap();
+    let allowed = |host: &str| chosen(&settings, json!({"host": host, "port": 9090})).is_ok();
+    for host in [
+        "prometheus_prometheus_1",
+        "Prometheus_prometheus_1.",
+        "metrics.example.com",
+        "METRICS.example.com.",
+        "p.monitoring.svc",
+        "a.b.Monitoring.svc.",
+        "upper",
+        "10.1",
+        "::ffff:10.0.0.1",
+        "fd00:0::1",
+        "[fd00::1]",
+    ] {
+        assert!(allowed(host), "{host}");
+    }
+    for host in [
+        "prometheus-prometheus-1",
+        "metrics.example.com.x",
+        "monitoring.svc",
+        ".monitoring.svc",
+        "xmonitoring.svc",
+        "10.0.0.2",
+        "fd00::2",
+        "metrics.example.com..",
+    ] {
+        assert!(!allowed(host), "{host}");
+    }
+}
