@@ -25,6 +25,9 @@ const FRESH: Duration = Duration::from_secs(5);
 pub struct Reachability {
     /// The declared targets, in the document's order.
     pub targets: Vec<TargetReachability>,
+    /// The same of the document's other parts, such as the API port's certificate.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 /// One target.
@@ -41,6 +44,9 @@ pub struct TargetReachability {
     /// Why it is not reachable, or that it asks to slow down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What was skipped or looks odd in its part of the document: nothing that keeps it from answering.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 /// Asks the targets of the document being served.
@@ -82,9 +88,18 @@ impl Probe {
         };
         let targets = serving.targets.declared().iter();
         let asked = targets.map(|target| ask(target, version(target)));
-        let found = Reachability {
-            targets: futures::future::join_all(asked).await,
-        };
+        let mut targets = futures::future::join_all(asked).await;
+        let mut notices = Vec::new();
+        for notice in &serving.settings.notices {
+            let mut of_target = targets.iter_mut().enumerate();
+            let of_target = of_target
+                .find(|(index, _)| notice.path.starts_with(&format!("spec.targets[{index}].")));
+            match of_target {
+                Some((_, target)) => target.notices.push(notice.to_string()),
+                None => notices.push(notice.to_string()),
+            }
+        }
+        let found = Reachability { targets, notices };
         *last = Some((
             Instant::now(),
             serving.settings.document_hash.clone(),
@@ -117,6 +132,7 @@ async fn ask(target: &Target, known: Option<String>) -> TargetReachability {
         reachable,
         version,
         message,
+        notices: Vec::new(),
     }
 }
 

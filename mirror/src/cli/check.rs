@@ -8,8 +8,11 @@ use super::{Failure, print};
 use crate::args::CheckArgs;
 use crate::metrics::Metrics;
 use crate::prometheus::{Capabilities, Deadline, RangeBoundary, Store as _, Target};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Settings, Trust};
 use crate::state::AppState;
+
+/// So many authorities are named.
+const MOST_NAMED: usize = 5;
 
 /// Prints every fault, or a summary and, if asked, how each target answers.
 ///
@@ -22,6 +25,9 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
         args.document.file.display(),
         summary(&settings)
     ))?;
+    for notice in &settings.notices {
+        print(&format!("note: {notice}\n"))?;
+    }
     if !args.probe {
         return Ok(());
     }
@@ -61,6 +67,14 @@ fn summary(settings: &Settings) -> String {
             humantime::format_duration(target.request_timeout),
             humantime::format_duration(target.scrape_interval),
         );
+        if let Trust::Authorities(authorities) = &target.tls.trust {
+            let all = authorities.certificates().len();
+            let mut named: Vec<_> = authorities.subjects().take(MOST_NAMED).collect();
+            if all > MOST_NAMED {
+                named.push(format!("and {} more", all - MOST_NAMED));
+            }
+            let _ = writeln!(text, "    trusts {}", named.join("; "));
+        }
     }
     if let Some(allowed) = &settings.request_targets {
         let ports: Vec<String> = allowed.ports.iter().map(u16::to_string).collect();

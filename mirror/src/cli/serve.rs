@@ -167,6 +167,9 @@ fn announce(state: &AppState, health: &Health) {
         name: serving.settings.name.clone(),
         hash: serving.settings.document_hash.clone(),
     };
+    for notice in &serving.settings.notices {
+        tracing::warn!("{notice}");
+    }
     state.metrics.serves(&document.name, &document.hash);
     health.serves(&document);
 }

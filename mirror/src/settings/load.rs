@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::document::{Document, DocumentError};
 use super::{
-    ApiKeys, Auth, ErrorStatus, NanInterpretation, RequestTargets, ServerTls, Settings, Source,
-    TargetName, TargetSettings, TargetTls,
+    ApiKeys, Auth, ErrorStatus, Found, NanInterpretation, RequestTargets, ServerTls, Settings,
+    Source, TargetName, TargetSettings, TargetTls,
 };
 use super::{auth, choose, files, target, tls};
 use crate::query::enforce::Enforced;
@@ -77,14 +77,22 @@ pub fn load(source: &Source) -> Result<Settings, LoadError> {
     let document =
         Document::parse(text).map_err(|error: DocumentError| not_a_document(error.to_string()))?;
 
-    let mut faults = crds::validate(&document.value);
+    let mut found = Found {
+        faults: crds::validate(&document.value),
+        notices: Vec::new(),
+    };
     let mut referred = None;
     if document.value["kind"] == crds::KIND {
-        check(&document.value, &mut faults);
-        referred = refer(source, &document.value, &mut faults);
+        check(&document.value, &mut found.faults);
+        referred = refer(source, &document.value, &mut found);
     }
+    let Found {
+        mut faults,
+        mut notices,
+    } = found;
     if let (true, Some(referred)) = (faults.is_empty(), referred) {
-        match settings(&document.value, hash(&bytes), referred) {
+        document.sort(&mut notices);
+        match settings(&document.value, hash(&bytes), referred, notices) {
             Ok(settings) => return Ok(settings),
             Err(found) => faults = found,
         }
@@ -157,8 +165,8 @@ fn field_value<'a>(spec: &'a Value, path: &str) -> Option<&'a str> {
 }
 
 /// Reads what a document refers to, as far as the references themselves are sound. None if something is wrong, which is reported.
-fn refer(source: &Source, document: &Value, faults: &mut Vec<Fault>) -> Option<Referred> {
-    let api_keys = files::api_keys(source, document, faults);
+fn refer(source: &Source, document: &Value, found: &mut Found) -> Option<Referred> {
+    let api_keys = files::api_keys(source, document, &mut found.faults);
     let targets = document["spec"]["targets"].as_array();
     let targets: Vec<_> = targets
         .into_iter()
@@ -166,15 +174,16 @@ fn refer(source: &Source, document: &Value, faults: &mut Vec<Fault>) -> Option<R
         .enumerate()
         .map(|(index, declared)| {
             let path = |field: &str| format!("spec.targets[{index}].{field}");
+            let faults = &mut found.faults;
             let auth = auth::target_auth(source, &path("auth"), &declared["auth"], faults);
-            let tls = tls::target_tls(source, &path("tls"), &declared["tls"], faults);
+            let tls = tls::target_tls(source, &path("tls"), &declared["tls"], found);
             Some((tls?, auth?))
         })
         .collect();
     let tls = &document["spec"]["server"]["tls"];
     let server_tls = match tls {
         Value::Null => Some(None),
-        tls => tls::server_tls(source, tls, faults).map(Some),
+        tls => tls::server_tls(source, tls, found).map(Some),
     };
     Some(Referred {
         api_keys: api_keys?,
@@ -188,6 +197,7 @@ fn settings(
     document: &Value,
     document_hash: String,
     referred: Referred,
+    notices: Vec<Fault>,
 ) -> Result<Settings, Vec<Fault>> {
     let mirror = crds::parse(document)?;
     let spec = mirror.spec;
@@ -217,6 +227,7 @@ fn settings(
             .ok()
             .and_then(NonZeroUsize::new)
             .ok_or_else(|| out_of_range("workers"))?,
+        notices,
         port: u16::try_from(spec.port).map_err(|_| out_of_range("port"))?,
     })
 }

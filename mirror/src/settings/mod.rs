@@ -3,10 +3,12 @@
 //! Nothing in here is stringly typed or optional without need: a [`Settings`] value can be served.
 
 mod auth;
+pub(crate) mod certificate;
 pub mod choose;
 mod document;
 mod files;
 mod load;
+mod pem;
 mod target;
 mod tls;
 pub mod watch;
@@ -35,6 +37,15 @@ pub struct Source {
     pub config_maps_dir: PathBuf,
 }
 
+/// What was found while a document and its files were read.
+#[derive(Default)]
+struct Found {
+    /// What is wrong.
+    faults: Vec<crds::Fault>,
+    /// What is not wrong, but worth a look.
+    notices: Vec<crds::Fault>,
+}
+
 /// Everything the mirror needs, and nothing that is wrong. Made only by [`load`].
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -58,6 +69,9 @@ pub struct Settings {
     pub request_targets: Option<RequestTargets>,
     /// `spec.workers`: queries in flight.
     pub workers: NonZeroUsize,
+    /// What is not wrong, but should be known: what was skipped in files of certificates, URLs that look odd. In the document's order,
+    /// each with its field.
+    pub notices: Vec<crds::Fault>,
     /// `spec.port`: where the Mirror API listens unless `--listen` says otherwise.
     pub port: u16,
 }

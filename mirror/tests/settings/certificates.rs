@@ -106,8 +106,8 @@ fn every_fault_of_certificates_is_told_at_once_with_its_field() {
             "spec.targets[2].tls.caSecretRef: the file secrets/text/ca.crt holds no certificate in PEM form (BEGIN CERTIFICATE)",
             "spec.targets[2].tls.serverName: must be a name, not an address (hint: name one that the server's certificate has)",
             "spec.targets[2].tls.surprise: is not a known field (hint: known here: caConfigMapRef, caSecretRef, clientCertificateSecretRef, insecureSkipVerify, serverName)",
-            "spec.targets[3].tls.caSecretRef: the file secrets/cut/ca.crt is not sound PEM: a section is cut off or holds something else than base64",
-            "spec.targets[4].tls.caSecretRef: the file secrets/odd/ca.crt holds a certificate that cannot be read",
+            "spec.targets[3].tls.caSecretRef: the file secrets/cut/ca.crt holds no certificate that can be used: the only certificate: it is cut off, its END line is missing",
+            "spec.targets[4].tls.caSecretRef: the file secrets/odd/ca.crt holds no certificate that can be used: the only certificate: its encoding (DER) is damaged",
             "spec.targets[5].tls.caSecretRef.name: must be lower-case letters, digits, dashes and dots, with a letter or digit at both ends of every part, is \"../text\" (hint: for example mirror-key)",
             "spec.targets[6].tls.caSecretRef.key: must be the name of a file",
         ]
@@ -125,17 +125,14 @@ fn a_key_that_does_not_fit_is_refused_and_never_shown() {
             other_key.as_str(),
             "a private key that does not belong to the certificate beside it",
         ),
-        (
-            &other,
-            "no private key in PEM form that is not encrypted (BEGIN PRIVATE KEY)",
-        ),
+        (&other, "no private key in PEM form (BEGIN PRIVATE KEY)"),
         (
             &encrypted,
-            "no private key in PEM form that is not encrypted (BEGIN PRIVATE KEY)",
+            "no private key that can be used: the ENCRYPTED PRIVATE KEY: it is encrypted, openssl pkey writes it without a password",
         ),
         (
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-            "a private key of a kind that cannot be used, or that cannot be read",
+            "no private key that can be used: the PRIVATE KEY: it is of a kind that cannot be used, or damaged",
         ),
     ];
     for (key, holds) in table {
@@ -227,6 +224,182 @@ fn the_api_ports_certificate_and_its_clients_authorities_come_from_secrets() {
             format!("spec.server.tls.secretName: needs the file secrets/none/tls.crt, which does not exist {}", hint("the certificate")),
             format!("spec.server.tls.secretName: needs the file secrets/none/tls.key, which does not exist {}", hint("its private key")),
             "spec.server.tls.clientCaSecretName: the file secrets/empty/ca.crt holds no certificate in PEM form (BEGIN CERTIFICATE)".to_owned(),
+        ]
+    );
+}
+
+/// The notices of a document, without the folder of the test.
+fn notices(files: &Files) -> Vec<String> {
+    let settings = files.load().unwrap();
+    let folder = format!("{}/", files.0.path().display());
+    let shown = settings.notices.iter();
+    shown
+        .map(|notice| notice.to_string().replace(&folder, ""))
+        .collect()
+}
+
+/// One that is damaged after its 40th byte, as a certificate with a broken serial number, version or time is.
+fn damaged() -> String {
+    let der = rcgen::generate_simple_self_signed(["broken".to_owned()])
+        .unwrap()
+        .cert
+        .der()
+        .to_vec();
+    let mut zeroed = der;
+    zeroed[40..].fill(0);
+    pem_of(&zeroed)
+}
+
+fn pem_of(der: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut base64 = String::new();
+    for bytes in der.chunks(3) {
+        let number = (0..3).fold(0_usize, |number, at| {
+            (number << 8) | usize::from(bytes.get(at).copied().unwrap_or_default())
+        });
+        for at in 0..=bytes.len() {
+            base64.push(char::from(ALPHABET[(number >> (18 - 6 * at)) & 63]));
+        }
+        base64.push_str(&"=".repeat(3 - bytes.len()));
+    }
+    format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
+}
+
+#[test]
+fn authorities_are_found_however_the_file_was_put_together() {
+    let files = files("{caSecretRef: {name: ca, key: ca.crt}}");
+    let ([a, _], [b, _]) = (certificate("a"), certificate("b"));
+    for bundle in [
+        format!("{}{b}", a.trim_end()),
+        format!("\u{feff}{a}{b}").replace('\n', "\r\n"),
+        format!(
+            "# ours\n  {}\ntext {}",
+            a.replace('\n', "\n  "),
+            b.trim_end()
+        ),
+    ] {
+        files.write("secrets/ca/ca.crt", &bundle);
+        let settings = files.load().unwrap();
+        let Trust::Authorities(authorities) = &tls(&settings).trust else {
+            panic!("{:?}", tls(&settings));
+        };
+        assert_eq!(authorities.certificates().len(), 2, "{bundle}");
+        assert_eq!(
+            authorities.subjects().collect::<Vec<_>>(),
+            ["CN=rcgen self signed cert"; 2]
+        );
+        assert_eq!(settings.notices, []);
+    }
+}
+
+#[test]
+fn what_is_skipped_among_authorities_is_said_once_with_its_place_and_reason() {
+    let files = files("{caSecretRef: {name: ca, key: ca.crt}}");
+    let ([a, key], [b, _]) = (certificate("a"), certificate("b"));
+    let lead = "spec.targets[0].tls.caSecretRef: uses 2 certificates of the file secrets/ca/ca.crt and skips ";
+    let table = [
+        (
+            format!("{a}{}{b}", damaged()),
+            "the 2nd of 3 certificates: its encoding (DER) is damaged",
+        ),
+        (
+            format!("{}{a}{b}", &damaged()[..100]),
+            "the 1st of 3 certificates: it is cut off, its END line is missing",
+        ),
+        (
+            format!("{a}{key}{b}"),
+            "the PRIVATE KEY (2nd of 3 sections): it does not belong to authorities",
+        ),
+        (
+            format!("{a}{b}-----BEGIN X509 CRL-----\nQUFB\n-----END X509 CRL-----"),
+            "the X509 CRL (3rd of 3 sections): lists of revoked certificates are not used",
+        ),
+    ];
+    for (bundle, skipped) in table {
+        files.write("secrets/ca/ca.crt", &bundle);
+        assert_eq!(notices(&files), [format!("{lead}{skipped}")]);
+    }
+    files.write(
+        "secrets/ca/ca.crt",
+        &format!("{a}{b}{}", damaged().repeat(30)),
+    );
+    let [long] = &notices(&files)[..] else {
+        panic!("one notice");
+    };
+    assert!(long.ends_with("; and 20 more"), "{long}");
+    files.write("secrets/ca/ca.crt", &damaged().repeat(2));
+    assert_eq!(
+        files.faults(),
+        [
+            "spec.targets[0].tls.caSecretRef: the file secrets/ca/ca.crt holds no certificate that can be used: the 1st of 2 certificates: its encoding (DER) is damaged; the 2nd of 2 certificates: its encoding (DER) is damaged"
+        ]
+    );
+    files.write(
+        "secrets/ca/ca.crt",
+        &"-----BEGIN A-----\n-----END A-----\n".repeat(3000),
+    );
+    assert_eq!(
+        files.faults(),
+        [
+            "spec.targets[0].tls.caSecretRef: the file secrets/ca/ca.crt holds more than 2000 sections"
+        ]
+    );
+}
+
+#[test]
+fn the_key_that_fits_is_used_and_the_others_are_named() {
+    let files = files("{clientCertificateSecretRef: {name: client}}");
+    let ([own, key], [other, other_key]) = (certificate("own"), certificate("other"));
+    let encrypted = other_key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let parameters =
+        "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    let lead = "spec.targets[0].tls.clientCertificateSecretRef: uses 1 key of the file secrets/client/tls.key and skips ";
+    let table = [
+        (
+            format!("{parameters}{key}"),
+            "the EC PARAMETERS (1st of 2 sections): the key itself says which curve it is on",
+        ),
+        (
+            format!("{own}{key}"),
+            "the CERTIFICATE (1st of 2 sections): certificates are taken from the other file",
+        ),
+        (
+            format!("{other_key}{key}"),
+            "the PRIVATE KEY (1st of 2 sections): it does not belong to the certificate",
+        ),
+        (
+            format!("{key}{other_key}"),
+            "the PRIVATE KEY (2nd of 2 sections): another key is used",
+        ),
+        (
+            format!("{encrypted}{key}"),
+            "the ENCRYPTED PRIVATE KEY (1st of 2 sections): it is encrypted, openssl pkey writes it without a password",
+        ),
+    ];
+    files.write("secrets/client/tls.crt", &own);
+    for (keys, skipped) in table {
+        files.write("secrets/client/tls.key", &keys);
+        assert_eq!(notices(&files), [format!("{lead}{skipped}")]);
+    }
+    // In any order of the chain, the one that fits is sent first.
+    files.write("secrets/client/tls.key", &key.replace('\n', "\r\n"));
+    files.write(
+        "secrets/client/tls.crt",
+        &format!("{other}{}", own.trim_end()),
+    );
+    let settings = files.load().unwrap();
+    let identity = tls(&settings).identity.as_ref().unwrap();
+    assert_eq!(identity.certified().cert.len(), 2);
+    assert!(
+        identity
+            .pem()
+            .starts_with(own.replace("\r\n", "\n").as_bytes())
+    );
+    files.write("secrets/client/tls.crt", &format!("{other}{}", damaged()));
+    assert_eq!(
+        files.faults(),
+        [
+            "spec.targets[0].tls.clientCertificateSecretRef: the file secrets/client/tls.key holds a private key that does not belong to the certificate beside it (skipped in the other file: the 2nd of 2 certificates: its encoding (DER) is damaged)"
         ]
     );
 }

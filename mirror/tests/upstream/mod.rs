@@ -235,6 +235,7 @@ pub(crate) fn settings(workers: usize, targets: &[Arc<TargetSettings>]) -> Setti
         targets: targets.to_vec(),
         default_target: None,
         request_targets: None,
+        notices: Vec::new(),
         workers: NonZeroUsize::new(workers).unwrap(),
         port: 0,
     }

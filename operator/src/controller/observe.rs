@@ -41,6 +41,8 @@ pub struct Answer {
     pub newer_document_refused: bool,
     /// The targets as it sees them.
     pub targets: Vec<ProbedTarget>,
+    /// What was skipped or looks odd in its document, beside the targets. It works all the same.
+    pub notices: Vec<String>,
 }
 
 /// A target as a pod sees it.
@@ -54,6 +56,9 @@ pub struct ProbedTarget {
     pub version: Option<String>,
     /// Why not.
     pub message: Option<String>,
+    /// What was skipped or looks odd in its part of the document. It works all the same. Older mirrors do not say.
+    #[serde(default)]
+    pub notices: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +76,8 @@ struct ServedDocument {
 #[derive(Deserialize)]
 struct Targets {
     targets: Vec<ProbedTarget>,
+    #[serde(default)]
+    notices: Vec<String>,
 }
 
 /// Asks every pod of a mirror that is not about to end.
@@ -117,10 +124,14 @@ async fn ask(http: &reqwest::Client, ip: &str) -> Option<Answer> {
     // Over the same connection, which is not wanted after that: thousands of pods are asked. Older mirrors do not have it.
     let last = http.get(url("/targets")).header(CONNECTION, "close");
     let targets: Option<Targets> = get(last).await;
+    let (targets, notices) = targets
+        .map(|found| (found.targets, found.notices))
+        .unwrap_or_default();
     Some(Answer {
         document: readiness.document.map(|document| document.hash),
         newer_document_refused: readiness.newer_document_refused,
-        targets: targets.map(|found| found.targets).unwrap_or_default(),
+        targets,
+        notices,
     })
 }
 

@@ -387,7 +387,15 @@ fn readiness(progress: &Progress, replicas: &Replicas, spreading: bool) -> (Find
         let message = "Pods have been told to read their configuration again.".to_owned();
         return no("ConfigurationSpreading", message, Outlook::Reconciling);
     }
-    let message = format!("{serving} of {serving} pods serve the current configuration.");
+    let mut message = format!("{serving} of {serving} pods serve the current configuration.");
+    let answers = progress.pods.iter().filter_map(|pod| pod.answer.as_ref());
+    let noted = answers
+        .map(|answer| &answer.notices)
+        .find(|notices| !notices.is_empty());
+    if let Some(notices) = noted {
+        // They do not stop anything from working, so they do not change the condition.
+        message = format!("{message} Note: {}", notices.join("; "));
+    }
     (
         finding("Ready", "True", "Serving", message),
         Outlook::Settled,
@@ -460,6 +468,10 @@ fn targets(
                 .or_else(|| same_server.and_then(|before| before.version.clone())),
             message: unreachable
                 .and_then(|(_, target)| target.message.clone())
+                .or_else(|| {
+                    let noted = seen.iter().find(|(_, target)| !target.notices.is_empty());
+                    noted.map(|(_, target)| target.notices.join("; "))
+                })
                 .map(|message| shortened(message, 1024)),
             last_probe_time: before.and_then(|before| before.last_probe_time.clone()),
         };

@@ -67,7 +67,13 @@ async fn readyz(State(world): State<Arc<World>>, at: At) -> Response {
 
 async fn targets(State(world): State<Arc<World>>, at: At) -> Response {
     match world.targets(at.0.0.0) {
-        Some(targets) => json_answer(StatusCode::OK, &json!(Reachability { targets })),
+        Some(targets) => json_answer(
+            StatusCode::OK,
+            &json!(Reachability {
+                targets,
+                notices: Vec::new()
+            }),
+        ),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

@@ -79,6 +79,7 @@ impl World {
                 reachable: Some(reachable),
                 version: None,
                 message: (!reachable).then(|| "pretended to be unreachable".to_owned()),
+                notices: Vec::new(),
             }
         });
         Some(reached.collect())

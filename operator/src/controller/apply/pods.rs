@@ -116,6 +116,7 @@ mod tests {
                 document: Some(served.to_owned()),
                 newer_document_refused: refused,
                 targets: vec![],
+                notices: vec![],
             }),
         };
         let told = [

@@ -35,6 +35,7 @@ impl Case {
             reachable: Some(true),
             version: Some("3.10.0".to_owned()),
             message: None,
+            notices: vec![],
         };
         let pod = |name: &str| PodReport {
             name: name.to_owned(),
@@ -44,6 +45,7 @@ impl Case {
                 document: Some(built.document.hash.clone()),
                 newer_document_refused: false,
                 targets: vec![target("a"), target("b")],
+                notices: vec![],
             }),
         };
         let pods = vec![pod("p1"), pod("p2")];
@@ -276,6 +278,7 @@ fn a_target_is_reachable_when_every_pod_reaches_it() {
                 reachable: Some(false),
                 version: None,
                 message: Some("connection refused".to_owned()),
+                notices: vec![],
             };
         }),
         ("1/2".to_owned(), "False b: connection refused".to_owned())
@@ -286,6 +289,30 @@ fn a_target_is_reachable_when_every_pod_reaches_it() {
             "1/2".to_owned(),
             "Unknown Not every pod has said what it reaches.".to_owned()
         )
+    );
+}
+
+#[test]
+fn what_a_mirror_skipped_is_told_and_changes_no_condition() {
+    let mut case = Case::fine();
+    for pod in &mut case.pods {
+        let answer = pod.answer.as_mut().unwrap();
+        answer.targets[1].notices = vec!["skips the 2nd".to_owned(), "ends in /graph".to_owned()];
+        answer.notices = vec!["spec.server.tls.secretName: skips the 3rd".to_owned()];
+    }
+    let (fine, noted) = (
+        Case::fine().status(&PrometheusMirrorStatus::default(), 0),
+        case.status(&PrometheusMirrorStatus::default(), 0),
+    );
+    assert_eq!(summary(&noted).0, summary(&fine).0);
+    assert_eq!(
+        noted.conditions[0].message,
+        "2 of 2 pods serve the current configuration. Note: spec.server.tls.secretName: skips the 3rd"
+    );
+    let messages = noted.targets.into_iter().map(|target| target.message);
+    assert_eq!(
+        messages.collect::<Vec<_>>(),
+        [None, Some("skips the 2nd; ends in /graph".to_owned())]
     );
 }
 
