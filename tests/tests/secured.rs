@@ -199,6 +199,114 @@ async fn a_certificate_that_is_not_trusted_is_refused_in_words() -> Result<()> {
     Ok(())
 }
 
+/// What `openssl req -x509` makes when nothing is said: a certificate that is its own authority.
+fn of_openssl(names: &str) -> Result<Certificate> {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name);
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-subj", "/CN=own", "-addext", names, "-out"])
+        .arg(path("tls.crt"))
+        .arg("-keyout")
+        .arg(path("tls.key"))
+        .output()?;
+    ensure!(made.status.success(), "{made:?}");
+    Ok(Certificate {
+        certificate: std::fs::read_to_string(path("tls.crt"))?,
+        key: std::fs::read_to_string(path("tls.key"))?,
+    })
+}
+
+/// A target that trusts what is in this file.
+fn trusting_pem(store: &Prometheus, pem: &str) -> MirrorConfig {
+    config(store)
+        .with_target(
+            "tls",
+            json!({"caSecretRef": {"name": "ca", "key": "ca.crt"}}),
+        )
+        .with_file("secrets/ca/ca.crt", pem)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_is_its_own_authority_is_accepted_where_exactly_it_is_declared()
+-> Result<()> {
+    const NAMES: &str = "subjectAltName=DNS:localhost,IP:127.0.0.1";
+    let own = of_openssl(NAMES)?;
+    let store = Prometheus::start_secured(&secured(&own)).await?;
+    let another = Authority::new("another")?.pem();
+    for pem in [
+        own.certificate.clone(),
+        format!("{}{}", another.trim_end(), own.certificate),
+    ] {
+        let mirror = Mirror::start(&trusting_pem(&store, &pem)).await?;
+        comes_through(&Client::new(&mirror.url())).await?;
+    }
+    // One of the same name and another key is another one.
+    let twin = of_openssl(NAMES)?;
+    let refused = "target store presents an authority's certificate as its own; make one with CA:FALSE (hint: or name exactly this certificate in tls.caSecretRef or tls.caConfigMapRef)";
+    assert_eq!(
+        refusal(&trusting_pem(&store, &twin.certificate)).await?,
+        refused
+    );
+    // Its names and its time count as those of any other.
+    let elsewhere = of_openssl("subjectAltName=DNS:elsewhere.example")?;
+    store.secure(&secured(&elsewhere))?;
+    assert_eq!(
+        refusal(&trusting_pem(&store, &elsewhere.certificate)).await?,
+        "target store presents a certificate that is not valid for 127.0.0.1, only for elsewhere.example (hint: tls.serverName says which name it must be valid for)"
+    );
+    let expired = Certificate::own_authority_expired(HERE)?;
+    store.secure(&secured(&expired))?;
+    assert_eq!(
+        refusal(&trusting_pem(&store, &expired.certificate)).await?,
+        "target store presents a certificate that has expired"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bundle_as_it_comes_is_used_and_what_is_skipped_is_said() -> Result<()> {
+    let (a, b) = (Authority::new("a")?, Authority::new("b")?);
+    let store = Prometheus::start_secured(&secured(&b.issue(HERE)?)).await?;
+    let broken = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    let bundle = format!(
+        "\u{feff}# ours\r\n{}{broken}  {}",
+        a.pem().trim_end(),
+        b.pem().replace('\n', "\r\n")
+    );
+    let mirror = Mirror::start(&trusting_pem(&store, &bundle)).await?;
+    let client = Client::new(&mirror.url());
+    comes_through(&client).await?;
+    let skipped =
+        "secrets/ca/ca.crt and skips the 2nd of 3 certificates: its encoding (DER) is damaged";
+    let log = mirror.process().whole_log();
+    assert_eq!(log.matches(skipped).count(), 1, "{log}");
+    let url = format!("{}/targets", mirror.admin().0);
+    let told = client.send(client.http().0.get(&url)).await?.json();
+    assert_eq!(told["targets"][0]["reachable"], true, "{told}");
+    let notice = told["targets"][0]["notices"][0]
+        .as_str()
+        .unwrap_or_default();
+    assert!(notice.ends_with(skipped), "{told}");
+    let file = mirror.process().directory().join("mirror.yaml");
+    let checked = Command::new(mirror_binary()?)
+        .args(["check", "-f"])
+        .arg(file)
+        .output()?;
+    let printed = String::from_utf8(checked.stdout)?;
+    assert_eq!(checked.status.code(), Some(0), "{printed}");
+    assert_eq!(printed.matches(skipped).count(), 1, "{printed}");
+    assert!(printed.contains("    trusts CN=a; CN=b\n"), "{printed}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_servers_name_is_the_one_that_was_declared() -> Result<()> {
     let authority = Authority::new("ours")?;

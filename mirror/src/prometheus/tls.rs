@@ -5,9 +5,18 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, ClientBuilder};
-use rustls::{AlertDescription, CertificateError};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::sign::SingleCertAndKey;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
+};
 use url::Url;
 
+use crate::settings::certificate;
 use crate::settings::{Authorities, OAuth2, TargetSettings, TargetTls, Trust};
 
 /// Applies a target's `tls`.
@@ -27,7 +36,11 @@ pub(super) fn configure(
     } = &settings.tls;
     builder = match trust {
         Trust::System => builder,
-        Trust::Authorities(authorities) => builder.tls_certs_only(certificates(authorities)?),
+        Trust::Authorities(authorities) => match pinning(authorities, settings) {
+            Ok(config) => builder.tls_backend_preconfigured(config),
+            // Cannot be: the certificates were read when the document was loaded. Nobody else is trusted then, either.
+            Err(_) => builder.tls_certs_only(certificates(authorities)?),
+        },
         Trust::Anyone => builder
             .tls_certs_only(nobody())
             .tls_danger_accept_invalid_certs(true),
@@ -44,6 +57,111 @@ pub(super) fn configure(
             .dns_resolver(Arc::new(Always(host.to_owned())));
     }
     Ok(builder)
+}
+
+/// A client's TLS with these authorities and no others.
+fn pinning(
+    authorities: &Authorities,
+    settings: &TargetSettings,
+) -> Result<ClientConfig, Box<dyn std::error::Error>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities.certificates().iter().cloned());
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()?;
+    let verifier = Pinning {
+        usual,
+        authorities: authorities.clone(),
+    };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match &settings.tls.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let only = SingleCertAndKey::from(Arc::clone(identity.certified()));
+            builder.with_client_cert_resolver(Arc::new(only))
+        }
+    };
+    config.alpn_protocols = match settings.tls.server_name {
+        None => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Some(_) => vec![b"http/1.1".to_vec()],
+    };
+    Ok(config)
+}
+
+/// Verifies as usual, except that a server may present the certificate of an authority as its own (`openssl req -x509` makes such
+/// ones) if exactly this certificate was declared. Only the holder of its key can present it, who could as well issue any other
+/// certificate that is accepted here. Its time and its names are checked as usual.
+#[derive(Debug)]
+struct Pinning {
+    usual: Arc<WebPkiServerVerifier>,
+    authorities: Authorities,
+}
+
+impl ServerCertVerifier for Pinning {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.usual.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match verified {
+            // It is only found to be an authority's after its time was found to be right.
+            Err(rustls::Error::InvalidCertificate(reason))
+                if is_authoritys(&reason)
+                    && self.authorities.certificates().contains(end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// What rustls passes on from the library below it.
+fn beneath(reason: &CertificateError) -> Option<&webpki::Error> {
+    match reason {
+        CertificateError::Other(other) => other.0.downcast_ref(),
+        _ => None,
+    }
+}
+
+fn is_authoritys(reason: &CertificateError) -> bool {
+    matches!(beneath(reason), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 /// The same for where its tokens come from. That may be a well-known server or one of the authorities of `tls`; whatever `tls` says of
@@ -171,7 +289,7 @@ impl Failure {
             Self::Ours(alert) => format!("does not accept the client certificate: {alert:?}"),
             Self::Refused(alert) => format!("refused the TLS connection: {alert:?}"),
             Self::NotTls => "does not speak TLS on this port".to_owned(),
-            Self::Other(error) => format!("cannot be reached over TLS: {error}"),
+            Self::Other(error) => format!("cannot be reached over TLS: {}", of_protocol(error)),
         }
     }
 
@@ -187,6 +305,9 @@ impl Failure {
             Self::Certificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             ) => Some("tls.serverName says which name it must be valid for"),
+            Self::Certificate(reason) if is_authoritys(reason) => {
+                Some("or name exactly this certificate in tls.caSecretRef or tls.caConfigMapRef")
+            }
             Self::Ours(_) => Some(match tls.identity {
                 None => "name one in tls.clientCertificateSecretRef",
                 Some(_) => {
@@ -225,6 +346,57 @@ fn of_certificate(reason: &CertificateError, wanted: &str) -> String {
             format!("presents a certificate that is not valid for {wanted}{valid}")
         }
         CertificateError::Revoked => "presents a certificate that was revoked".to_owned(),
-        other => format!("presents a certificate that cannot be accepted: {other}"),
+        authoritys if is_authoritys(authoritys) => {
+            "presents an authority's certificate as its own; make one with CA:FALSE".to_owned()
+        }
+        other => format!(
+            "presents a certificate that cannot be accepted: {}",
+            why(other)
+        ),
+    }
+}
+
+/// Why a certificate is not accepted, when nothing in particular can be done about it here.
+fn why(reason: &CertificateError) -> &'static str {
+    use CertificateError as Of;
+    #[expect(deprecated, reason = "the library may still answer it")]
+    match reason {
+        Of::BadEncoding => "its encoding (DER) is damaged",
+        Of::UnhandledCriticalExtension => "it has a critical extension that is not understood here",
+        Of::UnknownRevocationStatus
+        | Of::ExpiredRevocationList
+        | Of::ExpiredRevocationListContext { .. }
+        | Of::InvalidOcspResponse => "whether it was revoked cannot be told",
+        Of::BadSignature => "its signature is wrong",
+        Of::UnsupportedSignatureAlgorithm
+        | Of::UnsupportedSignatureAlgorithmContext { .. }
+        | Of::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "it is signed in a way that is not supported, such as with SHA-1"
+        }
+        Of::InvalidPurpose | Of::InvalidPurposeContext { .. } => {
+            "its extended key usage does not allow it to be a server's"
+        }
+        other => beneath(other).map_or("it breaks a rule of X.509", certificate::reason),
+    }
+}
+
+/// Why a handshake failed for a reason that is not a certificate.
+fn of_protocol(error: &rustls::Error) -> &'static str {
+    use rustls::Error as Of;
+    match error {
+        Of::PeerIncompatible(_) => {
+            "the server and the mirror have no version or method of TLS in common"
+        }
+        Of::InappropriateMessage { .. }
+        | Of::InappropriateHandshakeMessage { .. }
+        | Of::PeerMisbehaved(_)
+        | Of::PeerSentOversizedRecord
+        | Of::DecryptError
+        | Of::NoApplicationProtocol => "the server does not keep to TLS",
+        Of::NoCertificatesPresented => "the server presents no certificate",
+        Of::UnsupportedNameType => {
+            "its host cannot be in a certificate; tls.serverName can name another"
+        }
+        _ => "the handshake failed",
     }
 }
