@@ -79,3 +79,22 @@ impl Authority {
         })
     }
 }
+
+impl Certificate {
+    /// One that is its own authority, whose time is over.
+    ///
+    /// # Errors
+    /// If a name is none.
+    pub fn own_authority_expired(names: &[&str]) -> Result<Self> {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+        let key = KeyPair::generate()?;
+        Ok(Self {
+            certificate: params.self_signed(&key)?.pem(),
+            key: key.serialize_pem(),
+        })
+    }
+}

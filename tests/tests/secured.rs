@@ -308,6 +308,45 @@ async fn a_bundle_as_it_comes_is_used_and_what_is_skipped_is_said() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_finds_the_prefix_under_which_the_store_answers() -> Result<()> {
+    let store = Prometheus::start_2().await?;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (behind, count) = (store.url(), Arc::clone(&asked));
+    let gate = Upstream::start(move |request| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let answers = request
+            .lines()
+            .next()
+            .is_some_and(|line| line.contains(" /select/0/prometheus/"));
+        match answers {
+            true => Reply::Json(
+                r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#.to_owned(),
+            ),
+            false => Reply::Status(404, format!("404 page not found at {behind}")),
+        }
+    })
+    .await?;
+    for (path, hint) in [
+        (
+            "",
+            " (hint: the path prefix seems to be missing: the server answers under /select/0/prometheus)",
+        ),
+        (
+            "/graph",
+            " (hint: the path seems to be wrong: the server answers under /select/0/prometheus)",
+        ),
+    ] {
+        let url = format!("{}{path}", gate.url());
+        asked.store(0, Ordering::SeqCst);
+        let [_, probed] = told(&MirrorConfig::for_targets(&[("store", &url)])).await?;
+        assert!(probed.ends_with(hint), "{probed}");
+        let asked = asked.load(Ordering::SeqCst);
+        assert!(asked < 24, "{asked} calls");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_servers_name_is_the_one_that_was_declared() -> Result<()> {
     let authority = Authority::new("ours")?;
     let certificate = authority.issue(&["prometheus.example", "other.example"])?;

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Failure, print};
+use super::{Failure, prefix, print};
 use crate::args::CheckArgs;
 use crate::metrics::Metrics;
-use crate::prometheus::{Capabilities, Deadline, RangeBoundary, Store as _, Target};
+use crate::prometheus::{Capabilities, Deadline, RangeBoundary, Store as _, StoreError, Target};
 use crate::settings::{self, Settings, Trust};
 use crate::state::AppState;
 
@@ -33,7 +33,21 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     }
     let state = AppState::new(settings, Metrics::new());
     let serving = state.serving();
-    let probes = futures::future::join_all(serving.targets.declared().iter().map(probe)).await;
+    let settings = &serving.settings;
+    let probes = serving.targets.declared().iter().map(|target| async move {
+        match probe(target).await {
+            Ok(line) => Ok(line),
+            Err(error) => {
+                let hint = match &error {
+                    StoreError::Unreachable(_) => prefix::hint(settings, target.settings()).await,
+                    _ => None,
+                };
+                let hint = hint.map_or_else(String::new, |hint| format!(" (hint: {hint})"));
+                Err(format!("{}: {error}{hint}", target.settings().name))
+            }
+        }
+    });
+    let probes = futures::future::join_all(probes).await;
     let failed = probes.iter().filter(|probe| probe.is_err()).count();
     let lines: String = probes
         .iter()
@@ -88,18 +102,16 @@ fn summary(settings: &Settings) -> String {
     text
 }
 
-async fn probe(target: &Arc<Target>) -> Result<String, String> {
+async fn probe(target: &Arc<Target>) -> Result<String, StoreError> {
     let (settings, started) = (target.settings(), Instant::now());
     let deadline = Deadline(started + settings.request_timeout);
-    match target.for_request().capabilities(deadline).await {
-        Ok(capabilities) => Ok(format!(
-            "{}: answers in {} ms; {}",
-            settings.name,
-            started.elapsed().as_millis(),
-            describe(capabilities)
-        )),
-        Err(error) => Err(format!("{}: {error}", settings.name)),
-    }
+    let capabilities = target.for_request().capabilities(deadline).await?;
+    Ok(format!(
+        "{}: answers in {} ms; {}",
+        settings.name,
+        started.elapsed().as_millis(),
+        describe(capabilities)
+    ))
 }
 
 fn describe(capabilities: Capabilities) -> String {

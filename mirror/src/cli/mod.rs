@@ -3,6 +3,7 @@
 pub mod check;
 pub mod conform;
 pub mod plot;
+mod prefix;
 pub mod query;
 pub mod reference;
 pub mod serve;

@@ -57,6 +57,49 @@ pub(super) fn check(path: &str, target: &Value, faults: &mut Vec<Fault>) {
     }
 }
 
+/// Pages and endpoints of Prometheus that people copy into a base URL, longest first.
+const ENDINGS: &[&str] = &[
+    "/api/v1/query_range",
+    "/api/v1/query",
+    "/api/v1/series",
+    "/api/v1/labels",
+    "/api/v1",
+    "/-/healthy",
+    "/-/ready",
+    "/alerts",
+    "/classic/graph",
+    "/config",
+    "/flags",
+    "/graph",
+    "/metrics",
+    "/query",
+    "/rules",
+    "/service-discovery",
+    "/status",
+    "/targets",
+    "/tsdb-status",
+];
+
+/// What a base URL ends in that is a page or an endpoint of Prometheus, such as `/graph`. It may be a path prefix all the same.
+pub(crate) fn wrong_ending(url: &Url) -> Option<&'static str> {
+    let path = url.path().trim_end_matches('/');
+    let fits = |ending: &&&str| path.to_ascii_lowercase().ends_with(**ending);
+    ENDINGS.iter().find(fits).copied()
+}
+
+/// Notes what looks odd about the URLs of a document's targets.
+pub(super) fn notice(document: &Value, notices: &mut Vec<Fault>) {
+    let targets = document["spec"]["targets"].as_array();
+    for (index, target) in targets.into_iter().flatten().enumerate() {
+        let url = target["url"].as_str().and_then(|text| url(text).ok());
+        if let Some(ending) = url.as_ref().and_then(wrong_ending) {
+            let message = format!("ends in {ending}, which Prometheus itself serves");
+            let hint = format!("leave out {ending}, unless it is the path prefix");
+            notices.push(Fault::new(format!("spec.targets[{index}].url"), message).hint(hint));
+        }
+    }
+}
+
 /// The base URL of a server, without a slash at its end. Beyond the schema's rule: a host and a port that exist.
 pub(super) fn url(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;

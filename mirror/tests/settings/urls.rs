@@ -109,3 +109,43 @@ fn an_allowed_server_is_reached_by_every_spelling_and_no_other() {
         assert!(!allowed(host), "{host}");
     }
 }
+
+#[test]
+fn a_url_that_ends_in_a_page_of_prometheus_is_noted_and_taken_as_it_is() {
+    for (url, ending) in [
+        ("http://p:9090/graph", "/graph"),
+        ("http://p:9090/api/v1", "/api/v1"),
+        ("http://p:9090/api/v1/query", "/api/v1/query"),
+        ("http://p:9090/x/metrics/", "/metrics"),
+        ("http://p:9090/query", "/query"),
+        ("http://p:9090/-/ready", "/-/ready"),
+    ] {
+        let settings = Files::new(&format!("{KEY}  targets: [{{name: a, url: \"{url}\"}}]\n"))
+            .load()
+            .unwrap();
+        let notices: Vec<_> = settings.notices.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            notices,
+            [format!(
+                "spec.targets[0].url: ends in {ending}, which Prometheus itself serves (hint: leave out {ending}, unless it is the path prefix)"
+            )]
+        );
+        assert_eq!(settings.targets[0].url.as_str(), url.trim_end_matches('/'));
+    }
+    for fine in [
+        "",
+        "/",
+        "/prometheus",
+        "/paragraph",
+        "/api/prom",
+        "/select/0/prometheus",
+        "/metrics/x",
+    ] {
+        let settings = Files::new(&format!(
+            "{KEY}  targets: [{{name: a, url: \"http://p{fine}\"}}]\n"
+        ))
+        .load()
+        .unwrap();
+        assert_eq!(settings.notices, [], "{fine}");
+    }
+}
