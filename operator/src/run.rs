@@ -18,7 +18,7 @@ use crate::args::{LogFormat, RunArgs};
 use crate::client::{self, Term};
 use crate::controller::build::Defaults;
 use crate::controller::caches::{Caches, Scope};
-use crate::controller::{self, Context};
+use crate::controller::{self, Context, observe};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::names::OPERATOR;
@@ -83,12 +83,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let mut leadership =
         Leadership::new(impatient, &namespace, &args.lease, identity.clone(), term);
     let operator = Operator {
-        http: reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(2))
-            // The two questions to a pod share a connection; thousands of pods that are asked twice a minute must not hold one each.
-            .pool_idle_timeout(Duration::from_secs(1))
-            .build()?,
+        http: observe::client()?,
         recorder: Recorder::new(
             client.clone(),
             Reporter {

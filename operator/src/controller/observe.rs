@@ -16,6 +16,16 @@ use crate::names::ADMIN_PORT_NUMBER;
 const TIMEOUT: Duration = Duration::from_secs(8);
 /// The longest answer that is read. 64 targets with long messages are far below.
 const MOST_BYTES: usize = 1 << 20;
+/// So many targets can be declared.
+const MOST_TARGETS: usize = 64;
+/// The longest name of a target, in characters.
+const LONGEST_NAME: usize = 63;
+/// The longest version that a status has room for, in characters.
+const LONGEST_VERSION: usize = 256;
+/// The longest message that is taken over, in characters.
+const LONGEST_MESSAGE: usize = 1024;
+/// So many notices of a target, or of all, are taken over.
+const MOST_NOTICES: usize = 8;
 /// How many pods of a mirror are asked at once.
 const AT_ONCE: usize = 8;
 
@@ -80,6 +90,21 @@ struct Targets {
     notices: Vec<String>,
 }
 
+/// The client that asks pods. Whoever may create pods may give one a mirror's labels, so what answers is not to be trusted: a
+/// redirect would have the operator ask, and show in a status, what only the operator can reach.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(2))
+        // The two questions to a pod share a connection; thousands of pods that are asked twice a minute must not hold one each.
+        .pool_idle_timeout(Duration::from_secs(1))
+        .build()
+}
+
 /// Asks every pod of a mirror that is not about to end.
 pub async fn observe(
     http: &reqwest::Client,
@@ -124,15 +149,43 @@ async fn ask(http: &reqwest::Client, ip: &str) -> Option<Answer> {
     // Over the same connection, which is not wanted after that: thousands of pods are asked. Older mirrors do not have it.
     let last = http.get(url("/targets")).header(CONNECTION, "close");
     let targets: Option<Targets> = get(last).await;
+    Some(answer(readiness, targets))
+}
+
+/// What a pod answered, with texts no longer than a status has room for: one that is too long would have the API server
+/// refuse the whole status.
+fn answer(readiness: Readiness, targets: Option<Targets>) -> Answer {
     let (targets, notices) = targets
         .map(|found| (found.targets, found.notices))
         .unwrap_or_default();
-    Some(Answer {
+    let bounded = targets
+        .into_iter()
+        .take(MOST_TARGETS)
+        .map(|target| ProbedTarget {
+            name: cut(target.name, LONGEST_NAME),
+            version: target.version.map(|version| cut(version, LONGEST_VERSION)),
+            message: target.message.map(|message| cut(message, LONGEST_MESSAGE)),
+            notices: few(target.notices),
+            reachable: target.reachable,
+        });
+    Answer {
         document: readiness.document.map(|document| document.hash),
         newer_document_refused: readiness.newer_document_refused,
-        targets,
-        notices,
-    })
+        targets: bounded.collect(),
+        notices: few(notices),
+    }
+}
+
+fn few(notices: Vec<String>) -> Vec<String> {
+    let notices = notices.into_iter().take(MOST_NOTICES);
+    notices.map(|notice| cut(notice, LONGEST_MESSAGE)).collect()
+}
+
+fn cut(text: String, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text,
+    }
 }
 
 /// The body is what counts: a pod that drains or starts answers with 503.
@@ -149,4 +202,80 @@ async fn get<T: serde::de::DeserializeOwned>(request: reqwest::RequestBuilder) -
         serde_json::from_slice(&body).ok()
     };
     tokio::time::timeout(TIMEOUT, read).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pod_that_redirects_leads_nowhere() {
+        // `main` does this; another test may have done it before.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = tokio::spawn(async move {
+            let mut requests = 0;
+            while let Ok((mut stream, _)) = listener.accept().await {
+                requests += 1;
+                let _ = stream.read(&mut [0; 1024]).await;
+                let secret = r#"{"targets":[]}"#;
+                let answer = match requests {
+                    1 => format!(
+                        "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{address}/secret\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    ),
+                    _ => format!(
+                        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{secret}",
+                        secret.len()
+                    ),
+                };
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let http = client().unwrap();
+        let url = format!("http://{address}/targets");
+        let first: Option<Targets> = get(http.get(&url)).await;
+        assert!(first.is_none());
+        let second: Option<Targets> = get(http.get(&url)).await;
+        assert!(second.is_some(), "the second request is the test's own");
+        served.abort();
+    }
+
+    #[test]
+    fn what_a_pod_says_fits_into_a_status() {
+        let readiness = Readiness {
+            document: None,
+            newer_document_refused: false,
+        };
+        let long = || Some("ü".repeat(5_000));
+        let target = |name: &str| ProbedTarget {
+            name: name.to_owned(),
+            reachable: Some(true),
+            version: long(),
+            message: long(),
+            notices: vec![long().unwrap_or_default(); 100],
+        };
+        let targets = (0..1_000).map(|_| target(&"n".repeat(300))).collect();
+        let answer = answer(
+            readiness,
+            Some(Targets {
+                targets,
+                notices: Vec::new(),
+            }),
+        );
+        let lengths = answer.targets.iter().map(|target| {
+            let count =
+                |text: &Option<String>| text.as_ref().map_or(0, |text| text.chars().count());
+            (
+                target.name.len(),
+                count(&target.version),
+                count(&target.message),
+                target.notices.len(),
+            )
+        });
+        assert_eq!(lengths.collect::<Vec<_>>(), [(63, 256, 1024, 8); 64]);
+    }
 }
