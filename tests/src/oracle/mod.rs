@@ -4,8 +4,9 @@
 //! can trust the mirror's numbers, so it is written to be read:
 //!
 //! - this file: buckets, the query kinds, and which points a question has;
-//! - [`prometheus`]: what `rate`, `increase` and `histogram_quantile` are in Prometheus 2.42 and 3.10 (extrapolation to the window's edges);
-//! - [`victoriametrics`]: what they are in VictoriaMetrics 1.79 (no extrapolation, the sample before the window counts);
+//! - [`prometheus`]: what `rate`, `increase` and `histogram_quantile` are in Prometheus 2.42, 3.10 and Thanos (extrapolation to the
+//!   window's edges);
+//! - [`victoriametrics`]: what they are in VictoriaMetrics 1.79 and 1.151 (no extrapolation, the sample before the window counts);
 //! - [`native`]: arithmetic of native histograms;
 //! - [`quantile`]: quantiles of plain numbers.
 //!
@@ -32,6 +33,11 @@ pub enum Store {
     Prometheus3,
     /// VictoriaMetrics 1.79: left-open ranges, no extrapolation, no native histograms.
     VictoriaMetrics,
+    /// VictoriaMetrics 1.151: the same but for how it judges intervals between scrapes.
+    RecentVictoriaMetrics,
+    /// Thanos Query 0.42 over two replicas of Prometheus 3.10 with the same samples, deduplicated
+    /// with `--deduplication.func=chain`: Prometheus 3's language.
+    Thanos,
 }
 
 impl Store {
@@ -42,12 +48,20 @@ impl Store {
             Self::Prometheus2 => "Prometheus 2.42",
             Self::Prometheus3 => "Prometheus 3.10",
             Self::VictoriaMetrics => "VictoriaMetrics 1.79",
+            Self::RecentVictoriaMetrics => "VictoriaMetrics 1.151",
+            Self::Thanos => "Thanos 0.42",
         }
+    }
+
+    /// Whether it follows MetricsQL rather than PromQL.
+    #[must_use]
+    pub fn is_victoriametrics(self) -> bool {
+        matches!(self, Self::VictoriaMetrics | Self::RecentVictoriaMetrics)
     }
 
     /// The query language's NaN: Prometheus answers it, VictoriaMetrics leaves the point out.
     fn answers_nan(self) -> bool {
-        self != Self::VictoriaMetrics
+        !self.is_victoriametrics()
     }
 }
 
@@ -274,10 +288,11 @@ fn between(samples: &[Sample], from: i64, to: i64) -> &[Sample] {
     &samples[low..high.max(low)]
 }
 
-/// What a store keeps of the samples: VictoriaMetrics documents that it drops NaN, and 1.79 knows no native histograms.
+/// What a store keeps of the samples: VictoriaMetrics documents that it drops NaN, and 1.79 knows no native histograms. 1.151 takes
+/// them apart; none are loaded there, see [`crate::servers::load`].
 #[must_use]
 pub fn as_stored(store: Store, mut all: Vec<Series>) -> Vec<Series> {
-    if store == Store::VictoriaMetrics {
+    if store.is_victoriametrics() {
         for series in &mut all {
             series.samples.retain(|sample| !sample.value.is_nan());
             series.histograms.clear();
@@ -314,10 +329,15 @@ struct Oracle<'a> {
 impl Oracle<'_> {
     fn answer(&self) -> Expected {
         if let Kind::Histogram(base) = self.question.kind
-            && self.store == Store::VictoriaMetrics
+            && self.store.is_victoriametrics()
             && self.matching(&format!("{base}_count")).is_empty()
         {
-            return Expected::NotRepresentable("VictoriaMetrics 1.79 has no native histograms");
+            return Expected::NotRepresentable(match self.store {
+                Store::VictoriaMetrics => "VictoriaMetrics 1.79 has no native histograms",
+                _ => {
+                    "VictoriaMetrics 1.151 turns native histograms into buckets of its own, labelled `vmrange`, which the mirror does not read"
+                }
+            });
         }
         let utf8 = matches!(self.question.kind, Kind::Gauge(name) if !name.is_ascii());
         if utf8 && self.store == Store::Prometheus2 {
@@ -452,8 +472,10 @@ impl Oracle<'_> {
     fn subquery_grid(&self, buckets: Buckets) -> Grid {
         let grid = buckets.grid();
         match self.store {
-            Store::VictoriaMetrics => victoriametrics::subquery_grid(grid, buckets.width, SCRAPE),
-            Store::Prometheus2 | Store::Prometheus3 => Grid {
+            store if store.is_victoriametrics() => {
+                victoriametrics::subquery_grid(grid, buckets.width, SCRAPE)
+            }
+            _ => Grid {
                 start: (buckets.first + SCRAPE - 1).div_euclid(SCRAPE) * SCRAPE,
                 end: grid.end,
                 step: SCRAPE,
@@ -642,10 +664,10 @@ impl Oracle<'_> {
                     .filter_map(|(bound, rates)| rates[index].map(|rate| (*bound, rate)))
                     .collect();
                 (!counts.is_empty()).then(|| match self.store {
-                    Store::VictoriaMetrics => victoriametrics::classic_quantile(q, &counts),
-                    Store::Prometheus2 | Store::Prometheus3 => {
-                        prometheus::classic_quantile(q, &counts)
+                    store if store.is_victoriametrics() => {
+                        victoriametrics::classic_quantile(q, &counts)
                     }
+                    _ => prometheus::classic_quantile(q, &counts),
                 })
             })
             .collect()
@@ -733,8 +755,10 @@ impl Oracle<'_> {
                     .iter()
                     .find(|series| series.name() == "room_temperature")?;
                 let lookback = match self.store {
-                    Store::VictoriaMetrics => victoriametrics::lookback(&series.samples, grid),
-                    Store::Prometheus2 | Store::Prometheus3 => 5 * 60_000,
+                    store if store.is_victoriametrics() => {
+                        victoriametrics::lookback(store, &series.samples, grid)
+                    }
+                    _ => 5 * 60_000,
                 };
                 let newest = between(&series.samples, at - lookback + 1 - closed, at + 1).last();
                 newest.map(|sample| 2.0 * sample.value)
@@ -753,14 +777,18 @@ impl Oracle<'_> {
 
     fn rates(&self, samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
         match self.store {
-            Store::VictoriaMetrics => victoriametrics::rates(samples, grid, window),
+            store if store.is_victoriametrics() => {
+                victoriametrics::rates(store, samples, grid, window)
+            }
             store => prometheus::rates(store, samples, grid, window),
         }
     }
 
     fn increases(&self, samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
         match self.store {
-            Store::VictoriaMetrics => victoriametrics::increases(samples, grid, window),
+            store if store.is_victoriametrics() => {
+                victoriametrics::increases(store, samples, grid, window)
+            }
             store => prometheus::increases(store, samples, grid, window),
         }
     }

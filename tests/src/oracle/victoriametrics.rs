@@ -1,11 +1,11 @@
-//! VictoriaMetrics' own definitions, as MetricsQL's documentation and `app/vmselect/promql/rollup.go` of 1.79 publish them.
+//! VictoriaMetrics' own definitions, as MetricsQL's documentation and `app/vmselect/promql/rollup.go` of 1.79 and 1.151 publish them.
 //!
 //! Nothing is extrapolated. A rollup knows the samples in its window and the one before, if that one is not older than about one and
-//! a half scrape intervals, which VictoriaMetrics estimates from the first samples that a query reads: it reads from five minutes and one
-//! window before the first evaluation on.
+//! a half scrape intervals, which VictoriaMetrics estimates from the first samples that a query reads (1.79) or from the last ones
+//! (1.151): it reads from five minutes and one window before the first evaluation on.
 
 use super::prometheus::with_jump;
-use super::{Grid, Value, between};
+use super::{Grid, Store, Value, between};
 use crate::samples::Sample;
 
 /// Before the window of its first evaluation a query reads this much.
@@ -20,8 +20,19 @@ fn read(samples: &[Sample], grid: Grid, window: i64) -> &[Sample] {
     )
 }
 
-/// How old the sample before the window may be: the 0.6-quantile of the first 20 intervals and some more, the more the shorter it is.
-fn longest_interval(read: &[Sample], step: i64) -> i64 {
+/// How old the sample before the window may be: the 0.6-quantile of the first 20 intervals (of the last 20 in 1.151) and some more, the
+/// more the shorter it is. In 1.151 one step where there is one evaluation only.
+fn longest_interval(store: Store, read: &[Sample], grid: Grid) -> i64 {
+    let step = grid.step;
+    let recent = store == Store::RecentVictoriaMetrics;
+    if recent && grid.end - grid.start < step {
+        return step;
+    }
+    let read = if recent {
+        &read[read.len().saturating_sub(21)..]
+    } else {
+        read
+    };
     let mut intervals: Vec<f64> = read
         .windows(2)
         .take(20)
@@ -46,9 +57,9 @@ fn longest_interval(read: &[Sample], step: i64) -> i64 {
 
 /// How far back a plain selector looks: one step, or one longest interval if that is more.
 #[must_use]
-pub fn lookback(samples: &[Sample], grid: Grid) -> i64 {
+pub fn lookback(store: Store, samples: &[Sample], grid: Grid) -> i64 {
     grid.step
-        .max(longest_interval(read(samples, grid, 0), grid.step))
+        .max(longest_interval(store, read(samples, grid, 0), grid))
 }
 
 /// Where a subquery `[window:step]` inside a query over `outer` is evaluated: multiples of `step`, reading back as far as a query does.
@@ -85,12 +96,15 @@ fn without_resets(samples: &[Sample]) -> Vec<Sample> {
 
 /// `rate(s[window])`: from the sample before the window, else from the first in it, to the last in it.
 #[must_use]
-pub fn rates(samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
+pub fn rates(store: Store, samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
     let read = read(samples, grid, window);
-    let longest = longest_interval(read, grid.step);
+    let longest = longest_interval(store, read, grid);
     let counter = without_resets(read);
-    // A rate's window is never shorter than that.
-    let window = window.max(longest);
+    // A rate's window is never shorter than that in 1.79; 1.151 leaves a window that was asked for as it is.
+    let window = match store {
+        Store::RecentVictoriaMetrics => window,
+        _ => window.max(longest),
+    };
     let rate = |at: i64| {
         let inside = between(&counter, at - window + 1, at + 1);
         match (before(&counter, at - window, longest), inside) {
@@ -107,9 +121,9 @@ pub fn rates(samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
 /// `increase(s[window])`: from the sample before the window, however old, to the last in it. A series that begins in the window is taken
 /// to have begun at zero, unless its first value is large against what follows.
 #[must_use]
-pub fn increases(samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
+pub fn increases(store: Store, samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
     let read = read(samples, grid, window);
-    let longest = longest_interval(read, grid.step);
+    let longest = longest_interval(store, read, grid);
     let counter = without_resets(read);
     let increase = |at: i64| {
         let inside = between(&counter, at - window + 1, at + 1);

@@ -7,6 +7,9 @@ mod mirror;
 mod nginx;
 mod process;
 mod prometheus;
+#[cfg(feature = "stores")]
+mod thanos;
+mod tool;
 mod upstream;
 mod victoria;
 
@@ -14,6 +17,8 @@ pub use mirror::{Admin, Mirror, MirrorConfig, mirror_binary, release_binary};
 pub use nginx::Nginx;
 pub use process::{Process, free_port, program, replace};
 pub use prometheus::{Prometheus, Web};
+#[cfg(feature = "stores")]
+pub use thanos::Thanos;
 pub use upstream::{Reply, Upstream};
 pub use victoria::VictoriaMetrics;
 
@@ -70,15 +75,19 @@ pub async fn wait_until_ready(process: &Process, url: &str) -> Result<()> {
     }
 }
 
-/// Loads all of [`samples::everything`] that the store can hold and waits until it can be read.
+/// Loads all of [`samples::everything`] that the store can hold and waits until it can be read. VictoriaMetrics 1.151 would take native
+/// histograms apart and mix their sums and counts with those of a classic histogram beside them, so it gets none.
 ///
 /// # Errors
 /// If the store refuses something.
 pub async fn load(store: Store, url: &str) -> Result<()> {
     let mut all = samples::everything();
     all.retain(|series| store != Store::Prometheus2 || series.name().is_ascii());
+    if store == Store::RecentVictoriaMetrics {
+        all.iter_mut().for_each(|series| series.histograms.clear());
+    }
     remote_write::load(url, &all).await?;
-    if store == Store::VictoriaMetrics {
+    if store.is_victoriametrics() {
         let response = http_client()
             .get(format!("{url}/internal/force_flush"))
             .send()

@@ -1,11 +1,10 @@
 //! Prometheus, the 2.x of Debian and a 3.x built from its Go module.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -80,7 +79,7 @@ impl Prometheus {
     pub async fn start_3() -> Result<Self> {
         Self::start(
             "Prometheus 3",
-            &prometheus_3()?,
+            &super::tool::tool("prometheus3")?.join("prometheus"),
             &["--enable-feature=native-histograms"],
         )
         .await
@@ -100,12 +99,30 @@ impl Prometheus {
         let features = format!("--enable-feature={features}");
         let server = Self::launch(
             "a scraping Prometheus 3",
-            &prometheus_3()?,
+            &super::tool::tool("prometheus3")?.join("prometheus"),
             &[&features],
             directory,
         )?;
         wait_until_ready(&server.process, &format!("{}/-/ready", server.url())).await?;
         Ok(server)
+    }
+
+    /// Starts Prometheus 3 as one of several replicas: `replica` is an external label, as Thanos wants it.
+    ///
+    /// # Errors
+    /// If it cannot be built or does not start.
+    #[cfg(feature = "stores")]
+    pub async fn start_replica(replica: &str) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let config =
+            json!({"global": {"scrape_interval": "15s", "external_labels": {"replica": replica}}});
+        replace(
+            &directory.path().join("prometheus.yml"),
+            &config.to_string(),
+        )?;
+        let binary = super::tool::tool("prometheus3")?.join("prometheus");
+        let flags = ["--enable-feature=native-histograms"];
+        Self::start_in("a replica of Prometheus", &binary, &flags, directory).await
     }
 
     /// Starts Debian's Prometheus and lets in whom `web` says. It is not known to be ready, only to accept connections.
@@ -141,7 +158,16 @@ impl Prometheus {
     }
 
     async fn start(name: &str, binary: &Path, flags: &[&str]) -> Result<Self> {
-        let server = Self::launch(name, binary, flags, tempfile::tempdir()?)?;
+        Self::start_in(name, binary, flags, tempfile::tempdir()?).await
+    }
+
+    async fn start_in(
+        name: &str,
+        binary: &Path,
+        flags: &[&str],
+        directory: TempDir,
+    ) -> Result<Self> {
+        let server = Self::launch(name, binary, flags, directory)?;
         wait_until_ready(&server.process, &format!("{}/-/ready", server.url())).await?;
         Ok(server)
     }
@@ -189,21 +215,4 @@ impl Prometheus {
     pub fn process(&self) -> &Process {
         &self.process
     }
-}
-
-/// The binary that `tests/tools/build prometheus3` makes.
-fn prometheus_3() -> Result<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/build");
-    let output = Command::new(&script)
-        .arg("prometheus3")
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .with_context(|| format!("{} cannot be run", script.display()))?;
-    if !output.status.success() {
-        bail!(
-            "Prometheus 3 cannot be built (`tests/tools/build prometheus3`, needs Go and the Go module proxy)"
-        );
-    }
-    let folder = String::from_utf8(output.stdout)?;
-    Ok(Path::new(folder.trim()).join("prometheus"))
 }

@@ -1,4 +1,6 @@
-//! VictoriaMetrics, Debian's.
+//! VictoriaMetrics, Debian's and one built from its Go module.
+
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -17,6 +19,19 @@ impl VictoriaMetrics {
     /// # Errors
     /// If it is not installed or does not start.
     pub async fn start() -> Result<Self> {
+        Self::launch(&program("victoria-metrics", "victoria-metrics")?).await
+    }
+
+    /// Starts VictoriaMetrics 1.151; builds it first where no test has done so before.
+    ///
+    /// # Errors
+    /// If it cannot be built or does not start.
+    #[cfg(feature = "stores")]
+    pub async fn start_recent() -> Result<Self> {
+        Self::launch(&super::tool::tool("victoriametrics")?.join("victoria-metrics")).await
+    }
+
+    async fn launch(binary: &Path) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let port = free_port()?;
         let arguments = [
@@ -28,8 +43,7 @@ impl VictoriaMetrics {
             "-loggerLevel=WARN".to_owned(),
             "-memory.allowedBytes=512MB".to_owned(),
         ];
-        let binary = program("victoria-metrics", "victoria-metrics")?;
-        let process = Process::start("VictoriaMetrics", &binary, arguments, directory)?;
+        let process = Process::start("VictoriaMetrics", binary, arguments, directory)?;
         let server = Self { process, port };
         wait_until_ready(&server.process, &format!("{}/health", server.url())).await?;
         Ok(server)
