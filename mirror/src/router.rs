@@ -312,6 +312,7 @@ mod tests {
             request_targets: None,
             workers: NonZeroUsize::MIN,
             port: 0,
+            notices: Vec::new(),
         }
     }
 
