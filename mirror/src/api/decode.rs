@@ -118,6 +118,8 @@ pub fn request(body: &[u8], expected: Option<RequestType>) -> Result<Request, De
             "the body is nested deeper than {MAX_DEPTH} levels"
         )));
     }
+    // Some libraries write a byte order mark, which RFC 8259 lets readers ignore.
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let body: Value = serde_json::from_slice(body)
         .map_err(|error| DecodeError::Malformed(format!("the body is not JSON: {error}")))?;
     let body = Object::root(&body)?;

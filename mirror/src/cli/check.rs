@@ -1,5 +1,6 @@
 //! `check`: is a manifest fine, and do its targets answer?
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
@@ -82,10 +83,11 @@ fn summary(settings: &Settings) -> String {
             humantime::format_duration(target.scrape_interval),
         );
         if let Trust::Authorities(authorities) = &target.tls.trust {
-            let all = authorities.certificates().len();
-            let mut named: Vec<_> = authorities.subjects().take(MOST_NAMED).collect();
-            if all > MOST_NAMED {
-                named.push(format!("and {} more", all - MOST_NAMED));
+            let all: BTreeSet<_> = authorities.subjects().collect();
+            let more = all.len().saturating_sub(MOST_NAMED);
+            let mut named: Vec<_> = all.into_iter().take(MOST_NAMED).collect();
+            if more > 0 {
+                named.push(format!("and {more} more"));
             }
             let _ = writeln!(text, "    trusts {}", named.join("; "));
         }

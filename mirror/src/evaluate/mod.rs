@@ -230,7 +230,7 @@ pub async fn metric<S: Store>(
     context: &Context<'_, S>,
     query: &MetricQuery,
 ) -> Result<Telemetry, EvaluateError> {
-    if query.kind.metric().is_empty() {
+    if query.kind.metric().is_empty() && !matches!(query.kind, Kind::Expression { .. }) {
         return Err(EvaluateError::NotFound(None));
     }
     let telemetry = points(context, query)

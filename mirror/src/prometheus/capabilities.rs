@@ -41,6 +41,17 @@ pub(super) async fn probe(
         call("now()"),
         clock
     );
+    // Where one of them hangs, others may have waited for its place: what hangs is the reason.
+    let errors = [&boundary, &histograms, &metricsql, &clock].map(|result| result.as_ref().err());
+    let waited = |error: &&StoreError| {
+        !matches!(
+            error,
+            StoreError::Rejected { .. } | StoreError::ExpiredInQueue | StoreError::QueueFull
+        )
+    };
+    if let Some(error) = errors.into_iter().flatten().find(waited) {
+        return Err(error.clone());
+    }
     let range_boundary = match boundary {
         Ok(answer) => range_boundary(&answer).unwrap_or_else(|counts| assumed(&counts)),
         Err(StoreError::Rejected { message, .. }) => assumed(&message),

@@ -19,6 +19,8 @@ pub enum Shape {
     Range,
     /// A text.
     Text,
+    /// Nothing but blanks and comments.
+    Empty,
     /// The parser cannot read it.
     Unknown,
 }
@@ -34,6 +36,7 @@ impl Shape {
             Self::Text => {
                 Some("a string has no numeric value: write an expression that evaluates to numbers")
             }
+            Self::Empty => Some("the expression is empty: write PromQL, such as up"),
             Self::Scalar | Self::Vector | Self::Unknown => None,
         }
     }
@@ -45,6 +48,9 @@ pub fn shape(promql: &str) -> Shape {
     let Some(bare) = bare(promql) else {
         return Shape::Unknown;
     };
+    if bare.trim().is_empty() {
+        return Shape::Empty;
+    }
     if enforce::check_size(&bare).is_err() {
         return Shape::Unknown;
     }
@@ -354,8 +360,9 @@ mod tests {
             ("\"up\"", Shape::Text),
             ("'#' # c", Shape::Text),
             ("(`a\\`)", Shape::Text),
-            ("", Shape::Unknown),
-            ("# up", Shape::Unknown),
+            ("", Shape::Empty),
+            (" \t\n", Shape::Empty),
+            ("# up", Shape::Empty),
             ("\"up", Shape::Unknown),
             ("WITH (x = 1) x", Shape::Unknown),
             ("now()", Shape::Unknown),

@@ -291,6 +291,23 @@ pub(super) fn other_format(bytes: &[u8]) -> Option<&'static str> {
         [0xfe, 0xed, 0xfe, 0xed, ..] => {
             Some("is a Java key store: export what it holds with keytool -exportcert -rfc")
         }
+        // `-----BEGIN` in base64: a manifest whose `data` was encoded twice.
+        [
+            b'L',
+            b'S',
+            b'0',
+            b't',
+            b'L',
+            b'S',
+            b'1',
+            b'C',
+            b'R',
+            b'U',
+            b'd',
+            ..,
+        ] => Some(
+            "is PEM in base64, so it was encoded twice: decode it once, or write it under the Secret's stringData",
+        ),
         _ => None,
     }
 }

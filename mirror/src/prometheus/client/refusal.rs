@@ -1,5 +1,6 @@
 //! From an answer that is none to the reason why, in words for the user.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -140,7 +141,7 @@ impl Client {
         message: &str,
         secrets: &Secrets,
     ) -> StoreError {
-        let message = quote(message, secrets);
+        let message = quote(&without_echo(message), secrets);
         match (kind.as_str(), status) {
             ("timeout" | "canceled", _) => {
                 StoreError::Timeout(format!("{} gave up on the query: {message}", self.name))
@@ -216,6 +217,30 @@ impl Client {
             _ => return self.not_prometheus(&reason(beginning)),
         };
         StoreError::Unreachable(message)
+    }
+}
+
+/// VictoriaMetrics repeats the whole query before it comes to the point: `error when executing query="…" on the time range (…): …`.
+/// Whoever sent it knows it, and of a long one nothing else would be left.
+fn without_echo(message: &str) -> Cow<'_, str> {
+    const BEFORE: &str = "error when executing query=";
+    let Some(echo) = message
+        .strip_prefix(BEFORE)
+        .filter(|rest| rest.starts_with('"'))
+    else {
+        return message.into();
+    };
+    let mut escaped = true;
+    let end = echo.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    // The reason follows the times, which are in brackets.
+    let reason = end.and_then(|end| echo[end..].split_once("): "));
+    match reason {
+        Some((_, reason)) => format!("error when executing the query: {reason}").into(),
+        None => message.into(),
     }
 }
 
@@ -331,6 +356,28 @@ mod tests {
         ];
         for (words, expected) in table {
             assert_eq!(behind_colon(StatusCode::UNAUTHORIZED, words), expected);
+        }
+    }
+
+    #[test]
+    fn the_query_that_victoriametrics_repeats_is_left_out() {
+        let table = [
+            (
+                r#"error when executing query="sum(a{b=\"c\\\"): \"}) / nosuch(d)" on the time range (start=1, end=2, step=3): unknown func "nosuch""#,
+                r#"error when executing the query: unknown func "nosuch""#,
+            ),
+            (
+                r#"error when executing query="a" for (time=1700, step=300000): missing )"#,
+                "error when executing the query: missing )",
+            ),
+            (
+                r#"error when executing query="a"#,
+                r#"error when executing query="a"#,
+            ),
+            ("1:6: parse error: x", "1:6: parse error: x"),
+        ];
+        for (message, expected) in table {
+            assert_eq!(without_echo(message), expected);
         }
     }
 
