@@ -235,9 +235,11 @@ async fn values_of_a_label_that_paths_cannot_name_come_from_the_series() {
     ];
     for unknown in unknown {
         let said = format!("{unknown:?}");
-        let upstream = Upstream::start(move |request| match request.contains("/series?") {
-            true => Reply::Json(series.to_owned()),
-            false => unknown.clone(),
+        let upstream = Upstream::start(move |request| match request {
+            request if request.contains("/series?") => Reply::Json(series.to_owned()),
+            // What the store is: not VictoriaMetrics, which knows now().
+            request if request.contains("/query") => Reply::http("400 Bad Request", "", refusal),
+            _ => unknown.clone(),
         })
         .await;
         let query = values_of("app.kubernetes.io/name", vec![]);
@@ -246,7 +248,8 @@ async fn values_of_a_label_that_paths_cannot_name_come_from_the_series() {
             complete(&["a", "b"], false),
             "{said}"
         );
-        let asked = upstream.requests();
+        let mut asked = upstream.requests();
+        asked.retain(|request| !request.contains("/query"));
         assert_eq!(asked.len(), 3, "{asked:?}");
         let selector =
             "match%5B%5D=%7B__name__%21%3D%22%22%2C%22app.kubernetes.io%2Fname%22%21%3D%22%22%7D";
@@ -292,11 +295,29 @@ async fn a_plain_label_or_one_that_the_path_names_costs_one_call() {
 #[tokio::test]
 async fn a_store_that_cannot_read_the_selector_has_no_such_label() {
     let refusal = r#"{"status":"error","errorType":"bad_data","error":"unexpected string"}"#;
-    let upstream = Upstream::start(move |request| match request.contains("/series?") {
-        true => Reply::http("400 Bad Request", "", refusal),
-        false => names(&[]),
+    let upstream = Upstream::start(move |request| {
+        match request.contains("/series?") || request.contains("/query") {
+            true => Reply::http("400 Bad Request", "", refusal),
+            false => names(&[]),
+        }
     })
     .await;
     let found = values(&upstream, &values_of("my.label", vec![]), 5_000).await;
     assert_eq!(found, complete(&[], false));
+}
+
+#[tokio::test]
+async fn victoriametrics_reads_a_condition_on_a_dotted_label_with_escapes() {
+    let refusal = r#"{"status":"error","errorType":"422","error":"unexpected token"}"#;
+    let upstream = Upstream::start(move |request| match request {
+        // A function that only MetricsQL knows.
+        request if request.contains("query=now") => Reply::Json(upstream::one_sample()),
+        request if request.contains("/query") => Reply::http("422 Unprocessable", "", refusal),
+        request if request.contains("my%5C.label%3D%22x%22") => names(&["a"]),
+        _ => Reply::http("422 Unprocessable", "", refusal),
+    })
+    .await;
+    let query = values_of("job", vec![Matcher::equal("my.label", "x")]);
+    let found = values(&upstream, &query, 5_000).await;
+    assert_eq!(found, complete(&["a"], false), "{:?}", upstream.requests());
 }

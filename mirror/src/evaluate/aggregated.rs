@@ -125,7 +125,23 @@ async fn run<S: Store>(
             pooled::collect(context, &query.kind, pooling, buckets, &mut collector).await?
         }
     }
-    Ok(collector.finish())
+    let mut telemetry = collector.finish();
+    if let (
+        Kind::Expression { promql: user, .. },
+        Plan::Store {
+            promql: sent,
+            before,
+            ..
+        },
+    ) = (&query.kind, plan)
+    {
+        let before = *before;
+        let wrapping = Wrapping { sent, user, before };
+        for remark in &mut telemetry.remarks {
+            remark.text = wrapping.unwrapped(&remark.text);
+        }
+    }
+    Ok(telemetry)
 }
 
 async fn from_store<S: Store>(

@@ -13,7 +13,7 @@ mod metric_names;
 use std::collections::BTreeSet;
 
 use self::listed::Listed;
-use super::{Context, EvaluateError};
+use super::{Context, EvaluateError, dialect};
 use crate::prometheus::{Call, Store};
 use crate::query::selector::{Matcher, Selector};
 use crate::query::{KIND_KEYS, Kind};
@@ -88,6 +88,8 @@ pub async fn names<S: Store>(
     context: &Context<'_, S>,
     query: &FieldQuery,
 ) -> Result<Listing<String>, EvaluateError> {
+    let written = dialect::of_fields(context, query).await?;
+    let query = written.as_ref().unwrap_or(query);
     let answered = listed::ask(context, query.selector(), |selector| Call::LabelNames {
         selector,
         start: query.start,
@@ -133,6 +135,12 @@ pub async fn values<S: Store>(
             is_partial: false,
         });
     }
+    let written = dialect::of_fields(context, &query.fields).await?;
+    let written = written.map(|fields| ValuesQuery {
+        fields,
+        ..query.clone()
+    });
+    let query = written.as_ref().unwrap_or(query);
     let is_kind = KIND_KEYS.contains(&query.field.as_str());
     let Listed {
         names,

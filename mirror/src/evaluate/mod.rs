@@ -12,6 +12,7 @@
 mod absence;
 pub mod aggregated;
 pub mod collect;
+mod dialect;
 pub mod explain;
 mod expression;
 pub mod fields;
@@ -233,9 +234,11 @@ pub async fn metric<S: Store>(
     if query.kind.metric().is_empty() && !matches!(query.kind, Kind::Expression { .. }) {
         return Err(EvaluateError::NotFound(None));
     }
+    let written = dialect::of_metric(context, query).await?;
+    let query = written.as_ref().unwrap_or(query);
     let telemetry = points(context, query)
         .await
-        .map_err(|error| limits::with_hint(error, query))?;
+        .map_err(|error| dialect::in_our_words(limits::with_hint(error, query), &query.kind))?;
     if telemetry.points.is_empty() && !telemetry.is_partial() {
         explain_absence(context, query).await?;
     }

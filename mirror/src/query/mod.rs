@@ -176,6 +176,29 @@ impl Kind {
         }
     }
 
+    /// A label's name among the conditions that cannot stand as it is, if there is one. An expression has none of ours.
+    #[must_use]
+    pub fn quoted_label(&self) -> Option<&str> {
+        match self {
+            Self::Gauge(s) | Self::Counter(s) | Self::Histogram(s) | Self::Summary(s) => {
+                s.quoted_label()
+            }
+            Self::Expression { .. } => None,
+        }
+    }
+
+    /// The same, with selectors as MetricsQL writes them.
+    #[must_use]
+    pub fn in_metricsql(self) -> Self {
+        match self {
+            Self::Gauge(s) => Self::Gauge(s.in_metricsql()),
+            Self::Counter(s) => Self::Counter(s.in_metricsql()),
+            Self::Histogram(s) => Self::Histogram(s.in_metricsql()),
+            Self::Summary(s) => Self::Summary(s.in_metricsql()),
+            expression @ Self::Expression { .. } => expression,
+        }
+    }
+
     /// Selectors of every series that this kind may read; none for an expression, which may read anything.
     #[must_use]
     pub fn selectors(&self) -> Vec<String> {

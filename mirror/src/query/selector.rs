@@ -21,6 +21,8 @@ pub struct Selector {
 pub struct Matcher {
     label: String,
     accepted: Accepted,
+    /// The label's name is written with escapes, as MetricsQL has it, and not in quotes.
+    escapes: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,7 @@ impl Matcher {
         Self {
             label: label.to_owned(),
             accepted: Accepted::OneOf(texts),
+            escapes: false,
         }
     }
 
@@ -55,6 +58,7 @@ impl Matcher {
         Self {
             label: label.to_owned(),
             accepted: Accepted::Prefix(prefix.to_owned()),
+            escapes: false,
         }
     }
 
@@ -64,6 +68,19 @@ impl Matcher {
             Accepted::OneOf(texts) => (texts.len(), texts.iter().map(String::len).sum()),
             Accepted::NotEmpty | Accepted::Prefix(_) => (1, 0),
         }
+    }
+
+    /// Whether the label's name cannot stand as it is.
+    #[must_use]
+    pub fn has_quoted_label(&self) -> bool {
+        !is_legacy_label_name(&self.label)
+    }
+
+    /// The same, as MetricsQL writes it: every version of VictoriaMetrics reads escapes, older ones no quotes.
+    #[must_use]
+    pub fn in_metricsql(mut self) -> Self {
+        self.escapes = true;
+        self
     }
 
     /// The label that it is about.
@@ -78,6 +95,7 @@ impl Matcher {
         Self {
             label: label.to_owned(),
             accepted: Accepted::NotEmpty,
+            escapes: false,
         }
     }
 
@@ -235,6 +253,26 @@ impl Selector {
         parts.collect::<Vec<_>>().join(" or ")
     }
 
+    /// A label's name that cannot stand as it is, if there is one.
+    #[must_use]
+    pub fn quoted_label(&self) -> Option<&str> {
+        let mut all = self.matchers.iter().chain(&self.enforced);
+        all.find(|matcher| matcher.has_quoted_label())
+            .map(Matcher::label)
+    }
+
+    /// The same, as MetricsQL writes it.
+    #[must_use]
+    pub fn in_metricsql(self) -> Self {
+        let all =
+            |matchers: Vec<Matcher>| matchers.into_iter().map(Matcher::in_metricsql).collect();
+        Self {
+            matchers: all(self.matchers),
+            enforced: all(self.enforced),
+            ..self
+        }
+    }
+
     /// The conditions of the request.
     #[must_use]
     pub fn conditions(&self) -> &[Matcher] {
@@ -279,6 +317,8 @@ impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_legacy_label_name(&self.label) {
             f.write_str(&self.label)?;
+        } else if self.escapes {
+            f.write_str(&escaped(&self.label))?;
         } else {
             f.write_str(&quote(&self.label))?;
         }
@@ -298,6 +338,24 @@ impl fmt::Display for Matcher {
             }
         }
     }
+}
+
+/// A name as an identifier of MetricsQL: every other character than letters, digits and `_` stands behind a backslash.
+fn escaped(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len() + 8);
+    for (index, c) in name.chars().enumerate() {
+        let is_plain = c == '_' || c.is_ascii_alphabetic() || index > 0 && c.is_ascii_digit();
+        if c.is_control() {
+            // Writing to a String cannot fail.
+            let _ = write!(escaped, "\\u{:04x}", c as u32);
+            continue;
+        }
+        if !is_plain {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
 }
 
 /// A PromQL string literal for any text.
@@ -458,6 +516,18 @@ mod tests {
             both.to_string(),
             r#"{__name__=~"up|up_count",job!="",team="pay"}"#
         );
+    }
+
+    #[test]
+    fn metricsql_has_names_with_escapes() {
+        let selector = Selector::new("up", vec![Matcher::equal("app.kubernetes.io/na-me", "v")])
+            .within(Matcher::equal("1größe\"\n", "x"))
+            .in_metricsql();
+        assert_eq!(
+            selector.to_string(),
+            r#"up{app\.kubernetes\.io\/na\-me="v",\1gr\ö\ße\"\u000a="x"}"#
+        );
+        assert_eq!(selector.quoted_label(), Some("app.kubernetes.io/na-me"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::ValuesQuery;
 use super::listed::{self, Listed};
-use crate::evaluate::{Context, EvaluateError};
+use crate::evaluate::{Context, EvaluateError, dialect};
 use crate::prometheus::{Call, Store, StoreError};
 use crate::query::selector::{Matcher, Selector, is_legacy_label_name};
 
@@ -38,9 +38,8 @@ pub(super) async fn list<S: Store>(
     if is_legacy_label_name(field) || !is_nothing(&found) {
         return found;
     }
-    // Without the prefix: a store that reads the path otherwise may not read the name in a selector at all. In a path, dots
-    // alone are steps and `U__…` is the encoding of another name.
-    if !matches!(field.as_str(), "." | "..") && !field.starts_with("U__") {
+    // Without the prefix: a store that reads the path otherwise may not read the name in a selector at all.
+    if may_stand_in_path(field) {
         let found = listed::ask(context, fields.selector(), |selector| {
             Call::LabelValuesOtherwise {
                 label: field.clone(),
@@ -55,6 +54,13 @@ pub(super) async fn list<S: Store>(
         }
     }
     from_series(context, query).await
+}
+
+/// Whether a name may be sent in the form that is not its first. Servers and proxies decode a path and clean it: dots alone
+/// between slashes would lead out of the target's own prefix, with its credentials. `U__…` is the encoding of another name.
+fn may_stand_in_path(field: &str) -> bool {
+    let leads_elsewhere = |segment: &str| matches!(segment, "" | "." | "..");
+    !field.starts_with("U__") && !field.split(['/', '\\']).any(leads_elsewhere)
 }
 
 /// Whether the store may not have understood which label is meant.
@@ -80,11 +86,15 @@ async fn from_series<S: Store>(
     let all = fields
         .selector()
         .unwrap_or_else(|| Selector::any_name(Vec::new()));
-    let with_label = all.and(if prefix.is_empty() {
+    let mut matcher = if prefix.is_empty() {
         Matcher::any_value(field)
     } else {
         Matcher::prefix(field, prefix)
-    });
+    };
+    if dialect::is_metricsql(context).await? {
+        matcher = matcher.in_metricsql();
+    }
+    let with_label = all.and(matcher);
     let found = listed::ask(context, Some(with_label), |selector| Call::LabelOfSeries {
         label: field.clone(),
         selector: selector.unwrap_or_default(),
@@ -95,5 +105,28 @@ async fn from_series<S: Store>(
     match found {
         Err(EvaluateError::Store(StoreError::Rejected { .. })) => Ok(Listed::default()),
         found => found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leads_out_of_the_path() {
+        for field in [
+            "app.kubernetes.io/name",
+            "my.label",
+            "größe",
+            "a..b",
+            ".a/..b",
+        ] {
+            assert!(may_stand_in_path(field), "{field}");
+        }
+        for field in [
+            "x/../pod", "..", ".", "../a", "a/..", "/a", "a//b", "a/", "a\\..\\b", "U__a",
+        ] {
+            assert!(!may_stand_in_path(field), "{field}");
+        }
     }
 }
