@@ -6,6 +6,8 @@ use harness::compare::compare;
 use harness::oracle::Expected;
 use harness::oracle::{Kind, Question, Store, answer, as_stored};
 use harness::samples::{self, HOUR, MINUTE, START};
+#[cfg(feature = "stores")]
+use harness::servers::Thanos;
 use harness::servers::{Prometheus, VictoriaMetrics, http_client, load};
 use serde_json::{Value, json};
 
@@ -304,4 +306,11 @@ async fn it_agrees_with_victoriametrics() -> Result<()> {
 async fn it_agrees_with_victoriametrics_of_this_year() -> Result<()> {
     let server = VictoriaMetrics::start_recent().await?;
     agrees(Store::RecentVictoriaMetrics, &server.url()).await
+}
+
+#[cfg(feature = "stores")]
+#[tokio::test]
+async fn it_agrees_with_thanos() -> Result<()> {
+    let server = Thanos::of_everything().await?;
+    agrees(Store::Thanos, &server.url()).await
 }

@@ -698,7 +698,7 @@ impl Oracle<'_> {
                 });
                 let total = increases.reduce(|a, b| FloatHistogram::plus(&a, &b))?;
                 let q = method.quantile()?;
-                Some(total.quantile(q, self.store == Store::Prometheus3))
+                Some(total.quantile(q, self.store != Store::Prometheus2))
             })
             .collect()
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Process, Prometheus, eventually, free_port, http_client, tool, wait_until_ready};
 use crate::remote_write;
-use crate::samples::Series;
+use crate::samples::{self, MINUTE, START, Series};
 
 /// A running Thanos Query and all that is behind it.
 #[derive(Debug)]
@@ -81,6 +81,29 @@ impl Thanos {
         })
         .await?;
         Ok(server)
+    }
+
+    /// Starts it over two replicas that together have all of [`samples::everything`], each instant counting once. Of gauges each
+    /// lacks what the other has; counters are whole in both, as Thanos takes their resets out of each replica by itself, before it
+    /// deduplicates, and so misjudges a reset that only one has seen.
+    ///
+    /// # Errors
+    /// If something cannot be built, does not start or takes no samples.
+    pub async fn of_everything() -> Result<Self> {
+        let gauges = samples::gauges().len();
+        let without = |missing: std::ops::Range<i64>| {
+            let mut all = samples::everything();
+            for gauge in &mut all[..gauges] {
+                gauge.samples.retain(|sample| !missing.contains(&sample.at));
+            }
+            all
+        };
+        let (from, middle) = (START + 75 * MINUTE, START + 200 * MINUTE);
+        let (a, b) = (
+            without(from..middle),
+            without(middle..START + 300 * MINUTE),
+        );
+        Self::start("chain", &a, &b).await
     }
 
     /// Base URL without a slash at its end.
