@@ -92,6 +92,14 @@ pub const STALE_MARKER: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 /// # Errors
 /// If the server refuses a sample.
 pub async fn load(base_url: &str, series: &[Series]) -> Result<()> {
+    push(&format!("{base_url}/api/v1/write"), series).await
+}
+
+/// The same for a server that takes samples at another URL.
+///
+/// # Errors
+/// If the server refuses a sample.
+pub async fn push(url: &str, series: &[Series]) -> Result<()> {
     /// Prometheus takes nothing older than an hour before its newest sample.
     const SLICE: i64 = 30 * 60 * 1000;
     let client = http_client();
@@ -111,7 +119,7 @@ pub async fn load(base_url: &str, series: &[Series]) -> Result<()> {
         }
         .encode_to_vec();
         let response = client
-            .post(format!("{base_url}/api/v1/write"))
+            .post(url)
             .header("Content-Encoding", "snappy")
             .header("Content-Type", "application/x-protobuf")
             .header("X-Prometheus-Remote-Write-Version", "0.1.0")

@@ -11,6 +11,8 @@ use harness::client::Client;
 use harness::compare::{Agreement, compare};
 use harness::oracle::{Expected, Expression, Kind, METHODS, Question, Store, answer, as_stored};
 use harness::samples::{self, AWKWARD, HOUR, MINUTE, START};
+#[cfg(feature = "stores")]
+use harness::servers::Thanos;
 use harness::servers::{Mirror, MirrorConfig, Prometheus, VictoriaMetrics, load};
 
 const WIDTHS: [(i64, &str); 5] = [
@@ -241,7 +243,12 @@ async fn every_point_equals_what_the_raw_samples_say() -> Result<()> {
     #[cfg(feature = "stores")]
     let recent = VictoriaMetrics::start_recent().await?;
     #[cfg(feature = "stores")]
-    stores.push((Store::RecentVictoriaMetrics, recent.url()));
+    let thanos = Thanos::of_everything().await?;
+    #[cfg(feature = "stores")]
+    stores.extend([
+        (Store::RecentVictoriaMetrics, recent.url()),
+        (Store::Thanos, thanos.url()),
+    ]);
     let running: Vec<_> = stores
         .into_iter()
         .map(|(store, url)| (store, tokio::spawn(rows(store, url))))

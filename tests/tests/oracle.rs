@@ -7,7 +7,7 @@ use harness::oracle::Expected;
 use harness::oracle::{Kind, Question, Store, answer, as_stored};
 use harness::samples::{self, HOUR, MINUTE, START};
 #[cfg(feature = "stores")]
-use harness::servers::Thanos;
+use harness::servers::{Mimir, Thanos};
 use harness::servers::{Prometheus, VictoriaMetrics, http_client, load};
 use serde_json::{Value, json};
 
@@ -313,4 +313,11 @@ async fn it_agrees_with_victoriametrics_of_this_year() -> Result<()> {
 async fn it_agrees_with_thanos() -> Result<()> {
     let server = Thanos::of_everything().await?;
     agrees(Store::Thanos, &server.url()).await
+}
+
+#[cfg(feature = "stores")]
+#[tokio::test]
+async fn it_agrees_with_mimir() -> Result<()> {
+    let server = Mimir::start().await?;
+    agrees(Store::Mimir, &server.url()).await
 }

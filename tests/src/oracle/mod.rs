@@ -38,6 +38,8 @@ pub enum Store {
     /// Thanos Query 0.42 over two replicas of Prometheus 3.10 with the same samples, deduplicated
     /// with `--deduplication.func=chain`: Prometheus 3's language.
     Thanos,
+    /// Mimir, its main branch of 2026-04-23, in one process: Prometheus 3's language, in an engine of its own.
+    Mimir,
 }
 
 impl Store {
@@ -50,6 +52,7 @@ impl Store {
             Self::VictoriaMetrics => "VictoriaMetrics 1.79",
             Self::RecentVictoriaMetrics => "VictoriaMetrics 1.151",
             Self::Thanos => "Thanos 0.42",
+            Self::Mimir => "Mimir of April 2026",
         }
     }
 

@@ -3,6 +3,8 @@
 //! A server ends when its value is dropped, and also when the test process ends in any other way: [`Process`] runs it under a small
 //! shell that waits for its standard input, a pipe from the test, to close.
 
+#[cfg(feature = "stores")]
+mod mimir;
 mod mirror;
 mod nginx;
 mod process;
@@ -13,6 +15,8 @@ mod tool;
 mod upstream;
 mod victoria;
 
+#[cfg(feature = "stores")]
+pub use mimir::Mimir;
 pub use mirror::{Admin, Mirror, MirrorConfig, mirror_binary, release_binary};
 pub use nginx::Nginx;
 pub use process::{Process, free_port, program, replace};
@@ -86,7 +90,14 @@ pub async fn load(store: Store, url: &str) -> Result<()> {
     if store == Store::RecentVictoriaMetrics {
         all.iter_mut().for_each(|series| series.histograms.clear());
     }
-    remote_write::load(url, &all).await?;
+    match store {
+        // Mimir takes samples at its root and answers below a prefix.
+        Store::Mimir => {
+            let root = url.trim_end_matches("/prometheus");
+            remote_write::push(&format!("{root}/api/v1/push"), &all).await?;
+        }
+        _ => remote_write::load(url, &all).await?,
+    }
     if store.is_victoriametrics() {
         let response = http_client()
             .get(format!("{url}/internal/force_flush"))

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -194,12 +195,25 @@ pub fn replace(file: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A loopback port that was free a moment ago.
+/// A loopback port that was free a moment ago, each time another one. It is below those that the system gives to outgoing
+/// connections, of which one would be gone before its server listens, now and then.
 ///
 /// # Errors
 /// If the machine has none left.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    const PORTS: std::ops::Range<u32> = 10_000..32_000;
+    const LENGTH: u32 = PORTS.end - PORTS.start;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Test programs that run side by side begin far from each other.
+    let first = std::process::id().wrapping_mul(97) % LENGTH;
+    for _ in PORTS {
+        let next = first + TAKEN.fetch_add(1, Ordering::Relaxed) % LENGTH;
+        let port = u16::try_from(PORTS.start + next % LENGTH)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port is free on loopback")
 }
 
 /// Where `name` is on the `PATH` (or in `/usr/sbin`).

@@ -99,10 +99,7 @@ impl Thanos {
             all
         };
         let (from, middle) = (START + 75 * MINUTE, START + 200 * MINUTE);
-        let (a, b) = (
-            without(from..middle),
-            without(middle..START + 300 * MINUTE),
-        );
+        let (a, b) = (without(from..middle), without(middle..START + 300 * MINUTE));
         Self::start("chain", &a, &b).await
     }
 
