@@ -4,8 +4,8 @@
 //! can trust the mirror's numbers, so it is written to be read:
 //!
 //! - this file: buckets, the query kinds, and which points a question has;
-//! - [`prometheus`]: what `rate`, `increase` and `histogram_quantile` are in Prometheus 2.42, 3.10 and Thanos (extrapolation to the
-//!   window's edges);
+//! - [`prometheus`]: what `rate`, `increase` and `histogram_quantile` are in Prometheus 2.42, 3.10,
+//!   Mimir and Thanos (extrapolation to the window's edges);
 //! - [`victoriametrics`]: what they are in VictoriaMetrics 1.79 and 1.151 (no extrapolation, the sample before the window counts);
 //! - [`native`]: arithmetic of native histograms;
 //! - [`quantile`]: quantiles of plain numbers.
@@ -35,10 +35,11 @@ pub enum Store {
     VictoriaMetrics,
     /// VictoriaMetrics 1.151: the same but for how it judges intervals between scrapes.
     RecentVictoriaMetrics,
-    /// Thanos Query 0.42 over two replicas of Prometheus 3.10 with the same samples, deduplicated
-    /// with `--deduplication.func=chain`: Prometheus 3's language.
+    /// Thanos Query 0.42 over two replicas of Prometheus 3.10, deduplicated with
+    /// `--deduplication.func=chain`: Prometheus 3's language, but for counters that restart.
     Thanos,
-    /// Mimir, its main branch of 2026-04-23, in one process: Prometheus 3's language, in an engine of its own.
+    /// Mimir, its main branch of 2026-04-23, in one process: Prometheus 3's language, in an engine
+    /// of its own.
     Mimir,
 }
 

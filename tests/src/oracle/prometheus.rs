@@ -39,8 +39,9 @@ fn growths(
     window: i64,
     range: i64,
 ) -> Vec<Option<f64>> {
-    // Thanos takes resets out as it reads a counter, before its engine sees it: a window that begins after a restart begins with the
-    // whole of what was counted before, too, and so far from zero (`ApplyCounterResetsSeriesIterator`).
+    // Thanos takes resets out as it reads a counter, before its engine sees it: a window that
+    // begins after a restart begins with the whole of what was counted before, too, and so far from
+    // zero (`ApplyCounterResetsSeriesIterator`).
     let without_resets = (store == Store::Thanos).then(|| without_resets(samples));
     let samples = without_resets.as_deref().unwrap_or(samples);
     grid.times()

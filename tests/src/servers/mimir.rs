@@ -12,7 +12,8 @@ pub struct Mimir {
 }
 
 impl Mimir {
-    /// Starts Mimir with all its parts in one process; builds it first where no test has done so before.
+    /// Starts Mimir with all its parts in one process; builds it first where no test has done so
+    /// before.
     ///
     /// # Errors
     /// If it cannot be built or does not start.
@@ -40,7 +41,8 @@ impl Mimir {
             "-compactor.data-dir=compactor",
             "-ruler-storage.filesystem.dir=rules",
             "-ruler.rule-path=ruler",
-            // Samples of long ago are asked of the ingester that took them, and stay there for the time of a test.
+            // Samples of long ago are asked of the ingester that took them, and stay there for the
+            // time of a test.
             "-querier.query-ingesters-within=0s",
             "-blocks-storage.tsdb.head-compaction-interval=15m",
             "-distributor.ingestion-rate-limit=1000000",

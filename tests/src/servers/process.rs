@@ -195,8 +195,9 @@ pub fn replace(file: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A loopback port that was free a moment ago, each time another one. It is below those that the system gives to outgoing
-/// connections, of which one would be gone before its server listens, now and then.
+/// A loopback port that was free a moment ago, each time another one. It is below those that the
+/// system gives to outgoing connections, of which one would be gone before its server listens, now
+/// and then.
 ///
 /// # Errors
 /// If the machine has none left.

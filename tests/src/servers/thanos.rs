@@ -43,7 +43,8 @@ impl Thanos {
                 format!("--http-address=127.0.0.1:{}", free_port()?),
                 "--log.level=warn".to_owned(),
             ];
-            endpoints.push(format!("--endpoint={grpc}"));
+            // Not forgotten when it is gone, or else Query says so only for some seconds.
+            endpoints.push(format!("--endpoint-strict={grpc}"));
             Process::start(
                 "a sidecar of Thanos",
                 &binary,
@@ -83,9 +84,10 @@ impl Thanos {
         Ok(server)
     }
 
-    /// Starts it over two replicas that together have all of [`samples::everything`], each instant counting once. Of gauges each
-    /// lacks what the other has; counters are whole in both, as Thanos takes their resets out of each replica by itself, before it
-    /// deduplicates, and so misjudges a reset that only one has seen.
+    /// Starts it over two replicas that together have all of [`samples::everything`], each instant
+    /// counting once. Of gauges each lacks what the other has; counters are whole in both, as
+    /// Thanos takes their resets out of each replica by itself, before it deduplicates, and so
+    /// misjudges a reset that only one has seen.
     ///
     /// # Errors
     /// If something cannot be built, does not start or takes no samples.
