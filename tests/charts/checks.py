@@ -2,6 +2,7 @@
 
   checks.py coverage CHART VALUES…       every switch is on in one file and off in another, every list and map is filled in one
   checks.py manifests RENDERED…          no object twice, no variable or key twice
+  checks.py monitors VALUES RENDERED     the labels that the values ask for are on the monitor
   checks.py same RENDERED RENDERED       the same objects
   checks.py schemas FOLDER DEFINITION…   JSON schemas of custom resources, for kubeconform
   checks.py kubernetes SCHEMAS FOLDER    JSON schemas of Kubernetes' own kinds, each in one piece, for kubeconform
@@ -101,6 +102,36 @@ def manifests(*files):
                     names = [item.get(key) for item in container.get(field) or []]
                     for twice in {item for item in names if item is not None and names.count(item) > 1}:
                         yield f"{file}: {name}: {field}: {twice} is there twice"
+
+
+# Where each chart takes the labels of its monitors.
+MONITORS = {
+    ("metrics", "serviceMonitor"): "ServiceMonitor",
+    ("metrics", "podMonitor"): "PodMonitor",
+    ("monitor",): "ServiceMonitor",
+}
+
+
+def monitors(values, rendered):
+    """Agents choose monitors by label: one that does not arrive means that nothing is scraped, without an error anywhere."""
+    values = (documents(values) or [{}])[0]
+    for path, kind in MONITORS.items():
+        asked = at(values, path)
+        if not isinstance(asked, dict) or asked.get("enabled") is False or (path[0] == "metrics" and not asked.get("enabled")):
+            continue
+        # With the operator, the drop-in chart leaves it to the operator to make the monitor.
+        kinds = {kind, "PrometheusMirror"} if path == ("monitor",) else {kind}
+        found = [manifest for manifest in documents(rendered) if manifest["kind"] in kinds]
+        if len(found) != 1:
+            yield f"{rendered}: {len(found)} objects of the kinds {sorted(kinds)} where one was asked for"
+        for manifest in found:
+            at_path = ("spec", "monitor", "labels") if manifest["kind"] == "PrometheusMirror" else ("metadata", "labels")
+            labels = at(manifest, at_path) or {}
+            for key, value in (asked.get("labels") or {}).items():
+                # What Kubernetes recommends is the chart's own, whoever asks.
+                own = key.startswith("app.kubernetes.io/") and manifest["kind"] == kind
+                if not own and labels.get(key) != value:
+                    yield f"{rendered}: {identity(manifest)} has not the label {key}: {value}"
 
 
 def same(one, other):
@@ -206,7 +237,7 @@ def findings(waivers, kube_score_folder, checkov_file):
 
 
 if __name__ == "__main__":
-    commands = {command.__name__: command for command in (coverage, manifests, same, schemas, kubernetes, findings)}
+    commands = {command.__name__: command for command in (coverage, manifests, monitors, same, schemas, kubernetes, findings)}
     faults = sorted(set(commands[sys.argv[1]](*sys.argv[2:])))
     print("\n".join(faults), end="\n" if faults else "")
     sys.exit(1 if faults else 0)
