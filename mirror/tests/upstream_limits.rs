@@ -79,7 +79,7 @@ async fn identical_calls_in_flight_share_one_exchange() {
     assert_eq!(upstream.requests().len(), 2);
     let shown = exposition(&registry);
     for line in [
-        r#"prometheus_mirror_upstream_requests_total{target="main",call="query",outcome="ok"} 2"#,
+        r#"prometheus_mirror_upstream_requests_total{target="main",outcome="ok"} 2"#,
         r#"prometheus_mirror_upstream_requests_shared_total{target="main"} 9"#,
         r#"prometheus_mirror_upstream_requests_in_flight{target="main"} 0"#,
         r#"prometheus_mirror_upstream_queue_depth{target="main"} 0"#,
@@ -143,7 +143,7 @@ async fn an_exchange_that_nobody_waits_for_is_aborted() {
     let call = tokio::time::timeout(SHORT, targets.declared()[0].call(query("up"), within(LONG)));
     assert!(call.await.is_err());
     eventually(|| upstream.open() == 0).await;
-    let line = r#"requests_total{target="main",call="query",outcome="abandoned"} 1"#;
+    let line = r#"requests_total{target="main",outcome="abandoned"} 1"#;
     eventually(|| exposition(&registry).contains(line)).await;
 }
 
@@ -299,11 +299,11 @@ async fn a_reload_keeps_the_connections_of_unchanged_targets() {
     assert_eq!((kept.connections(), changed.connections()), (1, 3));
     let shown = exposition(&registry);
     assert!(
-        shown.contains(r#"requests_total{target="kept",call="query",outcome="ok"} 2"#),
+        shown.contains(r#"requests_total{target="kept",outcome="ok"} 2"#),
         "{shown}"
     );
     assert!(
-        shown.contains(r#"requests_total{target="changed",call="query",outcome="ok"} 2"#),
+        shown.contains(r#"requests_total{target="changed",outcome="ok"} 2"#),
         "{shown}"
     );
     assert!(!shown.contains("gone"), "{shown}");
@@ -390,7 +390,7 @@ async fn undeclared_targets_are_kept_while_they_are_used_and_share_one_label() {
     assert!(!Arc::ptr_eq(&first, &targets.undeclared(&named).unwrap()));
     let shown = exposition(&registry);
     assert!(
-        shown.contains(r#"requests_total{target="(undeclared)",call="query",outcome="ok"} 3"#),
+        shown.contains(r#"requests_total{target="(undeclared)",outcome="ok"} 3"#),
         "{shown}"
     );
     assert!(!shown.contains("127.0.0.1"), "{shown}");

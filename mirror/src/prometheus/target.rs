@@ -244,7 +244,7 @@ impl Upstream {
                 return Turn::Paused;
             }
             let deadline = progress.send();
-            let sent = self.metrics.sent(&call);
+            let sent = self.metrics.sent(deadline);
             let result = self.client.ask(&call, deadline).await;
             recorder.record("outcome", sent.ended(&result));
             if let Err(error) = &result {

@@ -161,7 +161,7 @@ async fn calls_that_have_the_time_wait_and_the_others_are_told_what_is_left() {
     eventually(|| exposition(&registry).contains(line)).await;
     let shown = exposition(&registry);
     for line in [
-        r#"prometheus_mirror_upstream_requests_total{target="main",call="query",outcome="throttled"} 1"#,
+        r#"prometheus_mirror_upstream_requests_total{target="main",outcome="throttled"} 1"#,
         r#"prometheus_mirror_upstream_requests_in_flight{target="main"} 0"#,
         r#"prometheus_mirror_upstream_throttled_until_timestamp_seconds{target="main"} "#,
     ] {
