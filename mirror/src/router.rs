@@ -316,38 +316,47 @@ mod tests {
         }
     }
 
+    /// Headers that are sent, the previous key, whether one is required, and the key in the answer.
+    type Case = (
+        &'static [(&'static str, &'static str)],
+        Option<&'static str>,
+        bool,
+        Option<&'static str>,
+    );
+
     #[test]
     fn a_request_gets_the_key_back_that_it_came_with_and_no_newer_one() {
-        let (key, bearer) = ("x-mirror-api-key", "authorization");
-        let table: [(&[(&str, &str)], Option<&str>, bool, Option<&str>); 13] = [
+        const KEY: &str = "x-mirror-api-key";
+        const BEARER: &str = "authorization";
+        let table: [Case; 13] = [
             (&[], None, false, Some("new")),
             (&[], Some("old"), false, Some("new")),
             (&[], Some("old"), true, None),
-            (&[(key, "new")], Some("old"), true, Some("new")),
-            (&[(key, "old")], Some("old"), true, Some("old")),
-            (&[(key, "old")], Some("old"), false, Some("old")),
-            (&[(key, "old")], None, false, None),
-            (&[(bearer, "Bearer old")], Some("old"), true, Some("old")),
+            (&[(KEY, "new")], Some("old"), true, Some("new")),
+            (&[(KEY, "old")], Some("old"), true, Some("old")),
+            (&[(KEY, "old")], Some("old"), false, Some("old")),
+            (&[(KEY, "old")], None, false, None),
+            (&[(BEARER, "Bearer old")], Some("old"), true, Some("old")),
             (
-                &[(key, "new"), (bearer, "Bearer old")],
+                &[(KEY, "new"), (BEARER, "Bearer old")],
                 Some("old"),
                 true,
                 Some("old"),
             ),
             (
-                &[(bearer, "Bearer new"), (key, "old")],
+                &[(BEARER, "Bearer new"), (KEY, "old")],
                 Some("old"),
                 true,
                 Some("old"),
             ),
             (
-                &[(key, "old"), (key, "new")],
+                &[(KEY, "old"), (KEY, "new")],
                 Some("old"),
                 true,
                 Some("old"),
             ),
-            (&[(key, "new"), (key, "wrong")], Some("old"), true, None),
-            (&[(key, "wrong"), (key, "new")], Some("old"), false, None),
+            (&[(KEY, "new"), (KEY, "wrong")], Some("old"), true, None),
+            (&[(KEY, "wrong"), (KEY, "new")], Some("old"), false, None),
         ];
         for (sent, previous, required, expected) in table {
             let mut headers = HeaderMap::new();
