@@ -81,7 +81,7 @@ named! {
         ValueNotANumber "value-not-a-number" "The value of a point is `NaN`, infinite, null, or a string."
         PointsUnsorted "points-unsorted" "Points are not ascending."
         PointsDuplicate "points-duplicate" "Two points have the same timestamp."
-        PointOutsideRange "point-outside-range" "A point lies before `startTime` or after `endTime`."
+        PointOutsideRange "point-outside-range" "A point lies before `startTime` (a bucket: ends before it) or after `endTime`."
         BucketWidth "bucket-width" "A bucket is not as long as `bucketSizeMillis`."
         BucketUnaligned "bucket-unaligned" "A bucket does not start at a multiple of its length."
         BucketChanged "bucket-changed" "A bucket that was over has another value, or is gone, when the range moves on."

@@ -63,12 +63,15 @@ const ENDINGS: &[&str] = &[
     "/api/v1/query",
     "/api/v1/series",
     "/api/v1/labels",
+    "/api/v1/write",
     "/api/v1",
+    "/api",
     "/-/healthy",
     "/-/ready",
     "/alerts",
     "/classic/graph",
     "/config",
+    "/federate",
     "/flags",
     "/graph",
     "/metrics",
@@ -78,6 +81,7 @@ const ENDINGS: &[&str] = &[
     "/status",
     "/targets",
     "/tsdb-status",
+    "/vmui",
 ];
 
 /// What a base URL ends in that is a page or an endpoint of Prometheus, such as `/graph`. It may be a path prefix all the same.

@@ -85,6 +85,16 @@ impl Prometheus {
         .await
     }
 
+    /// Starts Prometheus 2.53, the last of its major version whose infos are among its warnings.
+    ///
+    /// # Errors
+    /// If it cannot be built or does not start.
+    #[cfg(feature = "stores")]
+    pub async fn start_2_53() -> Result<Self> {
+        let binary = super::tool::tool("prometheus2.53")?.join("prometheus");
+        Self::start("Prometheus 2.53", &binary, &[]).await
+    }
+
     /// Starts Prometheus 3 with these features and scrape configurations, given as YAML or JSON.
     ///
     /// # Errors
