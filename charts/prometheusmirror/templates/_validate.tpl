@@ -44,8 +44,8 @@ What values.schema.json cannot say, or could not say with an example. The words 
 {{- end }}
 {{- with .Values.requestTargets }}
   {{- range $index, $host := .hosts }}
-    {{- if not (or (regexMatch "^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" $host) (and (contains ":" $host) (regexMatch "^[0-9A-Fa-f:]+$" $host))) }}
-      {{- fail (printf "requestTargets.hosts[%d]: %q must be a host name in lower case, a pattern such as *.monitoring.svc, or an IP address" $index $host) }}
+    {{- if not (or (regexMatch "^(\\*\\.)?[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?(\\.[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?)*\\.?$" $host) (and (contains ":" $host) (regexMatch "^[0-9A-Fa-f:]+$" $host))) }}
+      {{- fail (printf "requestTargets.hosts[%d]: %q must be a host name, a pattern such as *.monitoring.svc, or an IP address" $index $host) }}
     {{- end }}
   {{- end }}
 {{- end }}
