@@ -15,6 +15,7 @@ mod definition;
 mod duration;
 mod exposure;
 mod fault;
+mod limits;
 mod page;
 pub mod patterns;
 mod reference;
@@ -32,6 +33,7 @@ pub use definition::{crd, crd_yaml};
 pub use duration::{Duration, DurationError};
 pub use exposure::{HttpRoute, HttpRouteParent, Ingress, NetworkPolicy, Service, ServiceType};
 pub use fault::Fault;
+pub use limits::Limits;
 pub use page::resource_reference;
 pub use reference::{
     ApiKeyRef, ConfigMapKeyRef, LocalName, PrometheusRef, SecretKeyRef, ServiceRef,

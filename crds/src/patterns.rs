@@ -38,6 +38,9 @@ pub const PERCENTAGE: &str = "^(100|[0-9]{1,2})%$";
 /// A quantity of CPU or memory.
 pub const QUANTITY: &str = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$";
 
+/// An amount of memory, at least ten megabytes.
+pub const MEMORY: &str = "^([1-9][0-9]{1,6}(M|Mi)|[1-9][0-9]{0,3}(G|Gi))$";
+
 /// Every pattern of the schema.
 pub const ALL: &[Pattern] = &[
     Pattern {
@@ -94,6 +97,11 @@ pub const ALL: &[Pattern] = &[
         regex: QUANTITY,
         meaning: "a quantity",
         example: "100m or 64Mi",
+    },
+    Pattern {
+        regex: MEMORY,
+        meaning: "a whole number of megabytes or gigabytes, at least 10M",
+        example: "400Mi or 1G",
     },
 ];
 

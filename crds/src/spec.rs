@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::reference::{ApiKeyRef, LocalName};
 use crate::status::PrometheusMirrorStatus;
 use crate::{
-    Autoscaling, HttpRoute, Ingress, Monitor, NetworkPolicy, PodDisruptionBudget, Server, Service,
-    Target, rules, schemas,
+    Autoscaling, HttpRoute, Ingress, Limits, Monitor, NetworkPolicy, PodDisruptionBudget, Server,
+    Service, Target, rules, schemas,
 };
 
 /// Which Prometheus servers StackState may read through this mirror, with which key, and how the mirror runs.
@@ -107,6 +107,10 @@ pub struct PrometheusMirrorSpec {
     #[serde(default = "default_workers")]
     #[schemars(range(min = 1, max = 1000))]
     pub workers: i32,
+
+    /// How much memory a pod uses, and how many queries a request may make on its target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 
     /// The port on which the mirror answers StackState. 9901 is taken by health checks and metrics.
     #[serde(default = "default_port")]

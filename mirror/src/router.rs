@@ -290,10 +290,10 @@ async fn report_panic(
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
+    use std::num::{NonZeroU32, NonZeroUsize};
 
     use super::*;
-    use crate::settings::ErrorStatus;
+    use crate::settings::{ErrorStatus, Limits};
 
     fn settings(previous: Option<&str>, require_api_key: bool) -> Settings {
         let key = |text| ApiKey::parse(text).expect("a key");
@@ -311,6 +311,10 @@ mod tests {
             default_target: None,
             request_targets: None,
             workers: NonZeroUsize::MIN,
+            limits: Limits {
+                memory: None,
+                upstream_calls: NonZeroU32::MIN,
+            },
             port: 0,
             notices: Vec::new(),
         }

@@ -68,7 +68,7 @@ key: apiKey
 {{- include "prometheusmirror.validate" . }}
 {{- $spec := dict "apiKeySecretRef" (include "prometheusmirror.apiKeySecretRef" . | fromYaml) }}
 {{- $values := .Values }}
-{{- range $field := list "targets" "defaultTarget" "requestTargets" "workers" "port" "replicas" "autoscaling" "server" "service"
+{{- range $field := list "targets" "defaultTarget" "requestTargets" "workers" "limits" "port" "replicas" "autoscaling" "server" "service"
     "networkPolicy" "ingress" "httpRoute" "podDisruptionBudget" "monitor" "image" "imagePullSecrets" "resources" "podTemplate" }}
   {{- $value := get $values $field }}
   {{- if not (or (kindIs "invalid" (index $values $field)) (and (kindIs "slice" $value) (empty $value))) }}
@@ -80,7 +80,7 @@ key: apiKey
 
 {{/* The document that the mirror serves. What the operator looks up in the cluster is written out here. */}}
 {{- define "prometheusmirror.document" -}}
-{{- $spec := pick (include "prometheusmirror.spec" . | fromYaml) "apiKeySecretRef" "targets" "defaultTarget" "requestTargets" "workers" "port" "server" }}
+{{- $spec := pick (include "prometheusmirror.spec" . | fromYaml) "apiKeySecretRef" "targets" "defaultTarget" "requestTargets" "workers" "limits" "port" "server" }}
 {{- range $target := $spec.targets }}
   {{- with $target.service }}
     {{- $host := printf "%s.%s.svc" .name (.namespace | default $.Release.Namespace) }}

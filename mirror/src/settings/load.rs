@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Read as _;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::document::{Document, DocumentError};
 use super::{
-    ApiKeys, Auth, ErrorStatus, Found, NanInterpretation, RequestTargets, ServerTls, Settings,
-    Source, TargetName, TargetSettings, TargetTls,
+    ApiKeys, Auth, Bytes, ErrorStatus, Found, Limits, NanInterpretation, RequestTargets, ServerTls,
+    Settings, Source, TargetName, TargetSettings, TargetTls,
 };
 use super::{auth, choose, files, target, tls};
 use crate::query::enforce::Enforced;
@@ -228,8 +228,20 @@ fn settings(
             .ok()
             .and_then(NonZeroUsize::new)
             .ok_or_else(|| out_of_range("workers"))?,
+        limits: limits(&spec.limits.clone().unwrap_or_default())
+            .ok_or_else(|| out_of_range("limits"))?,
         notices,
         port: u16::try_from(spec.port).map_err(|_| out_of_range("port"))?,
+    })
+}
+
+/// None if a number is out of its range.
+fn limits(declared: &crds::Limits) -> Option<Limits> {
+    Some(Limits {
+        memory: declared.memory_bytes().map(Bytes),
+        upstream_calls: u32::try_from(declared.upstream_calls_per_request)
+            .ok()
+            .and_then(NonZeroU32::new)?,
     })
 }
 

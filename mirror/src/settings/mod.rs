@@ -14,7 +14,7 @@ mod tls;
 pub mod watch;
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,12 +70,27 @@ pub struct Settings {
     pub request_targets: Option<RequestTargets>,
     /// `spec.workers`: queries in flight.
     pub workers: NonZeroUsize,
+    /// `spec.limits`: how much memory the process may use, and how much work a request may make.
+    pub limits: Limits,
     /// What is not wrong, but should be known: what was skipped in files of certificates, URLs that look odd. In the document's order,
     /// each with its field.
     pub notices: Vec<crds::Fault>,
     /// `spec.port`: where the Mirror API listens unless `--listen` says otherwise.
     pub port: u16,
 }
+
+/// `spec.limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How much memory the process may use, in bytes. None: what the container may use.
+    pub memory: Option<Bytes>,
+    /// How many API calls a request may make on its target.
+    pub upstream_calls: NonZeroU32,
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
 
 /// One declared target.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -82,6 +82,8 @@ fn the_smallest_document_gets_the_documented_defaults() {
     );
     assert_eq!(settings.api_keys.current.header_value(), "secret-1");
     assert_eq!(settings.api_keys.previous, None);
+    let limits = settings.limits;
+    assert_eq!((limits.memory, limits.upstream_calls.get()), (None, 200));
     let target = &settings.targets[0];
     assert_eq!(target.url.as_str(), "http://a:9090/prefix");
     assert_eq!(
@@ -89,6 +91,24 @@ fn the_smallest_document_gets_the_documented_defaults() {
         (Duration::from_secs(15), Duration::from_secs(15))
     );
     assert_eq!(target.nan_interpretation, NanInterpretation::Zero);
+}
+
+#[test]
+fn limits_are_read_as_bytes_and_counts() {
+    let limits = |text: &str| {
+        let document = format!("{SMALLEST}  limits: {text}\n");
+        let limits = Files::new(&document).load().unwrap().limits;
+        (
+            limits.memory.map(|memory| memory.0),
+            limits.upstream_calls.get(),
+        )
+    };
+    assert_eq!(limits("{}"), (None, 200));
+    assert_eq!(limits("{memory: 400Mi}"), (Some(400 << 20), 200));
+    assert_eq!(
+        limits("{memory: 1G, upstreamCallsPerRequest: 1}"),
+        (Some(1_000_000_000), 1)
+    );
 }
 
 #[test]
@@ -102,7 +122,7 @@ fn all_faults_of_document_and_secrets_come_at_once_in_the_documents_order() {
         [
             "spec.workers: must be from 1 to 1000, is 0",
             "spec.apiKeySecretRef: needs the file secrets/other/apiKey, which does not exist (hint: write the key into that file, or say with --secrets-dir where it is)",
-            "spec.colour: is not a known field (hint: known here: apiKeySecretRef, autoscaling, defaultTarget, httpRoute, image, imagePullSecrets, ingress, mode, monitor, networkPolicy, paused, podDisruptionBudget, podTemplate, port, replicas, requestTargets, resources, server, service, targets, workers)",
+            "spec.colour: is not a known field (hint: known here: apiKeySecretRef, autoscaling, defaultTarget, httpRoute, image, imagePullSecrets, ingress, limits, mode, monitor, networkPolicy, paused, podDisruptionBudget, podTemplate, port, replicas, requestTargets, resources, server, service, targets, workers)",
             "spec.targets[0].url: must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user name, query and fragment (hint: credentials belong to auth)",
             "spec.targets[1].headers.Host: must not be set here: the mirror sets it itself",
             "spec.targets[1].headers[\"a b\"]: is not the name of an HTTP header: letters, digits and dashes, such as X-Scope-OrgID",

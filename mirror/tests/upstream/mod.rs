@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use mirror::prometheus::observe::UpstreamMetrics;
 use mirror::prometheus::{Call, Deadline, Targets};
 use mirror::query::enforce::Enforced;
 use mirror::settings::{
-    ApiKey, ApiKeys, ErrorStatus, NanInterpretation, RequestTargets, Settings, TargetName,
+    ApiKey, ApiKeys, ErrorStatus, Limits, NanInterpretation, RequestTargets, Settings, TargetName,
     TargetSettings, TargetTls,
 };
 use mirror::time::Timestamp;
@@ -237,6 +237,10 @@ pub(crate) fn settings(workers: usize, targets: &[Arc<TargetSettings>]) -> Setti
         request_targets: None,
         notices: Vec::new(),
         workers: NonZeroUsize::new(workers).unwrap(),
+        limits: Limits {
+            memory: None,
+            upstream_calls: NonZeroU32::new(200).unwrap(),
+        },
         port: 0,
     }
 }

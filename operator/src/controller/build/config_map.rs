@@ -13,6 +13,7 @@ const FIELDS: &[&str] = &[
     "defaultTarget",
     "requestTargets",
     "workers",
+    "limits",
     "port",
     "server",
 ];

@@ -154,6 +154,9 @@ fn the_document_is_what_the_mirror_reads_and_nothing_else() {
         plain
     );
     assert_ne!(document(json!({"workers": 21})).hash, plain.hash);
+    let limits = json!({"memory": "400Mi", "upstreamCallsPerRequest": 100});
+    let limited: Value = serde_yaml::from_str(&document(json!({"limits": limits})).text).unwrap();
+    assert_eq!(limited["spec"]["limits"], limits);
 }
 
 #[test]

@@ -22,6 +22,10 @@ fn fields() -> Vec<(&'static str, Value)> {
             json!({"hosts": ["a.example"], "ports": [9090]}),
         ),
         ("workers", json!(9)),
+        (
+            "limits",
+            json!({"memory": "400Mi", "upstreamCallsPerRequest": 9}),
+        ),
         ("port", json!(9950)),
         ("replicas", json!(2)),
         ("autoscaling", json!({"minReplicas": 1, "maxReplicas": 4})),

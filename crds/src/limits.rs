@@ -1,0 +1,81 @@
+//! How much a pod may hold, and how much a request may ask for.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::patterns;
+
+/// How much memory a pod uses, and how many queries a request may make on its target.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// How much memory the mirror's process may use, such as 400Mi: a whole number of M, G, Mi or Gi. Requests that need more than
+    /// what is left wait, and are then answered with 503. Default: the memory limit of the container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 9), regex(pattern = patterns::MEMORY))]
+    pub memory: Option<String>,
+
+    /// How many API calls a request may make on its target. A request that needs more is answered with the points found by then and
+    /// the header X-Mirror-Partial, or, without any, with an error that says how to ask for less.
+    #[serde(default = "default_upstream_calls")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub upstream_calls_per_request: i32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: None,
+            upstream_calls_per_request: default_upstream_calls(),
+        }
+    }
+}
+
+impl Limits {
+    /// `memory` in bytes. None if it is absent, or no quantity of [`patterns::MEMORY`].
+    #[must_use]
+    pub fn memory_bytes(&self) -> Option<u64> {
+        let text = self.memory.as_deref()?;
+        let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at(unit_at);
+        let bytes: u64 = match unit {
+            "M" => 1_000_000,
+            "G" => 1_000_000_000,
+            "Mi" => 1 << 20,
+            "Gi" => 1 << 30,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(bytes)
+    }
+}
+
+const fn default_upstream_calls() -> i32 {
+    200
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_a_number_of_megabytes_or_gigabytes() {
+        for (text, bytes) in [
+            ("400Mi", Some(400 << 20)),
+            ("400M", Some(400_000_000)),
+            ("2Gi", Some(2 << 30)),
+            ("2G", Some(2_000_000_000)),
+            ("9999Gi", Some(9999 << 30)),
+            ("400", None),
+            ("400Ki", None),
+            ("Mi", None),
+            ("", None),
+        ] {
+            let limits = Limits {
+                memory: Some(text.to_owned()),
+                ..Limits::default()
+            };
+            assert_eq!(limits.memory_bytes(), bytes, "{text:?}");
+        }
+        assert_eq!(Limits::default().memory_bytes(), None);
+    }
+}
