@@ -3,14 +3,16 @@
 use super::collect::{Collector, Telemetry};
 use super::expression::{self, Verdict};
 use super::grid::{Grid, POINTS_PER_CALL};
+use super::one_series::{OneSeries, chosen};
+use super::work::Steps;
 use super::{Context, EvaluateError, pooled, series, types};
-use crate::prometheus::{Series, Store, StoreError};
+use crate::prometheus::{Answer, Series, Store, StoreError};
 use crate::query::aggregated::{Meeting, Plan, Several, plan, plan_of_scalar};
 use crate::query::buckets::Buckets;
 use crate::query::expression::{Wrapping, is_bound_to_its_range as names_its_range};
 use crate::query::histogram::MARK;
-use crate::query::selector::Matcher;
-use crate::query::{Aggregation, Clockwork, Kind, MetricQuery, raw as shapes};
+use crate::query::selector::Filter;
+use crate::query::{Aggregation, Clockwork, Kind, MetricQuery};
 use crate::time::{Millis, Timestamp};
 
 pub(super) async fn telemetry<S: Store>(
@@ -160,12 +162,21 @@ async fn from_store<S: Store>(
     let (mut promql, mut several) = (promql, several);
     let mut grid = Grid::new(buckets, Millis(buckets.width().0 - 1), divisible);
     let mut one = OneSeries::default();
+    let filter = Filter::new(match several {
+        Several::Refused(matchers) => matchers,
+        _ => &[],
+    });
+    let mut steps = Steps::new(context.deadline);
     while !grid.is_exhausted() && !collector.is_satisfied() {
         let mut found = false;
         for (part, answer) in grid.ask(context, promql, collector).await? {
             let series = match several {
                 Several::Impossible => series(&answer).first(),
-                Several::Refused(matchers) => one.of(series(&answer), matchers)?,
+                Several::Refused(_) => {
+                    let all = series(&answer);
+                    let chosen = chosen(all, &filter, &mut steps).await?;
+                    one.of(chosen.iter().map(|place| &all[*place]))?
+                }
                 Several::Pooled(pooling) => match series(&answer) {
                     [] => None,
                     [one] => Some(one),
@@ -177,8 +188,8 @@ async fn from_store<S: Store>(
                             .await;
                     }
                 },
-                Several::Marked(meeting) => match (marked(series(&answer), part), meeting) {
-                    (None, _) => series(&answer).iter().find(|one| !is_mark(one)),
+                Several::Marked(meeting) => match (marked(marks(&answer), part), meeting) {
+                    (None, _) => marks(&answer).iter().find(|one| !is_mark(one)),
                     (Some(bucket), Meeting::Refused) => {
                         return Err(EvaluateError::BothForms { bucket });
                     }
@@ -202,6 +213,9 @@ async fn from_store<S: Store>(
                     found = true;
                     collector.push(start, text);
                 }
+                if steps.are_due() {
+                    steps.rest().await?;
+                }
             }
         }
         if !found {
@@ -209,6 +223,12 @@ async fn from_store<S: Store>(
         }
     }
     Ok(())
+}
+
+/// Results and marks: an answer has one series of each, and what a faulty store sends beyond that is not looked at.
+fn marks(answer: &Answer) -> &[Series] {
+    let all = series(answer);
+    &all[..all.len().min(8)]
 }
 
 /// Whether this series says where native and classic histograms meet, and nothing else.
@@ -252,39 +272,4 @@ pub(super) async fn skip_gap<S: Store>(
 /// Whether the expression means something else when its range is split.
 pub(super) fn is_bound_to_its_range(kind: &Kind) -> bool {
     matches!(kind, Kind::Expression { promql, .. } if names_its_range(promql))
-}
-
-/// Sees to it that all parts of an answer speak of one series.
-#[derive(Debug, Default)]
-pub(super) struct OneSeries {
-    seen: Vec<crate::prometheus::Labels>,
-}
-
-impl OneSeries {
-    /// The one series whose labels match, if there is one here.
-    pub(super) fn of<'a>(
-        &mut self,
-        series: &'a [Series],
-        matchers: &[Matcher],
-    ) -> Result<Option<&'a Series>, EvaluateError> {
-        let mut chosen = series.iter().filter(|series| {
-            matchers
-                .iter()
-                .all(|matcher| matcher.accepts(&series.labels))
-        });
-        let first = chosen.next();
-        for series in first.into_iter().chain(chosen) {
-            if !self.seen.contains(&series.labels) {
-                self.seen.push(series.labels.clone());
-            }
-        }
-        if self.seen.len() > 1 {
-            let labels: Vec<_> = self.seen.iter().collect();
-            return Err(EvaluateError::SeveralSeries {
-                count: self.seen.len(),
-                differences: shapes::differences(&labels),
-            });
-        }
-        Ok(first)
-    }
 }

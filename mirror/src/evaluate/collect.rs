@@ -76,8 +76,11 @@ impl Collector {
         }
     }
 
-    /// One point with the store's text of its value.
+    /// One point with the store's text of its value. Points beyond those that are wanted are not kept.
     pub(super) fn push(&mut self, at: Timestamp, text: &str) {
+        if self.is_satisfied() {
+            return;
+        }
         match value::present(text, self.nan_interpretation) {
             Presented::Number(number) => {
                 self.telemetry.missing.without_number |= self.left_out_number;

@@ -5,6 +5,8 @@
 //! * [`expression`]: what a store's refusal of an expression means.
 //! * [`absence`]: why no series matches.
 //! * [`types`]: series that only a type or a unit tells apart.
+//! * [`one_series`]: where one series is needed, which one.
+//! * [`work`]: our own work over long answers, within the deadline and beside others.
 //! * [`limits`]: limits of a store that the mirror cannot keep by splitting a range.
 //! * [`fields`]: field names and values.
 //! * [`explain`]: what a metric query would send.
@@ -18,19 +20,22 @@ mod expression;
 pub mod fields;
 pub mod grid;
 mod limits;
+mod one_series;
 pub mod pooled;
 pub mod raw;
 mod types;
+mod work;
 
 use std::sync::Arc;
 
-use crate::prometheus::{Answer, Call, Data, Deadline, Samples, Series, Store, StoreError};
+use crate::prometheus::{Answer, Call, Data, Deadline, Series, Store, StoreError};
 use crate::query::aggregated::PlanError;
 use crate::query::selector::Selector;
 use crate::query::{Clockwork, Kind, MetricQuery};
 use crate::time::{Millis, Timestamp};
 
 pub use collect::{Missing, Telemetry};
+use work::Stored;
 
 /// Why a query has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -101,28 +106,6 @@ impl From<PlanError> for EvaluateError {
     }
 }
 
-/// The answer without the stale markers that show as NaN; see [`crate::prometheus::Capabilities::keeps_nan`].
-fn without_nan(answer: Arc<Answer>) -> Arc<Answer> {
-    let is_nan = |text: &str| text == "NaN";
-    if !series(&answer)
-        .iter()
-        .any(|series| series.samples.iter().any(|(_, text)| is_nan(text)))
-    {
-        return answer;
-    }
-    let mut answer = Arc::unwrap_or_clone(answer);
-    if let Data::Series(all) = &mut answer.data {
-        for series in all {
-            let mut kept = Samples::default();
-            for (at, text) in series.samples.iter().filter(|(_, text)| !is_nan(text)) {
-                kept.push(at, text);
-            }
-            series.samples = kept;
-        }
-    }
-    Arc::new(answer)
-}
-
 /// What evaluating needs besides the query: the store, its target's scrape interval, the time now and the deadline.
 #[derive(Debug)]
 pub struct Context<'a, S> {
@@ -159,16 +142,15 @@ impl<S: Store> Context<'_, S> {
         selector: &Selector,
         from: Timestamp,
         to: Timestamp,
-    ) -> Result<Arc<Answer>, StoreError> {
+    ) -> Result<Stored, StoreError> {
         // One millisecond more than the distance, so that `from` is inside where windows are left-open.
         let window = Millis(to.since(from).0.saturating_add(1));
         let promql = format!("{selector}[{window}]");
         let answer = self.call(Call::Instant { promql, at: to }).await?;
         let capabilities = self.store.capabilities(self.deadline).await?;
-        Ok(if capabilities.keeps_nan {
-            answer
-        } else {
-            without_nan(answer)
+        Ok(Stored {
+            answer,
+            drops_nan: !capabilities.keeps_nan,
         })
     }
 

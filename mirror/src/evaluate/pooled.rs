@@ -1,16 +1,18 @@
 //! Aggregations that the gateway computes itself from the samples of all series: exact percentiles over several series,
 //! and windows that a store cannot express.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Range;
 
-use super::aggregated::OneSeries;
 use super::collect::Collector;
 use super::grid::POINTS_PER_CALL;
-use super::{Context, EvaluateError, series};
-use crate::prometheus::{Answer, Call, Store, StoreError};
+use super::one_series::{OneSeries, chosen};
+use super::work::{self, Steps, Stored};
+use super::{Context, EvaluateError};
+use crate::prometheus::{Call, Store, StoreError};
 use crate::query::aggregated::{Inner, Pooling};
 use crate::query::buckets::Buckets;
+use crate::query::pool::Reduce;
+use crate::query::selector::Filter;
 use crate::query::{Kind, value};
 use crate::time::{Millis, Timestamp};
 
@@ -35,50 +37,46 @@ pub(super) async fn collect<S: Store>(
         Inner::Samples(_) => context.scrape_interval.0.saturating_mul(SAMPLES_PER_CALL),
         Inner::Evaluated { step, .. } => step.0.saturating_mul(POINTS_PER_CALL.cast_signed()),
     });
-    let mut pending: BTreeMap<Timestamp, Vec<f64>> = BTreeMap::new();
+    let mut pool = Pool {
+        reduce: pooling.reduce,
+        buckets,
+        open: None,
+    };
     let mut read: u64 = 0;
     let mut one = OneSeries::default();
+    let filter = Filter::new(pooling.one_of.as_deref().unwrap_or_default());
+    let mut steps = Steps::new(context.deadline);
     while buckets.count() > 0 && from <= end && !collector.is_satisfied() {
         let to = end.min(from.plus(Millis(span.0 - 1)));
-        let answer = fetch(context, &pooling.inner, from, to).await?;
-        let all = answer.as_deref().map_or(&[][..], series);
-        let chosen = match &pooling.one_of {
-            Some(matchers) => one.of(all, matchers)?.map_or(&[][..], std::slice::from_ref),
-            None => all,
-        };
-        if let Some(answer) = &answer {
-            collector.note(answer);
-        }
-        let mut count: i64 = 0;
-        for (at, text) in chosen.iter().flat_map(|series| series.samples.iter()) {
-            if (from..=to).contains(&at)
-                && let Some(start) = buckets.start_containing(at)
-            {
-                count += 1;
-                pending.entry(start).or_default().push(value::parse(text));
-            }
-        }
         let next = to.plus(Millis(1));
-        // Buckets that end before `next` get no more samples.
-        let unfinished =
-            pending.split_off(&Timestamp(next.0.saturating_sub(buckets.width().0) + 1));
-        for (start, mut samples) in std::mem::replace(&mut pending, unfinished) {
-            if let Some(result) = pooling.reduce.of(&mut samples) {
-                collector.push(start, &value::write(result));
+        let mut found = Found::default();
+        if let Some(stored) = fetch(context, &pooling.inner, from, to).await? {
+            let all = stored.series();
+            let mut places = 0..all.len();
+            if pooling.one_of.is_some() {
+                let chosen = chosen(all, &filter, &mut steps).await?;
+                one.of(chosen.iter().map(|place| &all[*place]))?;
+                places = chosen.first().map_or(0..0, |place| *place..place + 1);
             }
+            collector.note(&stored.answer);
+            let size = stored.size() + pool.held();
+            (pool, found) = work::done(size, context.deadline, move || {
+                let found = pool.add(&stored, places, (from, to));
+                (pool, found)
+            })
+            .await?;
+        } else {
+            pool.close_before(next, &mut found.results);
         }
-        read += count.unsigned_abs();
+        hand_over(found.results, collector, &mut steps).await?;
+        let count = i64::try_from(found.samples).unwrap_or(i64::MAX);
+        read += found.samples as u64;
         if read > SAMPLE_BUDGET && next <= end {
             if collector.has_progress() {
                 collector.cut();
                 return Ok(());
             }
-            if pending
-                .values()
-                .map(|samples| samples.len() as u64)
-                .sum::<u64>()
-                > SAMPLE_BUDGET
-            {
+            if pool.held() as u64 > SAMPLE_BUDGET {
                 return Err(EvaluateError::TooManySamples);
             }
         }
@@ -92,13 +90,107 @@ pub(super) async fn collect<S: Store>(
                     .await?
                 {
                     Some(at) => from = from.max(at),
-                    None => return Ok(()),
+                    // The open bucket gets no more samples.
+                    None => from = end.plus(Millis(1)),
                 }
             }
         }
         span = next_span(span, count, longest);
     }
+    let mut results = Vec::new();
+    pool.close(&mut results);
+    hand_over(results, collector, &mut steps).await
+}
+
+async fn hand_over(
+    results: Vec<(Timestamp, f64)>,
+    collector: &mut Collector,
+    steps: &mut Steps,
+) -> Result<(), EvaluateError> {
+    for (start, result) in results {
+        collector.push(start, &value::write(result));
+        if steps.are_due() {
+            steps.rest().await?;
+        }
+    }
     Ok(())
+}
+
+/// Samples on their way into buckets. They come stretch by stretch of time, so that one bucket at most waits for more of them.
+struct Pool {
+    reduce: Reduce,
+    buckets: Buckets,
+    /// The start of the bucket that may get more, and its samples, in the order of time for each series.
+    open: Option<(Timestamp, Vec<f64>)>,
+}
+
+/// What a stretch of time brought.
+#[derive(Default)]
+struct Found {
+    /// The finished buckets.
+    results: Vec<(Timestamp, f64)>,
+    /// How many samples there were.
+    samples: usize,
+}
+
+impl Pool {
+    /// How many samples wait for the end of their bucket.
+    fn held(&self) -> usize {
+        self.open.as_ref().map_or(0, |(_, samples)| samples.len())
+    }
+
+    /// Adds the samples from `from` to `to` of the series at these places.
+    fn add(
+        &mut self,
+        stored: &Stored,
+        places: Range<usize>,
+        (from, to): (Timestamp, Timestamp),
+    ) -> Found {
+        let series = stored.series().get(places).unwrap_or_default();
+        let mut samples: Vec<(Timestamp, f64)> = series
+            .iter()
+            .flat_map(|one| stored.samples(one))
+            .filter(|(at, _)| (from..=to).contains(at))
+            .filter_map(|(at, text)| Some((self.buckets.start_containing(at)?, value::parse(text))))
+            .collect();
+        // Stable: what is the last of a bucket stays the last.
+        samples.sort_by_key(|(start, _)| *start);
+        let mut found = Found {
+            samples: samples.len(),
+            ..Found::default()
+        };
+        for (start, sample) in samples {
+            match &mut self.open {
+                Some((open, samples)) if *open == start => samples.push(sample),
+                _ => {
+                    self.close(&mut found.results);
+                    self.open = Some((start, vec![sample]));
+                }
+            }
+        }
+        self.close_before(to.plus(Millis(1)), &mut found.results);
+        found
+    }
+
+    /// Finishes the open bucket if it ends before `next`: then it gets no more samples.
+    fn close_before(&mut self, next: Timestamp, results: &mut Vec<(Timestamp, f64)>) {
+        let width = self.buckets.width();
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|(start, _)| start.plus(width) <= next)
+        {
+            self.close(results);
+        }
+    }
+
+    fn close(&mut self, results: &mut Vec<(Timestamp, f64)>) {
+        if let Some((start, mut samples)) = self.open.take()
+            && let Some(result) = self.reduce.of(&mut samples)
+        {
+            results.push((start, result));
+        }
+    }
 }
 
 /// The next stretch of time, so that a call answers about [`SAMPLES_PER_CALL`].
@@ -120,7 +212,7 @@ async fn fetch<S: Store>(
     inner: &Inner,
     from: Timestamp,
     to: Timestamp,
-) -> Result<Option<Arc<Answer>>, StoreError> {
+) -> Result<Option<Stored>, StoreError> {
     match inner {
         Inner::Samples(selector) => context.samples(selector, from, to).await.map(Some),
         Inner::Evaluated { promql, step } => {
@@ -134,7 +226,11 @@ async fn fetch<S: Store>(
                 end: instants.start_of(last),
                 step: *step,
             };
-            context.call(call).await.map(Some)
+            let answer = context.call(call).await?;
+            Ok(Some(Stored {
+                answer,
+                drops_nan: false,
+            }))
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The points of a query without an aggregation: what the store holds, with its own timestamps.
 
-use super::aggregated::{OneSeries, is_bound_to_its_range, skip_gap};
+use super::aggregated::{is_bound_to_its_range, skip_gap};
 use super::collect::{Collector, MAX_POINTS, Telemetry};
 use super::grid::{Grid, POINTS_PER_CALL};
+use super::one_series::{OneSeries, chosen};
+use super::work::{self, Steps, Stored};
 use super::{Context, EvaluateError, series};
-use crate::prometheus::{HistogramSample, Samples, Series, Store};
+use crate::prometheus::{Deadline, HistogramSample, Samples, Store};
 use crate::query::buckets::Buckets;
 use crate::query::expression::shape;
-use crate::query::selector::{Matcher, Selector};
+use crate::query::selector::{Filter, Matcher, Selector};
 use crate::query::{Kind, MetricQuery, raw as shapes};
 use crate::time::{Millis, Timestamp};
 
@@ -56,16 +58,20 @@ async fn expression<S: Store>(
     }
     let mut grid = Grid::new(instants, Millis(0), divisible);
     let mut one = OneSeries::default();
+    let filter = Filter::new(matchers);
+    let mut steps = Steps::new(context.deadline);
     while !grid.is_exhausted() && !collector.is_satisfied() {
         for (_, answer) in grid.ask(context, promql, collector).await? {
             collector.note(&answer);
-            for (at, text) in one
-                .of(series(&answer), matchers)?
-                .iter()
-                .flat_map(|series| series.samples.iter())
-            {
+            let all = series(&answer);
+            let chosen = chosen(all, &filter, &mut steps).await?;
+            let one = one.of(chosen.iter().map(|place| &all[*place]))?;
+            for (at, text) in one.iter().flat_map(|series| series.samples.iter()) {
                 if (query.start..=end).contains(&at) {
                     collector.push(at, text);
+                }
+                if steps.are_due() {
+                    steps.rest().await?;
                 }
             }
         }
@@ -89,6 +95,7 @@ async fn stored<S: Store>(
         true,
     );
     let mut is_first = true;
+    let mut steps = Steps::new(context.deadline);
     while !grid.is_exhausted() && !collector.is_satisfied() {
         let mut found = false;
         for part in grid.next_wave(collector.wanted()) {
@@ -100,30 +107,37 @@ async fn stored<S: Store>(
             } else {
                 Millis(0)
             };
-            let answer = context
-                .samples(&source.selector, from.minus(earlier), to)
-                .await?;
-            collector.note(&answer);
-            source.take(series(&answer), from.minus(earlier), to)?;
+            let since = from.minus(earlier);
+            let stored = context.samples(&source.selector, since, to).await?;
+            collector.note(&stored.answer);
+            source = source.taking(stored, since, to, context.deadline).await?;
             found |= !source.is_empty_from(from);
             if is_first && found && source.needs_the_sample_before() && source.is_empty_before(from)
             {
                 for further in [Millis(3_600_000), Millis(24 * 3_600_000)] {
                     let (since, until) = (from.minus(further), from.minus(Millis(1)));
-                    let answer = context.samples(&source.selector, since, until).await?;
-                    source.prepend(series(&answer), since, until)?;
+                    let stored = context.samples(&source.selector, since, until).await?;
+                    let later = source.without_samples();
+                    source = source
+                        .taking(stored, since, until, context.deadline)
+                        .await?;
+                    source.append(later);
                     if !source.is_empty_before(from) {
                         break;
                     }
                 }
             }
             is_first = is_first && !found;
-            for (at, text) in source.points().iter() {
+            let points;
+            (source, points) = source.into_points(context.deadline).await?;
+            for (at, text) in points.iter() {
                 if at >= from {
                     collector.push(at, text);
                 }
+                if steps.are_due() {
+                    steps.rest().await?;
+                }
             }
-            source.keep_last();
             if collector.is_satisfied() {
                 break;
             }
@@ -197,7 +211,11 @@ impl Source {
         Self {
             shape: Shape::of(kind),
             selector: selector(kind),
-            one: OneSeries::default(),
+            one: if Shape::of(kind) == Shape::Means {
+                OneSeries::of_any_name()
+            } else {
+                OneSeries::default()
+            },
             samples: Samples::default(),
             histogram: Vec::new(),
         }
@@ -217,15 +235,29 @@ impl Source {
             && !self.histogram.iter().any(|sample| sample.at < from)
     }
 
-    /// Appends the samples of an answer that lie in `from` to `to`.
+    /// The same with the samples of an answer that lie in `from` to `to`.
+    async fn taking(
+        mut self,
+        stored: Stored,
+        from: Timestamp,
+        to: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Self, EvaluateError> {
+        work::done(stored.size(), deadline, move || {
+            self.take(&stored, from, to)?;
+            Ok(self)
+        })
+        .await?
+    }
+
     fn take(
         &mut self,
-        series: &[Series],
+        stored: &Stored,
         from: Timestamp,
         to: Timestamp,
     ) -> Result<(), EvaluateError> {
         if self.shape == Shape::Means {
-            let found = distribution(&mut self.one, series)?;
+            let found = distribution(&mut self.one, stored)?;
             self.histogram.extend(
                 found
                     .into_iter()
@@ -233,10 +265,9 @@ impl Source {
             );
             return Ok(());
         }
-        if let Some(series) = self.one.of(series, &[])? {
-            for (at, text) in series
-                .samples
-                .iter()
+        if let Some(series) = self.one.of(stored.series().iter())? {
+            for (at, text) in stored
+                .samples(series)
                 .filter(|(at, _)| (from..=to).contains(at))
             {
                 self.samples.push(at, text);
@@ -245,29 +276,34 @@ impl Source {
         Ok(())
     }
 
-    /// Puts the samples of an answer before those that are here.
-    fn prepend(
-        &mut self,
-        series: &[Series],
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<(), EvaluateError> {
-        let samples = std::mem::take(&mut self.samples);
-        let histogram = std::mem::take(&mut self.histogram);
-        self.take(series, from, to)?;
+    /// Takes the samples out.
+    fn without_samples(&mut self) -> (Samples, Vec<HistogramSample>) {
+        (
+            std::mem::take(&mut self.samples),
+            std::mem::take(&mut self.histogram),
+        )
+    }
+
+    fn append(&mut self, (samples, histogram): (Samples, Vec<HistogramSample>)) {
         for (at, text) in samples.iter() {
             self.samples.push(at, text);
         }
         self.histogram.extend(histogram);
-        Ok(())
     }
 
-    fn points(&self) -> Samples {
-        match self.shape {
-            Shape::Values => self.samples.clone(),
-            Shape::Rates => shapes::rates(&self.samples),
-            Shape::Means => shapes::means(&self.histogram),
-        }
+    /// The points, and the source without all samples but the last one, where the next point needs it.
+    async fn into_points(mut self, deadline: Deadline) -> Result<(Self, Samples), EvaluateError> {
+        let size = self.samples.len() + self.histogram.len();
+        work::done(size, deadline, move || {
+            let points = match self.shape {
+                Shape::Values => std::mem::take(&mut self.samples),
+                Shape::Rates => shapes::rates(&self.samples),
+                Shape::Means => shapes::means(&self.histogram),
+            };
+            self.keep_last();
+            (self, points)
+        })
+        .await
     }
 
     /// Forgets all samples but the last one, where the next point needs it.
@@ -287,35 +323,28 @@ impl Source {
 /// The native histogram samples, and where there is none the pairs of sum and count, of what must be one series.
 fn distribution(
     one: &mut OneSeries,
-    series: &[Series],
+    stored: &Stored,
 ) -> Result<Vec<HistogramSample>, EvaluateError> {
     let mut sums = Vec::new();
     let mut counts = Vec::new();
     let mut natives = Vec::new();
-    for series in series {
+    for series in stored.series() {
         let name = series.labels.get("__name__").map_or("", String::as_str);
-        let mut nameless = series.labels.clone();
-        nameless.remove("__name__");
-        let nameless = Series {
-            labels: nameless,
-            samples: series.samples.clone(),
-            histograms: series.histograms.clone(),
-        };
-        if !nameless.histograms.is_empty() {
-            natives.push(nameless);
+        if !series.histograms.is_empty() {
+            natives.push(series);
         } else if name.ends_with("_sum") {
-            sums.push(nameless);
+            sums.push(series);
         } else if name.ends_with("_count") {
-            counts.push(nameless);
+            counts.push(series);
         }
     }
     // All forms must be of the same series.
     let native = one
-        .of(&natives, &[])?
+        .of(natives.into_iter())?
         .map(|native| native.histograms.clone());
-    let (sum, count) = (one.of(&sums, &[])?, one.of(&counts, &[])?);
+    let (sum, count) = (one.of(sums.into_iter())?, one.of(counts.into_iter())?);
     let classic = match (sum, count) {
-        (Some(sum), Some(count)) => shapes::pairs(&sum.samples, &count.samples),
+        (Some(sum), Some(count)) => shapes::pairs(stored.samples(sum), stored.samples(count)),
         _ => Vec::new(),
     };
     Ok(shapes::both_forms(native.unwrap_or_default(), classic))

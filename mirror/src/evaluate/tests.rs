@@ -150,6 +150,7 @@ fn run(store: &ListedStore, query: &MetricQuery) -> Result<Telemetry, EvaluateEr
         deadline: Deadline(Instant::now() + Duration::from_secs(60)),
     };
     tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .expect("a runtime")
         .block_on(metric(&context, query))
@@ -338,6 +339,28 @@ fn percentiles_over_several_series_are_pooled_from_the_samples() {
     assert_eq!(points, [(0, "200.0"), (1_000, "1400.0")]);
 }
 
+fn expression(promql: &str) -> Kind {
+    Kind::Expression {
+        promql: promql.to_owned(),
+        matchers: Vec::new(),
+    }
+}
+
+#[test]
+fn a_bucket_that_is_followed_by_days_without_samples_is_answered() {
+    let hour = 3_600_000;
+    let store = ListedStore::new(vec![("a", vec![hour, hour + 2_000]), ("b", vec![hour])]);
+    let percentile = MetricQuery {
+        aggregation: Some(Aggregation {
+            method: Method::Percentile(0.5),
+            bucket: Millis(24 * hour),
+        }),
+        ..query(0, 30 * 24 * hour, None, None)
+    };
+    let telemetry = run(&store, &percentile).expect("an answer");
+    assert_eq!(instants(&telemetry), [0]);
+}
+
 /// A store that answers as it is told.
 struct ScriptedStore<F> {
     script: F,
@@ -354,6 +377,7 @@ impl<F: Fn(&Call) -> Result<Data, StoreError> + Send + Sync> ScriptedStore<F> {
         }
     }
 
+    /// Without a deadline that a test would reach.
     fn run(&self, query: &MetricQuery) -> (Result<Telemetry, EvaluateError>, Vec<Call>) {
         let context = Context {
             store: self,
@@ -405,6 +429,64 @@ fn one_series(labels: &[(&str, &str)], points: &[(i64, &str)]) -> Series {
         samples,
         histograms: Vec::new(),
     }
+}
+
+/// When each series was compared with all before it, each of these took hours.
+#[test]
+fn fifty_thousand_series_where_one_is_needed_are_refused_at_once() {
+    let all: Vec<Series> = (0..50_000)
+        .map(|index| one_series(&[("i", &format!("{index:06}")), ("job", "x")], &[(5, "1")]))
+        .collect();
+    let store = ScriptedStore::new(move |call: &Call| match call {
+        Call::SeriesExist { .. } => Ok(Data::SeriesExist(true)),
+        _ => Ok(Data::Series(all.clone())),
+    });
+    let any_of = |texts: std::ops::Range<usize>| {
+        let texts = texts.map(|index| format!("{index:06}")).collect();
+        Kind::Expression {
+            promql: "m".to_owned(),
+            matchers: vec![Matcher::one_of("i", texts)],
+        }
+    };
+    for (kind, bucket, count) in [
+        (Kind::Gauge(Selector::new("m", Vec::new())), None, 50_000),
+        (Kind::Counter(Selector::new("m", Vec::new())), None, 50_000),
+        (expression("m"), None, 50_000),
+        (expression("m"), Some(1_000), 50_000),
+        (any_of(0..10_000), None, 10_000),
+        (any_of(0..10_000), Some(1_000), 10_000),
+    ] {
+        let (answer, calls) = store.run(&MetricQuery {
+            kind,
+            ..query(0, 10_000, None, bucket)
+        });
+        assert_eq!(
+            answer.expect_err("several").to_string(),
+            format!(
+                "{count} series match and one is needed; they differ in: i (\"000000\", \"000001\", \"000002\", …)"
+            ),
+        );
+        assert_eq!(calls.len(), 1);
+    }
+}
+
+/// When each series was compared with each text that is accepted, this took hours, too.
+#[test]
+fn one_series_of_fifty_thousand_is_found_among_ten_thousand_accepted_texts() {
+    let all: Vec<Series> = (0..50_000)
+        .map(|index| one_series(&[("i", &format!("{index:06}"))], &[(index, "1")]))
+        .collect();
+    let store = ScriptedStore::new(move |_: &Call| Ok(Data::Series(all.clone())));
+    let texts = (49_999..59_999).map(|index| format!("{index:06}"));
+    let kind = Kind::Expression {
+        promql: "m".to_owned(),
+        matchers: vec![Matcher::one_of("i", texts.collect())],
+    };
+    let (answer, _) = store.run(&MetricQuery {
+        kind,
+        ..query(0, 300_000, None, None)
+    });
+    assert_eq!(instants(&answer.expect("one series")), [49_999]);
 }
 
 #[test]

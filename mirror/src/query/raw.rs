@@ -1,5 +1,7 @@
 //! The points of a query without an aggregation, from stored samples.
 
+use std::borrow::Cow;
+
 use super::value;
 use crate::prometheus::{HistogramSample, Labels, Samples};
 use crate::time::Timestamp;
@@ -49,19 +51,21 @@ pub fn means(samples: &[HistogramSample]) -> Samples {
 
 /// The samples of `<base>_sum` and `<base>_count` that were taken at the same instants.
 #[must_use]
-pub fn pairs(sums: &Samples, counts: &Samples) -> Vec<HistogramSample> {
-    let mut counts = counts.iter().peekable();
-    sums.iter()
-        .filter_map(|(at, sum)| {
-            while counts.next_if(|(counted_at, _)| *counted_at < at).is_some() {}
-            let (_, count) = counts.next_if(|(counted_at, _)| *counted_at == at)?;
-            Some(HistogramSample {
-                at,
-                count: value::parse(count),
-                sum: value::parse(sum),
-            })
+pub fn pairs<'a>(
+    sums: impl Iterator<Item = (Timestamp, &'a str)>,
+    counts: impl Iterator<Item = (Timestamp, &'a str)>,
+) -> Vec<HistogramSample> {
+    let mut counts = counts.peekable();
+    sums.filter_map(|(at, sum)| {
+        while counts.next_if(|(counted_at, _)| *counted_at < at).is_some() {}
+        let (_, count) = counts.next_if(|(counted_at, _)| *counted_at == at)?;
+        Some(HistogramSample {
+            at,
+            count: value::parse(count),
+            sum: value::parse(sum),
         })
-        .collect()
+    })
+    .collect()
 }
 
 /// The samples of one series that is a native histogram, a classic one, or both at once or one after the other: of an instant that has
@@ -87,14 +91,17 @@ pub fn both_forms(
     all
 }
 
-/// The labels that tell these series apart, each with some of its values: `instance ("a", "b", …), job ("x", "y")`.
+/// The labels that tell these series apart, each with some of its values: `instance ("a", "b", …), job ("x", "y")`. Of labels and
+/// values that are many or long, some and the beginnings.
 #[must_use]
-pub fn differences(series: &[&Labels]) -> String {
+pub fn differences(series: &[&Labels], ignores_name: bool) -> String {
     const SHOWN: usize = 3;
+    const SHOWN_LABELS: usize = 10;
     let names: std::collections::BTreeSet<&String> =
         series.iter().flat_map(|labels| labels.keys()).collect();
-    let differing: Vec<String> = names
+    let mut differing: Vec<String> = names
         .into_iter()
+        .filter(|name| !(ignores_name && name.as_str() == "__name__"))
         .filter_map(|name| {
             let values: std::collections::BTreeSet<&str> = series
                 .iter()
@@ -103,13 +110,26 @@ pub fn differences(series: &[&Labels]) -> String {
             let shown: Vec<String> = values
                 .iter()
                 .take(SHOWN)
-                .map(|value| format!("{value:?}"))
+                .map(|value| format!("{:?}", beginning(value)))
                 .collect();
             let more = if values.len() > SHOWN { ", …" } else { "" };
-            (values.len() > 1).then(|| format!("{name} ({}{more})", shown.join(", ")))
+            (values.len() > 1).then(|| format!("{} ({}{more})", beginning(name), shown.join(", ")))
         })
+        .take(SHOWN_LABELS + 1)
         .collect();
+    if differing.len() > SHOWN_LABELS {
+        differing[SHOWN_LABELS] = "…".to_owned();
+    }
     differing.join(", ")
+}
+
+/// The beginning of a store's text: a message must not grow with its answer.
+fn beginning(text: &str) -> Cow<'_, str> {
+    const SHOWN: usize = 80;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
 }
 
 #[cfg(test)]
@@ -136,20 +156,22 @@ mod tests {
     #[test]
     fn a_mean_is_of_the_observations_since_the_sample_before() {
         let histogram = pairs(
-            &samples(&[
+            samples(&[
                 (0, "1"),
                 (1_000, "7"),
                 (2_000, "7"),
                 (3_000, "2"),
                 (4_000, "9"),
-            ]),
-            &samples(&[
+            ])
+            .iter(),
+            samples(&[
                 (0, "1"),
                 (1_000, "3"),
                 (2_000, "3"),
                 (3_000, "1"),
                 (3_500, "2"),
-            ]),
+            ])
+            .iter(),
         );
         assert_eq!(
             means(&histogram),
@@ -190,8 +212,24 @@ mod tests {
             labels(&[("job", "x"), ("instance", "2")]),
         );
         assert_eq!(
-            differences(&[&a, &b]),
+            differences(&[&a, &b], false),
             r#"instance ("1", "2"), zone ("", "z")"#
         );
+    }
+
+    #[test]
+    fn many_and_long_differences_are_cut() {
+        let labels = |value: &str| -> Labels {
+            (0..1_000)
+                .map(|index| (format!("{index:03}"), value.to_owned()))
+                .collect()
+        };
+        let long = "x".repeat(1_000_000);
+        let said = differences(&[&labels(&long), &labels("y")], false);
+        let of_one = format!("(\"{}…\", \"y\")", "x".repeat(80));
+        let expected: Vec<_> = (0..10)
+            .map(|index| format!("{index:03} {of_one}"))
+            .collect();
+        assert_eq!(said, format!("{}, …", expected.join(", ")));
     }
 }

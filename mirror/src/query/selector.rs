@@ -1,6 +1,7 @@
 //! Conditions become a series selector. Every character that a user wrote and that ends up in PromQL passes [`quote`],
 //! unless it belongs to a name of the legacy character set or to a `~` expression.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
 use crate::prometheus::Labels;
@@ -98,16 +99,50 @@ impl Matcher {
             escapes: false,
         }
     }
+}
 
-    /// Whether a series with these labels satisfies the condition.
+/// Matchers made ready to look at many series: the time for each does not grow with the texts that are accepted.
+#[derive(Debug)]
+pub struct Filter<'a> {
+    /// Labels, and what is accepted of each.
+    matchers: Vec<(&'a str, Texts<'a>)>,
+}
+
+#[derive(Debug)]
+enum Texts<'a> {
+    OneOf(HashSet<&'a str>),
+    Prefix(&'a str),
+    NotEmpty,
+}
+
+impl<'a> Filter<'a> {
+    /// Accepts what all of `matchers` accept.
+    #[must_use]
+    pub fn new(matchers: &'a [Matcher]) -> Self {
+        let ready = |matcher: &'a Matcher| match &matcher.accepted {
+            Accepted::OneOf(texts) => Texts::OneOf(texts.iter().map(String::as_str).collect()),
+            Accepted::Prefix(prefix) => Texts::Prefix(prefix),
+            Accepted::NotEmpty => Texts::NotEmpty,
+        };
+        let matchers = matchers
+            .iter()
+            .map(|matcher| (matcher.label(), ready(matcher)));
+        Self {
+            matchers: matchers.collect(),
+        }
+    }
+
+    /// Whether a series with these labels satisfies all conditions.
     #[must_use]
     pub fn accepts(&self, labels: &Labels) -> bool {
-        let text = labels.get(&self.label).map_or("", String::as_str);
-        match &self.accepted {
-            Accepted::OneOf(texts) => texts.iter().any(|accepted| accepted == text),
-            Accepted::Prefix(prefix) => text.starts_with(prefix.as_str()),
-            Accepted::NotEmpty => !text.is_empty(),
-        }
+        self.matchers.iter().all(|(label, accepted)| {
+            let text = labels.get(*label).map_or("", String::as_str);
+            match accepted {
+                Texts::OneOf(texts) => texts.contains(text),
+                Texts::Prefix(prefix) => text.starts_with(prefix),
+                Texts::NotEmpty => !text.is_empty(),
+            }
+        })
     }
 }
 
