@@ -246,10 +246,16 @@ impl From<StoreError> for ApiError {
                 details,
                 retry_after: whole_seconds(retry_after),
             },
-            StoreError::TooLongForUrl { .. } => Self::BadRequest {
-                summary: "query too long",
+            StoreError::TooManyCalls { .. } => Self::BadRequest {
+                summary: "too many calls",
                 details,
             },
+            StoreError::TooLongForUrl { .. } | StoreError::TooMuchPromql { .. } => {
+                Self::BadRequest {
+                    summary: "query too long",
+                    details,
+                }
+            }
             StoreError::Rejected { .. } => Self::BadRequest {
                 summary: "Prometheus refused the query",
                 details,

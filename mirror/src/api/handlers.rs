@@ -9,6 +9,7 @@ use serde_json::json;
 use super::decode::{self, DecodeError, MetricRequest, Query, Request, RequestType};
 use super::{About, Answered, encode};
 use crate::error::ApiError;
+use crate::evaluate::budget::Budgeted;
 use crate::evaluate::fields::{self, FieldQuery, ValuesQuery};
 use crate::evaluate::{self, Context, EvaluateError, explain};
 use crate::prometheus::{Call, Deadline, RequestCalls, Store, Target};
@@ -102,7 +103,7 @@ fn failure(error: &ApiError) -> serde_json::Value {
 /// The target that a request asks, and how.
 struct Asked {
     name: String,
-    calls: RequestCalls,
+    calls: Budgeted<RequestCalls>,
     scrape_interval: Millis,
     nan_interpretation: NanInterpretation,
     enforced: Enforced,
@@ -139,11 +140,11 @@ impl Asked {
             nan_interpretation: nan,
             enforced: settings.enforced.clone(),
             deadline: Deadline(arrived + timeout),
-            calls: target.for_request(),
+            calls: Budgeted::new(target.for_request(), serving.settings.limits.upstream_calls),
         })
     }
 
-    fn context(&self) -> Context<'_, RequestCalls> {
+    fn context(&self) -> Context<'_, Budgeted<RequestCalls>> {
         Context {
             store: &self.calls,
             scrape_interval: self.scrape_interval,

@@ -112,7 +112,7 @@ async fn run<S: Store>(
             promql, several, ..
         } => {
             let looks_back = Millis(buckets.width().0.saturating_add(clockwork.rate_window().0));
-            from_store(
+            let result = from_store(
                 context,
                 query,
                 promql,
@@ -121,10 +121,13 @@ async fn run<S: Store>(
                 looks_back,
                 &mut collector,
             )
-            .await?;
+            .await;
+            collector.or_cut(result)?;
         }
         Plan::Pooled(pooling) => {
-            pooled::collect(context, &query.kind, pooling, buckets, &mut collector).await?
+            let result =
+                pooled::collect(context, &query.kind, pooling, buckets, &mut collector).await;
+            collector.or_cut(result)?;
         }
     }
     let mut telemetry = collector.finish();

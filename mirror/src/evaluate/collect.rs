@@ -1,7 +1,8 @@
 //! Gathers points until there are enough.
 
+use super::EvaluateError;
 use crate::prometheus::remarks::Remark;
-use crate::prometheus::{Answer, Samples};
+use crate::prometheus::{Answer, Samples, StoreError};
 use crate::query::MetricQuery;
 use crate::query::value::{self, Presented};
 use crate::settings::NanInterpretation;
@@ -115,6 +116,20 @@ impl Collector {
                 .next()
                 .is_some_and(|(at, _)| at <= self.start);
         if repeats_only { 2 } else { self.limit }
+    }
+
+    /// Where the request may make no more calls, the answer ends if the caller gets further with it.
+    pub(super) fn or_cut(
+        &mut self,
+        result: Result<(), EvaluateError>,
+    ) -> Result<(), EvaluateError> {
+        match result {
+            Err(EvaluateError::Store(StoreError::TooManyCalls { .. })) if self.has_progress() => {
+                self.cut();
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     /// How many more points are of use: one beyond those that are answered tells that there are more.

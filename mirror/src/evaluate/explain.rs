@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::budget::check_length;
 use super::fields::FieldQuery;
 use super::grid::{self, Grid};
 use super::pooled::SAMPLE_BUDGET;
@@ -40,6 +41,7 @@ pub async fn metric<S: Store>(
                 aggregation.bucket,
                 &clockwork,
             )?;
+            check_length(plan.longest_promql())?;
             aggregated(query, aggregation, &plan, settled)
         }
         None => {
@@ -48,6 +50,7 @@ pub async fn metric<S: Store>(
             {
                 return Err(EvaluateError::NoValue(why));
             }
+            check_length(raw_promql(&query.kind).len())?;
             raw_details(query, context.scrape_interval, settled)
         }
     };
@@ -121,6 +124,14 @@ fn range_calls(promql: &str, buckets: Buckets, offset: Millis) -> Value {
     json!({ "promql": promql, "upstreamCalls": grid::calls(buckets.count()), "calls": calls })
 }
 
+/// The expression, or the selector whose stored samples are read.
+fn raw_promql(kind: &Kind) -> String {
+    match kind {
+        Kind::Expression { promql, .. } => promql.clone(),
+        kind => raw::selector(kind).to_string(),
+    }
+}
+
 fn raw_details(query: &MetricQuery, scrape_interval: Millis, now: Timestamp) -> Value {
     let end = query.end.min(now);
     if let Kind::Expression { promql, .. } = &query.kind {
@@ -133,7 +144,7 @@ fn raw_details(query: &MetricQuery, scrape_interval: Millis, now: Timestamp) -> 
     }
     let scrapes = (end.since(query.start).0.max(0) / scrape_interval.0.max(1)).unsigned_abs() + 1;
     json!({
-        "promql": format!("{}[{}]", raw::selector(&query.kind), Millis(end.since(query.start).0.saturating_add(1))),
+        "promql": format!("{}[{}]", raw_promql(&query.kind), Millis(end.since(query.start).0.saturating_add(1))),
         "upstreamCalls": grid::calls(scrapes),
         "calls": [{ "api": "/api/v1/query", "time": end.0 }],
         "points": raw::meaning(&query.kind),

@@ -18,15 +18,16 @@ pub(super) async fn telemetry<S: Store>(
     query: &MetricQuery,
 ) -> Result<Telemetry, EvaluateError> {
     let mut collector = Collector::new(query);
-    match &query.kind {
+    let result = match &query.kind {
         Kind::Expression { promql, matchers } => {
             if let Some(why) = shape(promql).refusal() {
                 return Err(EvaluateError::NoValue(why));
             }
-            expression(context, query, promql, matchers, &mut collector).await?
+            expression(context, query, promql, matchers, &mut collector).await
         }
-        _ => stored(context, query, &mut collector).await?,
-    }
+        _ => stored(context, query, &mut collector).await,
+    };
+    collector.or_cut(result)?;
     Ok(collector.finish())
 }
 

@@ -25,6 +25,7 @@ mod tokens;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -315,6 +316,24 @@ pub enum StoreError {
         message: String,
         /// When to come back: from one second to five minutes.
         retry_after: Duration,
+    },
+    /// The request has made as many calls as it may. Nothing was sent.
+    #[error(
+        "the answer takes more than {at_most} API calls of Prometheus, which is the most for one request (spec.limits.upstreamCallsPerRequest): ask for a shorter time or larger buckets, or add conditions"
+    )]
+    TooManyCalls {
+        /// How many it may make.
+        at_most: NonZeroU32,
+    },
+    /// The call has more PromQL than the mirror sends. Nothing was sent.
+    #[error(
+        "it takes {bytes} bytes of PromQL, and at most {at_most} are sent: ask for fewer or shorter values, or write a shorter expression"
+    )]
+    TooMuchPromql {
+        /// How many bytes it has.
+        bytes: usize,
+        /// How many are sent.
+        at_most: usize,
     },
     /// The call can only be sent as a GET, and does not fit into a URL. Nothing was sent, or the server refused the URL's length.
     #[error("{message}")]

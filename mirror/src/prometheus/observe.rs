@@ -90,7 +90,12 @@ impl Outcome {
             Err(StoreError::Timeout(_)) => Self::Timeout,
             Err(StoreError::TooLarge(_)) => Self::TooLarge,
             Err(StoreError::Throttled { .. }) => Self::Throttled,
-            Err(StoreError::TooLongForUrl { .. }) => Self::TooLong,
+            // Those but the first end before they are a call.
+            Err(
+                StoreError::TooLongForUrl { .. }
+                | StoreError::TooMuchPromql { .. }
+                | StoreError::TooManyCalls { .. },
+            ) => Self::TooLong,
             Err(StoreError::ExpiredInQueue | StoreError::QueueFull) => Self::Abandoned,
         }
     }

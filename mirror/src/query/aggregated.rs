@@ -27,6 +27,27 @@ pub enum Plan {
     Pooled(Pooling),
 }
 
+impl Plan {
+    /// The length of the longest expression that it may send, in bytes.
+    #[must_use]
+    pub fn longest_promql(&self) -> usize {
+        let pooled = |pooling: &Pooling| match &pooling.inner {
+            Inner::Samples(selector) => selector.to_string().len(),
+            Inner::Evaluated { promql, .. } => promql.len(),
+        };
+        match self {
+            Self::Pooled(pooling) => pooled(pooling),
+            Self::Store {
+                promql, several, ..
+            } => promql.len().max(match several {
+                Several::Pooled(pooling) => pooled(pooling),
+                Several::Marked(Meeting::Added(longer)) => longer.len(),
+                _ => 0,
+            }),
+        }
+    }
+}
+
 /// What it means when an expression answers more than one series.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Several {
