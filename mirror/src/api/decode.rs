@@ -23,6 +23,9 @@ const NO_LIMIT: u64 = i32::MAX as u64;
 /// The end of the year 9999: later instants are a mistake in the unit.
 const LATEST: i64 = 253_402_300_799_999;
 
+/// The longest name of a field, and the longest beginning of values, in bytes: they become part of a URL.
+const LONGEST_NAME: usize = 4 << 10;
+
 /// Why a body is not a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -190,7 +193,15 @@ fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeE
     Ok(match request_type {
         RequestType::FieldValues => {
             let field = field(query)?.to_owned();
+            if field.len() > LONGEST_NAME {
+                let problem = format!("must have at most {LONGEST_NAME} bytes");
+                return Err(query.fault("field", &problem));
+            }
             let typed = query.optional_string("fieldValuePrefix")?;
+            if typed.is_some_and(|typed| typed.len() > LONGEST_NAME) {
+                let problem = format!("must have at most {LONGEST_NAME} bytes");
+                return Err(query.fault("fieldValuePrefix", &problem));
+            }
             Query::FieldValues(ValuesQuery {
                 fields: fields(kind),
                 prefix: prefix(&field, typed.unwrap_or_default()).to_owned(),

@@ -146,7 +146,8 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// The texts that a number has as a label value: `2` and `2.0`, and, for large and small ones, Go's `1e+06`.
+/// The texts that a number has as a label value: `2` and `2.0`, and, for large and small ones, Go's `1e+06`. Of very large and small
+/// ones nobody writes all digits: then it is only that.
 #[must_use]
 pub fn texts_of_double(value: f64) -> Vec<String> {
     if value.is_nan() {
@@ -155,10 +156,14 @@ pub fn texts_of_double(value: f64) -> Vec<String> {
     if value.is_infinite() {
         return vec![if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()];
     }
-    let plain = value.to_string();
-    let mut texts = vec![plain.clone()];
-    if !plain.contains('.') {
-        texts.push(format!("{plain}.0"));
+    let mut texts = Vec::new();
+    // JavaScript's bounds are the widest that a language has for numbers without an exponent.
+    if value == 0.0 || (1e-7..1e21).contains(&value.abs()) {
+        let plain = value.to_string();
+        if !plain.contains('.') {
+            texts.push(format!("{plain}.0"));
+        }
+        texts.insert(0, plain);
     }
     // Go's shortest form, in which Prometheus' client writes the bounds of buckets.
     let scientific = format!("{value:e}");
@@ -418,11 +423,29 @@ pub fn quote(text: &str) -> String {
     quoted
 }
 
+/// How many bytes a condition's text takes up in PromQL, at most.
+#[must_use]
+pub fn written_length(text: &str) -> usize {
+    let of_char = |c: char| match c {
+        '\\' => 4,
+        '\u{fffd}' => 6,
+        c if REGEX_OPERATORS.contains(c) => 3,
+        '"' => 2,
+        c if c.is_ascii_control() => 4,
+        c => c.len_utf8(),
+    };
+    // The quotes, a comma and an operator, or the bar between two texts.
+    text.chars().map(of_char).sum::<usize>() + 5
+}
+
+/// Characters with a meaning in a regular expression.
+const REGEX_OPERATORS: &str = "\\.+*?()|[]{}^$";
+
 /// A regular expression (RE2) that matches exactly `text`.
 fn quote_regex(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
     for c in text.chars() {
-        if "\\.+*?()|[]{}^$".contains(c) {
+        if REGEX_OPERATORS.contains(c) {
             quoted.push('\\');
         }
         quoted.push(c);
@@ -577,6 +600,12 @@ mod tests {
     #[case(-0.25, &["-0.25"])]
     #[case(1e6, &["1000000", "1000000.0", "1e+06"])]
     #[case(1e-7, &["0.0000001", "1e-07"])]
+    #[case(-1e20, &["-100000000000000000000", "-100000000000000000000.0", "-1e+20"])]
+    #[case(0.0, &["0", "0.0"])]
+    #[case(1e21, &["1e+21"])]
+    #[case(-1e308, &["-1e+308"])]
+    #[case(5e-324, &["5e-324"])]
+    #[case(2.5e-8, &["2.5e-08"])]
     fn a_double_has_the_texts_that_labels_usually_have(#[case] value: f64, #[case] texts: &[&str]) {
         assert_eq!(texts_of_double(value), texts);
     }
@@ -617,6 +646,20 @@ mod tests {
         fn no_text_leaves_its_string_literal(text in any::<String>()) {
             let quoted = quote(&text);
             prop_assert_eq!(unquote(&quoted), Some((text, "")));
+        }
+
+        #[test]
+        fn no_condition_takes_up_more_than_is_counted(label in any::<String>(), texts in proptest::collection::vec(any::<String>(), 1..4)) {
+            let counted: usize = texts.iter().chain([&label]).map(|text| written_length(text)).sum();
+            let written = Matcher::one_of(&label, texts).to_string();
+            prop_assert!(written.len() <= counted, "{} > {}: {}", written.len(), counted, written);
+        }
+
+        #[test]
+        fn no_double_has_long_texts(value in any::<f64>()) {
+            let texts = texts_of_double(value);
+            prop_assert!((1..=3).contains(&texts.len()));
+            prop_assert!(texts.iter().all(|text| text.len() <= 28 && text.trim_end_matches(".0").parse() == Ok(value) || value.is_nan()), "{:?}", texts);
         }
 
         #[test]

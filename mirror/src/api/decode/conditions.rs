@@ -1,16 +1,48 @@
 //! Conditions: at most one says what kind of metric is meant, the others become matchers.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::DecodeError;
 use super::object::{Object, beginning};
-use crate::query::selector::{Matcher, Selector, texts_of_double};
+use crate::evaluate::budget::MOST_PROMQL_BYTES;
+use crate::query::selector::{Matcher, Selector, texts_of_double, written_length};
 use crate::query::{KIND_KEYS, Kind};
+
+/// The most conditions of a query: each is looked at for each series.
+const MOST_CONDITIONS: usize = 200;
+
+/// The most elements of a set.
+const MOST_ELEMENTS: usize = 10_000;
+
+/// What all conditions together may take up in PromQL, in bytes. An expression has a selector several times.
+const MOST_WRITTEN: usize = 128 << 10;
+
+/// What is left of [`MOST_WRITTEN`].
+struct Room(usize);
+
+impl Room {
+    fn take(&mut self, value: &Object<'_>, text: &str) -> Result<(), DecodeError> {
+        self.0 = self.0.checked_sub(written_length(text)).ok_or_else(|| {
+            let problem = format!(
+                "the conditions take up more than {MOST_WRITTEN} bytes in a query: ask for fewer or shorter values"
+            );
+            value.fault("value", &problem)
+        })?;
+        Ok(())
+    }
+}
 
 /// What kind of metric a query is about, if it says so, and its other conditions.
 pub(super) fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matcher>), DecodeError> {
     let mut named: Option<(&str, String)> = None;
     let mut matchers = Vec::new();
+    let mut room = Room(MOST_WRITTEN);
+    if let Some(Value::Array(all)) = query.optional("conditions")
+        && all.len() > MOST_CONDITIONS
+    {
+        let problem = format!("must have at most {MOST_CONDITIONS} entries");
+        return Err(query.fault("conditions", &problem));
+    }
     for condition in query.list("conditions")? {
         if let Some(said) = condition.optional_string("_type")?
             && said != "EqualityCondition"
@@ -27,7 +59,10 @@ pub(super) fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matche
             if key.is_empty() {
                 return Err(condition.fault("key", "must not be empty"));
             }
-            matchers.push(Matcher::one_of(key, texts(&value)?));
+            room.take(&value, key)?;
+            let mut all = Vec::new();
+            texts(&value, &mut room, &mut all)?;
+            matchers.push(Matcher::one_of(key, all));
         } else if let Some((other, _)) = &named {
             return Err(condition.fault(
                 "key",
@@ -35,7 +70,16 @@ pub(super) fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matche
             ));
         } else {
             match value_type(&value)? {
-                "StringValue" => named = Some((key, value.string("value")?.to_owned())),
+                "StringValue" => {
+                    let name = value.string("value")?;
+                    if key != "~" {
+                        room.take(&value, name)?;
+                    } else if name.len() > MOST_PROMQL_BYTES {
+                        let problem = format!("must have at most {MOST_PROMQL_BYTES} bytes");
+                        return Err(value.fault("value", &problem));
+                    }
+                    named = Some((key, name.to_owned()));
+                }
                 unsupported => return Err(DecodeError::Unsupported(beginning(unsupported))),
             }
         }
@@ -73,16 +117,21 @@ fn value_type<'a>(value: &Object<'a>) -> Result<&'a str, DecodeError> {
     }
 }
 
-/// The label texts that satisfy a condition's value.
-fn texts(value: &Object<'_>) -> Result<Vec<String>, DecodeError> {
+/// Adds the label texts that satisfy a condition's value.
+fn texts(value: &Object<'_>, room: &mut Room, all: &mut Vec<String>) -> Result<(), DecodeError> {
+    let mut add = |text: String| {
+        room.take(value, &text)?;
+        all.push(text);
+        Ok(())
+    };
     match value_type(value)? {
-        "StringValue" => Ok(vec![value.string("value")?.to_owned()]),
+        "StringValue" => add(value.string("value")?.to_owned()),
         "DoubleValue" => match value.required("value")? {
-            Value::Number(number) => Ok(texts_of_double(number.as_f64().unwrap_or(f64::NAN))),
+            Value::Number(number) => of_number(number).into_iter().try_for_each(add),
             _ => Err(value.fault("value", "must be a number")),
         },
         "BooleanValue" => match value.required("value")? {
-            Value::Bool(truth) => Ok(vec![truth.to_string()]),
+            Value::Bool(truth) => add(truth.to_string()),
             _ => Err(value.fault("value", "must be true or false")),
         },
         "InSetValue" => {
@@ -92,23 +141,33 @@ fn texts(value: &Object<'_>) -> Result<Vec<String>, DecodeError> {
             if elements.is_empty() {
                 return Err(value.fault("value", "must have at least one element"));
             }
-            let mut all = Vec::with_capacity(elements.len());
+            if elements.len() > MOST_ELEMENTS {
+                let problem = format!("must have at most {MOST_ELEMENTS} elements");
+                return Err(value.fault("value", &problem));
+            }
             for (index, element) in elements.iter().enumerate() {
+                let mut add = |text: String| {
+                    room.take(value, &text)?;
+                    all.push(text);
+                    Ok(())
+                };
                 match element {
-                    Value::String(text) => all.push(text.clone()),
-                    Value::Bool(truth) => all.push(truth.to_string()),
-                    Value::Number(number) => {
-                        all.extend(texts_of_double(number.as_f64().unwrap_or(f64::NAN)))
-                    }
+                    Value::String(text) => add(text.clone())?,
+                    Value::Bool(truth) => add(truth.to_string())?,
+                    Value::Number(number) => of_number(number).into_iter().try_for_each(add)?,
                     // A value with its type, as conditions have one.
-                    _ => all.extend(texts(&Object::of(
-                        value.path_of(&format!("value[{index}]")),
-                        element,
-                    )?)?),
+                    _ => {
+                        let path = value.path_of(&format!("value[{index}]"));
+                        texts(&Object::of(path, element)?, room, all)?;
+                    }
                 }
             }
-            Ok(all)
+            Ok(())
         }
         unknown => Err(DecodeError::Unsupported(beginning(unknown))),
     }
+}
+
+fn of_number(number: &Number) -> Vec<String> {
+    texts_of_double(number.as_f64().unwrap_or(f64::NAN))
 }

@@ -54,6 +54,99 @@ fn a_metrics_request_is_read_with_all_its_parts() {
     );
 }
 
+/// A request whose second condition has these elements in its set.
+fn with_elements(elements: &[Value]) -> Result<Request, DecodeError> {
+    let body = metrics(|body| {
+        body["query"]["conditions"][1]["value"]["value"] = json!(elements);
+    });
+    request(&body, Some(RequestType::Metric))
+}
+
+#[test]
+fn conditions_are_bounded_in_number_elements_and_bytes() {
+    let message = |result: Result<Request, DecodeError>| result.expect_err("too much").to_string();
+    let too_long =
+        "the conditions take up more than 131072 bytes in a query: ask for fewer or shorter values";
+
+    let elements = |count: usize| vec![json!("a"); count];
+    assert!(with_elements(&elements(10_000)).is_ok());
+    assert_eq!(
+        message(with_elements(&elements(10_001))),
+        "query.conditions[1].value.value: must have at most 10000 elements"
+    );
+    // A short number is written in several ways.
+    assert!(with_elements(&vec![json!(1e308); 10_000]).is_ok());
+    assert_eq!(
+        message(with_elements(&vec![json!(1e20); 10_000])),
+        format!("query.conditions[1].value.value: {too_long}")
+    );
+    let of_length = |length: usize| [json!("a".repeat(length))];
+    assert!(with_elements(&of_length(131_000)).is_ok());
+    assert_eq!(
+        message(with_elements(&of_length(131_072))),
+        format!("query.conditions[1].value.value: {too_long}")
+    );
+    let set = json!({"_type": "InSetValue", "value": elements(9_000)});
+    assert_eq!(
+        message(with_elements(&vec![set; 10])),
+        format!("query.conditions[1].value.value[2].value: {too_long}")
+    );
+
+    let conditions = |count: usize| {
+        let body = metrics(|body| {
+            let all = body["query"]["conditions"]
+                .as_array_mut()
+                .expect("an array");
+            let condition = all[1].clone();
+            all.resize(count, condition);
+        });
+        request(&body, Some(RequestType::Metric))
+    };
+    assert!(conditions(200).is_ok());
+    assert_eq!(
+        message(conditions(201)),
+        "query.conditions: must have at most 200 entries"
+    );
+
+    let named = |key: &str, name: &str| {
+        let body = metrics(|body| {
+            let condition = &mut body["query"]["conditions"][0];
+            condition["key"] = json!(key);
+            condition["value"]["value"] = json!(name);
+        });
+        request(&body, Some(RequestType::Metric))
+    };
+    assert_eq!(
+        message(named("__counter__", &"a".repeat(131_072))),
+        format!("query.conditions[0].value.value: {too_long}")
+    );
+    assert!(named("~", &"a".repeat(262_144)).is_ok());
+    assert_eq!(
+        message(named("~", &"a".repeat(262_145))),
+        "query.conditions[0].value.value: must have at most 262144 bytes"
+    );
+}
+
+#[rstest]
+#[case("field", "query.field: must have at most 4096 bytes")]
+#[case(
+    "fieldValuePrefix",
+    "query.fieldValuePrefix: must have at most 4096 bytes"
+)]
+fn what_becomes_part_of_a_url_is_bounded(#[case] field: &str, #[case] expected: &str) {
+    let of_length = |length: usize| {
+        let mut query = json!({"field": "job", "startTime": 0, "endTime": 1});
+        query[field] = json!("a".repeat(length));
+        let body = json!({"connectionDetails": {}, "query": query});
+        request(body.to_string().as_bytes(), Some(RequestType::FieldValues))
+    };
+    assert!(of_length(4_096).is_ok());
+    assert_eq!(
+        of_length(4_097).expect_err("too long").to_string(),
+        expected
+    );
+}
+
 #[rstest]
 #[case("/query/startTime", json!(null), "query.startTime: is missing")]
 #[case("/query/startTime", json!("now"), "query.startTime: must be a whole number")]
