@@ -13,7 +13,7 @@ mod metric_names;
 use std::collections::BTreeSet;
 
 use self::listed::Listed;
-use super::{Context, EvaluateError, dialect};
+use super::{Context, EvaluateError, dialect, work};
 use crate::prometheus::{Call, Store};
 use crate::query::selector::{Matcher, Selector};
 use crate::query::{KIND_KEYS, Kind};
@@ -150,18 +150,16 @@ pub async fn values<S: Store>(
     } else {
         label_values::list(context, query).await?
     };
-    let matching = names
-        .into_iter()
-        .filter(|value| value.starts_with(&query.prefix));
-    let rest: Vec<String> = matching
-        .skip(usize::try_from(query.offset).unwrap_or(usize::MAX))
-        .collect();
     let limit = usize::try_from(query.fields.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-    let mut listing = fold::cut(
-        rest,
-        limit,
-        (is_kind && query.offset == 0).then_some(query.prefix.as_str()),
-    );
+    let offset = usize::try_from(query.offset).unwrap_or(usize::MAX);
+    let prefix = query.prefix.clone();
+    let mut listing = work::done(names.len(), context.deadline, move || {
+        let matching = names.into_iter().filter(|value| value.starts_with(&prefix));
+        let rest: Vec<String> = matching.skip(offset).collect();
+        let folded_behind = (is_kind && offset == 0).then_some(prefix.as_str());
+        fold::cut(rest, limit, folded_behind)
+    })
+    .await?;
     listing.is_partial |= is_incomplete;
     Ok(listing)
 }

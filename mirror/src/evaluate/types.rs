@@ -36,6 +36,7 @@ pub(super) async fn in_parts<S: Store>(
         };
         // A series may lack the label.
         let values = values.iter().map(String::as_str).chain([""]);
+        let values = values.take(MOST_PARTS + 1);
         let matchers: Vec<Matcher> = values.map(|value| Matcher::equal(label, value)).collect();
         parts = parts
             .iter()

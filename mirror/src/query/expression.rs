@@ -147,7 +147,11 @@ impl Wrapping<'_> {
         if self.before == 0 {
             return message.to_owned();
         }
-        let moved = replace_positions(message, |position| Some(self.moved(position)));
+        let end = Position {
+            line: self.user.split('\n').count(),
+            column: self.user.rsplit('\n').next().unwrap_or_default().len() + 1,
+        };
+        let moved = replace_positions(message, |position| Some(self.moved(position).min(end)));
         let spaced = |text: &str| text.replace(char::is_control, " ");
         moved
             .replace(self.sent, self.user)
@@ -155,24 +159,17 @@ impl Wrapping<'_> {
             .replace(&go_quoted(self.sent), &go_quoted(self.user))
     }
 
-    /// What lies before or behind the user's text becomes its start or its end.
+    /// What lies before the user's text becomes its start.
     fn moved(&self, position: Position) -> Position {
-        let lines = self.user.split('\n').count();
-        let last = self.user.rsplit('\n').next().unwrap_or_default().len();
         let column = if position.line == 1 {
             position.column.saturating_sub(self.before).max(1)
         } else {
             position.column
         };
-        let end = Position {
-            line: lines,
-            column: last + 1,
-        };
         Position {
             line: position.line,
             column,
         }
-        .min(end)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::evaluate::{Context, EvaluateError};
+use crate::evaluate::{Context, EvaluateError, work};
 use crate::prometheus::{Answer, Call, Data, Store, StoreError};
 use crate::query::selector::Selector;
 
@@ -17,20 +17,11 @@ pub(super) struct Listed {
 }
 
 impl Listed {
-    pub(super) fn of(answer: &Answer) -> Self {
-        let names = match &answer.data {
-            Data::Names(names) => names.iter().cloned().collect(),
-            _ => BTreeSet::new(),
-        };
-        Self {
-            names,
-            is_incomplete: answer.is_incomplete(),
+    fn add(&mut self, answer: &Answer) {
+        if let Data::Names(names) = &answer.data {
+            self.names.extend(names.iter().cloned());
         }
-    }
-
-    fn unite(&mut self, other: Self) {
-        self.names.extend(other.names);
-        self.is_incomplete |= other.is_incomplete;
+        self.is_incomplete |= answer.is_incomplete();
     }
 }
 
@@ -52,7 +43,15 @@ pub(super) async fn ask<S: Store>(
         match context.call(call(text)).await {
             Ok(answer) => {
                 asked += 1;
-                all.unite(Listed::of(&answer));
+                let size = match &answer.data {
+                    Data::Names(names) => names.len(),
+                    _ => 0,
+                };
+                all = work::done(size, context.deadline, move || {
+                    all.add(&answer);
+                    all
+                })
+                .await?;
             }
             Err(StoreError::TooLongForUrl {
                 message,

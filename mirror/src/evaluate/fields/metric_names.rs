@@ -1,6 +1,6 @@
 //! The names of metrics, by query kind: from the store's names and its metadata.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use futures::future::{Either, select};
 
 use super::ValuesQuery;
 use super::listed::{self, Listed};
-use crate::evaluate::{Context, EvaluateError};
+use crate::evaluate::{Context, EvaluateError, work};
 use crate::prometheus::{Call, Data, MetricType, Store, StoreError};
 use crate::query::classify::classify;
 use crate::query::selector::Selector;
@@ -41,29 +41,38 @@ pub(super) async fn list<S: Store>(
         }
         Either::Right((metadata, names)) => (names.await?, Some(metadata)),
     };
-    let (types, types_are_missing) = match metadata.as_ref() {
-        Some(Ok(answer)) => match &answer.data {
-            Data::Metadata(types) => (types.clone(), answer.is_incomplete()),
-            _ => (BTreeMap::new(), false),
-        },
-        // Not every store has metadata: then the names themselves tell, and there is no more to know.
-        Some(Err(StoreError::NotOffered(_) | StoreError::Rejected { .. })) => {
-            (BTreeMap::new(), false)
+    let (types, types_are_missing) = match metadata {
+        Some(Ok(answer)) => {
+            let is_incomplete = answer.is_incomplete();
+            (Some(answer), is_incomplete)
         }
-        Some(Err(_)) | None => (BTreeMap::new(), true),
+        // Not every store has metadata: then the names themselves tell, and there is no more to know.
+        Some(Err(StoreError::NotOffered(_) | StoreError::Rejected { .. })) => (None, false),
+        Some(Err(_)) | None => (None, true),
     };
+    let is_incomplete = names.is_incomplete || types_are_missing;
+    let key = query.field.clone();
+    let names = work::done(names.names.len(), context.deadline, move || {
+        let none = BTreeMap::new();
+        let types = match types.as_deref().map(|answer| &answer.data) {
+            Some(Data::Metadata(types)) => types,
+            _ => &none,
+        };
+        of_kind(&key, &names.names, types)
+    })
+    .await?;
     Ok(Listed {
-        names: of_kind(&query.field, &names, &types),
-        is_incomplete: names.is_incomplete || types_are_missing,
+        names,
+        is_incomplete,
     })
 }
 
 fn of_kind(
     key: &str,
-    names: &Listed,
+    names: &BTreeSet<String>,
     types: &BTreeMap<String, MetricType>,
-) -> std::collections::BTreeSet<String> {
-    let by_kind = classify(&names.names, types);
+) -> BTreeSet<String> {
+    let by_kind = classify(names, types);
     match key {
         "__counter__" => by_kind.counters,
         "__histogram__" => by_kind.histograms,
