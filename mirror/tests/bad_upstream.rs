@@ -391,6 +391,23 @@ async fn redirects_are_not_followed_and_shown_without_secrets() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_too_large_for_a_proxy_is_not_the_servers_failure() {
+    let page = "<html><head><title>413 Request Entity Too Large</title></head></html>";
+    let reply = Reply::http(
+        "413 Request Entity Too Large",
+        "content-type: text/html\r\n",
+        page,
+    );
+    let error = ask(reply).await.unwrap_err();
+    assert!(matches!(error, StoreError::Rejected { .. }), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "target main, or a proxy before it, answered 413 Payload Too Large: \
+         ask for fewer or shorter values, or write a shorter expression"
+    );
+}
+
+#[tokio::test]
 async fn refusals_without_json_quote_their_first_line_cleaned_and_cut() {
     assert_eq!(
         unreachable(Reply::http(

@@ -117,6 +117,15 @@ impl Client {
                 "{name} refused the credentials: it answered {status}{said}"
             ));
         }
+        // It is there, and the call's text is at fault.
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            return StoreError::Rejected {
+                kind: "bad_data".to_owned(),
+                message: format!(
+                    "{name}, or a proxy before it, answered {status}: ask for fewer or shorter values, or write a shorter expression"
+                ),
+            };
+        }
         StoreError::Unreachable(format!("{name} answered {status}{said}"))
     }
 
