@@ -254,6 +254,27 @@ async fn capabilities_are_probed_once_for_all_callers_and_again_after_a_failure(
 }
 
 #[tokio::test]
+async fn a_caller_with_little_time_makes_no_target_forget_what_it_can_do() {
+    let upstream = Upstream::start(|request| {
+        if request.contains("slow") {
+            Reply::Late(Duration::from_secs(5), one_sample())
+        } else {
+            probed(request)
+        }
+    })
+    .await;
+    let targets = targets(4, &upstream.url);
+    let target = &targets.declared()[0];
+    target.capabilities(within(LONG)).await.unwrap();
+    let short = within(Duration::from_millis(300));
+    let error = target.call(query("slow"), short).await.unwrap_err();
+    assert!(matches!(error, StoreError::Timeout(_)), "{error:?}");
+    let before = upstream.requests().len();
+    target.capabilities(within(LONG)).await.unwrap();
+    assert_eq!(upstream.requests().len(), before);
+}
+
+#[tokio::test]
 async fn a_store_that_counts_otherwise_is_taken_for_prometheus_3() {
     let upstream =
         Upstream::always(Reply::Json(one_sample().replace(r#","1"]"#, r#","3"]"#))).await;

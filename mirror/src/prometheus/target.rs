@@ -43,6 +43,8 @@ const LEAST_TIME: Duration = Duration::from_millis(250);
 struct Upstream {
     name: String,
     client: Client,
+    /// A call without an answer for so long says something about the server, and not about the time that its caller had.
+    patience: Duration,
     capabilities: Mutex<Option<Capabilities>>,
     metrics: Arc<TargetMetrics>,
 }
@@ -52,15 +54,15 @@ struct Upstream {
 struct Progress {
     /// The latest deadline of the callers so far.
     deadline: Mutex<Instant>,
-    /// Once the call is sent: the deadline that the store was told.
-    sent_with: OnceLock<Instant>,
+    /// Once the call is sent: the deadline that the store was told, and the instant.
+    sent: OnceLock<(Instant, Instant)>,
 }
 
 impl Progress {
     fn new(deadline: Instant) -> Self {
         Self {
             deadline: Mutex::new(deadline),
-            sent_with: OnceLock::new(),
+            sent: OnceLock::new(),
         }
     }
 
@@ -70,9 +72,18 @@ impl Progress {
     }
 
     fn send(&self) -> Instant {
-        *self
-            .sent_with
-            .get_or_init(|| *self.deadline.lock().unwrap_or_else(PoisonError::into_inner))
+        let told = || *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sent.get_or_init(|| (told(), Instant::now())).0
+    }
+
+    /// The deadline that the store was told, once it was.
+    fn told(&self) -> Option<Instant> {
+        self.sent.get().map(|(told, _)| *told)
+    }
+
+    /// Whether the store has had so much time.
+    fn has_lasted(&self, time: Duration) -> bool {
+        self.sent.get().is_some_and(|(_, at)| at.elapsed() >= time)
     }
 }
 
@@ -95,6 +106,7 @@ impl Target {
         let upstream = Upstream {
             name: name.to_owned(),
             client,
+            patience: settings.request_timeout / 2,
             capabilities: Mutex::default(),
             metrics,
         };
@@ -181,17 +193,16 @@ impl Target {
                 Ok(Some(Turn::Paused)) => {}
                 // Whoever asked first had less time and told the store so.
                 Ok(Some(Turn::Asked(Err(StoreError::Timeout(_)))))
-                    if progress
-                        .sent_with
-                        .get()
-                        .is_some_and(|told| *told < deadline) => {}
+                    if progress.told().is_some_and(|told| told < deadline) => {}
                 Ok(Some(Turn::Asked(result))) => return result,
                 Ok(None) => return Err(self.upstream.client.failed_inside()),
-                Err(_) if progress.sent_with.get().is_none() => {
+                Err(_) if progress.told().is_none() => {
                     return Err(StoreError::ExpiredInQueue);
                 }
                 Err(_) => {
-                    self.upstream.forget_capabilities();
+                    if progress.has_lasted(self.upstream.patience) {
+                        self.upstream.forget_capabilities();
+                    }
                     return Err(self.upstream.client.too_slow());
                 }
             }
@@ -250,10 +261,12 @@ impl Upstream {
             if let Err(error) = &result {
                 tracing::debug!(%error, "no answer");
             }
-            if matches!(
-                result,
-                Err(StoreError::Unreachable(_) | StoreError::Timeout(_))
-            ) {
+            let has_failed = match &result {
+                Err(StoreError::Unreachable(_)) => true,
+                Err(StoreError::Timeout(_)) => progress.has_lasted(self.patience),
+                _ => false,
+            };
+            if has_failed {
                 // Another server may have taken its place when it comes back.
                 self.forget_capabilities();
             }
