@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each is one script under scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run cluster cluster-down test test-cluster lint generate manifests bench bench-scale reliability fuzz images sbom test-images clean
+.PHONY: help run cluster cluster-down test test-cluster lint generate manifests bench bench-scale reliability fuzz siege images sbom test-images clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ reliability: ## Every fault at every position, and write docs/reliability.md; as
 
 fuzz: ## Fuzz every target for TIME (60) each
 	@scripts/fuzz $(or $(TIME),60)
+
+siege: ## Attack the released mirror in 512 MiB, and write its part of docs/reliability.md; as root
+	@scripts/siege --variations 6 --report docs/reliability.md
 
 images: ## The container images, as archives under dist/images
 	@scripts/images

@@ -103,7 +103,10 @@ async fn run(arguments: Arguments) -> Result<bool> {
                 ),
             }
         );
-        let text = report::markdown(&counts, &reference, &settings);
+        // Another test writes the last section.
+        let before = std::fs::read_to_string(file).unwrap_or_default();
+        let last = before.find(report::SIEGE).map_or("", |at| &before[at..]);
+        let text = report::markdown(&counts, &reference, &settings) + last;
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let tried = |class: u8| counts.get(&class).is_some_and(|count| count.runs > 0);

@@ -75,12 +75,16 @@ impl Tally {
     }
 }
 
+/// Where the section begins that `scripts/siege` writes.
+pub const SIEGE: &str = "\n## The mirror under siege";
+
 /// The report, in Markdown.
 #[must_use]
 pub fn markdown(counts: &BTreeMap<u8, Count>, reference: &Reference, settings: &str) -> String {
     let mut text = format!(
         "# Reliability\n\n\
-         Written by the fault harness (`tests/cluster/fault-test`); not to be edited by hand.\n\n\
+         Written by the fault harness (`tests/cluster/fault-test`), its last section by `scripts/siege`; not to be\n\
+         edited by hand.\n\n\
          The operator runs as a process against a real API server, with the rights of its service account, through a proxy that\n\
          understands Kubernetes' requests and injects faults. After each the cluster must come to look as after the same story without\n\
          a fault: **O1** every child, ReplicaSet, pod and the resource with its status, object by object and field by field; **O2** every\n\

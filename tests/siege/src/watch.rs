@@ -1,0 +1,136 @@
+//! Those who must notice nothing: the kubelet and an honest client.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long a probe may take, as the operator sets it for the kubelet, is a second. This is what we want.
+pub(crate) const WANTED: Duration = Duration::from_millis(100);
+
+/// What was seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// How long each probe took.
+    pub(crate) probes: Vec<Duration>,
+    /// Probes without a 200.
+    pub(crate) failed_probes: Vec<String>,
+    /// How long each honest request took.
+    pub(crate) requests: Vec<Duration>,
+    /// Honest requests without their points.
+    pub(crate) failed_requests: Vec<String>,
+}
+
+/// The value that a share of all values does not exceed.
+pub(crate) fn quantile(values: &[Duration], share: f64) -> Duration {
+    let mut values = values.to_vec();
+    values.sort();
+    let last = values.len().saturating_sub(1);
+    values
+        .get(((last as f64) * share).round() as usize)
+        .copied()
+        .unwrap_or_default()
+}
+
+/// Probes every second and asks five times a second, on a thread of its own: what keeps the siege busy does not delay them.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    seen: Arc<Mutex<Seen>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Watch {
+    pub(crate) fn start(livez: String, metric: String, honest: Value) -> Self {
+        let seen = Arc::<Mutex<Seen>>::default();
+        let stop = Arc::new(AtomicBool::new(false));
+        let probing = {
+            let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
+            on_its_own(stop, Duration::from_secs(1), move |http| {
+                // A new connection each time, as the kubelet has it.
+                let (seen, probe) = (
+                    Arc::clone(&seen),
+                    http.get(&livez).header("Connection", "close"),
+                );
+                async move {
+                    let began = Instant::now();
+                    let answered = probe.timeout(Duration::from_secs(1)).send().await;
+                    let took = began.elapsed();
+                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    seen.probes.push(took);
+                    match answered {
+                        Ok(answer) if answer.status().is_success() => {}
+                        Ok(answer) => seen.failed_probes.push(answer.status().to_string()),
+                        Err(error) => seen.failed_probes.push(format!("{error:?}")),
+                    }
+                }
+            })
+        };
+        let asking = {
+            let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
+            on_its_own(stop, Duration::from_millis(200), move |http| {
+                let (seen, request) = (Arc::clone(&seen), http.post(&metric).json(&honest));
+                async move {
+                    let began = Instant::now();
+                    let answer = async { request.send().await?.text().await }.await;
+                    let took = began.elapsed();
+                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    match answer {
+                        Ok(body)
+                            if body.contains("MetricTelemetry") || body.contains("telemetry") =>
+                        {
+                            seen.requests.push(took)
+                        }
+                        Ok(body) => seen.failed_requests.push(body),
+                        Err(error) => seen.failed_requests.push(format!("{error:?}")),
+                    }
+                }
+            })
+        };
+        Self {
+            seen,
+            stop,
+            threads: vec![probing, asking],
+        }
+    }
+
+    /// What was seen since the last time.
+    pub(crate) fn take(&self) -> Seen {
+        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A panic there shows as nothing seen.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn on_its_own<F: Future<Output = ()>>(
+    stop: Arc<AtomicBool>,
+    every: Duration,
+    mut act: impl FnMut(&reqwest::Client) -> F + Send + 'static,
+) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+        else {
+            return;
+        };
+        runtime.block_on(async {
+            let http = harness::servers::http_client();
+            let mut ticks = tokio::time::interval(every);
+            while !stop.load(Ordering::Relaxed) {
+                ticks.tick().await;
+                act(&http).await;
+            }
+        });
+    })
+}
