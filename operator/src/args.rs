@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::controller::policy::{CrossNamespace, Field, Policy};
+
 /// Runs a mirror for every `PrometheusMirror` resource.
 #[derive(Debug, Parser)]
 #[command(
@@ -53,6 +55,24 @@ pub struct RunArgs {
         conflicts_with = "watch_namespaces"
     )]
     pub namespace_selector: Option<String>,
+    /// Which Services and Prometheus objects of other namespaces targets may name
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_OPERATOR_CROSS_NAMESPACE",
+        value_enum,
+        default_value_t,
+        value_name = "WHICH"
+    )]
+    pub cross_namespace: CrossNamespace,
+    /// Fields of spec that no resource may set; one that does is not built, and what runs of it stays
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_OPERATOR_DENY_FIELDS",
+        value_enum,
+        value_delimiter = ',',
+        value_name = "FIELDS"
+    )]
+    pub deny_fields: Vec<Field>,
     /// Where this operator runs; its Lease is there [default: that of the kubeconfig or the pod]
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
@@ -94,6 +114,17 @@ pub struct RunArgs {
     pub log_level: String,
 }
 
+impl RunArgs {
+    /// What resources may do.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            cross_namespace: self.cross_namespace,
+            denied: self.deny_fields.clone(),
+        }
+    }
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -114,11 +145,42 @@ mod tests {
     use clap::error::ErrorKind;
     use clap::{CommandFactory as _, Parser as _};
 
-    use super::Cli;
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_resources_may_do_is_read_and_a_misspelt_field_is_refused() {
+        let run = |flags: &[&str]| {
+            let program = ["prometheus-mirror-operator", "run"];
+            let cli = Cli::try_parse_from(program.iter().chain(flags));
+            cli.map(|cli| match cli.command {
+                Command::Run(args) => args.policy(),
+                _ => Policy::default(),
+            })
+            .map_err(|error| error.kind())
+        };
+        assert_eq!(run(&[]), Ok(Policy::default()));
+        let flags = [
+            "--cross-namespace=Always",
+            "--deny-fields=podTemplate,ingress.annotations",
+            "--deny-fields=httpRoute",
+        ];
+        let expected = Policy {
+            cross_namespace: CrossNamespace::Always,
+            denied: vec![
+                Field::PodTemplate,
+                Field::IngressAnnotations,
+                Field::HttpRoute,
+            ],
+        };
+        assert_eq!(run(&flags), Ok(expected));
+        for wrong in ["--deny-fields=podtemplate", "--cross-namespace=always"] {
+            assert_eq!(run(&[wrong]), Err(ErrorKind::InvalidValue), "{wrong}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub mod observe;
 pub mod pace;
 pub mod packed;
 pub mod pod;
+pub mod policy;
+pub mod prometheus_object;
 pub mod queue;
 pub mod references;
 pub mod referrers;
@@ -34,6 +36,7 @@ use self::dereference::KnownKeys;
 use self::observe::PodReport;
 use self::pace::Pace;
 use self::packed::Packed;
+use self::policy::Policy;
 use self::queue::Queue;
 use self::references::{NamespacedName, References};
 use self::status::{Outcome, Progress};
@@ -58,6 +61,8 @@ pub struct Context {
     pub known_keys: KnownKeys,
     /// Asks pods.
     pub http: reqwest::Client,
+    /// What resources may do.
+    pub policy: Policy,
     /// For builders.
     pub defaults: Defaults,
     /// One for all, so that repeated events become one.
@@ -199,13 +204,20 @@ async fn make(
         Ok(spec) => spec,
         Err(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
     };
+    if let Err(invalid) = context.policy.check(&spec) {
+        return Ok(Err(Unmade::Invalid(invalid)));
+    }
     let references = References::of(&spec, &namespace);
     if let Some(message) = caches.blind(&references) {
         let reason = "Forbidden";
         return Ok(Err(Unmade::Invalid(Invalid { reason, message })));
     }
+    let from = dereference::Referrer {
+        namespace: &namespace,
+        cross_namespace: context.policy.cross_namespace,
+    };
     let keys = &context.known_keys;
-    let found = dereference::dereference(client, caches, keys, &namespace, &references).await;
+    let found = dereference::dereference(client, caches, keys, from, &references).await;
     let found = match unless_stalled(found)? {
         Ok(found) => found,
         Err(unmade) => return Ok(Err(unmade)),

@@ -18,6 +18,7 @@ use crate::args::{LogFormat, RunArgs};
 use crate::client::{self, Term};
 use crate::controller::build::Defaults;
 use crate::controller::caches::{Caches, Scope};
+use crate::controller::policy::Policy;
 use crate::controller::{self, Context, observe};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
@@ -95,6 +96,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
             image: args.image.clone(),
             operator_namespace: namespace.clone(),
         },
+        policy: args.policy(),
         scopes: scopes(&args),
         client,
         metrics,
@@ -129,6 +131,7 @@ struct Operator {
     http: reqwest::Client,
     recorder: Recorder,
     defaults: Defaults,
+    policy: Policy,
     scopes: Vec<Scope>,
     metrics: Arc<Metrics>,
 }
@@ -144,6 +147,7 @@ impl Operator {
                 known_keys: Default::default(),
                 http: self.http.clone(),
                 defaults: self.defaults.clone(),
+                policy: self.policy.clone(),
                 recorder: self.recorder.clone(),
                 metrics: Arc::clone(&self.metrics),
                 failures: Default::default(),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceSpec};
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::core::{ApiResource, ObjectMeta};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Client, Resource};
@@ -16,6 +16,8 @@ use super::build::Kind;
 use super::cache::Cache;
 use super::packed::Packed;
 use super::pod::MirrorPod;
+use super::policy::{ALLOW_FROM_ANNOTATION, LONGEST_ALLOW_FROM};
+use super::prometheus_object::PrometheusObject;
 use super::references::References;
 use crate::names::{MANAGED_BY_LABEL, OPERATOR, mirror_resource};
 
@@ -88,7 +90,7 @@ pub struct Caches {
     /// Every Service's ports.
     pub services: Cache<Service>,
     /// The Prometheus Operator's Prometheus objects.
-    pub prometheuses: Cache<DynamicObject>,
+    pub prometheuses: Cache<PrometheusObject>,
 }
 
 /// A stream of what changed.
@@ -110,8 +112,8 @@ pub struct Streams {
     pub config_maps: Changes<PartialObjectMeta<ConfigMap>>,
     /// Of Services.
     pub services: Changes<Service>,
-    /// Of Prometheus objects, with their kind.
-    pub prometheuses: (ApiResource, Changes<DynamicObject>),
+    /// Of Prometheus objects.
+    pub prometheuses: Changes<PrometheusObject>,
 }
 
 impl Caches {
@@ -154,13 +156,7 @@ impl Caches {
         let (config_maps, config_map_changes) =
             Cache::watch(scope.api(client), others, (), strip_metadata);
         let (services, service_changes) = Cache::watch(scope.api(client), all(), (), strip_service);
-        let resource = prometheus_resource();
-        let (prometheuses, prometheus_changes) = Cache::watch(
-            scope.dynamic(client, &resource),
-            all(),
-            resource.clone(),
-            strip_prometheus,
-        );
+        let (prometheuses, prometheus_changes) = Cache::watch(scope.api(client), all(), (), whole);
 
         let caches = Self {
             scope,
@@ -181,7 +177,7 @@ impl Caches {
             secrets: secret_changes.boxed(),
             config_maps: config_map_changes.boxed(),
             services: service_changes.boxed(),
-            prometheuses: (resource, prometheus_changes.boxed()),
+            prometheuses: prometheus_changes.boxed(),
         };
         (caches, streams)
     }
@@ -245,15 +241,6 @@ impl Caches {
     }
 }
 
-/// The Prometheus Operator's Prometheus.
-#[must_use]
-pub fn prometheus_resource() -> ApiResource {
-    ApiResource::from_gvk_with_plural(
-        &GroupVersionKind::gvk("monitoring.coreos.com", "v1", "Prometheus"),
-        "prometheuses",
-    )
-}
-
 /// Nothing is taken away: it is small already.
 fn whole<K>(_: &mut K) {}
 
@@ -263,21 +250,24 @@ fn strip_metadata<K>(object: &mut PartialObjectMeta<K>) {
     object.metadata.owner_references = None;
 }
 
+/// Of what a tenant may write at length into the metadata of an object that others refer to, only
+/// the annotation that says who may.
+pub(super) fn only_allow_from(metadata: &mut ObjectMeta) {
+    metadata.labels = None;
+    metadata.owner_references = None;
+    metadata.finalizers = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|name, value| {
+            name == ALLOW_FROM_ANNOTATION && value.len() <= LONGEST_ALLOW_FROM
+        });
+    }
+}
+
 fn strip_service(service: &mut Service) {
-    service.metadata.annotations = None;
-    service.metadata.labels = None;
-    service.metadata.owner_references = None;
+    only_allow_from(&mut service.metadata);
     service.spec = service.spec.take().map(|spec| ServiceSpec {
         ports: spec.ports,
         ..ServiceSpec::default()
     });
     service.status = None;
-}
-
-fn strip_prometheus(prometheus: &mut DynamicObject) {
-    prometheus.metadata.annotations = None;
-    let spec = &prometheus.data["spec"];
-    let kept =
-        ["serviceName", "routePrefix", "web"].map(|field| (field.to_owned(), spec[field].clone()));
-    prometheus.data = serde_json::json!({ "spec": serde_json::Map::from_iter(kept) });
 }

@@ -4,14 +4,16 @@
 //! are the only ones to see them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use kube::api::{DynamicObject, PartialObjectMeta};
-use kube::{Client, Resource};
+use kube::api::PartialObjectMeta;
+use kube::{Client, Resource, ResourceExt as _};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::caches::Caches;
+use super::policy::{ALLOW_FROM_ANNOTATION, CrossNamespace};
+use super::prometheus_object::PrometheusObject;
 use super::references::{NamespacedName, References};
 
 /// What was found. A name that is not in a map was not asked for.
@@ -73,6 +75,15 @@ pub struct KnownKeys {
     config_maps: Known,
 }
 
+/// Who refers, and how far that may lead.
+#[derive(Clone, Copy, Debug)]
+pub struct Referrer<'a> {
+    /// The resource's namespace.
+    pub namespace: &'a str,
+    /// What holds for objects of other namespaces.
+    pub cross_namespace: CrossNamespace,
+}
+
 type Known = Mutex<HashMap<NamespacedName, KeyFacts>>;
 
 /// Reads what `references` names, from the caches where they have it.
@@ -83,9 +94,10 @@ pub async fn dereference(
     client: &Client,
     caches: &Caches,
     known: &KnownKeys,
-    namespace: &str,
+    from: Referrer<'_>,
     references: &References,
 ) -> Result<Dereferenced, Error> {
+    let namespace = from.namespace;
     let at = |name: &String| (namespace.to_owned(), name.clone());
     let mut found = Dereferenced::default();
     for name in references.secrets.keys() {
@@ -99,12 +111,12 @@ pub async fn dereference(
         found.config_maps.insert(name.clone(), facts);
     }
     for at in &references.services {
-        found.services.insert(at.clone(), service(caches, at));
+        found.services.insert(at.clone(), service(caches, from, at));
     }
     for at in &references.prometheuses {
         found
             .prometheuses
-            .insert(at.clone(), prometheus(caches, at));
+            .insert(at.clone(), prometheus(caches, from, at));
     }
     Ok(found)
 }
@@ -172,16 +184,57 @@ async fn read_keys<K: Resource<DynamicType = ()>>(
     }
 }
 
-fn service(caches: &Caches, (namespace, name): &NamespacedName) -> Result<ServiceFacts, String> {
+impl Referrer<'_> {
+    /// Why an object of another namespace cannot be referred to. The words are the same whether the
+    /// object does not exist or is not open to this namespace: whoever may make a resource must not
+    /// learn from it what others have.
+    fn closed(self, kind: &str, (namespace, name): &NamespacedName) -> String {
+        if self.cross_namespace == CrossNamespace::Never {
+            return format!(
+                "{kind} objects of other namespaces cannot be used in this cluster (hint: write the url instead)"
+            );
+        }
+        format!(
+            "{kind} {namespace}/{name} does not exist, or is not open to namespace {own} (hint: its owner can open it, kubectl -n {namespace} annotate {command} {name} {ALLOW_FROM_ANNOTATION}={own}; or write its url instead)",
+            own = self.namespace,
+            command = kind.to_lowercase(),
+        )
+    }
+
+    /// The object, if there is one and the referrer may know of it.
+    fn permitted<K: Resource>(
+        self,
+        kind: &str,
+        at: &NamespacedName,
+        there: Option<Arc<K>>,
+    ) -> Result<Arc<K>, String> {
+        let (namespace, name) = at;
+        if namespace == self.namespace || self.cross_namespace == CrossNamespace::Always {
+            return there
+                .ok_or_else(|| format!("there is no {kind} {name} in namespace {namespace}"));
+        }
+        there
+            .filter(|there| {
+                let annotation = there.annotations().get(ALLOW_FROM_ANNOTATION);
+                let annotation = annotation.map(String::as_str);
+                self.cross_namespace.allows(annotation, self.namespace)
+            })
+            .ok_or_else(|| self.closed(kind, at))
+    }
+}
+
+fn service(
+    caches: &Caches,
+    from: Referrer<'_>,
+    at: &NamespacedName,
+) -> Result<ServiceFacts, String> {
+    let (namespace, name) = at;
     if !caches.scope.sees(namespace) {
         return Err(format!(
             "the operator does not watch namespace {namespace} (hint: write the Service's url instead)"
         ));
     }
-    let service = caches
-        .services
-        .get(namespace, name)
-        .ok_or_else(|| format!("there is no Service {name} in namespace {namespace}"))?;
+    let service = from.permitted("Service", at, caches.services.get(namespace, name))?;
     let ports = service
         .spec
         .iter()
@@ -193,8 +246,10 @@ fn service(caches: &Caches, (namespace, name): &NamespacedName) -> Result<Servic
 
 fn prometheus(
     caches: &Caches,
-    (namespace, name): &NamespacedName,
+    from: Referrer<'_>,
+    at: &NamespacedName,
 ) -> Result<PrometheusFacts, String> {
+    let (namespace, name) = at;
     if let Some(why) = caches.prometheuses.unavailable() {
         return Err(format!(
             "Prometheus objects (monitoring.coreos.com) cannot be read: {why}"
@@ -203,33 +258,94 @@ fn prometheus(
     if !caches.scope.sees(namespace) {
         return Err(format!("the operator does not watch namespace {namespace}"));
     }
-    let object = caches
-        .prometheuses
-        .get(namespace, name)
-        .ok_or_else(|| format!("there is no Prometheus {name} in namespace {namespace}"))?;
+    let object = from.permitted("Prometheus", at, caches.prometheuses.get(namespace, name))?;
     let facts = prometheus_facts(&object);
     let sharing = caches.prometheuses.filter(|other| {
-        other.metadata.namespace == object.metadata.namespace
+        other.meta().namespace == object.meta().namespace
             && prometheus_facts(other).service == facts.service
     });
     if sharing.len() > 1 {
-        // A query would be answered by any of them.
+        // A query would be answered by any of them. How many there are is not said: they may not be
+        // open to this namespace.
         return Err(format!(
-            "Service {} leads to {} Prometheus objects of namespace {namespace} (hint: make a Service for this one and name it under service)",
-            facts.service,
-            sharing.len()
+            "Service {} leads to other Prometheus objects of namespace {namespace}, too (hint: make a Service for this one and name it under service)",
+            facts.service
         ));
     }
     Ok(facts)
 }
 
-fn prometheus_facts(prometheus: &DynamicObject) -> PrometheusFacts {
-    let spec = &prometheus.data["spec"];
-    let text =
-        |value: &serde_json::Value, default: &str| value.as_str().unwrap_or(default).to_owned();
+fn prometheus_facts(prometheus: &PrometheusObject) -> PrometheusFacts {
+    let or =
+        |value: &Option<String>, default: &str| value.clone().unwrap_or_else(|| default.to_owned());
     PrometheusFacts {
-        service: text(&spec["serviceName"], "prometheus-operated"),
-        route_prefix: text(&spec["routePrefix"], "/"),
-        tls: !spec["web"]["tlsConfig"].is_null(),
+        service: or(&prometheus.service, "prometheus-operated"),
+        route_prefix: or(&prometheus.route_prefix, "/"),
+        tls: prometheus.tls,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn service(annotations: Value) -> Arc<k8s_openapi::api::core::v1::Service> {
+        let metadata = json!({"name": "db", "namespace": "finance", "annotations": annotations});
+        Arc::new(serde_json::from_value(json!({ "metadata": metadata })).unwrap())
+    }
+
+    fn said(
+        cross_namespace: CrossNamespace,
+        at: (&str, &str),
+        there: Option<Arc<k8s_openapi::api::core::v1::Service>>,
+    ) -> Result<(), String> {
+        let from = Referrer {
+            namespace: "team-a",
+            cross_namespace,
+        };
+        let at = (at.0.to_owned(), at.1.to_owned());
+        from.permitted("Service", &at, there).map(|_| ())
+    }
+
+    #[test]
+    fn what_is_absent_and_what_is_closed_in_another_namespace_sound_the_same() {
+        let at = ("finance", "db");
+        let closed = [
+            None,
+            Some(service(json!({}))),
+            Some(service(json!({ALLOW_FROM_ANNOTATION: "team-b"}))),
+        ];
+        let message = "Service finance/db does not exist, or is not open to namespace team-a (hint: its owner can open it, \
+                       kubectl -n finance annotate service db prometheus-mirror.io/allow-from=team-a; or write its url instead)";
+        for there in closed.clone() {
+            let found = said(CrossNamespace::Annotated, at, there);
+            assert_eq!(found, Err(message.to_owned()));
+        }
+        let opened = Some(service(json!({ALLOW_FROM_ANNOTATION: "team-b,team-a"})));
+        assert_eq!(said(CrossNamespace::Annotated, at, opened.clone()), Ok(()));
+        let message = "Service objects of other namespaces cannot be used in this cluster (hint: write the url instead)";
+        for there in closed.into_iter().chain([opened]) {
+            let found = said(CrossNamespace::Never, at, there);
+            assert_eq!(found, Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn in_its_own_namespace_a_resource_learns_what_there_is_whatever_the_switch() {
+        let own = ("team-a", "db");
+        let absent = Err("there is no Service db in namespace team-a".to_owned());
+        let other = Err("there is no Service db in namespace finance".to_owned());
+        use CrossNamespace::{Always, Annotated, Never};
+        for mode in [Never, Annotated, Always] {
+            assert_eq!(said(mode, own, Some(service(json!({})))), Ok(()));
+            assert_eq!(said(mode, own, None), absent);
+        }
+        assert_eq!(
+            said(Always, ("finance", "db"), Some(service(json!({})))),
+            Ok(())
+        );
+        assert_eq!(said(Always, ("finance", "db"), None), other);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
-use kube::api::{DynamicObject, PartialObjectMeta};
+use kube::api::PartialObjectMeta;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource as _, ResourceExt as _};
@@ -13,6 +13,7 @@ use kube::{Resource as _, ResourceExt as _};
 use super::caches::Streams;
 use super::packed::Packed;
 use super::pod::MirrorPod;
+use super::prometheus_object::PrometheusObject;
 use super::references::NamespacedName;
 use super::referrers::{Referent, Referrers};
 use super::{Context, error_policy, key, reconcile};
@@ -83,7 +84,6 @@ pub async fn run(
         queue.put((namespace.clone(), name.clone()));
         Some(ObjectRef::new_with(&name, mirror_resource()).within(&namespace))
     };
-    let (resource, changes) = streams.prometheuses;
     controller = controller
         .watches_stream(streams.pods, of_pod)
         .watches_stream(streams.secrets, move |secret: PartialObjectMeta<Secret>| {
@@ -98,11 +98,12 @@ pub async fn run(
         .watches_stream(streams.services, move |service: Service| {
             of_service(Referent::Service(key(&service)))
         })
-        .watches_stream_with(
-            changes,
+        .watches_stream(
+            streams.prometheuses,
             // Another one in the namespace may share its Service, so all that name one there are asked.
-            move |prometheus: DynamicObject| referring(Referent::PrometheusIn(key(&prometheus).0)),
-            resource,
+            move |prometheus: PrometheusObject| {
+                referring(Referent::PrometheusIn(key(&prometheus).0))
+            },
         );
     let known = Arc::clone(&context);
     log(controller.run(reconcile, error_policy, context), &known).await;

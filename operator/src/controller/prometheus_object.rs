@@ -1,0 +1,132 @@
+//! An object of the Prometheus Operator's kind Prometheus, as far as the operator looks at it. A
+//! tenant may write up to a megabyte and a half into one; only this is kept, and nothing else is
+//! built while an answer of the API server is read.
+
+use std::borrow::Cow;
+
+use kube::Resource;
+use kube::core::{NamespaceResourceScope, ObjectMeta};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+
+use super::caches::only_allow_from;
+
+/// A Prometheus object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PrometheusObject {
+    /// Its names, its version, and who may refer to it.
+    metadata: ObjectMeta,
+    /// `spec.serviceName`.
+    pub service: Option<String>,
+    /// `spec.routePrefix`.
+    pub route_prefix: Option<String>,
+    /// Whether `spec.web.tlsConfig` is there.
+    pub tls: bool,
+}
+
+#[derive(Deserialize)]
+struct Whole {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Option<Spec>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    service_name: Option<String>,
+    route_prefix: Option<String>,
+    web: Option<Web>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Web {
+    tls_config: Option<IgnoredAny>,
+}
+
+impl<'de> Deserialize<'de> for PrometheusObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Whole { mut metadata, spec } = Whole::deserialize(deserializer)?;
+        let spec = spec.unwrap_or_default();
+        only_allow_from(&mut metadata);
+        metadata.managed_fields = None;
+        Ok(Self {
+            metadata,
+            service: spec.service_name,
+            route_prefix: spec.route_prefix,
+            tls: spec.web.is_some_and(|web| web.tls_config.is_some()),
+        })
+    }
+}
+
+impl Resource for PrometheusObject {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind(_: &()) -> Cow<'_, str> {
+        Cow::Borrowed("Prometheus")
+    }
+
+    fn group(_: &()) -> Cow<'_, str> {
+        Cow::Borrowed("monitoring.coreos.com")
+    }
+
+    fn version(_: &()) -> Cow<'_, str> {
+        Cow::Borrowed("v1")
+    }
+
+    fn plural(_: &()) -> Cow<'_, str> {
+        Cow::Borrowed("prometheuses")
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn of_a_prometheus_object_only_what_leads_to_its_service_is_kept() {
+        let read = |metadata: Value, spec: Value| {
+            let object = json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus", "metadata": metadata, "spec": spec});
+            serde_json::from_value::<PrometheusObject>(object).unwrap()
+        };
+        let metadata = json!({
+            "name": "k8s", "namespace": "monitoring", "resourceVersion": "7", "labels": {"a": "b"},
+            "annotations": {"prometheus-mirror.io/allow-from": "*", "other": "o"},
+            "managedFields": [{"manager": "kubectl"}],
+        });
+        let whole = read(
+            metadata,
+            json!({"serviceName": "s", "routePrefix": "/p", "web": {"tlsConfig": {}}, "containers": [{"name": "c"}]}),
+        );
+        let kept = json!({
+            "name": "k8s", "namespace": "monitoring", "resourceVersion": "7",
+            "annotations": {"prometheus-mirror.io/allow-from": "*"},
+        });
+        assert_eq!(json!(whole.metadata), kept);
+        assert_eq!(
+            (
+                whole.service.as_deref(),
+                whole.route_prefix.as_deref(),
+                whole.tls
+            ),
+            (Some("s"), Some("/p"), true)
+        );
+        let without = read(json!({"name": "k8s"}), json!({"web": {"tlsConfig": null}}));
+        assert_eq!(
+            (without.service, without.route_prefix, without.tls),
+            (None, None, false)
+        );
+    }
+}
