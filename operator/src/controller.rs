@@ -142,7 +142,9 @@ async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Erro
     let before = previous(object);
     let made = make(object, &before, context).await?;
     let deployment = match &made {
-        Ok(made) => context.deployment(made),
+        Ok(made) => {
+            deployment_of(&context.caches, &made.mirror, &made.built).map(|there| there.unpack())
+        }
         Err(_) => None,
     };
     let outcome = match &made {
@@ -234,7 +236,10 @@ async fn make(
         Ok(applied) => applied,
         Err(unmade) => return Ok(Err(unmade)),
     };
-    let pods = observe::observe(&context.http, caches, &namespace, &mirror.name).await;
+    let pods = match deployment_of(caches, &mirror, &built) {
+        Some(deployment) => observe::observe(&context.http, caches, &deployment).await,
+        None => Vec::new(),
+    };
     let told = apply::tell_pods(client, &namespace, &pods, &built.document).await;
     let told = match unless_stalled(told)? {
         Ok(told) => told,
@@ -356,13 +361,13 @@ impl Context {
         self.pace.forget(resource);
         self.lock_failures().remove(resource);
     }
+}
 
-    fn deployment(&self, made: &Made) -> Option<DynamicObject> {
-        let mut children = made.built.children.iter();
-        let child = children.find(|child| child.kind == Kind::Deployment)?;
-        let there = self
-            .caches
-            .child(Kind::Deployment, &made.mirror.namespace, child.name())?;
-        apply::owned_by(&there, &made.mirror.uid).then_some(there)
-    }
+/// The Deployment that runs a resource's pods, if the cache has it and it is the resource's.
+fn deployment_of(caches: &Caches, mirror: &ValidatedMirror, built: &Built) -> Option<Arc<Packed>> {
+    let mut children = built.children.iter();
+    let child = children.find(|child| child.kind == Kind::Deployment)?;
+    let deployments = caches.children.get(&Kind::Deployment)?;
+    let there = deployments.get(&mirror.namespace, child.name())?;
+    apply::owned_by(there.as_ref(), &mirror.uid).then_some(there)
 }

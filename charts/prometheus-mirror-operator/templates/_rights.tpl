@@ -37,6 +37,10 @@
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors]
   verbs: [get, list, watch, create, patch, delete]
+# Between a mirror's Deployment and its pods. Only metadata is kept: a pod is believed if one of these controls it.
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [list, watch]
 # Pods of the mirrors: what they are doing, an annotation that tells them of a new configuration, and the end of one that gave up
 # on the configuration before.
 - apiGroups: [""]

@@ -3,8 +3,10 @@
 //! A kind that cannot be watched never holds up the other kinds; see [`cache`](super::cache).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::StreamExt as _;
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceSpec};
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
 use kube::core::{ApiResource, ObjectMeta};
@@ -12,6 +14,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Client, Resource};
 
+use super::apply::owned_by;
 use super::build::Kind;
 use super::cache::Cache;
 use super::packed::Packed;
@@ -81,7 +84,10 @@ pub struct Caches {
     pub mirrors: Cache<Packed>,
     /// Children by kind. [`Caches::child`] unpacks.
     pub children: BTreeMap<Kind, Cache<Packed>>,
-    /// The pods of all mirrors.
+    /// The ReplicaSets of all mirrors: which Deployment controls them. They stand between it and
+    /// its pods.
+    pub replica_sets: Cache<PartialObjectMeta<ReplicaSet>>,
+    /// What is labelled as a pod of a mirror.
     pub pods: Cache<MirrorPod>,
     /// Every Secret's metadata; no content.
     pub secrets: Cache<PartialObjectMeta<Secret>>,
@@ -104,6 +110,8 @@ pub struct Streams {
     pub mirrors: Changes<Packed>,
     /// Of children, with their kinds.
     pub children: Vec<(ApiResource, Changes<Packed>)>,
+    /// Of ReplicaSets.
+    pub replica_sets: Changes<PartialObjectMeta<ReplicaSet>>,
     /// Of pods.
     pub pods: Changes<MirrorPod>,
     /// Of Secrets.
@@ -149,6 +157,8 @@ impl Caches {
             children.insert(kind, cache);
             child_changes.push((resource, changes.boxed()));
         }
+        let (replica_sets, replica_set_changes) =
+            Cache::watch(scope.api(client), ours(), (), only_owners);
         let (pods, pod_changes) = Cache::watch(scope.api(client), ours(), (), whole);
         let (secrets, secret_changes) = Cache::watch(scope.api(client), all(), (), strip_metadata);
         // Those of mirrors are children already, and nobody keeps certificates in them.
@@ -163,6 +173,7 @@ impl Caches {
             namespaces,
             mirrors,
             children,
+            replica_sets,
             pods,
             secrets,
             config_maps,
@@ -173,6 +184,7 @@ impl Caches {
             namespaces: namespace_changes,
             mirrors: mirror_changes.boxed(),
             children: child_changes,
+            replica_sets: replica_set_changes.boxed(),
             pods: pod_changes.boxed(),
             secrets: secret_changes.boxed(),
             config_maps: config_map_changes.boxed(),
@@ -198,6 +210,7 @@ impl Caches {
                 })
                 .await;
         }
+        self.replica_sets.settled(u32::MAX).await;
         self.pods.settled(u32::MAX).await;
         self.secrets.settled(u32::MAX).await;
         self.config_maps.settled(u32::MAX).await;
@@ -216,6 +229,7 @@ impl Caches {
         let needed = [
             ("Secrets", self.secrets.never_seen()),
             ("ConfigMaps", config_maps),
+            ("ReplicaSets", self.replica_sets.never_seen()),
             ("Pods", self.pods.never_seen()),
         ];
         let (what, why) = needed
@@ -231,6 +245,30 @@ impl Caches {
         Some(there.unpack())
     }
 
+    /// The pods that a resource's Deployment controls, through one of its ReplicaSets, and that are
+    /// not over. What a pod's labels say counts for nothing here: anybody who may make pods can
+    /// write them.
+    #[must_use]
+    pub fn pods_of(&self, deployment: &Packed) -> Vec<Arc<MirrorPod>> {
+        let (Some(namespace), Some(uid)) = (
+            deployment.meta().namespace.as_deref(),
+            deployment.meta().uid.as_deref(),
+        ) else {
+            return Vec::new();
+        };
+        self.pods.filter(|pod| {
+            let replica_set = pod
+                .controller
+                .as_ref()
+                .filter(|_| pod.is_in(namespace) && !pod.is_over())
+                .and_then(|controller| {
+                    let there = self.replica_sets.get(namespace, &controller.name)?;
+                    (there.metadata.uid.as_ref() == Some(&controller.uid)).then_some(there)
+                });
+            replica_set.is_some_and(|there| owned_by(there.as_ref(), uid))
+        })
+    }
+
     /// Whether resources of `namespace` are the operator's to reconcile. Nobody's, while it is not known which namespaces match.
     #[must_use]
     pub fn selects(&self, namespace: &str) -> bool {
@@ -243,6 +281,11 @@ impl Caches {
 
 /// Nothing is taken away: it is small already.
 fn whole<K>(_: &mut K) {}
+
+fn only_owners<K>(object: &mut PartialObjectMeta<K>) {
+    object.metadata.annotations = None;
+    object.metadata.labels = None;
+}
 
 fn strip_metadata<K>(object: &mut PartialObjectMeta<K>) {
     object.metadata.annotations = None;
@@ -271,3 +314,6 @@ fn strip_service(service: &mut Service) {
     });
     service.status = None;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! What the pods say about themselves, asked on their admin port. Makes no request to the API server.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -9,7 +8,7 @@ use kube::ResourceExt as _;
 use serde::Deserialize;
 
 use super::caches::Caches;
-use super::pod::MirrorPod;
+use super::packed::Packed;
 use crate::names::ADMIN_PORT_NUMBER;
 
 /// How long a pod may take to answer.
@@ -90,7 +89,7 @@ struct Targets {
     notices: Vec<String>,
 }
 
-/// The client that asks pods. Whoever may create pods may give one a mirror's labels, so what answers is not to be trusted: a
+/// The client that asks pods. What answers is not to be trusted: `podTemplate` may run anything in them. A
 /// redirect would have the operator ask, and show in a status, what only the operator can reach.
 ///
 /// # Errors
@@ -105,14 +104,13 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
-/// Asks every pod of a mirror that is not about to end.
+/// Asks every pod of a mirror's Deployment that is not about to end.
 pub async fn observe(
     http: &reqwest::Client,
     caches: &Caches,
-    namespace: &str,
-    mirror: &str,
+    deployment: &Packed,
 ) -> Vec<PodReport> {
-    let mut reports: Vec<_> = futures::stream::iter(pods(caches, namespace, mirror))
+    let mut reports: Vec<_> = futures::stream::iter(caches.pods_of(deployment))
         .map(|pod| async move {
             let answer = match pod.address() {
                 Some(ip) => ask(http, ip).await,
@@ -130,12 +128,6 @@ pub async fn observe(
         .await;
     reports.sort_by(|a, b| a.name.cmp(&b.name));
     reports
-}
-
-fn pods(caches: &Caches, namespace: &str, mirror: &str) -> Vec<Arc<MirrorPod>> {
-    caches
-        .pods
-        .filter(|pod| pod.runs_for(mirror) && pod.is_in(namespace) && !pod.is_over())
 }
 
 async fn ask(http: &reqwest::Client, ip: &str) -> Option<Answer> {

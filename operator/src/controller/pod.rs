@@ -9,13 +9,28 @@ use serde::{Deserialize, Deserializer};
 
 use crate::names::{CONFIGURATION_ANNOTATION, CONTAINER, INSTANCE_LABEL, NAME, NAME_LABEL};
 
+/// The longest text of a pod that is kept, in characters.
+const LONGEST: usize = 1024;
+
+/// The ReplicaSet that controls a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Controller {
+    /// `name`
+    pub name: String,
+    /// `uid`
+    pub uid: String,
+}
+
 /// What is known of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MirrorPod {
     /// Its names, its version, and whether it is being deleted.
     metadata: ObjectMeta,
-    /// The resource that it runs for. Its owner is a ReplicaSet, so its labels say.
+    /// The resource that it is labelled for. Anybody who may make pods can write that, so it only
+    /// says whom a change concerns.
     pub mirror: Option<String>,
+    /// The ReplicaSet that controls it.
+    pub controller: Option<Controller>,
     /// The value of [`CONFIGURATION_ANNOTATION`].
     pub told: Option<String>,
     /// What keeps its container from running, in its own words.
@@ -34,12 +49,6 @@ enum Phase {
 }
 
 impl MirrorPod {
-    /// Whether it runs for this resource of its namespace.
-    #[must_use]
-    pub fn runs_for(&self, mirror: &str) -> bool {
-        self.mirror.as_deref() == Some(mirror)
-    }
-
     /// Whether this is its namespace.
     #[must_use]
     pub fn is_in(&self, namespace: &str) -> bool {
@@ -68,8 +77,18 @@ impl From<Pod> for MirrorPod {
         let status = pod.status.unwrap_or_default();
         Self {
             mirror: labels.get(INSTANCE_LABEL).filter(|_| is_mirror).cloned(),
-            told: annotations.remove(CONFIGURATION_ANNOTATION),
-            trouble,
+            controller: pod
+                .metadata
+                .owner_references
+                .into_iter()
+                .flatten()
+                .find(|owner| owner.controller == Some(true) && owner.kind == "ReplicaSet")
+                .map(|owner| Controller {
+                    name: owner.name,
+                    uid: owner.uid,
+                }),
+            told: annotations.remove(CONFIGURATION_ANNOTATION).map(cut),
+            trouble: trouble.map(cut),
             phase: match status.phase.as_deref() {
                 Some("Running") => Phase::Running,
                 Some("Failed" | "Succeeded") => Phase::Over,
@@ -119,6 +138,14 @@ impl Resource for MirrorPod {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
+    }
+}
+
+/// A text of somebody else's, no longer than what a status has room for.
+fn cut(text: String) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text,
     }
 }
 
@@ -210,6 +237,10 @@ mod tests {
             "name": "p", "namespace": "n", "resourceVersion": "7",
             "labels": {NAME_LABEL: NAME, INSTANCE_LABEL: "a", "pod-template-hash": "h"},
             "annotations": {CONFIGURATION_ANNOTATION: "c", "other": "o"},
+            "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u-0"},
+                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u-1", "controller": true},
+            ],
         });
         let containers = json!([
             {"name": CONTAINER, "image": "i", "imageID": "", "ready": true, "restartCount": 0},
@@ -230,6 +261,10 @@ mod tests {
                 ..ObjectMeta::default()
             },
             mirror: Some("a".to_owned()),
+            controller: Some(Controller {
+                name: "r".to_owned(),
+                uid: "u-1".to_owned(),
+            }),
             told: Some("c".to_owned()),
             phase: Phase::Running,
             ip: Some("192.0.2.1".to_owned()),
@@ -237,11 +272,22 @@ mod tests {
         };
         assert_eq!(running, expected);
         assert_eq!(running.address(), Some("192.0.2.1"));
-        assert!(running.runs_for("a") && running.is_in("n") && !running.is_over());
-        assert!(!running.runs_for("b") && !running.is_in("m"));
+        assert!(running.is_in("n") && !running.is_in("m") && !running.is_over());
         assert_eq!(read(pod("Pending")).address(), None);
         assert!(read(pod("Failed")).is_over());
-        assert!(!read(json!({"metadata": {"name": "p"}})).runs_for("a"));
+        let bare = read(json!({"metadata": {"name": "p"}}));
+        assert_eq!((bare.mirror, bare.controller), (None, None));
+    }
+
+    #[test]
+    fn what_others_write_into_a_pod_at_length_is_cut() {
+        let long = "ü".repeat(100_000);
+        let pod = read(json!({
+            "metadata": {"name": "p", "annotations": {CONFIGURATION_ANNOTATION: long}},
+            "status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": long}]},
+        }));
+        let count = |text: Option<String>| text.map(|text| text.chars().count());
+        assert_eq!([count(pod.told), count(pod.trouble)], [Some(LONGEST); 2]);
     }
 
     fn troubles(status: Value) -> Option<String> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use kube::api::PartialObjectMeta;
 use kube::runtime::controller::{self, Controller};
@@ -85,6 +86,10 @@ pub async fn run(
         Some(ObjectRef::new_with(&name, mirror_resource()).within(&namespace))
     };
     controller = controller
+        // Each comes with a change of its Deployment, which asks for the reconcile.
+        .watches_stream(streams.replica_sets, |_: PartialObjectMeta<ReplicaSet>| {
+            None
+        })
         .watches_stream(streams.pods, of_pod)
         .watches_stream(streams.secrets, move |secret: PartialObjectMeta<Secret>| {
             of_secret(Referent::Secret(key(&secret)))
