@@ -173,7 +173,7 @@ pub struct PrometheusMirrorSpec {
     pub resources: Option<ResourceRequirements>,
 
     /// Anything a pod template may hold, merged over the one that the operator makes: node selectors, tolerations, more labels,
-    /// more containers. The mirror's container is named mirror.
+    /// more containers. The mirror's container is named mirror. At most 64 KiB of JSON. The cluster's owner may deny it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schemas::pod_template")]
     pub pod_template: Option<Value>,

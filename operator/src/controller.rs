@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crds::PrometheusMirrorStatus;
+use crds::{PrometheusMirrorSpec, PrometheusMirrorStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::controller::Action;
@@ -35,7 +35,7 @@ use self::caches::Caches;
 use self::dereference::KnownKeys;
 use self::observe::PodReport;
 use self::pace::Pace;
-use self::packed::Packed;
+use self::packed::{Oversize, Packed};
 use self::policy::Policy;
 use self::queue::Queue;
 use self::references::{NamespacedName, References};
@@ -96,6 +96,7 @@ struct Made {
     mirror: ValidatedMirror,
     built: Built,
     applied: Applied,
+    deployment: Option<DynamicObject>,
     pods: Vec<PodReport>,
     told: bool,
 }
@@ -130,7 +131,7 @@ pub async fn reconcile(object: Arc<Packed>, context: Arc<Context>) -> Result<Act
     }
     context.metrics.began();
     let began = Instant::now();
-    let result = steps(&object.unpack(), &context).await;
+    let result = steps(&object, &context).await;
     context.metrics.ended(began.elapsed());
     if result.is_ok() {
         context.lock_failures().remove(&key(object.as_ref()));
@@ -138,21 +139,16 @@ pub async fn reconcile(object: Arc<Packed>, context: Arc<Context>) -> Result<Act
     result
 }
 
-async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Error> {
+async fn steps(packed: &Packed, context: &Context) -> Result<Action, Error> {
+    let object = &packed.unpack();
     let before = previous(object);
-    let made = make(object, &before, context).await?;
-    let deployment = match &made {
-        Ok(made) => {
-            deployment_of(&context.caches, &made.mirror, &made.built).map(|there| there.unpack())
-        }
-        Err(_) => None,
-    };
+    let made = make(object, packed.oversize(), &before, context).await?;
     let outcome = match &made {
         Ok(made) => Outcome::Applied(Box::new(Progress {
             mirror: &made.mirror,
             built: &made.built,
             applied: &made.applied,
-            deployment: deployment.as_ref(),
+            deployment: made.deployment.as_ref(),
             pods: &made.pods,
             told: made.told,
         })),
@@ -196,19 +192,16 @@ async fn steps(object: &DynamicObject, context: &Context) -> Result<Action, Erro
 /// Steps 1 to 4, and a look at the pods.
 async fn make(
     object: &DynamicObject,
+    oversize: Option<Oversize>,
     before: &PrometheusMirrorStatus,
     context: &Context,
 ) -> Result<Result<Made, Unmade>, Error> {
     let (client, caches) = (&context.client, &context.caches);
     let namespace = object.namespace().unwrap_or_default();
-    let spec = match validate::parse(object) {
-        Ok(spec) if spec.paused => return Ok(Err(Unmade::Paused)),
+    let spec = match admitted(object, oversize, &context.policy) {
         Ok(spec) => spec,
-        Err(invalid) => return Ok(Err(Unmade::Invalid(invalid))),
+        Err(unmade) => return Ok(Err(unmade)),
     };
-    if let Err(invalid) = context.policy.check(&spec) {
-        return Ok(Err(Unmade::Invalid(invalid)));
-    }
     let references = References::of(&spec, &namespace);
     if let Some(message) = caches.blind(&references) {
         let reason = "Forbidden";
@@ -236,7 +229,7 @@ async fn make(
         Ok(applied) => applied,
         Err(unmade) => return Ok(Err(unmade)),
     };
-    let pods = match deployment_of(caches, &mirror, &built) {
+    let pods = match deployment_of(client, caches, &mirror, &built).await? {
         Some(deployment) => observe::observe(&context.http, caches, &deployment).await,
         None => Vec::new(),
     };
@@ -245,13 +238,34 @@ async fn make(
         Ok(told) => told,
         Err(unmade) => return Ok(Err(unmade)),
     };
+    // Once more: it may have changed while the pods were asked.
+    let deployment = deployment_of(client, caches, &mirror, &built).await?;
     Ok(Ok(Made {
         mirror,
         built,
         applied,
+        deployment,
         pods,
         told,
     }))
+}
+
+/// The spec, if it is to be built.
+fn admitted(
+    object: &DynamicObject,
+    oversize: Option<Oversize>,
+    policy: &Policy,
+) -> Result<PrometheusMirrorSpec, Unmade> {
+    if object.data["spec"]["paused"] == true && oversize.is_some() {
+        return Err(Unmade::Paused);
+    }
+    validate::check_size(oversize).map_err(Unmade::Invalid)?;
+    let spec = validate::parse(object).map_err(Unmade::Invalid)?;
+    if spec.paused {
+        return Err(Unmade::Paused);
+    }
+    policy.check(&spec).map_err(Unmade::Invalid)?;
+    Ok(spec)
 }
 
 /// What a step came to, if it did not fail in a way that a condition tells of.
@@ -363,11 +377,17 @@ impl Context {
     }
 }
 
-/// The Deployment that runs a resource's pods, if the cache has it and it is the resource's.
-fn deployment_of(caches: &Caches, mirror: &ValidatedMirror, built: &Built) -> Option<Arc<Packed>> {
+/// The Deployment that runs a resource's pods, if there is one by now and it is the resource's.
+async fn deployment_of(
+    client: &Client,
+    caches: &Caches,
+    mirror: &ValidatedMirror,
+    built: &Built,
+) -> Result<Option<DynamicObject>, apply::Error> {
     let mut children = built.children.iter();
-    let child = children.find(|child| child.kind == Kind::Deployment)?;
-    let deployments = caches.children.get(&Kind::Deployment)?;
-    let there = deployments.get(&mirror.namespace, child.name())?;
-    apply::owned_by(there.as_ref(), &mirror.uid).then_some(there)
+    let Some(child) = children.find(|child| child.kind == Kind::Deployment) else {
+        return Ok(None);
+    };
+    let there = apply::known(client, caches, child.kind, &mirror.namespace, child.name()).await?;
+    Ok(there.filter(|there| apply::owned_by(there, &mirror.uid)))
 }

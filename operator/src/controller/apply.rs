@@ -280,6 +280,32 @@ impl Applied {
     }
 }
 
+/// What is there under the name of a child, as far as the cache knows. Read from the API server where the cache does not have all of
+/// it: nobody's child is so large unless somebody else made it so.
+///
+/// # Errors
+/// If it cannot be read.
+pub async fn known(
+    client: &Client,
+    caches: &Caches,
+    kind: Kind,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<DynamicObject>, Error> {
+    let Some(there) = caches.child(kind, namespace, name) else {
+        return Ok(None);
+    };
+    if there.oversize().is_none() {
+        return Ok(Some(there.unpack()));
+    }
+    let resource = kind.resource();
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    api.get_opt(name).await.map_err(|source| Error::Failed {
+        object: format!("{} {name}", resource.kind),
+        source,
+    })
+}
+
 struct Apply<'a> {
     client: &'a Client,
     caches: &'a Caches,
@@ -302,9 +328,16 @@ impl Apply<'_> {
         spec.pod_template.is_some() || spec.resources.is_some()
     }
 
-    fn cached(&self, child: &Child) -> Option<DynamicObject> {
-        self.caches
-            .child(child.kind, &self.mirror.namespace, child.name())
+    async fn cached(&self, child: &Child) -> Result<Option<DynamicObject>, Error> {
+        let namespace = &self.mirror.namespace;
+        known(
+            self.client,
+            self.caches,
+            child.kind,
+            namespace,
+            child.name(),
+        )
+        .await
     }
 
     /// Whether the resource is there still, asked of the API server.
@@ -324,7 +357,7 @@ impl Apply<'_> {
     }
 
     async fn decide(&self, child: &Child) -> Result<Decision, Error> {
-        if let Some(there) = self.cached(child) {
+        if let Some(there) = self.cached(child).await? {
             return Ok(decide(child, &there, &self.mirror.uid));
         }
         // The cache holds only what carries our label, and may be a moment behind.
@@ -420,7 +453,7 @@ impl Apply<'_> {
 
     /// When an autoscaler takes over, the field that the operator no longer sends would fall back to one replica.
     async fn hand_over_replicas(&self, child: &Child) -> Result<(), Error> {
-        let Some(there) = self.cached(child) else {
+        let Some(there) = self.cached(child).await? else {
             return Ok(());
         };
         let replicas = &there.data["spec"]["replicas"];

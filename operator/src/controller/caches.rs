@@ -24,8 +24,12 @@ use super::prometheus_object::PrometheusObject;
 use super::references::References;
 use crate::names::{MANAGED_BY_LABEL, OPERATOR, mirror_resource};
 
-/// How many objects come in one answer to a list. A page is in memory as a whole before its objects are packed.
+/// How many objects come in one answer to a list of metadata.
 const PAGE: u32 = 25;
+
+/// The same where objects come whole. The text of a page is in memory twice before its objects are packed, and each may be a
+/// megabyte and a half.
+const PAGE_OF_WHOLE: u32 = 5;
 
 /// After so many lists that failed, in a quarter of a minute, a kind that not every resource asks for holds up none of them any more.
 /// Its lists may fail for good: a conversion webhook that is down is enough.
@@ -82,7 +86,7 @@ pub struct Caches {
     pub namespaces: Option<Cache<PartialObjectMeta<Namespace>>>,
     /// The resources themselves.
     pub mirrors: Cache<Packed>,
-    /// Children by kind. [`Caches::child`] unpacks.
+    /// Children by kind.
     pub children: BTreeMap<Kind, Cache<Packed>>,
     /// The ReplicaSets of all mirrors: which Deployment controls them. They stand between it and
     /// its pods.
@@ -129,6 +133,7 @@ impl Caches {
     #[must_use]
     pub fn new(client: &Client, scope: Scope) -> (Self, Streams) {
         let all = || watcher::Config::default().page_size(PAGE);
+        let all_whole = || all().page_size(PAGE_OF_WHOLE);
         let ours = || all().labels(&format!("{MANAGED_BY_LABEL}={OPERATOR}"));
 
         // The API server selects: a namespace that matches no more is gone for this watch.
@@ -142,15 +147,19 @@ impl Caches {
             Scope::Cluster | Scope::Namespace(_) => (None, None),
         };
         let resource = mirror_resource();
-        let (mirrors, mirror_changes) =
-            Cache::watch(scope.dynamic(client, &resource), all(), resource, whole);
+        let (mirrors, mirror_changes) = Cache::watch(
+            scope.dynamic(client, &resource),
+            all_whole(),
+            resource,
+            whole,
+        );
         let mut children = BTreeMap::new();
         let mut child_changes = Vec::new();
         for kind in Kind::ALL {
             let resource = kind.resource();
             let (cache, changes) = Cache::watch(
                 scope.dynamic(client, &resource),
-                ours(),
+                ours().page_size(PAGE_OF_WHOLE),
                 resource.clone(),
                 whole,
             );
@@ -159,14 +168,21 @@ impl Caches {
         }
         let (replica_sets, replica_set_changes) =
             Cache::watch(scope.api(client), ours(), (), only_owners);
-        let (pods, pod_changes) = Cache::watch(scope.api(client), ours(), (), whole);
+        let (pods, pod_changes) = Cache::watch(
+            scope.api(client),
+            ours().page_size(PAGE_OF_WHOLE),
+            (),
+            whole,
+        );
         let (secrets, secret_changes) = Cache::watch(scope.api(client), all(), (), strip_metadata);
         // Those of mirrors are children already, and nobody keeps certificates in them.
         let others = all().labels(&format!("{MANAGED_BY_LABEL}!={OPERATOR}"));
         let (config_maps, config_map_changes) =
             Cache::watch(scope.api(client), others, (), strip_metadata);
-        let (services, service_changes) = Cache::watch(scope.api(client), all(), (), strip_service);
-        let (prometheuses, prometheus_changes) = Cache::watch(scope.api(client), all(), (), whole);
+        let (services, service_changes) =
+            Cache::watch(scope.api(client), all_whole(), (), strip_service);
+        let (prometheuses, prometheus_changes) =
+            Cache::watch(scope.api(client), all_whole(), (), whole);
 
         let caches = Self {
             scope,
@@ -238,21 +254,20 @@ impl Caches {
         Some(format!("{what} cannot be watched: {why}"))
     }
 
-    /// A child that is there.
+    /// What is there under the name of a child.
     #[must_use]
-    pub fn child(&self, kind: Kind, namespace: &str, name: &str) -> Option<DynamicObject> {
-        let there = self.children.get(&kind)?.get(namespace, name)?;
-        Some(there.unpack())
+    pub fn child(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Packed>> {
+        self.children.get(&kind)?.get(namespace, name)
     }
 
     /// The pods that a resource's Deployment controls, through one of its ReplicaSets, and that are
     /// not over. What a pod's labels say counts for nothing here: anybody who may make pods can
     /// write them.
     #[must_use]
-    pub fn pods_of(&self, deployment: &Packed) -> Vec<Arc<MirrorPod>> {
+    pub fn pods_of(&self, deployment: &DynamicObject) -> Vec<Arc<MirrorPod>> {
         let (Some(namespace), Some(uid)) = (
-            deployment.meta().namespace.as_deref(),
-            deployment.meta().uid.as_deref(),
+            deployment.metadata.namespace.as_deref(),
+            deployment.metadata.uid.as_deref(),
         ) else {
             return Vec::new();
         };

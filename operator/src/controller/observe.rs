@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use http::header::CONNECTION;
 use kube::ResourceExt as _;
+use kube::api::DynamicObject;
 use serde::Deserialize;
 
 use super::caches::Caches;
-use super::packed::Packed;
 use crate::names::ADMIN_PORT_NUMBER;
 
 /// How long a pod may take to answer.
@@ -108,7 +108,7 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
 pub async fn observe(
     http: &reqwest::Client,
     caches: &Caches,
-    deployment: &Packed,
+    deployment: &DynamicObject,
 ) -> Vec<PodReport> {
     let mut reports: Vec<_> = futures::stream::iter(caches.pods_of(deployment))
         .map(|pod| async move {

@@ -9,6 +9,7 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::dereference::{Dereferenced, KeyFacts, PrometheusFacts, ServiceFacts};
+use super::packed::{LARGEST, LARGEST_POD_TEMPLATE, Oversize};
 use super::references::{Keys, References};
 
 /// A resource that can be built.
@@ -38,6 +39,31 @@ pub struct Invalid {
     pub reason: &'static str,
     /// For people: what is wrong, where, and what to do.
     pub message: String,
+}
+
+/// Refuses a resource that is larger than what the operator keeps.
+///
+/// # Errors
+/// If something was left out of it.
+pub fn check_size(oversize: Option<Oversize>) -> Result<(), Invalid> {
+    let kib = |bytes: usize| bytes.div_ceil(1024);
+    let message = match oversize {
+        None => return Ok(()),
+        Some(Oversize::Object(bytes)) => format!(
+            "the resource must be at most {} KiB of JSON, is {} KiB (hint: shorten spec and annotations)",
+            kib(LARGEST),
+            kib(bytes)
+        ),
+        Some(Oversize::PodTemplate(bytes)) => format!(
+            "spec.podTemplate: must be at most {} KiB of JSON, is {} KiB (hint: move what is long into a ConfigMap and mount it)",
+            kib(LARGEST_POD_TEMPLATE),
+            kib(bytes)
+        ),
+    };
+    Err(Invalid {
+        reason: "TooLarge",
+        message,
+    })
 }
 
 /// The resource as its type.
@@ -285,6 +311,22 @@ pub(crate) mod tests {
     fn refused(spec: Value, found: &Dereferenced) -> (&'static str, String) {
         let invalid = check(spec, found).unwrap_err();
         (invalid.reason, invalid.message)
+    }
+
+    #[test]
+    fn what_is_too_large_is_named_with_its_bound() {
+        let said = |oversize| check_size(Some(oversize)).unwrap_err().message;
+        assert_eq!(
+            [
+                said(Oversize::Object(LARGEST + 1)),
+                said(Oversize::PodTemplate(1_300_000))
+            ],
+            [
+                "the resource must be at most 256 KiB of JSON, is 257 KiB (hint: shorten spec and annotations)",
+                "spec.podTemplate: must be at most 64 KiB of JSON, is 1270 KiB (hint: move what is long into a ConfigMap and mount it)",
+            ]
+        );
+        assert_eq!(check_size(None), Ok(()));
     }
 
     #[test]

@@ -124,7 +124,7 @@ async fn pods_are_a_mirrors_by_who_controls_them_and_not_by_their_labels() {
     ])
     .await;
     let deployment = caches.children[&Kind::Deployment].get("n", "shop-mirror");
-    let pods = caches.pods_of(&deployment.unwrap());
+    let pods = caches.pods_of(&deployment.unwrap().unpack());
     let mut names: Vec<_> = pods.iter().map(|pod| pod.name_any()).collect();
     names.sort();
     assert_eq!(names, ["first", "second"]);
