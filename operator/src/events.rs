@@ -84,8 +84,7 @@ pub fn events(
 }
 
 fn event(type_: EventType, reason: &str, action: &str, note: String) -> Event {
-    // Longer notes are refused.
-    let note = note.chars().take(900).collect();
+    let note = cut(note);
     Event {
         type_,
         reason: reason.to_owned(),
@@ -93,6 +92,16 @@ fn event(type_: EventType, reason: &str, action: &str, note: String) -> Event {
         action: action.to_owned(),
         secondary: None,
     }
+}
+
+/// A note, no longer than the API server takes: it counts bytes, and refuses an event with a longer one.
+fn cut(mut note: String) -> String {
+    const LONGEST: usize = 1024;
+    if note.len() > LONGEST {
+        note.truncate(note.floor_char_boundary(LONGEST - '…'.len_utf8()));
+        note.push('…');
+    }
+    note
 }
 
 /// Publishes events. A failure is logged: nothing depends on them.
@@ -123,6 +132,14 @@ mod tests {
         let events = events(&status(before), &status(after), &[]);
         let told = |event: Event| (event.type_ == EventType::Warning, event.reason);
         events.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn a_note_is_cut_to_the_bytes_that_the_api_server_takes() {
+        let note = |text: String| event(EventType::Normal, "Reason", "Action", text).note;
+        let cut = note("ü".repeat(600)).unwrap();
+        assert!(cut.len() <= 1024 && cut.ends_with("üü…"), "{}", cut.len());
+        assert_eq!(note("x".repeat(1024)), Some("x".repeat(1024)));
     }
 
     #[test]

@@ -22,21 +22,19 @@
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [policy]
-  resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [networking.k8s.io]
-  resources: [networkpolicies, ingresses]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [autoscaling]
-  resources: [horizontalpodautoscalers]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [gateway.networking.k8s.io]
-  resources: [httproutes]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [monitoring.coreos.com]
-  resources: [servicemonitors]
-  verbs: [get, list, watch, create, patch, delete]
+# Children that a resource may ask for. Of those that no resource may ask for here (denyFields), only what there is can go.
+{{- $denied := .Values.denyFields }}
+{{- range list
+    (list "policy" "poddisruptionbudgets" "podDisruptionBudget")
+    (list "networking.k8s.io" "networkpolicies" "networkPolicy")
+    (list "networking.k8s.io" "ingresses" "ingress")
+    (list "autoscaling" "horizontalpodautoscalers" "autoscaling")
+    (list "gateway.networking.k8s.io" "httproutes" "httpRoute")
+    (list "monitoring.coreos.com" "servicemonitors" "monitor") }}
+- apiGroups: [{{ index . 0 }}]
+  resources: [{{ index . 1 }}]
+  verbs: [{{ has (index . 2) $denied | ternary "list, watch, delete" "get, list, watch, create, patch, delete" }}]
+{{- end }}
 # Between a mirror's Deployment and its pods. Only metadata is kept: a pod is believed if one of these controls it.
 - apiGroups: [apps]
   resources: [replicasets]

@@ -39,8 +39,8 @@
   {{- fail (printf "imageRegistry: %q is not a registry; for example: imageRegistry: registry.example.com:5000/mirrors" .Values.imageRegistry) }}
 {{- end }}
 {{- range $index, $variable := .Values.extraEnv }}
-  {{- if has $variable.name (list "PROMETHEUS_MIRROR_OPERATOR_IMAGE" "PROMETHEUS_MIRROR_OPERATOR_LEASE" "PROMETHEUS_MIRROR_OPERATOR_WATCH_NAMESPACES" "PROMETHEUS_MIRROR_OPERATOR_NAMESPACE_SELECTOR" "PROMETHEUS_MIRROR_OPERATOR_LOG_FORMAT" "PROMETHEUS_MIRROR_OPERATOR_LOG_LEVEL" "PROMETHEUS_MIRROR_OPERATOR_ADMIN_LISTEN" "POD_NAMESPACE" "POD_NAME") }}
-    {{- fail (printf "extraEnv[%d]: the chart sets %s itself; use mirrorImage, watchNamespaces, namespaceSelector or log, for example: log.level: debug" $index $variable.name) }}
+  {{- if has $variable.name (list "PROMETHEUS_MIRROR_OPERATOR_IMAGE" "PROMETHEUS_MIRROR_OPERATOR_LEASE" "PROMETHEUS_MIRROR_OPERATOR_WATCH_NAMESPACES" "PROMETHEUS_MIRROR_OPERATOR_NAMESPACE_SELECTOR" "PROMETHEUS_MIRROR_OPERATOR_CROSS_NAMESPACE" "PROMETHEUS_MIRROR_OPERATOR_DENY_FIELDS" "PROMETHEUS_MIRROR_OPERATOR_LOG_FORMAT" "PROMETHEUS_MIRROR_OPERATOR_LOG_LEVEL" "PROMETHEUS_MIRROR_OPERATOR_ADMIN_LISTEN" "POD_NAMESPACE" "POD_NAME") }}
+    {{- fail (printf "extraEnv[%d]: the chart sets %s itself; use mirrorImage, watchNamespaces, namespaceSelector, crossNamespace, denyFields or log, for example: log.level: debug" $index $variable.name) }}
   {{- end }}
   {{- range $other, $same := $values.extraEnv }}
     {{- if and (lt $other $index) (eq $same.name $variable.name) }}
