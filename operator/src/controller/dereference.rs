@@ -260,6 +260,11 @@ fn prometheus(
     }
     let object = from.permitted("Prometheus", at, caches.prometheuses.get(namespace, name))?;
     let facts = prometheus_facts(&object);
+    if !leads_to_a_url(&facts) {
+        return Err(format!(
+            "Prometheus {namespace}/{name} has a serviceName or a routePrefix that is no part of a URL"
+        ));
+    }
     let sharing = caches.prometheuses.filter(|other| {
         other.meta().namespace == object.meta().namespace
             && prometheus_facts(other).service == facts.service
@@ -283,6 +288,22 @@ fn prometheus_facts(prometheus: &PrometheusObject) -> PrometheusFacts {
         route_prefix: or(&prometheus.route_prefix, "/"),
         tls: prometheus.tls,
     }
+}
+
+/// Whether what the owner of a Prometheus object wrote can be part of a URL, and means nothing else there. The resource's own fields
+/// have the same bounds by its schema.
+fn leads_to_a_url(facts: &PrometheusFacts) -> bool {
+    let PrometheusFacts {
+        service,
+        route_prefix,
+        ..
+    } = facts;
+    let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let path = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
+    (1..=63).contains(&service.len())
+        && service.bytes().all(label)
+        && route_prefix.len() <= 1024
+        && route_prefix.bytes().all(path)
 }
 
 #[cfg(test)]
@@ -329,6 +350,31 @@ mod tests {
         for there in closed.into_iter().chain([opened]) {
             let found = said(CrossNamespace::Never, at, there);
             assert_eq!(found, Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_prometheus_object_leads_to_its_own_service_only() {
+        let leads = |service: &str, route_prefix: &str| {
+            leads_to_a_url(&PrometheusFacts {
+                service: service.to_owned(),
+                route_prefix: route_prefix.to_owned(),
+                tls: false,
+            })
+        };
+        assert!(leads("prometheus-operated", "/") && leads("p", "") && leads("p", "/a/b_c~1.2"));
+        for service in [
+            "",
+            "elsewhere.example.com/?",
+            "a@b",
+            "A",
+            "a:1",
+            &"a".repeat(64),
+        ] {
+            assert!(!leads(service, "/"), "{service}");
+        }
+        for prefix in ["/?a=b", "/#a", "/a b", "/ä", "/\n", &"/".repeat(1025)] {
+            assert!(!leads("p", prefix), "{prefix}");
         }
     }
 
