@@ -16,6 +16,7 @@ mod duration;
 mod exposure;
 mod fault;
 mod limits;
+pub mod memory;
 mod page;
 pub mod patterns;
 mod reference;

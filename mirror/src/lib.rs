@@ -13,12 +13,14 @@
 //! * [`query`] is pure: conditions become a selector, a selector and an aggregation become PromQL, buckets and pooling rules.
 //! * [`prometheus`] is the only code that talks to a Prometheus server.
 //! * [`evaluate`] drives the plans of `query` over the calls of `prometheus`.
+//! * [`budget`] bounds the memory that all of them take for requests.
 //! * [`api`] holds the wire types and one thin handler per method.
 //! * [`conform`] is a client that behaves like StackState and tells whether a mirror keeps the contract.
 //! * [`server`], [`health`], [`metrics`], [`telemetry`] are what every well-kept server needs around that; [`cli`] starts it.
 
 pub mod api;
 pub mod args;
+pub mod budget;
 pub mod cli;
 pub mod conform;
 pub mod error;

@@ -1,0 +1,51 @@
+//! How much memory a mirror needs: the one computation that the mirror's budget, its `check` and the operator's default
+//! resources share.
+
+use crate::spec::default_workers;
+
+const MIB: u64 = 1 << 20;
+
+/// The memory limit of the mirror's container where the resource sets none, in bytes.
+pub const DEFAULT_LIMIT: u64 = 512 * MIB;
+
+/// The workers where the resource does not say how many.
+pub const DEFAULT_WORKERS: u64 = default_workers().unsigned_abs() as u64;
+
+/// What code, runtime, connections and metrics take, whatever the requests.
+const FIXED: u64 = 64 * MIB;
+
+/// What one worker needs for an ordinary large answer: the samples of a long range of many series, and the points made of it.
+const PER_WORKER: u64 = 12 * MIB;
+
+/// The bytes that requests may use within a memory limit. The allocator keeps every fourth byte of them: blocks are
+/// larger than what is in them, and what is free lies between what is not.
+#[must_use]
+pub const fn for_requests(limit: u64) -> u64 {
+    limit.saturating_sub(FIXED) / 4 * 3
+}
+
+/// The smallest memory limit with which that many workers can work on large answers at once.
+#[must_use]
+pub const fn needed_by(workers: u64) -> u64 {
+    FIXED.saturating_add(workers.saturating_mul(PER_WORKER).saturating_mul(4) / 3)
+}
+
+// The defaults fit each other.
+const _: () = assert!(needed_by(DEFAULT_WORKERS) <= DEFAULT_LIMIT);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_workers_need_leaves_each_its_share() {
+        for workers in [1, 20, 1_000] {
+            assert!(for_requests(needed_by(workers)) >= workers * PER_WORKER - 4);
+        }
+    }
+
+    #[test]
+    fn a_limit_below_the_fixed_part_leaves_nothing() {
+        assert_eq!(for_requests(10 * MIB), 0);
+    }
+}

@@ -1,0 +1,169 @@
+//! How much memory the process may use, and what of it requests may.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Budget;
+use super::size::ByteSize;
+
+/// The limit where nothing sets one.
+const DEFAULT: ByteSize = ByteSize::mib(512);
+
+/// The smallest budget: with a limit that is far too small, small requests are still answered.
+const LEAST: u64 = 16 << 20;
+
+/// The budgets of the process.
+#[derive(Debug)]
+pub struct Memory {
+    /// For the bodies of requests and what parsing makes of them. Apart, so that bodies that never end leave the rest alone.
+    pub bodies: Arc<Budget>,
+    /// For all that happens afterwards.
+    pub work: Arc<Budget>,
+}
+
+/// A memory limit and who sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The process may use so much.
+    pub bytes: ByteSize,
+    /// Who says so.
+    pub origin: Origin,
+}
+
+/// Who sets the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `--memory-limit`
+    Flag,
+    /// `spec.limits.memory`
+    Field,
+    /// The cgroup of the process or one around it.
+    Container,
+    /// Nobody.
+    Default,
+}
+
+impl Limit {
+    /// The first of the flag, the field and the container's limit that is set.
+    #[must_use]
+    pub fn choose(flag: Option<ByteSize>, field: Option<ByteSize>) -> Self {
+        let container = || of_container(Path::new("/proc/self"), Path::new("/"));
+        let set = |bytes, origin| Self { bytes, origin };
+        flag.map(|bytes| set(bytes, Origin::Flag))
+            .or_else(|| field.map(|bytes| set(bytes, Origin::Field)))
+            .or_else(|| container().map(|bytes| set(bytes, Origin::Container)))
+            .unwrap_or(set(DEFAULT, Origin::Default))
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "--memory-limit",
+            Self::Field => "spec.limits.memory",
+            Self::Container => "the container's limit",
+            Self::Default => "the default, because no limit is set",
+        })
+    }
+}
+
+impl Memory {
+    /// The budgets within a limit.
+    #[must_use]
+    pub fn within(limit: ByteSize) -> Arc<Self> {
+        let (bodies, work) = shares(limit);
+        Arc::new(Self {
+            bodies: Budget::new(bodies),
+            work: Budget::new(work),
+        })
+    }
+
+    /// Changes the limit.
+    pub fn resize(&self, limit: ByteSize) {
+        let (bodies, work) = shares(limit);
+        self.bodies.resize(bodies);
+        self.work.resize(work);
+    }
+}
+
+/// What of a limit is for bodies and for work.
+fn shares(ByteSize(limit): ByteSize) -> (ByteSize, ByteSize) {
+    let all = crds::memory::for_requests(limit).max(LEAST);
+    let bodies = all / 4;
+    (ByteSize(bodies), ByteSize(all - bodies))
+}
+
+impl Default for Memory {
+    /// More than there is: for commands that answer one request, and for tests.
+    fn default() -> Self {
+        let most = ByteSize(1 << 50);
+        Self {
+            bodies: Budget::new(most),
+            work: Budget::new(most),
+        }
+    }
+}
+
+/// The smallest memory limit of the cgroups that hold the process. `process` is its folder in `/proc`.
+fn of_container(process: &Path, root: &Path) -> Option<ByteSize> {
+    let read = |name: &str| std::fs::read_to_string(process.join(name)).unwrap_or_default();
+    files(&read("cgroup"), &read("mountinfo"))
+        .into_iter()
+        .filter_map(|file| {
+            let file = root.join(file.strip_prefix("/").ok()?);
+            limit(&std::fs::read_to_string(file).ok()?)
+        })
+        .min()
+}
+
+/// The files that may hold a limit: of the process' own cgroup, and of all around it that can be seen.
+///
+/// `cgroups` is `/proc/self/cgroup`: `0::/path` for version 2, `4:memory:/path` for version 1. `mounts` is
+/// `/proc/self/mountinfo`. A container often sees only its own part of the hierarchy: the mount's root then is the path of the
+/// container, and what is below it is what both have in common.
+fn files(cgroups: &str, mounts: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in cgroups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let is_v2 = controllers.is_empty();
+        let name = match is_v2 {
+            true => "memory.max",
+            false if controllers.split(',').any(|name| name == "memory") => "memory.limit_in_bytes",
+            false => continue,
+        };
+        for (root, mount_point) in mounts.lines().filter_map(|line| mount(line, is_v2)) {
+            let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
+            files.extend(
+                below
+                    .ancestors()
+                    .map(|folder| Path::new(mount_point).join(folder).join(name)),
+            );
+        }
+    }
+    files
+}
+
+/// The root and the mount point of a line of `mountinfo`, if cgroups with memory limits are mounted there.
+fn mount(line: &str, is_v2: bool) -> Option<(&str, &str)> {
+    let (before, after) = line.split_once(" - ")?;
+    let mut after = after.split(' ');
+    let (kind, options) = (after.next()?, after.nth(1)?);
+    let fits = match is_v2 {
+        true => kind == "cgroup2",
+        false => kind == "cgroup" && options.split(',').any(|option| option == "memory"),
+    };
+    let mut fields = before.split(' ').skip(3);
+    fits.then_some((fields.next()?, fields.next()?))
+}
+
+/// A limit as the kernel writes it. `max` and numbers near the largest are none.
+fn limit(text: &str) -> Option<ByteSize> {
+    let bytes: u64 = text.trim().parse().ok()?;
+    (bytes < 1 << 60).then_some(ByteSize(bytes))
+}
+
+#[cfg(test)]
+mod tests;

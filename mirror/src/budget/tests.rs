@@ -1,0 +1,222 @@
+//! Nobody waits for ever, and nobody gets what is not there.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use proptest::prelude::*;
+
+use super::*;
+
+const HANG: Duration = Duration::from_secs(20);
+
+fn budget(bytes: u64) -> Arc<Budget> {
+    Budget::new(ByteSize(bytes))
+}
+
+async fn holder(budget: &Arc<Budget>, bytes: u64) -> Reservation {
+    budget.reserve(ByteSize(bytes), None).await.unwrap()
+}
+
+#[tokio::test]
+async fn bytes_come_back_when_a_reservation_is_dropped_or_shrunk() {
+    let budget = budget(80);
+    let one = holder(&budget, 10).await;
+    one.grow(ByteSize(50), None).await.unwrap();
+    assert_eq!((one.bytes(), budget.used()), (ByteSize(60), ByteSize(60)));
+    one.shrink_to(ByteSize(20));
+    assert_eq!(budget.used(), ByteSize(20));
+    one.grow_to(ByteSize(30), None).await.unwrap();
+    drop(one);
+    assert_eq!(budget.used(), ByteSize(0));
+}
+
+#[tokio::test]
+async fn more_than_one_holder_can_have_is_refused_at_once() {
+    let budget = budget(80);
+    let one = holder(&budget, 10).await;
+    let refused = Err(Refused::TooLarge(ByteSize(70)));
+    assert_eq!(one.grow(ByteSize(61), None).await, refused);
+    one.grow(ByteSize(60), None).await.unwrap();
+    let reserved = budget.reserve(ByteSize(71), None).await;
+    assert_eq!(reserved.map(|_| ()), refused);
+}
+
+#[tokio::test]
+async fn a_wait_ends_at_its_deadline_and_leaves_no_trace() {
+    let budget = budget(80);
+    let large = holder(&budget, 70).await;
+    let small = holder(&budget, 10).await;
+    let soon = Some(Instant::now() + Duration::from_millis(5));
+    assert_eq!(small.grow(ByteSize(1), soon).await, Err(Refused::Busy));
+    let late = budget.reserve(ByteSize(1), soon).await;
+    assert_eq!(late.map(|_| ()), Err(Refused::Busy));
+    drop(large);
+    drop(small);
+    let state = budget.lock();
+    assert_eq!((state.used, state.active), (0, 0));
+    assert!(state.arriving.is_empty() && state.growing.is_empty());
+}
+
+#[tokio::test]
+async fn newcomers_find_place_where_growth_does_not() {
+    let budget = budget(80);
+    let large = holder(&budget, 10).await;
+    large.grow(ByteSize(60), None).await.unwrap();
+    let small = holder(&budget, 10).await;
+    assert_eq!(small.bytes(), ByteSize(10));
+    assert!(budget.reserve(ByteSize(1), None).now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn when_all_wait_for_growth_the_largest_is_refused() {
+    let budget = budget(80);
+    let (small, large) = (holder(&budget, 20).await, holder(&budget, 50).await);
+    let mut waits = Box::pin(small.grow(ByteSize(5), None));
+    assert!((&mut waits).now_or_never().is_none());
+    assert_eq!(large.grow(ByteSize(5), None).await, Err(Refused::Busy));
+    assert!((&mut waits).now_or_never().is_none());
+    drop(large);
+    assert_eq!(waits.await, Ok(()));
+}
+
+#[tokio::test]
+async fn who_waits_for_another_holder_does_not_count_as_one_that_goes_on() {
+    let budget = budget(80);
+    let (request, call) = (holder(&budget, 40).await, holder(&budget, 30).await);
+    let _blocked = request.waits_for_others();
+    assert_eq!(call.grow(ByteSize(5), None).await, Err(Refused::Busy));
+}
+
+#[tokio::test]
+async fn who_is_refused_although_the_others_hold_next_to_nothing_needs_too_much() {
+    let budget = budget(80);
+    let (request, call) = (holder(&budget, 5).await, holder(&budget, 60).await);
+    let _blocked = request.waits_for_others();
+    let refused = Err(Refused::TooLarge(ByteSize(70)));
+    assert_eq!(call.grow(ByteSize(8), None).await, refused);
+}
+
+#[tokio::test]
+async fn a_budget_that_grows_lets_waiting_ones_in_and_one_that_shrinks_takes_nothing_away() {
+    let budget = budget(8);
+    let _one = holder(&budget, 7).await;
+    let mut waits = Box::pin(budget.reserve(ByteSize(7), None));
+    assert!((&mut waits).now_or_never().is_none());
+    budget.resize(ByteSize(16));
+    let two = waits.await.unwrap();
+    budget.resize(ByteSize(8));
+    assert_eq!((two.bytes(), budget.used()), (ByteSize(7), ByteSize(14)));
+    assert!(budget.reserve(ByteSize(1), None).now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn bytes_that_only_rest_do_not_either() {
+    let budget = budget(80);
+    let (answer, call) = (holder(&budget, 40).await, holder(&budget, 30).await);
+    answer.rests();
+    assert_eq!(call.grow(ByteSize(5), None).await, Err(Refused::Busy));
+    drop(answer);
+    assert_eq!(call.grow(ByteSize(5), None).await, Ok(()));
+}
+
+/// A request: its calls grow step by step while it waits for them.
+#[derive(Clone, Debug)]
+struct Plan {
+    base: u64,
+    calls: Vec<Vec<u64>>,
+    gives_up_after: Option<u8>,
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let call = prop::collection::vec(1_u64..40, 0..5);
+    let parts = (
+        1_u64..8,
+        prop::collection::vec(call, 1..3),
+        prop::option::of(0_u8..20),
+    );
+    parts.prop_map(|(base, calls, gives_up_after)| Plan {
+        base,
+        calls,
+        gives_up_after,
+    })
+}
+
+async fn run(budget: Arc<Budget>, plan: Plan) -> Result<(), Refused> {
+    let request = budget.reserve(ByteSize(plan.base), None).await?;
+    let work = async {
+        for steps in plan.calls {
+            let blocked = request.waits_for_others();
+            let call = budget.reserve(ByteSize(2), None).await?;
+            for step in steps {
+                call.grow(ByteSize(step), None).await?;
+                tokio::task::yield_now().await;
+            }
+            drop(blocked);
+            call.rests();
+            request.grow(ByteSize(1), None).await?;
+        }
+        Ok(())
+    };
+    let patience = async {
+        match plan.gives_up_after {
+            None => std::future::pending().await,
+            Some(turns) => {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        result = work => result,
+        () = patience => Ok(()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn every_request_ends_and_the_sum_stays_within_the_budget(
+        plans in prop::collection::vec(plan(), 1..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let budget = budget(100);
+            let running = plans.into_iter().map(|plan| tokio::spawn(run(Arc::clone(&budget), plan)));
+            let running: Vec<_> = running.collect();
+            let watched = async {
+                while running.iter().any(|task| !task.is_finished()) {
+                    assert!(budget.used() <= budget.capacity());
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(HANG, watched).await.expect("nobody waits for ever");
+            for task in running {
+                // Refused or not: it has ended.
+                let _ = task.await.unwrap();
+            }
+            let state = budget.lock();
+            assert_eq!((state.used, state.active), (0, 0));
+            assert!(state.arriving.is_empty() && state.growing.is_empty());
+        });
+    }
+
+    /// Whatever the order: of requests each of which fits alone, one at least gets all that it wants.
+    #[test]
+    fn somebody_gets_through(
+        plans in prop::collection::vec(prop::collection::vec(1_u64..20, 1..4), 1..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ended = runtime.block_on(async {
+            let budget = budget(100);
+            let running = plans.into_iter().map(|steps| {
+                let plan = Plan { base: 2, calls: vec![steps], gives_up_after: None };
+                tokio::spawn(run(Arc::clone(&budget), plan))
+            });
+            let running: Vec<_> = running.collect();
+            let all = futures::future::join_all(running);
+            tokio::time::timeout(HANG, all).await.expect("nobody waits for ever")
+        });
+        prop_assert!(ended.into_iter().any(|result| result.unwrap().is_ok()));
+    }
+}
