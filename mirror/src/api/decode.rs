@@ -5,7 +5,9 @@
 
 mod conditions;
 mod object;
+mod pruned;
 
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use self::conditions::conditions;
@@ -16,6 +18,15 @@ use crate::time::{Millis, Timestamp};
 
 /// How deep a body may be nested.
 pub const MAX_DEPTH: usize = 64;
+
+/// What parsing a body takes at most, in bytes, beside the body itself: a field of an object takes many times its text, and
+/// [`pruned::MOST_ELEMENTS`] bounds how many there are.
+#[must_use]
+pub fn parsed_size(body: usize) -> u64 {
+    const A_BYTE: u64 = 64;
+    const MOST: u64 = 16 << 20;
+    (body as u64).saturating_mul(A_BYTE).min(MOST)
+}
 
 /// No limit, as StackState writes it.
 const NO_LIMIT: u64 = i32::MAX as u64;
@@ -123,8 +134,16 @@ pub fn request(body: &[u8], expected: Option<RequestType>) -> Result<Request, De
     }
     // Some libraries write a byte order mark, which RFC 8259 lets readers ignore.
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let body: Value = serde_json::from_slice(body)
-        .map_err(|error| DecodeError::Malformed(format!("the body is not JSON: {error}")))?;
+    let body = pruned::parse(body, pruned::REQUEST).map_err(|error| {
+        DecodeError::Malformed(match error.classify() {
+            // Its own bound, told without a place in the text.
+            Category::Data => format!(
+                "the body has too many elements: its lists may have {} together",
+                pruned::MOST_ELEMENTS
+            ),
+            _ => format!("the body is not JSON: {error}"),
+        })
+    })?;
     let body = Object::root(&body)?;
     let request_type = match expected {
         Some(expected) => {
