@@ -5,6 +5,7 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
+use crate::budget::Refused;
 use crate::evaluate::EvaluateError;
 use crate::metrics::Outcome;
 use crate::prometheus::{StoreError, whole_seconds};
@@ -232,6 +233,18 @@ impl ApiError {
     }
 }
 
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Busy => StoreError::OutOfMemory.into(),
+            Refused::TooLarge(_) => Self::BadRequest {
+                summary: "too large",
+                details: refused.to_string(),
+            },
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let details = error.to_string();
@@ -241,7 +254,13 @@ impl From<StoreError> for ApiError {
             | StoreError::NotOffered(_)
             | StoreError::TooLarge(_) => Self::Connection { details },
             StoreError::Timeout(_) => Self::Timeout { details },
-            StoreError::ExpiredInQueue | StoreError::QueueFull => Self::Busy { details },
+            StoreError::ExpiredInQueue | StoreError::QueueFull | StoreError::OutOfMemory => {
+                Self::Busy { details }
+            }
+            StoreError::BeyondMemory(_) => Self::BadRequest {
+                summary: "answer too large",
+                details,
+            },
             StoreError::Throttled { retry_after, .. } => Self::Throttled {
                 details,
                 retry_after: whole_seconds(retry_after),

@@ -124,7 +124,9 @@ async fn ask(target: &Target, known: Option<String>) -> TargetReachability {
         Ok(()) => (Some(true), version(target, deadline, known).await, None),
         // It answers, and asking more often is just what it does not want.
         Err(error @ StoreError::Throttled { .. }) => (Some(true), known, Some(error.to_string())),
-        Err(StoreError::QueueFull | StoreError::ExpiredInQueue) => (None, None, None),
+        Err(StoreError::QueueFull | StoreError::ExpiredInQueue | StoreError::OutOfMemory) => {
+            (None, None, None)
+        }
         Err(error) => (Some(false), None, Some(error.to_string())),
     };
     TargetReachability {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::budget::Memory;
 use crate::metrics::Metrics;
 use crate::prometheus::Targets;
 use crate::settings::Settings;
@@ -28,7 +29,13 @@ impl AppState {
     /// The state before the first request.
     #[must_use]
     pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
-        let targets = Targets::new(&settings, &metrics.upstream, None);
+        Self::within(Arc::default(), settings, metrics)
+    }
+
+    /// The same, where requests share so much memory.
+    #[must_use]
+    pub fn within(memory: Arc<Memory>, settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
+        let targets = Targets::within(memory, &settings, &metrics.upstream, None);
         let serving = Serving {
             settings: Arc::new(settings),
             targets,

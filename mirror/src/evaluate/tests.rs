@@ -113,11 +113,7 @@ impl Store for ListedStore {
             ),
             _ => Data::Names(Vec::new()),
         };
-        Ok(Arc::new(Answer {
-            data,
-            remarks: Vec::new(),
-            is_partial: false,
-        }))
+        Ok(Arc::new(Answer::of(data)))
     }
 
     async fn capabilities(&self, _: Deadline) -> Result<Capabilities, StoreError> {
@@ -511,11 +507,7 @@ impl<F: Fn(&Call) -> Result<Data, StoreError> + Send + Sync> Store for ScriptedS
     async fn call(&self, call: Call, _: Deadline) -> Result<Arc<Answer>, StoreError> {
         let data = (self.script)(&call);
         self.calls.lock().expect("no panic while locked").push(call);
-        Ok(Arc::new(Answer {
-            data: data?,
-            remarks: Vec::new(),
-            is_partial: false,
-        }))
+        Ok(Arc::new(Answer::of(data?)))
     }
 
     async fn capabilities(&self, _: Deadline) -> Result<Capabilities, StoreError> {

@@ -46,7 +46,10 @@ pub(super) async fn probe(
     let waited = |error: &&StoreError| {
         !matches!(
             error,
-            StoreError::Rejected { .. } | StoreError::ExpiredInQueue | StoreError::QueueFull
+            StoreError::Rejected { .. }
+                | StoreError::ExpiredInQueue
+                | StoreError::QueueFull
+                | StoreError::OutOfMemory
         )
     };
     if let Some(error) = errors.into_iter().flatten().find(waited) {
@@ -141,11 +144,7 @@ mod tests {
                 samples,
                 ..Series::default()
             };
-            let answer = Answer {
-                data: Data::Series(vec![series]),
-                remarks: Vec::new(),
-                is_partial: false,
-            };
+            let answer = Answer::of(Data::Series(vec![series]));
             settles_after(&answer, Timestamp(12_000)).0
         };
         assert_eq!(

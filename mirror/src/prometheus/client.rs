@@ -28,7 +28,8 @@ use self::methods::{Methods, Next, Way};
 pub(crate) use self::quote::root_cause;
 pub(super) use self::quote::{Secrets, quote};
 pub(super) use self::said::Said;
-use super::decode::{Decoded, Decoder, small};
+use super::charge::Charge;
+use super::decode::{ALLOCATED_PER_BYTE, Decoded, Decoder, small};
 use super::observe::TargetMetrics;
 use super::request::Request;
 use super::throttle::{self, Pace};
@@ -38,6 +39,15 @@ use crate::settings::{Auth, Authorization, Secret, TargetSettings};
 
 /// The largest body that is taken. 30,240 points of 20 series are about 20 MiB.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// So much of an answer is decoded before the memory for it is looked at.
+const PIECE: usize = 8 << 10;
+
+/// After so many decoded bytes other tasks get a turn.
+const BYTES_A_TURN: usize = 64 << 10;
+
+/// Bodies up to this length are decoded at once.
+const SMALL: usize = 16 << 10;
 
 /// So much of an error's body, or of a page, is looked at.
 pub(super) const MAX_ERROR_BYTES: usize = 64 << 10;
@@ -134,10 +144,15 @@ impl Client {
         self.methods.forget();
     }
 
-    /// Asks. By `deadline` the store is told to be ready with a query.
-    pub(super) async fn ask(&self, call: &Call, deadline: Instant) -> Result<Answer, StoreError> {
+    /// Asks. By `deadline` the store is told to be ready with a query. The answer keeps of `charge` what it takes.
+    pub(super) async fn ask(
+        &self,
+        call: &Call,
+        deadline: Instant,
+        charge: Charge,
+    ) -> Result<Answer, StoreError> {
         let began = Instant::now();
-        let result = self.answer(call, deadline, began).await;
+        let result = self.answer(call, deadline, began, charge).await;
         match &result {
             Ok(_) | Err(StoreError::Rejected { .. }) => self.pace.flows(began),
             Err(StoreError::Throttled { .. }) => {
@@ -155,6 +170,7 @@ impl Client {
         call: &Call,
         deadline: Instant,
         began: Instant,
+        charge: Charge,
     ) -> Result<Answer, StoreError> {
         let timeout = deadline.saturating_duration_since(began);
         let request = Request::new(&self.url, call, timeout);
@@ -188,8 +204,13 @@ impl Client {
             });
         }
         let decoded = match call {
-            Call::Instant { .. } | Call::Range { .. } => self.decode_stream(http, &secrets).await?,
-            _ => self.decode_whole(call, http, &secrets).await?,
+            Call::Instant { .. } | Call::Range { .. } => {
+                self.decode_stream(http, &secrets, deadline, charge).await?
+            }
+            _ => {
+                self.decode_whole(call, http, &secrets, deadline, charge)
+                    .await?
+            }
         };
         match decoded {
             Decoded::Success(answer) => Ok(answer),
@@ -314,11 +335,14 @@ impl Client {
         &self,
         response: reqwest::Response,
         secrets: &impl Fn() -> Secrets,
+        deadline: Instant,
+        charge: Charge,
     ) -> Result<Decoded, StoreError> {
         let content_type = content_type(&response);
         let mut body = self.body(response, secrets)?;
         let mut decoder = Decoder::default();
         let mut length = 0_u64;
+        let mut since_turn = 0;
         let mut has_begun = false;
         while let Some(chunk) = body.next().await.map_err(|error| self.unread(error))? {
             if !has_begun && let Some(first) = refusal::first_byte(&chunk) {
@@ -332,13 +356,29 @@ impl Client {
             if length > MAX_BODY_BYTES as u64 {
                 return Err(self.too_large());
             }
-            decoder
-                .push(&chunk)
-                .map_err(|error| self.not_prometheus(&error.to_string()))?;
+            let mut rest = &chunk[..];
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at(piece(rest));
+                rest = behind;
+                let at_most = piece.len() as u64 * ALLOCATED_PER_BYTE;
+                charge
+                    .cover(decoder.allocated() + at_most, deadline)
+                    .await?;
+                decoder
+                    .push(piece)
+                    .map_err(|error| self.not_prometheus(&error.to_string()))?;
+                since_turn += piece.len();
+                if since_turn >= BYTES_A_TURN {
+                    since_turn = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
         }
-        decoder
+        let allocated = decoder.allocated();
+        let decoded = decoder
             .finish()
-            .map_err(|error| self.not_prometheus(&error.to_string()))
+            .map_err(|error| self.not_prometheus(&error.to_string()))?;
+        Ok(holding(decoded, charge, allocated))
     }
 
     async fn decode_whole(
@@ -346,6 +386,8 @@ impl Client {
         call: &Call,
         response: reqwest::Response,
         secrets: &impl Fn() -> Secrets,
+        deadline: Instant,
+        charge: Charge,
     ) -> Result<Decoded, StoreError> {
         let content_type = content_type(&response);
         let mut body = self.body(response, secrets)?;
@@ -358,9 +400,54 @@ impl Client {
             if whole.len() + chunk.len() > MAX_BODY_BYTES {
                 return Err(self.too_large());
             }
+            // A buffer that grows is there twice for a moment.
+            charge
+                .cover(2 * (whole.len() + chunk.len()) as u64, deadline)
+                .await?;
             whole.extend_from_slice(&chunk);
         }
-        small::decode(call, &whole).map_err(|error| self.not_prometheus(&reason(&error, &whole)))
+        let bytes = 2 * whole.len() as u64;
+        if whole.len() <= SMALL {
+            charge
+                .cover(bytes + whole.len() as u64 * ALLOCATED_PER_BYTE, deadline)
+                .await?;
+            let meter = small::Meter::unlimited();
+            let decoded = small::decode(call, &whole, &meter)
+                .map_err(|error| self.not_prometheus(&reason(&error, &whole)))?;
+            return Ok(holding(decoded, charge, meter.allocated()));
+        }
+        self.decode_large(call.clone(), whole, deadline, charge)
+            .await
+    }
+
+    /// Decodes a large body outside the runtime's workers, which have other requests to serve.
+    async fn decode_large(
+        &self,
+        call: Call,
+        whole: Vec<u8>,
+        deadline: Instant,
+        charge: Charge,
+    ) -> Result<Decoded, StoreError> {
+        let runtime = tokio::runtime::Handle::current();
+        let decoding = tokio::task::spawn_blocking(move || {
+            let bytes = 2 * whole.len() as u64;
+            let meter = small::Meter::new(|allocated| {
+                runtime.block_on(charge.cover(bytes + allocated, deadline))
+            });
+            let decoded = small::decode(&call, &whole, &meter);
+            let (allocated, refused) = meter.finish();
+            match (decoded, refused) {
+                (_, Some(refused)) => Err(Large::Refused(refused)),
+                (Ok(decoded), None) => Ok(holding(decoded, charge, allocated)),
+                (Err(error), None) => Err(Large::NotPrometheus(reason(&error, &whole))),
+            }
+        });
+        match decoding.await {
+            Ok(Ok(decoded)) => Ok(decoded),
+            Ok(Err(Large::Refused(refused))) => Err(refused),
+            Ok(Err(Large::NotPrometheus(reason))) => Err(self.not_prometheus(&reason)),
+            Err(_) => Err(self.failed_inside()),
+        }
     }
 
     fn body(
@@ -473,6 +560,39 @@ impl Client {
             self.name
         ))
     }
+}
+
+/// Why a large body is no answer.
+enum Large {
+    /// There is no memory for it.
+    Refused(StoreError),
+    /// It is not what was asked for.
+    NotPrometheus(String),
+}
+
+/// The answer, if it is one, with the memory that it takes.
+fn holding(decoded: Decoded, charge: Charge, allocated: u64) -> Decoded {
+    match decoded {
+        Decoded::Success(answer) => Decoded::Success(Answer {
+            held: charge.becomes(allocated),
+            ..answer
+        }),
+        failure @ Decoded::Failure { .. } => failure,
+    }
+}
+
+/// How much of a chunk is decoded in one go: little enough to be done within a millisecond, and cut behind a sample where one
+/// ends nearby, because what is cut in two must be copied.
+fn piece(chunk: &[u8]) -> usize {
+    /// Longer than most samples.
+    const LOOKED_BACK: usize = 96;
+    if chunk.len() <= PIECE {
+        return chunk.len();
+    }
+    let end = &chunk[PIECE - LOOKED_BACK..PIECE];
+    end.iter()
+        .rposition(|byte| *byte == b']')
+        .map_or(PIECE, |at| PIECE - LOOKED_BACK + at + 1)
 }
 
 fn built(http: &reqwest::Client, request: &Request, way: Way) -> RequestBuilder {

@@ -7,6 +7,7 @@
 //!
 //! All other answers are small; [`small`] reads them whole.
 
+mod allocated;
 mod number;
 pub(super) mod small;
 mod token;
@@ -17,6 +18,15 @@ use self::token::{Token, TokenError};
 use super::remarks::Remark;
 use super::{Answer, Data, HistogramSample, Series};
 use crate::time::Timestamp;
+
+/// What decoding one byte allocates at most, in bytes: an element with one empty label takes the most.
+pub(super) const ALLOCATED_PER_BYTE: u64 = 32;
+
+/// No series has more labels. The stores that have a limit of their own have a far lower one.
+const MOST_LABELS: u32 = 1_000;
+
+/// No store says more about one answer.
+const MOST_REMARKS: u32 = 10_000;
 
 /// Deeper nesting than any answer has (native histogram buckets are at 8).
 const MAX_DEPTH: usize = 32;
@@ -185,8 +195,11 @@ struct Parts {
     result_type: Option<String>,
     has_result: bool,
     series: Vec<Series>,
+    /// What is allocated for `series`, in bytes.
+    allocated: u64,
     /// The series whose object is open.
     open: Series,
+    open_has: Has,
     /// The name of the label whose value comes next.
     label: String,
     /// The timestamp of the pair that is open.
@@ -199,7 +212,39 @@ struct Parts {
     pair: Option<(Timestamp, String)>,
 }
 
+/// What came of the series whose object is open.
+#[derive(Debug)]
+struct Has {
+    metric: bool,
+    /// `value`, `values`, `histogram` or `histograms`
+    samples: bool,
+    labels: u32,
+    /// What is allocated for the labels, in bytes.
+    allocated: u64,
+    /// The latest sample's and histogram's timestamps.
+    latest: Timestamp,
+    latest_histogram: Timestamp,
+}
+
+impl Default for Has {
+    fn default() -> Self {
+        Self {
+            metric: false,
+            samples: false,
+            labels: 0,
+            allocated: 0,
+            latest: Timestamp(i64::MIN),
+            latest_histogram: Timestamp(i64::MIN),
+        }
+    }
+}
+
 impl Decoder {
+    /// How many bytes are allocated for what was decoded so far.
+    pub(super) fn allocated(&self) -> u64 {
+        self.parts.allocated + self.parts.of_open() + self.rest.capacity() as u64
+    }
+
     /// Takes the next bytes of the body.
     ///
     /// # Errors
@@ -293,6 +338,11 @@ impl Decoder {
             let Some((time, value, length)) = sample(&bytes[at..]) else {
                 return used;
             };
+            if time < self.parts.open_has.latest {
+                // The long way says what is wrong.
+                return used;
+            }
+            self.parts.open_has.latest = time;
             self.parts.open.samples.push(time, value);
             *index = index.saturating_add(1);
             self.expect = Expect::CommaOrEnd;
@@ -425,8 +475,15 @@ impl Parts {
     fn opened(&mut self, place: Place) {
         match place {
             Place::Result => self.has_result = true,
-            Place::Element => self.open = Series::default(),
-            Place::Sample | Place::HistogramPair => self.at = None,
+            Place::Element => {
+                (self.open, self.open_has) = (Series::default(), Has::default());
+            }
+            Place::Metric => self.open_has.metric = true,
+            Place::Samples | Place::Histograms => self.open_has.samples = true,
+            Place::Sample | Place::HistogramPair => {
+                self.open_has.samples = true;
+                self.at = None;
+            }
             Place::Histogram => (self.count, self.sum) = (None, None),
             _ => {}
         }
@@ -434,7 +491,17 @@ impl Parts {
 
     fn closed(&mut self, container: Container) -> Result<(), &'static str> {
         match container.place {
-            Place::Element => self.series.push(std::mem::take(&mut self.open)),
+            Place::Element => {
+                if !self.open_has.metric {
+                    return Err("it has a series without metric");
+                }
+                if !self.open_has.samples {
+                    return Err("it has a series without value and values");
+                }
+                self.allocated += self.of_open() + allocated::SERIES;
+                self.series.push(std::mem::take(&mut self.open));
+                self.open_has = Has::default();
+            }
             Place::Sample | Place::HistogramPair if container.index != 2 => {
                 return Err("it has a sample that is not a pair");
             }
@@ -445,6 +512,10 @@ impl Parts {
                 let (Some(at), Some(count), Some(sum)) = (self.at, self.count, self.sum) else {
                     return Err("it has a native histogram without count or sum");
                 };
+                if at < self.open_has.latest_histogram {
+                    return Err(OUT_OF_ORDER);
+                }
+                self.open_has.latest_histogram = at;
                 self.open
                     .histograms
                     .push(HistogramSample { at, count, sum });
@@ -474,9 +545,18 @@ impl Parts {
                 self.result_type = Some(text.into_owned())
             }
             (Place::Metric, _, Token::String(text)) => {
+                let has = &mut self.open_has;
+                has.labels += 1;
+                if has.labels > MOST_LABELS {
+                    return Err("it has a series with more than 1000 labels");
+                }
+                has.allocated += allocated::label(has.labels, &self.label, &text);
                 self.open
                     .labels
                     .insert(std::mem::take(&mut self.label), text.into_owned());
+            }
+            (Place::Warnings | Place::Infos, _, _) if index >= MOST_REMARKS => {
+                return Err("it has more than 10000 warnings or infos");
             }
             (Place::Warnings, _, Token::String(text)) => {
                 Remark::warning(&text).keep_in(&mut self.remarks)
@@ -496,9 +576,12 @@ impl Parts {
             }
             (Place::Sample, _, Token::String(text)) if index == 1 => {
                 let at = self.at.ok_or("it has a sample without a timestamp")?;
-                if !number::is_value(text.as_bytes()) {
-                    return Err("it has a sample value that is not a number");
+                number::check_value(text.as_bytes())?;
+                // The same time twice is what VictoriaMetrics has where a sample was written twice.
+                if at < self.open_has.latest {
+                    return Err(OUT_OF_ORDER);
                 }
+                self.open_has.latest = at;
                 self.open.samples.push(at, &text);
             }
             (Place::Result, _, Token::String(text)) if index == 1 => {
@@ -510,6 +593,11 @@ impl Parts {
             // Go writes an empty list that was never made as null.
             (Place::Data, Key::Result, Token::Null) => self.has_result = true,
             (
+                Place::Element,
+                Key::Value | Key::Values | Key::Histogram | Key::Histograms,
+                Token::Null,
+            ) => self.open_has.samples = true,
+            (
                 Place::Root,
                 Key::Data
                 | Key::Warnings
@@ -519,16 +607,16 @@ impl Parts {
                 | Key::Error,
                 Token::Null,
             )
-            | (
-                Place::Element,
-                Key::Value | Key::Values | Key::Histogram | Key::Histograms,
-                Token::Null,
-            )
             | (Place::Ignored | Place::Infos, _, _)
             | (Place::Root | Place::Data | Place::Element | Place::Histogram, Key::Unknown, _) => {}
             _ => return Err("it has a value of another type than Prometheus has there"),
         }
         Ok(())
+    }
+
+    /// What is allocated for the series whose object is open, in bytes.
+    fn of_open(&self) -> u64 {
+        self.open_has.allocated + allocated::samples(&self.open)
     }
 
     fn into_decoded(mut self) -> Result<Decoded, &'static str> {
@@ -547,7 +635,9 @@ impl Parts {
         }
         match (self.result_type.as_deref(), self.pair) {
             (Some("matrix" | "vector"), None) | (Some("string"), Some(_)) => {}
-            (Some("scalar"), Some((at, value))) if number::is_value(value.as_bytes()) => {
+            (Some("scalar"), Some((at, value)))
+                if number::check_value(value.as_bytes()).is_ok() =>
+            {
                 let mut series = Series::default();
                 series.samples.push(at, &value);
                 self.series.push(series);
@@ -556,9 +646,9 @@ impl Parts {
             _ => return Err("its result is not of its resultType"),
         }
         Ok(Decoded::Success(Answer {
-            data: Data::Series(self.series),
             remarks: self.remarks,
             is_partial: self.is_partial,
+            ..Answer::of(Data::Series(self.series))
         }))
     }
 }
@@ -570,7 +660,7 @@ fn sample(bytes: &[u8]) -> Option<(Timestamp, &str, usize)> {
     let time = bytes.strip_prefix(b"[")?;
     let (at, time_length) = number::plain_timestamp(time)?;
     let value = time[time_length..].strip_prefix(b",\"")?;
-    let value_length = number::json_number_length(value)?;
+    let value_length = number::plain_number_length(value)?;
     let text = std::str::from_utf8(&value[..value_length]).ok()?;
     value[value_length..].starts_with(b"\"]").then_some((
         at,
@@ -581,12 +671,11 @@ fn sample(bytes: &[u8]) -> Option<(Timestamp, &str, usize)> {
 
 fn float(text: &str) -> Result<f64, &'static str> {
     const REASON: &str = "it has a native histogram whose count or sum is not a number";
-    if number::is_value(text.as_bytes()) {
-        text.parse().map_err(|_| REASON)
-    } else {
-        Err(REASON)
-    }
+    number::check_value(text.as_bytes()).map_err(|_| REASON)?;
+    text.parse().map_err(|_| REASON)
 }
+
+const OUT_OF_ORDER: &str = "it has samples that are not in the order of time";
 
 /// How many bytes of white space `bytes` begins with.
 fn blanks(bytes: &[u8]) -> usize {

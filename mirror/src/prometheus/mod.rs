@@ -10,6 +10,7 @@
 //! any more is aborted.
 
 mod capabilities;
+mod charge;
 mod client;
 mod decode;
 mod limits;
@@ -29,6 +30,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::charge::Held;
 pub use self::client::MAX_BODY_BYTES;
 pub(crate) use self::client::root_cause;
 use self::remarks::{Meaning, Remark};
@@ -127,9 +129,22 @@ pub struct Answer {
     pub remarks: Vec<Remark>,
     /// The store itself called the answer partial (VictoriaMetrics' `isPartial`).
     pub is_partial: bool,
+    /// The memory that it takes.
+    pub held: Held,
 }
 
 impl Answer {
+    /// An answer about which the store says nothing.
+    #[must_use]
+    pub fn of(data: Data) -> Self {
+        Self {
+            data,
+            remarks: Vec::new(),
+            is_partial: false,
+            held: Held::default(),
+        }
+    }
+
     /// Whether the store says that the answer lacks something.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
@@ -224,6 +239,12 @@ impl Samples {
         self.at.is_empty()
     }
 
+    /// The length of all values' texts together, in bytes.
+    #[must_use]
+    pub fn text_length(&self) -> usize {
+        self.text.len()
+    }
+
     /// Keeps the first `count` samples.
     pub fn truncate(&mut self, count: usize) {
         self.at.truncate(count);
@@ -308,6 +329,12 @@ pub enum StoreError {
     /// The answer was larger than the mirror takes.
     #[error("{0}")]
     TooLarge(String),
+    /// The answer needs more of the mirror's memory than one request can have.
+    #[error("{0}")]
+    BeyondMemory(String),
+    /// Other requests have the mirror's memory, and did not give it back in time.
+    #[error("the mirror's memory is used up by other requests")]
+    OutOfMemory,
     /// The store asks to slow down (429, 503 with `Retry-After`, Amazon's `ThrottlingException`), or did so lately and the call cannot
     /// wait until it may be asked again.
     #[error("{message}")]

@@ -88,7 +88,7 @@ impl Outcome {
             Err(StoreError::Unreachable(_)) => Self::Unreachable,
             Err(StoreError::CredentialsRefused(_)) => Self::CredentialsRefused,
             Err(StoreError::Timeout(_)) => Self::Timeout,
-            Err(StoreError::TooLarge(_)) => Self::TooLarge,
+            Err(StoreError::TooLarge(_) | StoreError::BeyondMemory(_)) => Self::TooLarge,
             Err(StoreError::Throttled { .. }) => Self::Throttled,
             // Those but the first end before they are a call.
             Err(
@@ -96,7 +96,9 @@ impl Outcome {
                 | StoreError::TooMuchPromql { .. }
                 | StoreError::TooManyCalls { .. },
             ) => Self::TooLong,
-            Err(StoreError::ExpiredInQueue | StoreError::QueueFull) => Self::Abandoned,
+            Err(StoreError::ExpiredInQueue | StoreError::QueueFull | StoreError::OutOfMemory) => {
+                Self::Abandoned
+            }
         }
     }
 

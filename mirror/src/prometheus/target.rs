@@ -1,17 +1,20 @@
 //! A target: a client, a way through the limits, exchanges that are shared, and what is known of the server.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
 
+use super::charge::{self, Charge};
 use super::client::Client;
 use super::limits::{Lane, Ticket};
 use super::observe::TargetMetrics;
 use super::sharing::Exchanges;
 use super::{Answer, Call, Capabilities, Deadline, Store, StoreError, capabilities};
+use crate::budget::size::ByteSize;
+use crate::budget::{Budget, Reservation};
 use crate::settings::TargetSettings;
 use crate::time::Timestamp;
 
@@ -46,6 +49,7 @@ struct Upstream {
     /// A call without an answer for so long says something about the server, and not about the time that its caller had.
     patience: Duration,
     capabilities: Mutex<Option<Capabilities>>,
+    memory: Arc<Budget>,
     metrics: Arc<TargetMetrics>,
 }
 
@@ -56,6 +60,8 @@ struct Progress {
     deadline: Mutex<Instant>,
     /// Once the call is sent: the deadline that the store was told, and the instant.
     sent: OnceLock<(Instant, Instant)>,
+    /// Whether it waits for memory now.
+    waits_for_memory: Arc<AtomicBool>,
 }
 
 impl Progress {
@@ -63,6 +69,7 @@ impl Progress {
         Self {
             deadline: Mutex::new(deadline),
             sent: OnceLock::new(),
+            waits_for_memory: Arc::default(),
         }
     }
 
@@ -93,6 +100,15 @@ impl Progress {
 pub struct RequestCalls {
     target: Arc<Target>,
     admitted: AtomicBool,
+    memory: Option<RequestMemory>,
+}
+
+/// What evaluating a request takes beside the answers that it reads.
+#[derive(Debug)]
+struct RequestMemory {
+    reservation: Arc<Reservation>,
+    /// What of the answers so far is kept, in bytes.
+    kept: AtomicU64,
 }
 
 impl Target {
@@ -100,6 +116,7 @@ impl Target {
         settings: Arc<TargetSettings>,
         name: &str,
         lane: Arc<Lane>,
+        memory: Arc<Budget>,
         metrics: Arc<TargetMetrics>,
     ) -> Self {
         let client = Client::new(&settings, Arc::clone(&metrics));
@@ -108,6 +125,7 @@ impl Target {
             client,
             patience: settings.request_timeout / 2,
             capabilities: Mutex::default(),
+            memory,
             metrics,
         };
         Self {
@@ -130,6 +148,7 @@ impl Target {
         RequestCalls {
             target: Arc::clone(self),
             admitted: AtomicBool::new(false),
+            memory: None,
         }
     }
 
@@ -182,7 +201,7 @@ impl Target {
                     ticket,
                     Arc::clone(&progress),
                 );
-                Ok((progress, exchange))
+                Ok::<_, StoreError>((progress, exchange))
             })?;
             admitted.store(true, Ordering::Relaxed);
             if joined {
@@ -198,6 +217,9 @@ impl Target {
                 Ok(None) => return Err(self.upstream.client.failed_inside()),
                 Err(_) if progress.told().is_none() => {
                     return Err(StoreError::ExpiredInQueue);
+                }
+                Err(_) if progress.waits_for_memory.load(Ordering::Relaxed) => {
+                    return Err(StoreError::OutOfMemory);
                 }
                 Err(_) => {
                     if progress.has_lasted(self.upstream.patience) {
@@ -255,8 +277,13 @@ impl Upstream {
                 return Turn::Paused;
             }
             let deadline = progress.send();
+            let waits = Arc::clone(&progress.waits_for_memory);
+            let charge = match Charge::new(&self.memory, waits, deadline).await {
+                Ok(charge) => charge,
+                Err(error) => return Turn::Asked(Err(error)),
+            };
             let sent = self.metrics.sent(deadline);
-            let result = self.client.ask(&call, deadline).await;
+            let result = self.client.ask(&call, deadline, charge).await;
             recorder.record("outcome", sent.ended(&result));
             if let Err(error) = &result {
                 tracing::debug!(%error, "no answer");
@@ -295,11 +322,39 @@ impl Store for Target {
     }
 }
 
+impl RequestCalls {
+    /// The same, with the memory of the request: it grows by what is kept of the answers.
+    #[must_use]
+    pub fn with_memory(self, reservation: Arc<Reservation>) -> Self {
+        let kept = AtomicU64::new(0);
+        Self {
+            memory: Some(RequestMemory { reservation, kept }),
+            ..self
+        }
+    }
+}
+
+impl RequestMemory {
+    async fn keeps(&self, answer: &Answer, Deadline(deadline): Deadline) -> Result<(), StoreError> {
+        let more = charge::kept_of(answer);
+        let kept = ByteSize(self.kept.fetch_add(more, Ordering::Relaxed) + more);
+        Ok(self.reservation.grow_to(kept, Some(deadline)).await?)
+    }
+}
+
 impl Store for RequestCalls {
     async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
-        self.target
-            .call_admitted(call, deadline, &self.admitted)
-            .await
+        let call = self.target.call_admitted(call, deadline, &self.admitted);
+        let Some(memory) = &self.memory else {
+            return call.await;
+        };
+        let answer = {
+            let _blocked = memory.reservation.waits_for_others();
+            call.await?
+        };
+        answer.held.rests();
+        memory.keeps(&answer, deadline).await?;
+        Ok(answer)
     }
 
     async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::limits::{Lane, Pool};
 use super::observe::{TargetMetrics, UNDECLARED, UpstreamMetrics};
 use super::target::Target;
+use crate::budget::Memory;
 use crate::settings::{Settings, TargetName, TargetSettings};
 
 /// So many undeclared targets keep their connections.
@@ -21,6 +22,7 @@ pub struct Targets {
     declared: Vec<Arc<Target>>,
     lanes: Vec<NamedLane>,
     undeclared: Option<Arc<Undeclared>>,
+    memory: Arc<Memory>,
 }
 
 /// A declared target's lane outlives the target when only the target's settings change.
@@ -44,6 +46,18 @@ impl Targets {
     /// what is known of them, and calls that are in flight keep counting against the limits.
     #[must_use]
     pub fn new(settings: &Settings, metrics: &UpstreamMetrics, previous: Option<&Self>) -> Self {
+        let memory = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.memory));
+        Self::within(memory, settings, metrics, previous)
+    }
+
+    /// The same, for calls that share a process' memory.
+    #[must_use]
+    pub fn within(
+        memory: Arc<Memory>,
+        settings: &Settings,
+        metrics: &UpstreamMetrics,
+        previous: Option<&Self>,
+    ) -> Self {
         let workers = settings.workers;
         let lanes_count = settings.targets.len() + usize::from(settings.request_targets.is_some());
         let pool = previous.map_or_else(
@@ -103,6 +117,7 @@ impl Targets {
                             Arc::clone(target),
                             &name.0,
                             Arc::clone(lane),
+                            Arc::clone(&memory.work),
                             Arc::clone(metrics),
                         ))
                     })
@@ -131,7 +146,14 @@ impl Targets {
             declared,
             lanes,
             undeclared,
+            memory,
         }
+    }
+
+    /// The memory that the calls share.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     /// The declared targets, in the document's order.
@@ -168,7 +190,14 @@ impl Targets {
                 Arc::clone(&undeclared.lane),
                 Arc::clone(&undeclared.metrics),
             );
-            Arc::new(Target::new(Arc::clone(target), UNDECLARED, lane, metrics))
+            let memory = Arc::clone(&self.memory.work);
+            Arc::new(Target::new(
+                Arc::clone(target),
+                UNDECLARED,
+                lane,
+                memory,
+                metrics,
+            ))
         });
         if recent.len() >= MOST_UNDECLARED {
             recent.remove(0);

@@ -5,14 +5,46 @@ use crate::time::Timestamp;
 /// Seconds are read digit by digit up to this many integer digits: beyond, a float is exact enough for nobody.
 const EXACT_INTEGER_DIGITS: usize = 12;
 
-/// Whether `text` is a sample's value: a JSON number, `NaN`, `+Inf` or `-Inf`.
-pub(super) fn is_value(text: &[u8]) -> bool {
-    json_number_length(text) == Some(text.len()) || matches!(text, b"NaN" | b"+Inf" | b"-Inf")
+/// No store writes a value with more digits: all zeros of the largest and the smallest float fit.
+const LONGEST_VALUE: usize = 400;
+
+/// Longer numbers, and those with larger exponents, may be more than a float can hold.
+const LONGEST_PLAIN: usize = 32;
+
+/// Checks that `text` is a sample's value: a JSON number that a float can hold, `NaN`, `+Inf` or `-Inf`.
+pub(super) fn check_value(text: &[u8]) -> Result<(), &'static str> {
+    if matches!(text, b"NaN" | b"+Inf" | b"-Inf") || plain_number_length(text) == Some(text.len()) {
+        return Ok(());
+    }
+    if text.len() > LONGEST_VALUE || json_number_length(text) != Some(text.len()) {
+        return Err("it has a sample value that is not a number");
+    }
+    let number: Option<f64> = std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    match number {
+        Some(number) if number.is_finite() => Ok(()),
+        _ => Err("it has a sample value that is larger than any float"),
+    }
 }
 
 /// How many bytes at the start of `text` form a JSON number; `None` if it doesn't begin with one.
 #[inline]
 pub(super) fn json_number_length(text: &[u8]) -> Option<usize> {
+    json_number(text).map(|(length, _)| length)
+}
+
+/// The same for numbers that are certainly floats: nearly all that there are.
+#[inline]
+pub(super) fn plain_number_length(text: &[u8]) -> Option<usize> {
+    let (length, exponent_digits) = json_number(text)?;
+    (length <= LONGEST_PLAIN && exponent_digits <= 2).then_some(length)
+}
+
+/// The length of the JSON number that `text` begins with, and how many digits its exponent has.
+#[inline]
+fn json_number(text: &[u8]) -> Option<(usize, usize)> {
+    let mut exponent_digits = 0;
     let mut at = usize::from(text.first() == Some(&b'-'));
     match text.get(at) {
         Some(b'0') => at += 1,
@@ -28,13 +60,13 @@ pub(super) fn json_number_length(text: &[u8]) -> Option<usize> {
     }
     if matches!(text.get(at), Some(b'e' | b'E')) {
         let sign = usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
-        let exponent = digits(&text[at + 1 + sign..]);
-        if exponent == 0 {
+        exponent_digits = digits(&text[at + 1 + sign..]);
+        if exponent_digits == 0 {
             return None;
         }
-        at += 1 + sign + exponent;
+        at += 1 + sign + exponent_digits;
     }
-    Some(at)
+    Some((at, exponent_digits))
 }
 
 /// How many ASCII digits `text` begins with.
@@ -98,13 +130,32 @@ mod tests {
         for value in [
             "0", "-0", "1", "-1.5", "1e+06", "1E-7", "12.50e3", "NaN", "+Inf", "-Inf",
         ] {
-            assert!(is_value(value.as_bytes()), "{value}");
+            assert_eq!(check_value(value.as_bytes()), Ok(()), "{value}");
         }
         for other in [
             "", "-", "+1", "01", "1.", ".5", "1e", "1e+", "nan", "Inf", "inf", "0x1", "1 ", " 1",
             "1_0", "1.5.2",
         ] {
-            assert!(!is_value(other.as_bytes()), "{other}");
+            assert!(check_value(other.as_bytes()).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_float_holds_are_refused() {
+        let (largest, smallest) = (format!("{:.0}", f64::MAX), format!("{:.330}", 5e-324));
+        for value in [
+            "1e308",
+            "-1.7976931348623157e+308",
+            "1e-999",
+            "5e-324",
+            &largest,
+            &smallest,
+        ] {
+            assert_eq!(check_value(value.as_bytes()), Ok(()), "{value}");
+        }
+        let (digits, more) = ("9".repeat(310), "1".repeat(LONGEST_VALUE + 1));
+        for other in ["1e309", "-1e999", "1e99999999999999999999", &digits, &more] {
+            assert!(check_value(other.as_bytes()).is_err(), "{other}");
         }
     }
 

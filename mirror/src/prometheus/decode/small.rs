@@ -1,188 +1,297 @@
 //! The answers that are small: names, series, metadata. They are read whole.
 
+mod frame;
+
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde::{Deserialize, Deserializer};
 
-use super::Decoded;
-use crate::prometheus::remarks::Remark;
-use crate::prometheus::{Answer, Call, Data, MetricType};
+use self::frame::{Frame, FrameOf};
+use super::{Decoded, allocated};
+use crate::prometheus::{Answer, Call, Data, MetricType, StoreError};
 
-/// The frame around every answer.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Frame<T> {
-    status: String,
-    data: Option<T>,
-    error_type: Option<String>,
-    error: Option<String>,
-    warnings: Option<Warnings>,
-    infos: Option<Infos>,
-    is_partial: Option<bool>,
+/// What decoding allocates, and who allows it.
+pub(in crate::prometheus) struct Meter<'a> {
+    allow: Box<dyn Fn(u64) -> Result<(), StoreError> + 'a>,
+    allocated: Cell<u64>,
+    allowed: Cell<u64>,
+    refused: RefCell<Option<StoreError>>,
 }
 
-/// `warnings`, of which no more is kept than [`Remark::keep_in`] does.
-#[derive(Default)]
-struct Warnings(Vec<Remark>);
+/// So much is allowed beyond what is allocated, so that not every name asks.
+const STEP: u64 = 256 << 10;
 
-impl<'de> Deserialize<'de> for Warnings {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut kept = Vec::new();
-        each(deserializer, |text: Cow<'_, str>| {
-            Remark::warning(&text).keep_in(&mut kept);
-        })?;
-        Ok(Self(kept))
-    }
-}
-
-/// `infos`, the same; only what is text.
-#[derive(Default)]
-struct Infos(Vec<Remark>);
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Info {
-    Text(String),
-    Other(IgnoredAny),
-}
-
-impl<'de> Deserialize<'de> for Infos {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut kept = Vec::new();
-        each(deserializer, |info: Info| match info {
-            Info::Text(text) => Remark::info(&text).keep_in(&mut kept),
-            Info::Other(_) => {}
-        })?;
-        Ok(Self(kept))
-    }
-}
-
-/// Shows `see` the elements of an array, one after the other, and keeps none.
-fn each<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-    see: impl FnMut(T),
-) -> Result<(), D::Error> {
-    struct Elements<T, F>(F, PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Elements<T, F> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an array")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
-            while let Some(element) = elements.next_element()? {
-                (self.0)(element);
-            }
-            Ok(())
+impl<'a> Meter<'a> {
+    /// One that asks `allow` before more than so many bytes are allocated.
+    pub(in crate::prometheus) fn new(allow: impl Fn(u64) -> Result<(), StoreError> + 'a) -> Self {
+        Self {
+            allow: Box::new(allow),
+            allocated: Cell::new(0),
+            allowed: Cell::new(0),
+            refused: RefCell::new(None),
         }
     }
 
-    deserializer.deserialize_seq(Elements(see, PhantomData))
-}
-
-fn remarks(warnings: Option<Warnings>, infos: Option<Infos>) -> Vec<Remark> {
-    let mut all = warnings.unwrap_or_default().0;
-    for info in infos.unwrap_or_default().0 {
-        info.keep_in(&mut all);
+    /// One that only counts.
+    pub(in crate::prometheus) fn unlimited() -> Self {
+        Self::new(|_| Ok(()))
     }
-    all
-}
 
-#[derive(Deserialize)]
-struct MetadataEntry {
-    #[serde(rename = "type")]
-    metric_type: String,
-}
+    /// How much is allocated.
+    pub(in crate::prometheus) fn allocated(&self) -> u64 {
+        self.allocated.get()
+    }
 
-#[derive(Default, Deserialize)]
-struct BuildInfo {
-    #[serde(default)]
-    version: String,
+    /// The same at the end, and the reason why decoding was stopped, if it was.
+    pub(in crate::prometheus) fn finish(self) -> (u64, Option<StoreError>) {
+        (self.allocated.get(), self.refused.into_inner())
+    }
+
+    fn add<E: serde::de::Error>(&self, bytes: u64) -> Result<(), E> {
+        let allocated = self.allocated.get() + bytes;
+        self.allocated.set(allocated);
+        if allocated <= self.allowed.get() {
+            return Ok(());
+        }
+        (self.allow)(allocated + STEP).map_err(|refused| {
+            self.refused.replace(Some(refused));
+            E::custom("there is no memory for it")
+        })?;
+        self.allowed.set(allocated + STEP);
+        Ok(())
+    }
 }
 
 /// Decodes the whole body of an answer to `call`. Answers of instant and range queries go through [`super::Decoder`] instead.
 pub(in crate::prometheus) fn decode(
     call: &Call,
     body: &[u8],
-) -> Result<Decoded, serde_json::Error> {
-    match call {
-        Call::Instant { .. } | Call::Range { .. } | Call::SeriesExist { .. } => {
-            frame(body, |series: Vec<IgnoredAny>| {
-                Data::SeriesExist(!series.is_empty())
-            })
-        }
-        Call::LabelOfSeries { label, .. } => {
-            frame(body, |series: Vec<BTreeMap<String, String>>| {
-                Data::Names(values_of(label, series))
-            })
-        }
-        Call::LabelNames { .. } | Call::LabelValues { .. } | Call::LabelValuesOtherwise { .. } => {
-            frame(body, Data::Names)
-        }
-        Call::Metadata => frame(body, metadata),
-        Call::BuildInfo => frame(body, |info: BuildInfo| Data::Version(info.version)),
-    }
-}
-
-/// The `errorType` and `error` of a body that is Prometheus' error.
-pub(in crate::prometheus) fn decode_error(body: &[u8]) -> Option<(String, String)> {
-    let frame: Frame<IgnoredAny> = serde_json::from_slice(body).ok()?;
-    let message = frame.error.filter(|_| frame.status == "error")?;
-    Some((frame.error_type.unwrap_or_default(), message))
-}
-
-fn frame<T: DeserializeOwned + Default>(
-    body: &[u8],
-    data: impl FnOnce(T) -> Data,
+    meter: &Meter<'_>,
 ) -> Result<Decoded, serde_json::Error> {
     use serde::de::Error as _;
-    let frame: Frame<T> = serde_json::from_slice(body)?;
-    match frame.status.as_str() {
-        "success" => Ok(Decoded::Success(Answer {
-            data: data(frame.data.unwrap_or_default()),
-            remarks: remarks(frame.warnings, frame.infos),
-            is_partial: frame.is_partial.unwrap_or_default(),
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let data = Reader { call, meter };
+    let Frame {
+        status,
+        data,
+        error_type,
+        error,
+        remarks,
+        is_partial,
+    } = FrameOf(data).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    match status.as_deref() {
+        Some("success") => Ok(Decoded::Success(Answer {
+            remarks,
+            is_partial,
+            ..Answer::of(data.unwrap_or_else(|| nothing(call)))
         })),
-        "error" => Ok(Decoded::Failure {
-            kind: frame.error_type.unwrap_or_default(),
-            message: frame.error.unwrap_or_default(),
+        Some("error") => Ok(Decoded::Failure {
+            kind: error_type.unwrap_or_default(),
+            message: error.unwrap_or_default(),
         }),
         _ => Err(serde_json::Error::custom("it has no status")),
     }
 }
 
-/// The values of one label, sorted and each once. Series without it have none.
-fn values_of(label: &str, series: Vec<BTreeMap<String, String>>) -> Vec<String> {
-    let values = series
-        .into_iter()
-        .filter_map(|mut labels| labels.remove(label));
-    values.collect::<BTreeSet<_>>().into_iter().collect()
+/// The `errorType` and `error` of a body that is Prometheus' error.
+pub(in crate::prometheus) fn decode_error(body: &[u8]) -> Option<(String, String)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Failure {
+        status: String,
+        error_type: Option<String>,
+        error: Option<String>,
+    }
+    let failure: Failure = serde_json::from_slice(body).ok()?;
+    let message = failure.error.filter(|_| failure.status == "error")?;
+    Some((failure.error_type.unwrap_or_default(), message))
 }
 
-fn metadata(entries: BTreeMap<String, Vec<MetadataEntry>>) -> Data {
-    let first_type = |entries: Vec<MetadataEntry>| {
-        entries
-            .first()
-            .map(|entry| match entry.metric_type.as_str() {
-                "counter" => MetricType::Counter,
-                "gauge" | "info" | "stateset" => MetricType::Gauge,
-                "histogram" | "gaugehistogram" => MetricType::Histogram,
-                "summary" => MetricType::Summary,
-                _ => MetricType::Unknown,
-            })
-    };
-    Data::Metadata(
-        entries
-            .into_iter()
-            .filter_map(|(name, entries)| Some((name, first_type(entries)?)))
-            .collect(),
-    )
+/// What a call answers that found nothing.
+fn nothing(call: &Call) -> Data {
+    match call {
+        Call::Instant { .. } | Call::Range { .. } | Call::SeriesExist { .. } => {
+            Data::SeriesExist(false)
+        }
+        Call::LabelOfSeries { .. }
+        | Call::LabelNames { .. }
+        | Call::LabelValues { .. }
+        | Call::LabelValuesOtherwise { .. } => Data::Names(Vec::new()),
+        Call::Metadata => Data::Metadata(BTreeMap::new()),
+        Call::BuildInfo => Data::Version(String::new()),
+    }
+}
+
+/// Reads `data`, which depends on the call. Only what the mirror uses is kept, and counted before it is.
+#[derive(Clone, Copy)]
+struct Reader<'a, 'b> {
+    call: &'a Call,
+    meter: &'a Meter<'b>,
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_, '_> {
+    type Value = Data;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Data, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_, '_> {
+    type Value = Data;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the data of an answer")
+    }
+
+    /// Go writes an empty list that was never made as null.
+    fn visit_none<E>(self) -> Result<Data, E> {
+        Ok(nothing(self.call))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Data, D::Error> {
+        match self.call {
+            Call::Metadata | Call::BuildInfo => deserializer.deserialize_map(self),
+            _ => deserializer.deserialize_seq(self),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Data, A::Error> {
+        match self.call {
+            Call::Instant { .. } | Call::Range { .. } | Call::SeriesExist { .. } => {
+                let first: Option<IgnoredAny> = elements.next_element()?;
+                while elements.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Data::SeriesExist(first.is_some()))
+            }
+            Call::LabelOfSeries { label, .. } => {
+                let mut values = BTreeSet::new();
+                while let Some(value) = elements.next_element_seed(LabelOf(label))? {
+                    let Some(value) = value else { continue };
+                    if !values.contains(&value) {
+                        self.meter
+                            .add(allocated::NAME_IN_SET + allocated::text(&value))?;
+                        values.insert(value);
+                    }
+                }
+                Ok(Data::Names(values.into_iter().collect()))
+            }
+            Call::LabelNames { .. }
+            | Call::LabelValues { .. }
+            | Call::LabelValuesOtherwise { .. } => {
+                let mut names: Vec<String> = Vec::new();
+                while let Some(name) = elements.next_element::<String>()? {
+                    self.meter.add(allocated::NAME + allocated::text(&name))?;
+                    names.push(name);
+                }
+                Ok(Data::Names(names))
+            }
+            Call::Metadata | Call::BuildInfo => {
+                Err(A::Error::invalid_type(Unexpected::Seq, &"an object"))
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Data, A::Error> {
+        match self.call {
+            Call::Metadata => {
+                let mut types = BTreeMap::new();
+                while let Some(name) = fields.next_key::<String>()? {
+                    if let Some(first) = fields.next_value_seed(FirstType)? {
+                        self.meter
+                            .add(allocated::NAME_IN_SET + allocated::text(&name))?;
+                        types.insert(name, first);
+                    }
+                }
+                Ok(Data::Metadata(types))
+            }
+            Call::BuildInfo => {
+                let mut version = String::new();
+                while let Some(name) = fields.next_key::<Cow<'_, str>>()? {
+                    match &*name {
+                        "version" => version = fields.next_value()?,
+                        _ => drop(fields.next_value::<IgnoredAny>()?),
+                    }
+                }
+                self.meter.add(allocated::text(&version))?;
+                Ok(Data::Version(version))
+            }
+            _ => Err(A::Error::invalid_type(Unexpected::Map, &"an array")),
+        }
+    }
+}
+
+/// The value of one label of a series; none if the series does not have it.
+struct LabelOf<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for LabelOf<'_> {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for LabelOf<'_> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the labels of a series")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut labels: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = labels.next_key::<Cow<'_, str>>()? {
+            if name == self.0 {
+                found = Some(labels.next_value()?);
+            } else {
+                labels.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The type in the first entry of a metric's metadata; none if there is no entry.
+struct FirstType;
+
+impl<'de> DeserializeSeed<'de> for FirstType {
+    type Value = Option<MetricType>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FirstType {
+    type Value = Option<MetricType>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of metadata")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct Entry {
+            #[serde(rename = "type")]
+            metric_type: String,
+        }
+        let first: Option<Entry> = entries.next_element()?;
+        while entries.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(first.map(|entry| match entry.metric_type.as_str() {
+            "counter" => MetricType::Counter,
+            "gauge" | "info" | "stateset" => MetricType::Gauge,
+            "histogram" | "gaugehistogram" => MetricType::Histogram,
+            "summary" => MetricType::Summary,
+            _ => MetricType::Unknown,
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -191,11 +300,11 @@ mod tests {
     use crate::time::Timestamp;
 
     fn answer(data: Data) -> Decoded {
-        Decoded::Success(Answer {
-            data,
-            remarks: Vec::new(),
-            is_partial: false,
-        })
+        Decoded::Success(Answer::of(data))
+    }
+
+    fn decode(call: &Call, body: &[u8]) -> Result<Decoded, serde_json::Error> {
+        super::decode(call, body, &Meter::unlimited())
     }
 
     const START: Timestamp = Timestamp(0);

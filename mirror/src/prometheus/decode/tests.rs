@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::prometheus::Labels;
+use crate::prometheus::{Held, Labels};
 
 fn decode_in_chunks(body: &[u8], chunk: usize) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::default();
@@ -38,17 +38,13 @@ fn series(labels: &[(&str, &str)], samples: &[(i64, &str)]) -> Series {
 }
 
 fn success(series: Vec<Series>) -> Result<Decoded, String> {
-    Ok(Decoded::Success(Answer {
-        data: Data::Series(series),
-        remarks: Vec::new(),
-        is_partial: false,
-    }))
+    Ok(Decoded::Success(Answer::of(Data::Series(series))))
 }
 
 #[test]
 fn a_matrix_keeps_its_digits_and_exact_times() {
     let body = r#"{"status":"success","data":{"resultType":"matrix","result":[
-        {"metric":{"__name__":"up","job":"a"},"values":[[1700000000.059,"1.50"],[1700000001,"-0"],[1.7e9,"1e+06"]]},
+        {"metric":{"__name__":"up","job":"a"},"values":[[1.7e9,"1e+06"],[1700000000.059,"1.50"],[1700000001,"-0"]]},
         {"metric":{},"values":[[1,"NaN"],[2,"+Inf"],[3,"-Inf"]]}]}}"#;
     assert_eq!(
         decode(body),
@@ -56,9 +52,9 @@ fn a_matrix_keeps_its_digits_and_exact_times() {
             series(
                 &[("__name__", "up"), ("job", "a")],
                 &[
+                    (1_700_000_000_000, "1e+06"),
                     (1_700_000_000_059, "1.50"),
-                    (1_700_000_001_000, "-0"),
-                    (1_700_000_000_000, "1e+06")
+                    (1_700_000_001_000, "-0")
                 ]
             ),
             series(&[], &[(1000, "NaN"), (2000, "+Inf"), (3000, "-Inf")]),
@@ -134,6 +130,7 @@ fn keys_come_in_any_order_and_unknown_ones_are_skipped() {
                 Remark::info("i")
             ],
             is_partial: true,
+            held: Held::default(),
         }))
     );
 }
@@ -165,12 +162,18 @@ fn white_space_may_stand_anywhere_between_tokens() {
     );
 }
 
+/// The same text so many times, with commas between.
+fn many(text: &str, times: usize) -> String {
+    vec![text; times].join(",")
+}
+
 #[test]
 fn what_is_not_prometheus_json_says_why() {
     let matrix = |result: &str| {
         format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":{result}}}}}"#)
     };
     let values = |values: &str| matrix(&format!(r#"[{{"metric":{{}},"values":{values}}}]"#));
+    let histograms = |pairs: &str| matrix(&format!(r#"[{{"metric":{{}},"histograms":{pairs}}}]"#));
     let table = [
         (String::new(), "it is empty"),
         (" \n".to_owned(), "it is empty"),
@@ -230,6 +233,50 @@ fn what_is_not_prometheus_json_says_why() {
         (
             matrix(r#"[{"histogram":[1,{"count":"1"}]}]"#),
             "a native histogram without count or sum",
+        ),
+        (matrix("[{}]"), "a series without metric"),
+        (
+            matrix(r#"[{"values":[[1,"1"]]}]"#),
+            "a series without metric",
+        ),
+        (
+            matrix(r#"[{"metric":{}}]"#),
+            "a series without value and values",
+        ),
+        (values(r#"[[2,"1"],[1,"1"]]"#), "not in the order of time"),
+        (
+            values(r#"[[2,"1"], [1.5e0,"NaN"]]"#),
+            "not in the order of time",
+        ),
+        (
+            histograms(r#"[[2,{"count":"1","sum":"1"}],[1,{"count":"1","sum":"1"}]]"#),
+            "not in the order of time",
+        ),
+        (values(r#"[[1,"1e999"]]"#), "larger than any float"),
+        (values(r#"[[1,"1"],[2,"-1e309"]]"#), "larger than any float"),
+        (
+            values(&format!(r#"[[1,"0.{}"]]"#, "1".repeat(1000))),
+            "a sample value that is not a number",
+        ),
+        (
+            r#"{"status":"success","data":{"resultType":"scalar","result":[1,"1e999"]}}"#
+                .to_owned(),
+            "not of its resultType",
+        ),
+        (
+            matrix(&format!(
+                r#"[{{"metric":{{{}}}}}]"#,
+                many("\"\":\"\"", 1001)
+            )),
+            "more than 1000 labels",
+        ),
+        (
+            format!(r#"{{"warnings":[{}"#, many("\"\"", 10_001)),
+            "more than 10000 warnings",
+        ),
+        (
+            format!(r#"{{"infos":[{}"#, many("0", 10_001)),
+            "more than 10000 warnings or infos",
         ),
         (
             format!(r#"{{"new":{}"#, "[".repeat(100)),
@@ -311,6 +358,7 @@ fn reference(body: &[u8]) -> Decoded {
             kept
         }),
         is_partial: body["isPartial"].as_bool().unwrap_or(false),
+        held: Held::default(),
     })
 }
 
@@ -365,7 +413,15 @@ fn object(members: Vec<(&'static str, String)>) -> impl Strategy<Value = String>
 fn element() -> impl Strategy<Value = String> {
     let metric = prop::collection::btree_map("[a-z_]{1,8}|.{0,4}", ".{0,12}", 0..4)
         .prop_map(|labels| json!(labels).to_string());
-    let list = |pairs: Vec<String>| format!("[{}]", pairs.join(","));
+    let list = |mut pairs: Vec<String>| {
+        // As stores send them: in the order of time.
+        let milliseconds = |pair: &str| -> f64 {
+            let seconds = pair[1..].split(',').next().unwrap().trim();
+            (seconds.parse::<f64>().unwrap() * 1000.0).round()
+        };
+        pairs.sort_by(|a, b| milliseconds(a).total_cmp(&milliseconds(b)));
+        format!("[{}]", pairs.join(","))
+    };
     let samples = prop_oneof![
         pair().prop_map(|pair| ("value", pair)),
         prop::collection::vec(pair(), 0..12).prop_map(move |pairs| ("values", list(pairs))),
@@ -403,6 +459,46 @@ fn body() -> impl Strategy<Value = String> {
 /// NaN equals itself here: only the text form is compared.
 fn same(left: &Decoded, right: &Decoded) -> bool {
     format!("{left:?}") == format!("{right:?}")
+}
+
+#[test]
+fn a_time_that_comes_twice_is_taken_as_it_is() {
+    let body = r#"{"status":"success","data":{"resultType":"matrix","result":[
+        {"metric":{},"values":[[1,"1"],[1,"2"],[2,"3"]]},{"metric":{"a":"b"},"values":[[1,"1"]]}]}}"#;
+    assert_eq!(
+        decode(body),
+        success(vec![
+            series(&[], &[(1000, "1"), (1000, "2"), (2000, "3")]),
+            series(&[("a", "b")], &[(1000, "1")])
+        ])
+    );
+}
+
+/// Elements of which each allocates as much as it can with few bytes.
+const DENSE: [&str; 6] = [
+    r#"{"metric":{},"values":[]}"#,
+    r#"{"metric":{},"value":[1,"1"]}"#,
+    r#"{"metric":{"":""},"values":[]}"#,
+    r#"{"metric":{"a":"b"},"value":[1,"1"]}"#,
+    r#"{"metric":{"a":"b","c":"d","e":"f","g":"h","i":"j","k":"l","m":"n","o":"p","q":"r","s":"t","u":"v","w":"x"},"values":[]}"#,
+    r#"{"metric":{},"histogram":[1,{"count":"1","sum":"1"}]}"#,
+];
+
+#[test]
+fn no_byte_allocates_more_than_is_said() {
+    for element in DENSE {
+        let mut decoder = Decoder::default();
+        decoder
+            .push(br#"{"status":"success","data":{"resultType":"matrix","result":["#)
+            .unwrap();
+        let before = decoder.allocated();
+        let piece = format!("{},", many(element, 1000));
+        decoder.push(piece.as_bytes()).unwrap();
+        let grown = decoder.allocated() - before;
+        let least = 1000 * size_of::<Series>() as u64;
+        let most = ALLOCATED_PER_BYTE * piece.len() as u64;
+        assert!((least..=most).contains(&grown), "{element}: {grown}");
+    }
 }
 
 proptest! {

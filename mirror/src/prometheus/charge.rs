@@ -1,0 +1,146 @@
+//! What a call and its answer take of the process' memory; see [`crate::budget`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::{Answer, Data, Samples, StoreError};
+use crate::budget::size::ByteSize;
+use crate::budget::{Budget, Refused, Reservation};
+use crate::time::Timestamp;
+
+/// What a call may take without asking again: buffers, and all of a small answer.
+const BASE: u64 = 256 << 10;
+
+/// What is asked for beyond that, at least.
+const STEP: u64 = 1 << 20;
+
+/// The memory of one call.
+#[derive(Debug)]
+pub(super) struct Charge {
+    reservation: Reservation,
+    /// Whether the call waits for memory now, rather than for the store.
+    waits: Arc<AtomicBool>,
+}
+
+/// Says for as long as it exists that a call waits for memory.
+struct WaitsForMemory<'a>(&'a AtomicBool);
+
+impl<'a> WaitsForMemory<'a> {
+    fn new(flag: &'a AtomicBool) -> Self {
+        flag.store(true, Ordering::Relaxed);
+        Self(flag)
+    }
+}
+
+impl Drop for WaitsForMemory<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Charge {
+    /// The base, waiting until `deadline`.
+    pub(super) async fn new(
+        budget: &Arc<Budget>,
+        waits: Arc<AtomicBool>,
+        deadline: Instant,
+    ) -> Result<Self, StoreError> {
+        let reservation = {
+            let _waits = WaitsForMemory::new(&waits);
+            budget.reserve(ByteSize(BASE), Some(deadline)).await?
+        };
+        Ok(Self { reservation, waits })
+    }
+
+    /// Sees to it that `bytes` may be allocated, waiting until `deadline`.
+    #[inline]
+    pub(super) async fn cover(&self, bytes: u64, deadline: Instant) -> Result<(), StoreError> {
+        let held = self.reservation.bytes().0;
+        if bytes <= held {
+            return Ok(());
+        }
+        let generous = bytes.max(held.saturating_add(STEP.max(held / 4)));
+        let _waits = WaitsForMemory::new(&self.waits);
+        let grown = match self
+            .reservation
+            .grow_to(ByteSize(generous), Some(deadline))
+            .await
+        {
+            // So much there is not, but what is needed may be.
+            Err(_) if generous > bytes && Instant::now() < deadline => {
+                let exact = ByteSize(bytes);
+                self.reservation.grow_to(exact, Some(deadline)).await
+            }
+            grown => grown,
+        };
+        Ok(grown?)
+    }
+
+    /// The call is over: its answer takes so many bytes until nobody has it any more.
+    pub(super) fn becomes(self, bytes: u64) -> Held {
+        self.reservation.shrink_to(ByteSize(bytes));
+        Held(Some(Arc::new(self.reservation)))
+    }
+}
+
+/// The memory of an answer, given back with its last copy. Answers are compared without it.
+#[derive(Clone, Debug, Default)]
+pub struct Held(Option<Arc<Reservation>>);
+
+impl Held {
+    /// Whoever waited for the answer has it now.
+    pub(super) fn rests(&self) {
+        if let Some(reservation) = &self.0 {
+            reservation.rests();
+        }
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl From<Refused> for StoreError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::TooLarge(most) => Self::BeyondMemory(format!(
+                "the answer needs more than {most} of the mirror's memory, which is all that one request can have; ask for fewer series or a shorter time, or raise the memory limit"
+            )),
+            Refused::Busy => Self::OutOfMemory,
+        }
+    }
+}
+
+/// What evaluating a request keeps of an answer at most, in bytes: points of a single series, samples of several to compute
+/// with, names to merge.
+pub(super) fn kept_of(answer: &Answer) -> u64 {
+    const SAMPLE: u64 = 2 * size_of::<f64>() as u64;
+    const NAME: u64 = 2 * size_of::<String>() as u64;
+    match &answer.data {
+        Data::Series(series) => match &series[..] {
+            [one] => one.samples.allocated(),
+            all => {
+                let samples = all.iter().map(|series| series.samples.len() as u64);
+                SAMPLE * samples.sum::<u64>()
+            }
+        },
+        Data::Names(names) => names.iter().map(|name| NAME + name.len() as u64).sum(),
+        Data::SeriesExist(_) | Data::Metadata(_) | Data::Version(_) => 0,
+    }
+}
+
+impl Samples {
+    /// What is allocated for them, in bytes.
+    pub(super) fn allocated(&self) -> u64 {
+        const BLOCK: u64 = 16;
+        if self.at.capacity() == 0 {
+            return 0;
+        }
+        let times = self.at.capacity() * size_of::<Timestamp>();
+        let ends = self.ends.capacity() * size_of::<u32>();
+        (times + ends + self.text.capacity()) as u64 + 3 * BLOCK
+    }
+}
