@@ -92,6 +92,7 @@ pub fn load(source: &Source) -> Result<Settings, LoadError> {
     } = found;
     if let (true, Some(referred)) = (faults.is_empty(), referred) {
         target::notice(&document.value, &mut notices);
+        target::notice_memory(&document.value, &mut notices);
         document.sort(&mut notices);
         match settings(&document.value, hash(&bytes), referred, notices) {
             Ok(settings) => return Ok(settings),

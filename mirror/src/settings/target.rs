@@ -5,6 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
+use crate::budget::size::ByteSize;
+
 /// Headers that the mirror or HTTP itself sets.
 const RESERVED: &[&str] = &[
     "accept-encoding",
@@ -104,6 +106,37 @@ pub(super) fn notice(document: &Value, notices: &mut Vec<Fault>) {
     }
 }
 
+/// Notes where the memory limit of the mirror's container is less than its workers need.
+pub(super) fn notice_memory(document: &Value, notices: &mut Vec<Fault>) {
+    let spec = &document["spec"];
+    let workers = spec["workers"]
+        .as_u64()
+        .unwrap_or(crds::memory::DEFAULT_WORKERS);
+    let written = &spec["resources"]["limits"]["memory"];
+    let limit: Option<ByteSize> = match (written.as_str(), written.as_u64()) {
+        (Some(text), _) => text.parse().ok(),
+        (None, Some(bytes)) => Some(ByteSize(bytes)),
+        // The operator sets its default only where nothing is said about resources.
+        (None, None) => {
+            let default = ByteSize(crds::memory::DEFAULT_LIMIT);
+            spec["resources"].is_null().then_some(default)
+        }
+    };
+    let needed = ByteSize(crds::memory::needed_by(workers));
+    if let Some(limit) = limit.filter(|limit| *limit < needed) {
+        let field = if written.is_null() {
+            "spec.workers"
+        } else {
+            "spec.resources.limits.memory"
+        };
+        let message = format!(
+            "{workers} workers need {needed} of memory for large answers at once, and the limit is {limit}"
+        );
+        let hint = "raise the limit or lower the workers: until then, requests that find no memory wait, and may be answered with 503";
+        notices.push(Fault::new(field, message).hint(hint));
+    }
+}
+
 /// The base URL of a server, without a slash at its end. Beyond the schema's rule: a host and a port that exist.
 pub(super) fn url(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
@@ -149,4 +182,63 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
         "cannot be sent in an HTTP header: use ASCII without line breaks".to_owned()
     })?;
     Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_memory_limit_that_does_not_fit_the_workers_is_noted() {
+        let hint = "raise the limit or lower the workers: until then, requests that find no memory wait, and may be answered with 503";
+        let limits = |memory: Value| json!({"limits": {"memory": memory}});
+        let table = [
+            (json!({}), None),
+            (json!({"workers": 28}), None),
+            (
+                json!({"workers": 29}),
+                Some(
+                    "spec.workers: 29 workers need 528 MiB of memory for large answers at once, and the limit is 512 MiB",
+                ),
+            ),
+            (
+                json!({"workers": 20, "resources": limits(json!("256Mi"))}),
+                Some(
+                    "spec.resources.limits.memory: 20 workers need 384 MiB of memory for large answers at once, and the limit is 256 MiB",
+                ),
+            ),
+            (
+                json!({"resources": limits(json!(134_217_728))}),
+                Some(
+                    "spec.resources.limits.memory: 20 workers need 384 MiB of memory for large answers at once, and the limit is 128 MiB",
+                ),
+            ),
+            (
+                json!({"workers": 4, "resources": limits(json!("128Mi"))}),
+                None,
+            ),
+            (
+                json!({"workers": 100, "resources": limits(json!("2Gi"))}),
+                None,
+            ),
+            // No limit, and one that is written in a way that nobody uses for memory.
+            (json!({"workers": 1000, "resources": {}}), None),
+            (
+                json!({"workers": 1000, "resources": limits(json!("1e9"))}),
+                None,
+            ),
+        ];
+        for (spec, expected) in table {
+            let mut notices = Vec::new();
+            notice_memory(&json!({"spec": spec.clone()}), &mut notices);
+            let shown: Vec<_> = notices.iter().map(ToString::to_string).collect();
+            let expected: Vec<_> = expected
+                .map(|message| format!("{message} (hint: {hint})"))
+                .into_iter()
+                .collect();
+            assert_eq!(shown, expected, "{spec}");
+        }
+    }
 }

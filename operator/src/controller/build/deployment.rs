@@ -111,7 +111,7 @@ fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
         "livenessProbe": { "httpGet": probe("/livez"), "periodSeconds": 10, "failureThreshold": 3, "timeoutSeconds": 5 },
         "resources": resources.unwrap_or_else(|| json!({
             "requests": { "cpu": "50m", "memory": "64Mi" },
-            "limits": { "memory": "512Mi" },
+            "limits": { "memory": format!("{}Mi", crds::memory::DEFAULT_LIMIT >> 20) },
         })),
         "securityContext": {
             "allowPrivilegeEscalation": false,
