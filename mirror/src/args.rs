@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::budget::size::ByteSize;
 use crate::cli::when::When;
 use crate::conform::MirrorUrl;
 use crate::settings::Source;
@@ -166,6 +167,9 @@ pub struct ServeArgs {
     /// After that: how long requests under way may take; a second signal ends at once
     #[arg(long, env = "PROMETHEUS_MIRROR_DRAIN_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub drain_timeout: Duration,
+    /// Memory that the process may use, such as 512Mi; requests share what is left of it [default: the container's limit, else 512Mi]
+    #[arg(long, env = "PROMETHEUS_MIRROR_MEMORY_LIMIT", value_name = "SIZE")]
+    pub memory_limit: Option<ByteSize>,
     /// Threads that serve [default: one per core, at most 4]
     #[arg(long, env = "PROMETHEUS_MIRROR_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,

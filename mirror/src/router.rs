@@ -14,13 +14,15 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde_json::json;
 use tower::util::MapRequestLayer;
 use tower::{Layer as _, ServiceBuilder};
 
+use crate::api::body::RequestBody;
 use crate::api::decode::RequestType;
 use crate::api::{Answered, Api, answer, openapi};
+use crate::budget::Budget;
 use crate::error::ApiError;
 use crate::evaluate::Missing;
 use crate::server::BodyStalled;
@@ -111,8 +113,9 @@ async fn description() -> impl IntoResponse {
 async fn handle(state: Arc<AppState>, api: Api, body: Body) -> Response {
     let arrived = Instant::now();
     let serving = state.serving();
-    let answer = match read(body).await {
-        Ok(body) => answer(&serving, api, &body, arrived).await,
+    let memory = &serving.targets.memory().bodies;
+    let answer = match read(body, memory, arrived).await {
+        Ok(body) => answer(&serving, api, body, arrived).await,
         Err(error) => Err(error),
     };
     match answer {
@@ -154,19 +157,36 @@ fn partial_because(missing: Missing) -> HeaderValue {
     )
 }
 
-async fn read(mut body: Body) -> Result<Bytes, ApiError> {
-    match Limited::new(&mut body, MAX_BODY).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
+/// Reads a body, in memory of `budget` that it takes as it arrives.
+async fn read(
+    mut body: Body,
+    budget: &Arc<Budget>,
+    arrived: Instant,
+) -> Result<RequestBody, ApiError> {
+    let mut read = RequestBody::new(budget, arrived).await?;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match is_stalled(&error) {
+            true => ApiError::BodyStalled,
+            false => ApiError::BadRequest {
+                summary: "incomplete request",
+                details: error.to_string(),
+            },
+        })?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if read.len() + data.len() > MAX_BODY {
+            drop(read);
             discard(body).await;
-            Err(ApiError::BodyTooLarge { limit: MAX_BODY })
+            return Err(ApiError::BodyTooLarge { limit: MAX_BODY });
         }
-        Err(error) if is_stalled(error.as_ref()) => Err(ApiError::BodyStalled),
-        Err(error) => Err(ApiError::BadRequest {
-            summary: "incomplete request",
-            details: error.to_string(),
-        }),
+        if let Err(refused) = read.push(&data).await {
+            drop((read, data));
+            discard(body).await;
+            return Err(refused.into());
+        }
     }
+    Ok(read)
 }
 
 /// The answer to a request whose body does not matter.

@@ -9,6 +9,41 @@ use crate::evaluate::Telemetry;
 use crate::evaluate::fields::{FieldValue, Listing};
 use crate::time::Millis;
 
+/// About how many bytes the answer of a field name query has.
+#[must_use]
+pub fn size_of_names(names: &Listing<String>) -> usize {
+    const FRAME: usize = 96;
+    FRAME
+        + names
+            .entries
+            .iter()
+            .map(|name| FRAME + name.len())
+            .sum::<usize>()
+}
+
+/// About how many bytes the answer of a field value query has.
+#[must_use]
+pub fn size_of_values(values: &Listing<FieldValue>) -> usize {
+    const FRAME: usize = 96;
+    let length = |value: &FieldValue| match value {
+        FieldValue::Complete(text) | FieldValue::Pattern(text) => FRAME / 2 + text.len(),
+    };
+    FRAME + values.entries.iter().map(length).sum::<usize>()
+}
+
+/// About how many bytes the answer of a metric query has.
+#[must_use]
+pub fn size_of_points(telemetry: &Telemetry) -> usize {
+    // One or two instants of 13 digits, brackets, commas, and the value.
+    128 + telemetry.points.len() * 34 + telemetry.points.text_length()
+}
+
+/// A JSON string.
+fn string(text: &mut Vec<u8>, value: &str) {
+    // Neither writing to a Vec nor a text as JSON can fail.
+    let _ = serde_json::to_writer(text, value);
+}
+
 /// The answer of a connection test: OK, or the error that a query would have got.
 #[must_use]
 pub fn connection(failure: Option<Value>) -> Bytes {
@@ -23,29 +58,47 @@ pub fn connection(failure: Option<Value>) -> Bytes {
 /// The answer of a field name query.
 #[must_use]
 pub fn field_names(names: &Listing<String>) -> Bytes {
-    let field = |name: &String| json!({"_type": "FieldDescriptor", "classified": false, "fieldName": name, "fieldType": "STRING"});
-    let fields: Vec<Value> = names.entries.iter().map(field).collect();
-    body(&json!({"fields": fields, "isPartial": names.is_partial, "_type": "FieldNamesResponse"}))
+    let mut text = Vec::with_capacity(size_of_names(names));
+    text.extend_from_slice(br#"{"_type":"FieldNamesResponse","fields":["#);
+    for (index, name) in names.entries.iter().enumerate() {
+        text.extend_from_slice(if index == 0 { b"" } else { b"," });
+        let field = br#"{"_type":"FieldDescriptor","classified":false,"fieldName":"#;
+        text.extend_from_slice(field);
+        string(&mut text, name);
+        text.extend_from_slice(br#","fieldType":"STRING"}"#);
+    }
+    let end = format!(r#"],"isPartial":{}}}"#, names.is_partial);
+    text.extend_from_slice(end.as_bytes());
+    Bytes::from(text)
 }
 
 /// The answer of a field value query.
 #[must_use]
 pub fn field_values(values: &Listing<FieldValue>) -> Bytes {
-    let value = |value: &FieldValue| match value {
-        FieldValue::Complete(value) => json!({"value": value, "_type": "CompleteValue"}),
-        FieldValue::Pattern(pattern) => json!({"value": pattern, "_type": "FieldValuePattern"}),
-    };
-    let entries: Vec<Value> = values.entries.iter().map(value).collect();
-    body(
-        &json!({"values": entries, "isPartial": values.is_partial, "_type": "FieldValuesResponse"}),
-    )
+    let mut text = Vec::with_capacity(size_of_values(values));
+    let begin = format!(
+        r#"{{"_type":"FieldValuesResponse","isPartial":{},"values":["#,
+        values.is_partial
+    );
+    text.extend_from_slice(begin.as_bytes());
+    for (index, value) in values.entries.iter().enumerate() {
+        text.extend_from_slice(if index == 0 { b"" } else { b"," });
+        let (kind, value) = match value {
+            FieldValue::Complete(value) => ("CompleteValue", value),
+            FieldValue::Pattern(pattern) => ("FieldValuePattern", pattern),
+        };
+        text.extend_from_slice(format!(r#"{{"_type":"{kind}","value":"#).as_bytes());
+        string(&mut text, value);
+        text.push(b'}');
+    }
+    text.extend_from_slice(b"]}");
+    Bytes::from(text)
 }
 
 /// The answer of a metric query.
 #[must_use]
 pub fn metric(telemetry: &Telemetry) -> Bytes {
-    // A value, one or two instants of 13 digits, brackets and commas.
-    let mut text = String::with_capacity(128 + telemetry.points.len() * 52);
+    let mut text = String::with_capacity(size_of_points(telemetry));
     text.push_str(r#"{"telemetry":{"points":["#);
     for (index, (at, value)) in telemetry.points.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };

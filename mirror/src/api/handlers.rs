@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::json;
 
-use super::decode::{self, DecodeError, MetricRequest, Query, Request, RequestType};
+use super::body::{self, RequestBody};
+use super::decode::{DecodeError, MetricRequest, Query, Request, RequestType};
 use super::{About, Answered, encode};
+use crate::budget::Reservation;
+use crate::budget::size::ByteSize;
 use crate::error::ApiError;
 use crate::evaluate::budget::Budgeted;
 use crate::evaluate::fields::{self, FieldQuery, ValuesQuery};
@@ -37,23 +40,28 @@ pub enum Api {
 pub async fn answer(
     serving: &Serving,
     api: Api,
-    body: &[u8],
+    body: RequestBody,
     arrived: Instant,
 ) -> Result<Answered, ApiError> {
     let expected = match api {
         Api::Method(request_type) => Some(request_type),
         Api::Explain => None,
     };
+    let (request, _held) = body::decoded(body, expected, arrived).await?;
     let Request {
         connection_details,
         query,
-    } = decode::request(body, expected)?;
+    } = request;
     let details =
         ConnectionDetails::parse(&connection_details).map_err(|error| ApiError::BadRequest {
             summary: "bad connection details",
             details: error.to_string(),
         });
     let asked = details.and_then(|details| Asked::choose(serving, &details, arrived));
+    let asked = match asked {
+        Ok(asked) => Ok(asked.with_memory(serving).await?),
+        Err(error) => Err(error),
+    };
     match query {
         // That a connection cannot work is the answer, not an error.
         Query::Connection => Ok(encode::connection(match asked {
@@ -68,10 +76,10 @@ pub async fn answer(
         Query::FieldNames(query) => {
             let asked = asked?;
             let names = fields::names(&asked.context(), &asked.within(query)).await;
-            Ok(encode::field_names(
-                &names.map_err(|error| ApiError::from_evaluation(error, "", None))?,
-            )
-            .into())
+            let names = names.map_err(|error| ApiError::from_evaluation(error, "", None))?;
+            let size = encode::size_of_names(&names);
+            let body = asked.encoded(size, move || encode::field_names(&names));
+            Ok(body.await?.into())
         }
         Query::FieldValues(query) if api == Api::Explain => Ok(asked?
             .explain_fields(query.fields, Some(&query.field))
@@ -84,10 +92,11 @@ pub async fn answer(
                 ..query
             };
             let values = fields::values(&asked.context(), &query).await;
-            Ok(encode::field_values(
-                &values.map_err(|error| ApiError::from_evaluation(error, &query.field, None))?,
-            )
-            .into())
+            let values =
+                values.map_err(|error| ApiError::from_evaluation(error, &query.field, None))?;
+            let size = encode::size_of_values(&values);
+            let body = asked.encoded(size, move || encode::field_values(&values));
+            Ok(body.await?.into())
         }
         Query::Metric(request) => asked?.metric(request, api == Api::Explain).await,
     }
@@ -108,7 +117,11 @@ struct Asked {
     nan_interpretation: NanInterpretation,
     enforced: Enforced,
     deadline: Deadline,
+    memory: Option<Arc<Reservation>>,
 }
+
+/// What a request may take beside the answers that it reads before it must ask for more: most requests need no more.
+const BASE: ByteSize = ByteSize(64 << 10);
 
 impl Asked {
     fn choose(
@@ -141,7 +154,30 @@ impl Asked {
             enforced: settings.enforced.clone(),
             deadline: Deadline(arrived + timeout),
             calls: Budgeted::new(target.for_request(), serving.settings.limits.upstream_calls),
+            memory: None,
         })
+    }
+
+    /// The same, with memory of its own.
+    async fn with_memory(self, serving: &Serving) -> Result<Self, ApiError> {
+        let Deadline(deadline) = self.deadline;
+        let budget = &serving.targets.memory().work;
+        let memory = Arc::new(budget.reserve(BASE, Some(deadline)).await?);
+        Ok(Self {
+            calls: self.calls.map(|calls| calls.with_memory(Arc::clone(&memory))),
+            memory: Some(memory),
+            ..self
+        })
+    }
+
+    /// Encodes an answer of about `size` bytes. They count as the request's memory until they are sent.
+    async fn encoded(
+        &self,
+        size: usize,
+        encode: impl FnOnce() -> Bytes + Send + 'static,
+    ) -> Result<Bytes, ApiError> {
+        let Deadline(deadline) = self.deadline;
+        body::encoded(self.memory.as_ref(), deadline, size, encode).await
     }
 
     fn context(&self) -> Context<'_, Budgeted<RequestCalls>> {
@@ -214,13 +250,15 @@ impl Asked {
         for remark in &telemetry.remarks {
             tracing::debug!(target = %self.name, ?remark.meaning, remark.text, "the store remarks");
         }
-        Ok(Answered {
-            body: encode::metric(&telemetry),
-            about: About {
-                missing: telemetry.missing,
-                remarks: telemetry.remarks,
-            },
-        })
+        let about = About {
+            missing: telemetry.missing,
+            remarks: telemetry.remarks.clone(),
+        };
+        let size = encode::size_of_points(&telemetry);
+        let body = self
+            .encoded(size, move || encode::metric(&telemetry))
+            .await?;
+        Ok(Answered { body, about })
     }
 
     /// The same query, of series within the target's enforced matchers.

@@ -1,6 +1,7 @@
 //! The Mirror API: what a request says ([`decode`]), what an answer looks like ([`encode`]), and one thin handler per method
 //! ([`handlers`]). The contract is `docs/mirror-api.md`; for machines it is [`openapi`].
 
+pub mod body;
 pub mod decode;
 pub mod encode;
 pub mod handlers;

@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use crate::args::{ListenAddress, ServeArgs};
+use crate::budget::{Limit, Memory};
 use crate::health::{self, Document, Health};
 use crate::metrics::{Metrics, Reload};
 use crate::probe::Probe;
@@ -51,10 +52,14 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     // Made before the files are read: a change in between is then found at the first look.
     let mut watcher = Watcher::new(&source);
     let settings = settings::load(&source).map_err(Failure::from_error)?;
-    let state = AppState::new(settings, metrics);
+    let limit = memory_limit(&args, &settings);
+    let memory = Memory::within(limit.bytes);
+    let state = AppState::within(Arc::clone(&memory), settings, metrics);
     let mut api = listen_for_api(&args, &state, &state.serving().settings).await?;
     probe.starts(Arc::clone(&state));
     announce(&state, &health);
+    let (bodies, work) = (memory.bodies.capacity(), memory.work.capacity());
+    tracing::info!(limit = %limit.bytes, origin = %limit.origin, %bodies, %work, "memory for requests");
     let scheme = scheme(&state.serving().settings);
     tracing::info!(api = %api.address(), scheme, admin = %admin.address(), "ready");
 
@@ -99,6 +104,12 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The memory that the process may use.
+fn memory_limit(args: &ServeArgs, _settings: &Settings) -> Limit {
+    // The document has no field for it.
+    Limit::choose(args.memory_limit, None)
+}
+
 /// Serves `settings` from now on, on their own port if no flag fixes it. Requests under way end as they began.
 async fn take_over(
     args: &ServeArgs,
@@ -114,6 +125,11 @@ async fn take_over(
         None
     };
     let changes = Changes::between(&before.settings, &settings);
+    state
+        .serving()
+        .targets
+        .memory()
+        .resize(memory_limit(args, &settings).bytes);
     state.replace(settings);
     announce(state, health);
     state.metrics.reloaded(Reload::Success);

@@ -29,6 +29,16 @@ impl<S> Budgeted<S> {
             made: AtomicU32::new(0),
         }
     }
+
+    /// The same over another store.
+    #[must_use]
+    pub fn map<T>(self, store: impl FnOnce(S) -> T) -> Budgeted<T> {
+        Budgeted {
+            store: store(self.store),
+            at_most: self.at_most,
+            made: self.made,
+        }
+    }
 }
 
 impl<S: Store> Store for Budgeted<S> {

@@ -1,0 +1,153 @@
+//! The bodies of requests and answers: in memory that is counted, and outside the runtime's workers where they are large.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::task::JoinError;
+
+use super::decode::{self, Request, RequestType};
+use crate::budget::size::ByteSize;
+use crate::budget::{Budget, Refused, Reservation};
+use crate::error::ApiError;
+
+/// So long a request waits for the memory that its body needs: no target is known yet whose time-out would say it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a body may take without asking again.
+const BASE: u64 = 16 << 10;
+
+/// What is asked for beyond that.
+const STEP: u64 = 64 << 10;
+
+/// Larger requests are parsed outside the runtime's workers.
+const LARGE_REQUEST: usize = 8 << 10;
+
+/// Larger answers are written outside the runtime's workers.
+const LARGE_ANSWER: usize = 64 << 10;
+
+/// The body of a request as it arrives, and the memory that it takes.
+#[derive(Debug)]
+pub struct RequestBody {
+    bytes: Vec<u8>,
+    held: Reservation,
+    patience: Instant,
+}
+
+impl RequestBody {
+    /// An empty one, as soon as there is memory for a small one.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub async fn new(budget: &Arc<Budget>, arrived: Instant) -> Result<Self, Refused> {
+        let patience = arrived + PATIENCE;
+        Ok(Self {
+            bytes: Vec::new(),
+            held: budget.reserve(ByteSize(BASE), Some(patience)).await?,
+            patience,
+        })
+    }
+
+    /// How many bytes have come.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing has come.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// There is no memory for them in time.
+    pub async fn push(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+        let needed = (self.bytes.len() + bytes.len()) as u64;
+        if needed > self.held.bytes().0 {
+            let generous = ByteSize(needed.next_multiple_of(STEP));
+            self.held.grow_to(generous, Some(self.patience)).await?;
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// What a body asks for, and the memory that this takes.
+///
+/// # Errors
+/// See [`ApiError`].
+pub(super) async fn decoded(
+    body: RequestBody,
+    expected: Option<RequestType>,
+    arrived: Instant,
+) -> Result<(Request, Reservation), ApiError> {
+    let RequestBody { bytes, held, .. } = body;
+    let length = bytes.len();
+    let parsed = length as u64 + decode::parsed_size(length);
+    held.grow_to(ByteSize(parsed), Some(arrived + PATIENCE))
+        .await?;
+    let request = if length <= LARGE_REQUEST {
+        decode::request(&bytes, expected)?
+    } else {
+        let parsing = move || decode::request(&bytes, expected);
+        elsewhere(tokio::task::spawn_blocking(parsing).await)??
+    };
+    // The texts of the conditions, as long as the answer takes.
+    held.shrink_to(ByteSize(2 * length as u64));
+    Ok((request, held))
+}
+
+/// Encodes an answer of about `size` bytes, which count as the request's memory until they are sent.
+///
+/// # Errors
+/// There is no memory for it in time.
+pub(super) async fn encoded(
+    memory: Option<&Arc<Reservation>>,
+    deadline: Instant,
+    size: usize,
+    encode: impl FnOnce() -> Bytes + Send + 'static,
+) -> Result<Bytes, ApiError> {
+    if let Some(memory) = memory {
+        memory.grow(ByteSize(size as u64), Some(deadline)).await?;
+    }
+    let body = if size <= LARGE_ANSWER {
+        encode()
+    } else {
+        elsewhere(tokio::task::spawn_blocking(encode).await)?
+    };
+    Ok(match memory {
+        None => body,
+        Some(memory) => {
+            // What it was made of is gone.
+            memory.shrink_to(ByteSize(size.max(body.len()) as u64));
+            Bytes::from_owner(Sent {
+                body,
+                _memory: Arc::clone(memory),
+            })
+        }
+    })
+}
+
+/// What came of work on another thread. A panic there is one here.
+fn elsewhere<T>(result: Result<T, JoinError>) -> Result<T, ApiError> {
+    result.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        // The process ends.
+        Err(_) => Refused::Busy.into(),
+    })
+}
+
+/// An answer with the memory that it takes.
+struct Sent {
+    body: Bytes,
+    _memory: Arc<Reservation>,
+}
+
+impl AsRef<[u8]> for Sent {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}

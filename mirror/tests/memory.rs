@@ -1,0 +1,370 @@
+//! The binary within its memory, whatever a store answers and a client sends: it lives, every answer is the contract's, and an
+//! ordinary request afterwards is answered.
+
+// Helpers outside the test functions unwrap too.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_prometheus-mirror");
+
+/// Long enough for a busy machine; nothing waits this long when all is well.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The process may have so much. Small, so that answers which exceed it are soon made.
+const LIMIT: u64 = 192 << 20;
+
+/// An answer's body, or what a store sends of it: without its end it is about so long.
+const BODY: usize = 24 << 20;
+
+/// A store that answers every call with the same text, in which one element is repeated.
+struct Store {
+    address: String,
+}
+
+/// What comes before, again and again, and at the end.
+type Text = (&'static str, &'static str, &'static str);
+
+impl Store {
+    fn start((begin, element, end): Text) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                std::thread::spawn(move || serve(&stream.unwrap(), (begin, element, end)));
+            }
+        });
+        Self { address }
+    }
+}
+
+/// Answers the requests of a connection. A query of `1` and whatever finds out what the store can do get a small answer.
+fn serve(mut stream: &TcpStream, (begin, element, end): Text) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut head, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+            head.push_str(&line);
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let asked = format!("{head}{}", String::from_utf8(body).unwrap());
+        if !asked.contains("attack") && !asked.contains("/api/v1/label") {
+            let small = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
+            let length = small.len();
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{small}");
+            if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+            continue;
+        }
+        let block = format!("{element},").repeat(1000);
+        let answer =
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
+        let mut sent = stream
+            .write_all(answer)
+            .and_then(|()| stream.write_all(begin.as_bytes()));
+        for _ in 0..BODY / block.len() {
+            sent = sent.and_then(|()| stream.write_all(block.as_bytes()));
+        }
+        let _ = sent.and_then(|()| write!(stream, "{element}{end}"));
+        let _ = stream.shutdown(Shutdown::Both);
+        return;
+    }
+}
+
+struct Mirror {
+    process: Child,
+    api: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Mirror {
+    /// A mirror of one store, started in `cgroup` if there is one.
+    fn start(store: &str, limit: Option<u64>, cgroup: Option<&Path>) -> (Self, Value) {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = json!({
+            "apiVersion": "prometheus-mirror.io/v1alpha1", "kind": "PrometheusMirror", "metadata": {"name": "m"},
+            "spec": {"apiKeySecretRef": {"name": "k"}, "targets": [{"name": "t", "url": format!("http://{store}")}]},
+        });
+        std::fs::write(folder.path().join("m.yaml"), manifest.to_string()).unwrap();
+        std::fs::create_dir_all(folder.path().join("secrets/k")).unwrap();
+        std::fs::write(folder.path().join("secrets/k/apiKey"), "key").unwrap();
+        let mut command = Command::new("sh");
+        let enter = cgroup.map_or_else(String::new, |cgroup| {
+            format!("echo $$ > {}/cgroup.procs && ", cgroup.display())
+        });
+        command
+            .args(["-c", &format!("{enter}exec \"$@\""), "sh", BINARY, "serve"])
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--log-format", "json", "--file"])
+            .arg(folder.path().join("m.yaml"));
+        if let Some(limit) = limit {
+            command.args(["--memory-limit", &limit.to_string()]);
+        }
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut logged = |message: &str| -> Value {
+            loop {
+                let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+                if line["message"] == message {
+                    return line;
+                }
+            }
+        };
+        let memory = logged("memory for requests");
+        let api = logged("ready")["api"].as_str().unwrap().to_owned();
+        std::thread::spawn(move || lines.for_each(drop));
+        let mirror = Self {
+            process,
+            api,
+            _folder: folder,
+        };
+        (mirror, memory)
+    }
+
+    /// The most memory that it ever had, in bytes.
+    fn peak(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib: u64 = line
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap();
+        kib << 10
+    }
+
+    fn post(&self, path: &str, body: &[u8]) -> (u16, Value) {
+        let mut stream = TcpStream::connect(&self.api).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let split = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .unwrap();
+        let status = std::str::from_utf8(&answer[9..12])
+            .unwrap()
+            .parse()
+            .unwrap();
+        (
+            status,
+            serde_json::from_slice(&answer[split + 4..]).unwrap(),
+        )
+    }
+
+    /// The answer to an expression.
+    fn metric(&self, promql: &str) -> (u16, Value) {
+        self.post("/api/metric", metric(promql, json!({})).as_bytes())
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn metric(promql: &str, details: Value) -> String {
+    json!({
+        "connectionDetails": details,
+        "query": {
+            "conditions": [{"key": "~", "value": {"value": promql}}], "startTime": 1_000_000, "endTime": 2_000_000,
+            "aggregation": {"method": "MEAN", "bucketSizeMillis": 100_000},
+        },
+    })
+    .to_string()
+}
+
+fn names(attack: usize) -> String {
+    json!({"connectionDetails": {}, "query": {"conditions": [], "startTime": attack, "endTime": 2_000_000}}).to_string()
+}
+
+/// Whether it is an answer of the contract: points or names, or one of its errors.
+fn is_of_the_contract((status, body): &(u16, Value)) -> bool {
+    match body["_type"].as_str() {
+        Some("MetricsResponse" | "FieldNamesResponse") => *status == 200,
+        Some("MetricStoreConnectionError") => [502, 504].contains(status),
+        Some("RemoteMirrorError") => [400, 503].contains(status),
+        Some("MetricNotFoundError") => *status == 404,
+        _ => false,
+    }
+}
+
+fn survives(text: Text, ask: impl Fn(&Mirror, usize) -> (u16, Value) + Sync) {
+    let store = Store::start(text);
+    let (mirror, _) = Mirror::start(&store.address, Some(LIMIT), None);
+    for at_once in [1_usize, 12] {
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let ask = |index| {
+                let (mirror, ask) = (&mirror, &ask);
+                scope.spawn(move || ask(mirror, 100 * at_once + index))
+            };
+            let asked: Vec<_> = (0..at_once).map(ask).collect();
+            asked
+                .into_iter()
+                .map(|asked| asked.join().unwrap())
+                .collect()
+        });
+        for answer in answers {
+            let shown = answer.1.to_string();
+
+            assert!(is_of_the_contract(&answer), "{} {shown:.300}", answer.0);
+        }
+    }
+    let (status, body) = mirror.metric("1");
+    assert_eq!(
+        (status, &body["_type"]),
+        (200, &json!("MetricsResponse")),
+        "{body}"
+    );
+    let peak = mirror.peak();
+
+    assert!(peak < LIMIT, "{} MiB at the peak", peak >> 20);
+}
+
+const MATRIX: &str = r#"{"status":"success","data":{"resultType":"matrix","result":["#;
+
+#[test]
+fn a_store_that_answers_empty_elements() {
+    survives((MATRIX, "{}", "]}}"), |mirror, index| {
+        mirror.metric(&format!("attack{index}"))
+    });
+}
+
+#[test]
+fn a_store_that_answers_very_many_series() {
+    let element = r#"{"metric":{"a":"b"},"values":[]}"#;
+    survives((MATRIX, element, "]}}"), |mirror, index| {
+        mirror.metric(&format!("attack{index}"))
+    });
+}
+
+#[test]
+fn a_store_that_answers_a_series_with_very_many_labels() {
+    let begin = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"#;
+    survives((begin, r#""":"""#, "}}]}}"), |mirror, index| {
+        mirror.metric(&format!("attack{index}"))
+    });
+}
+
+#[test]
+fn a_store_that_answers_very_many_warnings() {
+    let begin = r#"{"status":"success","data":{"resultType":"matrix","result":[]},"warnings":["#;
+    survives((begin, r#""""#, "]}"), |mirror, index| {
+        mirror.metric(&format!("attack{index}"))
+    });
+}
+
+#[test]
+fn a_store_that_answers_very_many_names() {
+    let begin = r#"{"status":"success","data":["#;
+    survives((begin, r#""n""#, "]}"), |mirror, index| {
+        mirror.post("/api/field/name", names(index).as_bytes())
+    });
+}
+
+#[test]
+fn clients_whose_connection_details_are_very_many_objects() {
+    let details = Value::Array(vec![json!({"": 0}); 120_000]);
+    let body = metric("attack", json!({"x": details}));
+    assert!(body.len() < 1 << 20);
+    survives((MATRIX, "{}", "]}}"), move |mirror, _| {
+        mirror.post("/api/metric", body.as_bytes())
+    });
+}
+
+#[test]
+fn clients_that_never_end_their_bodies() {
+    let store = Store::start((MATRIX, "{}", "]}}"));
+    let (mirror, _) = Mirror::start(&store.address, Some(LIMIT), None);
+    let half = vec![b' '; 1 << 19];
+    let unfinished: Vec<_> = (0..500)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&mirror.api).unwrap();
+            stream
+                .set_write_timeout(Some(Duration::from_millis(20)))
+                .unwrap();
+            let head = b"POST /api/metric HTTP/1.1\r\nhost: x\r\ncontent-length: 1048576\r\n\r\n";
+            stream.write_all(head).unwrap();
+            // Where there is no memory, it is not read.
+            let _ = stream.write_all(&half);
+            stream
+        })
+        .collect();
+    let peak = mirror.peak();
+
+    assert!(peak < LIMIT, "{} MiB at the peak", peak >> 20);
+    drop(unfinished);
+    let (status, body) = mirror.metric("1");
+    assert_eq!(
+        (status, &body["_type"]),
+        (200, &json!("MetricsResponse")),
+        "{body}"
+    );
+}
+
+/// A memory cgroup of its own, where the test may make one.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new(limit: u64) -> Option<Self> {
+        let name = format!("mirror-test-{}", std::process::id());
+        let v1 = Path::new("/sys/fs/cgroup/memory").join(&name);
+        let v2 = Path::new("/sys/fs/cgroup").join(&name);
+        let (folder, file) = match Path::new("/sys/fs/cgroup/memory").is_dir() {
+            true => (v1, "memory.limit_in_bytes"),
+            false => (v2, "memory.max"),
+        };
+        std::fs::create_dir(&folder).ok()?;
+        let cgroup = Self(folder);
+        std::fs::write(cgroup.0.join(file), limit.to_string()).ok()?;
+        Some(cgroup)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn the_limit_of_the_container_is_found() {
+    let Some(cgroup) = Cgroup::new(300 << 20) else {
+        // Only root may make cgroups.
+        return;
+    };
+    let (mirror, memory) = Mirror::start("127.0.0.1:1", None, Some(&cgroup.0));
+    assert_eq!(
+        (&memory["limit"], &memory["origin"]),
+        (&json!("300 MiB"), &json!("the container's limit"))
+    );
+    drop(mirror);
+}
