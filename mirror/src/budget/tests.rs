@@ -13,6 +13,13 @@ fn budget(bytes: u64) -> Arc<Budget> {
     Budget::new(ByteSize(bytes))
 }
 
+/// What comes of something that must not hang.
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(HANG, work)
+        .await
+        .expect("nobody waits for ever")
+}
+
 async fn holder(budget: &Arc<Budget>, bytes: u64) -> Reservation {
     budget.reserve(ByteSize(bytes), None).await.unwrap()
 }
@@ -73,7 +80,10 @@ async fn when_all_wait_for_growth_the_largest_is_refused() {
     let (small, large) = (holder(&budget, 20).await, holder(&budget, 50).await);
     let mut waits = Box::pin(small.grow(ByteSize(5), None));
     assert!((&mut waits).now_or_never().is_none());
-    assert_eq!(large.grow(ByteSize(5), None).await, Err(Refused::Busy));
+    assert_eq!(
+        soon(large.grow(ByteSize(5), None)).await,
+        Err(Refused::Busy)
+    );
     assert!((&mut waits).now_or_never().is_none());
     drop(large);
     assert_eq!(waits.await, Ok(()));
@@ -84,7 +94,7 @@ async fn who_waits_for_another_holder_does_not_count_as_one_that_goes_on() {
     let budget = budget(80);
     let (request, call) = (holder(&budget, 40).await, holder(&budget, 30).await);
     let _blocked = request.waits_for_others();
-    assert_eq!(call.grow(ByteSize(5), None).await, Err(Refused::Busy));
+    assert_eq!(soon(call.grow(ByteSize(5), None)).await, Err(Refused::Busy));
 }
 
 #[tokio::test]
@@ -93,7 +103,7 @@ async fn who_is_refused_although_the_others_hold_next_to_nothing_needs_too_much(
     let (request, call) = (holder(&budget, 5).await, holder(&budget, 60).await);
     let _blocked = request.waits_for_others();
     let refused = Err(Refused::TooLarge(ByteSize(70)));
-    assert_eq!(call.grow(ByteSize(8), None).await, refused);
+    assert_eq!(soon(call.grow(ByteSize(8), None)).await, refused);
 }
 
 #[tokio::test]
@@ -114,7 +124,7 @@ async fn bytes_that_only_rest_do_not_either() {
     let budget = budget(80);
     let (answer, call) = (holder(&budget, 40).await, holder(&budget, 30).await);
     answer.rests();
-    assert_eq!(call.grow(ByteSize(5), None).await, Err(Refused::Busy));
+    assert_eq!(soon(call.grow(ByteSize(5), None)).await, Err(Refused::Busy));
     drop(answer);
     assert_eq!(call.grow(ByteSize(5), None).await, Ok(()));
 }

@@ -37,7 +37,7 @@ impl Steps {
 
     /// Counts one step. True: it is time to [`rest`](Self::rest).
     pub(super) fn are_due(&mut self) -> bool {
-        self.left -= 1;
+        self.left = self.left.saturating_sub(1);
         self.left == 0
     }
 
