@@ -1,6 +1,7 @@
 //! The admin port: is the process alive, may it get requests, which document does it serve, and its metrics.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -9,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
+use server::Heartbeat;
+use tokio::sync::Semaphore;
 
 use crate::metrics::{Format, Metrics};
 use crate::probe::Probe;
@@ -96,32 +99,60 @@ impl Health {
     }
 }
 
-#[derive(Clone)]
-struct Admin {
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
-    probe: Arc<Probe>,
+/// So many clients may wait for `/targets` at once: it is the only page that takes time, and must leave connections to the others.
+const MOST_WAITING_FOR_TARGETS: usize = 8;
+
+/// What the admin port tells of.
+pub struct Admin {
+    /// Where the process is in its life.
+    pub health: Arc<Health>,
+    /// Its instruments.
+    pub metrics: Arc<Metrics>,
+    /// Who asks the targets.
+    pub probe: Arc<Probe>,
+    /// Of the runtime that answers the API.
+    pub heartbeat: Arc<Heartbeat>,
+}
+
+struct Shared {
+    admin: Admin,
+    waiting_for_targets: Semaphore,
 }
 
 /// The admin port's routes. Never reachable through the mirror's Service for StackState.
-pub fn admin(health: Arc<Health>, metrics: Arc<Metrics>, probe: Arc<Probe>) -> Router {
+///
+/// They are answered by a thread of their own and never wait for the runtime of the API, but for `/targets`, which waits for
+/// a bounded time.
+pub fn admin(admin: Admin) -> Router {
     Router::new()
         .route(
             "/",
             get(async || "Prometheus Mirror, admin port: /livez /readyz /targets /metrics\n"),
         )
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/targets", get(targets))
         .route("/metrics", get(metrics_page))
-        .with_state(Admin {
-            health,
-            metrics,
-            probe,
-        })
+        .with_state(Arc::new(Shared {
+            admin,
+            waiting_for_targets: Semaphore::new(MOST_WAITING_FOR_TARGETS),
+        }))
 }
 
-async fn readyz(State(admin): State<Admin>) -> Response {
+/// A process whose API has been busy for a while is alive; one that has not moved for a minute will not move again.
+async fn livez(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.admin.heartbeat.dead_for(Instant::now()) {
+        None => "ok\n".into_response(),
+        Some(silent) => {
+            let seconds = silent.as_secs();
+            let message = format!("nothing has moved for {seconds} s\n");
+            (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+        }
+    }
+}
+
+async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    let admin = &shared.admin;
     let readiness = admin.health.readiness();
     let status = match readiness.status {
         Phase::Ready => StatusCode::OK,
@@ -131,8 +162,11 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn targets(State(admin): State<Admin>) -> Response {
-    match admin.probe.reachability().await {
+async fn targets(State(shared): State<Arc<Shared>>) -> Response {
+    let Ok(_waiting) = shared.waiting_for_targets.try_acquire() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    match shared.admin.probe.reachability_from_elsewhere().await {
         Some(found) => (
             [(header::CONTENT_TYPE, "application/json")],
             serde_json::json!(found).to_string(),
@@ -142,7 +176,7 @@ async fn targets(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn metrics_page(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+async fn metrics_page(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let format = Format::accepted(
         headers
             .get(header::ACCEPT)
@@ -150,7 +184,7 @@ async fn metrics_page(State(admin): State<Admin>, headers: HeaderMap) -> Respons
     );
     (
         [(header::CONTENT_TYPE, format.content_type())],
-        admin.metrics.render(format),
+        shared.admin.metrics.render(format),
     )
         .into_response()
 }
@@ -163,6 +197,15 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+
+    fn routes(health: Arc<Health>, metrics: Arc<Metrics>) -> Router {
+        admin(Admin {
+            health,
+            metrics,
+            probe: Arc::default(),
+            heartbeat: Heartbeat::of_this_runtime(),
+        })
+    }
 
     async fn ask(router: &Router, path: &str) -> (u16, String) {
         let response = router
@@ -179,7 +222,7 @@ mod tests {
     async fn readiness_follows_the_life_of_the_process_and_names_the_document() {
         let health = Arc::new(Health::default());
         let metrics = Metrics::new();
-        let router = admin(Arc::clone(&health), metrics, Arc::default());
+        let router = routes(Arc::clone(&health), metrics);
         let ready = async || {
             let (status, body) = ask(&router, "/readyz").await;
             (status, serde_json::from_str::<Value>(&body).unwrap())
@@ -229,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn metrics_come_in_the_form_that_was_asked_for() {
         let metrics = Metrics::new();
-        let router = admin(Arc::new(Health::default()), metrics, Arc::default());
+        let router = routes(Arc::default(), metrics);
         let page = async |accept: &str| {
             let request = Request::get("/metrics")
                 .header("accept", accept)

@@ -16,7 +16,7 @@
 //! * [`budget`] bounds the memory that all of them take for requests.
 //! * [`api`] holds the wire types and one thin handler per method.
 //! * [`conform`] is a client that behaves like StackState and tells whether a mirror keeps the contract.
-//! * [`server`], [`health`], [`metrics`], [`telemetry`] are what every well-kept server needs around that; [`cli`] starts it.
+//! * [`health`], [`metrics`], [`telemetry`] are what every well-kept server needs around that; [`cli`] starts it.
 
 pub mod api;
 pub mod args;
@@ -32,7 +32,6 @@ pub mod process;
 pub mod prometheus;
 pub mod query;
 pub mod router;
-pub mod server;
 pub mod settings;
 pub mod state;
 pub mod telemetry;

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use crate::prometheus::{Call, Data, Deadline, Store, StoreError, Target};
@@ -15,6 +16,8 @@ use crate::time::Timestamp;
 
 /// How long a target may take. Less than whoever asks waits.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How much longer whoever asks from another runtime waits.
+const GRACE: Duration = Duration::from_secs(1);
 /// The longest version that a resource's status has room for, in characters.
 const LONGEST_VERSION: usize = 64;
 /// How long an answer is good for.
@@ -52,21 +55,32 @@ pub struct TargetReachability {
 /// Asks the targets of the document being served.
 #[derive(Default)]
 pub struct Probe {
-    state: OnceLock<Arc<AppState>>,
+    serving: OnceLock<(Arc<AppState>, Handle)>,
     /// When which document's targets were asked last.
     last: Mutex<Option<(Instant, String, Reachability)>>,
 }
 
 impl Probe {
-    /// From now on there is something to ask.
+    /// From now on there is something to ask. Targets are asked by the runtime that this is called in.
     pub fn starts(&self, state: Arc<AppState>) {
         // A process serves one state; a second one would be a mistake of little consequence.
-        let _ = self.state.set(state);
+        let _ = self.serving.set((state, Handle::current()));
+    }
+
+    /// As [`Probe::reachability`], for callers in another runtime than the one that asks targets. None, too, if that runtime is too
+    /// busy to answer in time.
+    pub async fn reachability_from_elsewhere(self: &Arc<Self>) -> Option<Reachability> {
+        let (_, runtime) = self.serving.get()?;
+        let probe = Arc::clone(self);
+        let asked = runtime.spawn(async move { probe.reachability().await });
+        let patience = TIMEOUT + GRACE;
+        // A look that comes too late is still of use to the next caller.
+        tokio::time::timeout(patience, asked).await.ok()?.ok()?
     }
 
     /// What can be reached now; none before the first document is served. Callers at the same time share one look.
     pub async fn reachability(&self) -> Option<Reachability> {
-        let serving = self.state.get()?.serving();
+        let serving = self.serving.get()?.0.serving();
         let mut last = self.last.lock().await;
         if let Some((at, document, found)) = &*last
             && at.elapsed() < FRESH

@@ -16,6 +16,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use http_body_util::BodyExt as _;
 use serde_json::json;
+use server::BodyStalled;
 use tower::util::MapRequestLayer;
 use tower::{Layer as _, ServiceBuilder};
 
@@ -25,7 +26,6 @@ use crate::api::{Answered, Api, answer, openapi};
 use crate::budget::Budget;
 use crate::error::ApiError;
 use crate::evaluate::Missing;
-use crate::server::BodyStalled;
 use crate::settings::{ApiKey, ApiKeys, Settings};
 use crate::state::{AppState, Serving};
 use crate::telemetry::{RequestId, follow};

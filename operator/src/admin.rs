@@ -1,19 +1,24 @@
 //! The operator's own port: is it alive, may it be relied on, its metrics; and the question that `check-health` asks there.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::get;
+use server::{Apart, Heartbeat, Limits};
 use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
 
-/// Serves `/livez`, `/readyz` and `/metrics` until dropped. A replica that does not lead is ready, too: it is ready to take over.
+/// Serves `/livez`, `/readyz` and `/metrics` until dropped, on a thread of its own: whatever the runtime that this is called in does,
+/// they are answered at once. `/livez` says no only when that runtime has not moved for a minute.
+///
+/// A replica that does not lead is ready, too: it is ready to take over.
 ///
 /// # Errors
-/// If the listener fails.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> std::io::Result<()> {
+/// If the thread cannot be started.
+pub fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> std::io::Result<Apart> {
     let page = async move || {
         (
             [(
@@ -23,11 +28,20 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> std::io::Res
             metrics.render(),
         )
     };
+    let heartbeat = Heartbeat::of_this_runtime();
+    let alive = async move || match heartbeat.dead_for(Instant::now()) {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(silent) => {
+            let seconds = silent.as_secs();
+            let message = format!("nothing has moved for {seconds} s\n");
+            (StatusCode::SERVICE_UNAVAILABLE, message)
+        }
+    };
     let router = Router::new()
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(alive))
         .route("/readyz", get(async || "ok\n"))
         .route("/metrics", get(page));
-    axum::serve(listener, router).await
+    Apart::start("admin", listener, router, Limits::ADMIN)
 }
 
 /// How long an answer may take.
@@ -63,6 +77,8 @@ pub async fn check(url: &reqwest::Url) -> Result<(), CheckError> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[tokio::test]
@@ -71,19 +87,45 @@ mod tests {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(serve(listener, Arc::default()));
+        let server = serve(listener, Arc::default()).unwrap();
         let url = |page: &str| format!("http://{address}/{page}").parse().unwrap();
         assert!(check(&url("readyz")).await.is_ok());
         assert_eq!(
             check(&url("health")).await.unwrap_err().to_string(),
             format!("http://{address}/health answered 404 Not Found")
         );
-        server.abort();
-        let _ = server.await;
+        server.drain(Duration::ZERO).await;
         let message = check(&url("readyz")).await.unwrap_err().to_string();
         assert!(
             message.starts_with(&format!("no answer from http://{address}/readyz (hint:")),
             "{message}"
         );
+    }
+
+    #[tokio::test]
+    async fn clients_that_never_finish_a_request_keep_no_probe_from_its_answer() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let _server = serve(listener, Arc::default()).unwrap();
+        let mut held = Vec::new();
+        for chunk in 0..30 {
+            for _ in 0..100 {
+                let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+                // It may have given way to another before this arrives.
+                let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nX-Slow: ").await;
+                held.push(stream);
+            }
+            let url = format!("http://{address}/livez").parse().unwrap();
+            assert!(check(&url).await.is_ok(), "after {chunk} times 100");
+        }
+        // The server has given up all but a few of them.
+        let mut closed = 0;
+        for stream in &mut held {
+            let read = tokio::time::timeout(Duration::from_millis(1), stream.read_u8()).await;
+            closed += usize::from(read.is_ok());
+        }
+        let left = held.len() - closed;
+        assert!(left <= Limits::ADMIN.per_client, "{left} are still open");
     }
 }

@@ -78,7 +78,9 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let listener = TcpListener::bind(&args.admin_listen)
         .await
         .map_err(|error| Error::Listen(args.admin_listen.clone(), error))?;
-    tokio::spawn(admin::serve(listener, Arc::clone(&metrics)));
+    // Until the end of this function.
+    let _admin = admin::serve(listener, Arc::clone(&metrics))
+        .map_err(|error| Error::Listen(args.admin_listen.clone(), error))?;
 
     let identity = args.identity.clone().unwrap_or_else(default_identity);
     let mut leadership =

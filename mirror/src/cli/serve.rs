@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use server::{Apart, Heartbeat, Hooks, Limits, Server, bind, descriptors};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use crate::args::{ListenAddress, ServeArgs};
 use crate::budget::{Limit, Memory};
-use crate::health::{self, Document, Health};
+use crate::health::{self, Admin, Document, Health};
 use crate::metrics::{Metrics, Reload};
 use crate::probe::Probe;
-use crate::server::{self, CurrentTls, Limits, Server};
 use crate::settings::watch::{self, Event, Watcher};
 use crate::settings::{self, Settings};
 use crate::state::AppState;
@@ -34,17 +34,14 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let metrics = Metrics::new();
     let health = Arc::new(Health::default());
     let probe = Arc::new(Probe::default());
-    let admin = listen(
-        args.admin_listen.as_str(),
-        "--admin-listen",
-        health::admin(
-            Arc::clone(&health),
-            Arc::clone(&metrics),
-            Arc::clone(&probe),
-        ),
-        // Probes and scrapes of the cluster are plain HTTP.
-        Arc::new(|| None),
-        None,
+    let admin = listen_for_admin(
+        &args,
+        Admin {
+            health: Arc::clone(&health),
+            metrics: Arc::clone(&metrics),
+            probe: Arc::clone(&probe),
+            heartbeat: Heartbeat::of_this_runtime(),
+        },
     )
     .await?;
 
@@ -190,6 +187,15 @@ fn announce(state: &AppState, health: &Health) {
     health.serves(&document);
 }
 
+/// Probes and scrapes of the cluster are plain HTTP, and are answered by a thread that does nothing else.
+async fn listen_for_admin(args: &ServeArgs, admin: Admin) -> Result<Apart, Failure> {
+    let listener = bind(args.admin_listen.as_str(), "--admin-listen")
+        .await
+        .map_err(Failure::from_error)?;
+    Apart::start("admin", listener, health::admin(admin), Limits::ADMIN)
+        .map_err(Failure::from_error)
+}
+
 async fn listen_for_api(
     args: &ServeArgs,
     state: &Arc<AppState>,
@@ -205,28 +211,19 @@ async fn listen_for_api(
         "--listen or spec.port"
     };
     let router = crate::router::app(Arc::clone(state));
-    let serving = Arc::clone(state);
-    listen(
-        address.as_str(),
-        flag,
-        router,
-        Arc::new(move || serving.serving().settings.server_tls.clone()),
-        Some(Arc::clone(&state.metrics)),
-    )
-    .await
-}
-
-async fn listen(
-    address: &str,
-    flag: &'static str,
-    router: axum::Router,
-    tls: CurrentTls,
-    metrics: Option<Arc<Metrics>>,
-) -> Result<Server, Failure> {
-    let listener = server::bind(address, flag)
+    let (serving, metrics) = (Arc::clone(state), Arc::clone(&state.metrics));
+    let hooks = Hooks {
+        tls: Some(Arc::new(move || {
+            let tls = &serving.serving().settings.server_tls;
+            tls.as_ref().map(|tls| Arc::clone(tls.config()))
+        })),
+        on_connection: Some(Arc::new(move || Box::new(metrics.connection_open()))),
+    };
+    let limits = Limits::API.at_most(descriptors::connections());
+    let listener = bind(address.as_str(), flag)
         .await
         .map_err(Failure::from_error)?;
-    Server::start(listener, router, Limits::default(), tls, metrics).map_err(Failure::from_error)
+    Server::start(listener, router, limits, hooks).map_err(Failure::from_error)
 }
 
 /// The signals that end the process.
