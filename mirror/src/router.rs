@@ -16,7 +16,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use http_body_util::BodyExt as _;
 use serde_json::json;
-use server::BodyStalled;
+use server::{BodyStalled, ClientAddress};
 use tower::util::MapRequestLayer;
 use tower::{Layer as _, ServiceBuilder};
 
@@ -26,6 +26,7 @@ use crate::api::{Answered, Api, answer, openapi};
 use crate::budget::Budget;
 use crate::error::ApiError;
 use crate::evaluate::Missing;
+use crate::prometheus::Caller;
 use crate::settings::{ApiKey, ApiKeys, Settings};
 use crate::state::{AppState, Serving};
 use crate::telemetry::{RequestId, follow};
@@ -86,7 +87,9 @@ pub fn app(state: Arc<AppState>) -> Router {
 fn method(api: Api) -> MethodRouter<Arc<AppState>> {
     only(
         "POST",
-        post(move |State(state): State<Arc<AppState>>, body: Body| handle(state, api, body)),
+        post(
+            move |State(state): State<Arc<AppState>>, request: Request| handle(state, api, request),
+        ),
     )
 }
 
@@ -110,12 +113,15 @@ async fn description() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], openapi::DOCUMENT)
 }
 
-async fn handle(state: Arc<AppState>, api: Api, body: Body) -> Response {
+async fn handle(state: Arc<AppState>, api: Api, request: Request) -> Response {
     let arrived = Instant::now();
+    let client = request.extensions().get::<ClientAddress>();
+    // Without a connection there is no client; what asks then is this process.
+    let caller = client.map_or(Caller::Mirror, |client| Caller::Client(client.ip()));
     let serving = state.serving();
     let memory = &serving.targets.memory().bodies;
-    let answer = match read(body, memory, arrived).await {
-        Ok(body) => answer(&serving, api, body, arrived).await,
+    let answer = match read(request.into_body(), memory, arrived).await {
+        Ok(body) => answer(&serving, api, body, arrived, caller).await,
         Err(error) => Err(error),
     };
     match answer {

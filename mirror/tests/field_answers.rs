@@ -37,7 +37,7 @@ async fn values(
     ms: u64,
 ) -> Result<Listing<FieldValue>, String> {
     let targets = targets(20, &upstream.url);
-    let store = targets.declared()[0].for_request();
+    let store = targets.declared()[0].for_request(mirror::prometheus::Caller::Mirror);
     let context = Context {
         store: &store,
         scrape_interval: Millis(15_000),

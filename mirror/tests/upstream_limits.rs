@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use mirror::prometheus::{Capabilities, RangeBoundary, Store as _, StoreError, Targets};
+use mirror::prometheus::{Caller, Capabilities, RangeBoundary, Store as _, StoreError, Targets};
 use mirror::time::Millis;
 use upstream::{
     Reply, Upstream, eventually, exposition, metrics, one_sample, open_settings, query, settings,
@@ -159,7 +159,7 @@ async fn a_full_queue_refuses_new_requests_and_not_the_later_calls_of_admitted_o
     .await;
     let targets = targets(1, &upstream.url);
     let target = &targets.declared()[0];
-    let admitted = target.for_request();
+    let admitted = target.for_request(Caller::Mirror);
     admitted.call(query("first"), within(LONG)).await.unwrap();
     // One in flight and ten in the queue.
     let calls: Vec<_> = (0..11)
@@ -175,7 +175,7 @@ async fn a_full_queue_refuses_new_requests_and_not_the_later_calls_of_admitted_o
     upstream.asked(2).await;
     let refused = async || {
         let new = target
-            .for_request()
+            .for_request(Caller::Mirror)
             .call(query("new"), within(Duration::from_millis(20)))
             .await;
         matches!(new, Err(StoreError::QueueFull))

@@ -15,7 +15,7 @@ use crate::error::ApiError;
 use crate::evaluate::budget::Budgeted;
 use crate::evaluate::fields::{self, FieldQuery, ValuesQuery};
 use crate::evaluate::{self, Context, EvaluateError, explain};
-use crate::prometheus::{Call, Deadline, RequestCalls, Store, Target};
+use crate::prometheus::{Call, Caller, Deadline, RequestCalls, Store, Target};
 use crate::query::enforce::Enforced;
 use crate::query::{Kind, MetricQuery};
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
@@ -32,7 +32,7 @@ pub enum Api {
     Explain,
 }
 
-/// Answers a request body, exactly as StackState gets it. `arrived` is when the request came in: deadlines count from there.
+/// Answers a request body of `caller`, exactly as StackState gets it. `arrived` is when it came in: deadlines count from there.
 ///
 /// # Errors
 ///
@@ -42,6 +42,7 @@ pub async fn answer(
     api: Api,
     body: RequestBody,
     arrived: Instant,
+    caller: Caller,
 ) -> Result<Answered, ApiError> {
     let expected = match api {
         Api::Method(request_type) => Some(request_type),
@@ -57,7 +58,7 @@ pub async fn answer(
             summary: "bad connection details",
             details: error.to_string(),
         });
-    let asked = details.and_then(|details| Asked::choose(serving, &details, arrived));
+    let asked = details.and_then(|details| Asked::choose(serving, &details, arrived, caller));
     let asked = match asked {
         Ok(asked) => Ok(asked.with_memory(serving).await?),
         Err(error) => Err(error),
@@ -128,6 +129,7 @@ impl Asked {
         serving: &Serving,
         details: &ConnectionDetails,
         arrived: Instant,
+        caller: Caller,
     ) -> Result<Self, ApiError> {
         let Choice {
             target,
@@ -153,7 +155,10 @@ impl Asked {
             nan_interpretation: nan,
             enforced: settings.enforced.clone(),
             deadline: Deadline(arrived + timeout),
-            calls: Budgeted::new(target.for_request(), serving.settings.limits.upstream_calls),
+            calls: Budgeted::new(
+                target.for_request(caller),
+                serving.settings.limits.upstream_calls,
+            ),
             memory: None,
         })
     }

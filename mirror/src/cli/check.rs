@@ -8,7 +8,9 @@ use std::time::Instant;
 use super::{Failure, prefix, print};
 use crate::args::CheckArgs;
 use crate::metrics::Metrics;
-use crate::prometheus::{Capabilities, Deadline, RangeBoundary, Store as _, StoreError, Target};
+use crate::prometheus::{
+    Caller, Capabilities, Deadline, RangeBoundary, Store as _, StoreError, Target,
+};
 use crate::settings::{self, Settings, Trust};
 use crate::state::AppState;
 
@@ -107,7 +109,10 @@ fn summary(settings: &Settings) -> String {
 async fn probe(target: &Arc<Target>) -> Result<String, StoreError> {
     let (settings, started) = (target.settings(), Instant::now());
     let deadline = Deadline(started + settings.request_timeout);
-    let capabilities = target.for_request().capabilities(deadline).await?;
+    let capabilities = target
+        .for_request(Caller::Mirror)
+        .capabilities(deadline)
+        .await?;
     Ok(format!(
         "{}: answers in {} ms; {}",
         settings.name,

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::charge::{self, Charge};
 use super::client::Client;
-use super::limits::{Lane, Ticket};
+use super::limits::{Caller, Lane, Ticket};
 use super::observe::TargetMetrics;
 use super::sharing::Exchanges;
 use super::{Answer, Call, Capabilities, Deadline, Store, StoreError, capabilities};
@@ -36,6 +36,8 @@ enum Turn {
     Asked(Result<Arc<Answer>, StoreError>),
     /// The target had asked to be left in peace meanwhile. It was not sent, and its place is free for others.
     Paused,
+    /// It had to leave the queue for another caller's call.
+    Displaced,
 }
 
 /// A call is not worth sending with less time than this.
@@ -99,6 +101,7 @@ impl Progress {
 #[derive(Debug)]
 pub struct RequestCalls {
     target: Arc<Target>,
+    caller: Caller,
     admitted: AtomicBool,
     memory: Option<RequestMemory>,
 }
@@ -142,11 +145,12 @@ impl Target {
         &self.settings
     }
 
-    /// The store to use for all calls of one request.
+    /// The store to use for all calls of one request of `caller`.
     #[must_use]
-    pub fn for_request(self: &Arc<Self>) -> RequestCalls {
+    pub fn for_request(self: &Arc<Self>, caller: Caller) -> RequestCalls {
         RequestCalls {
             target: Arc::clone(self),
+            caller,
             admitted: AtomicBool::new(false),
             memory: None,
         }
@@ -178,6 +182,7 @@ impl Target {
         &self,
         call: Call,
         Deadline(deadline): Deadline,
+        caller: Caller,
         admitted: &AtomicBool,
     ) -> Result<Arc<Answer>, StoreError> {
         loop {
@@ -193,7 +198,7 @@ impl Target {
             let (outcome, progress, joined) = self.exchanges.join(call.clone(), || {
                 let ticket = self
                     .lane
-                    .enter(admitted.load(Ordering::Relaxed))
+                    .enter(caller, admitted.load(Ordering::Relaxed))
                     .ok_or(StoreError::QueueFull)?;
                 let progress = Arc::new(Progress::new(deadline));
                 let exchange = Arc::clone(&self.upstream).exchange(
@@ -210,6 +215,9 @@ impl Target {
             }
             match tokio::time::timeout_at(deadline.into(), outcome).await {
                 Ok(Some(Turn::Paused)) => {}
+                // It was another caller's that this one had joined. On its own, it is let in.
+                Ok(Some(Turn::Displaced)) if joined => {}
+                Ok(Some(Turn::Displaced)) => return Err(StoreError::QueueFull),
                 // Whoever asked first had less time and told the store so.
                 Ok(Some(Turn::Asked(Err(StoreError::Timeout(_)))))
                     if progress.told().is_some_and(|told| told < deadline) => {}
@@ -270,7 +278,10 @@ impl Upstream {
         let recorder = span.clone();
         let exchange = async move {
             let queued = Instant::now();
-            let _place = ticket.served().await;
+            let Ok(_place) = ticket.served().await else {
+                recorder.record("outcome", "displaced");
+                return Turn::Displaced;
+            };
             self.metrics.waited(queued.elapsed());
             if self.client.pace().paused().is_some() {
                 recorder.record("outcome", "held");
@@ -313,7 +324,7 @@ impl Upstream {
 
 impl Store for Target {
     async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
-        self.call_admitted(call, deadline, &AtomicBool::new(false))
+        self.call_admitted(call, deadline, Caller::Mirror, &AtomicBool::new(false))
             .await
     }
 
@@ -344,7 +355,9 @@ impl RequestMemory {
 
 impl Store for RequestCalls {
     async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
-        let call = self.target.call_admitted(call, deadline, &self.admitted);
+        let call = self
+            .target
+            .call_admitted(call, deadline, self.caller, &self.admitted);
         let Some(memory) = &self.memory else {
             return call.await;
         };
