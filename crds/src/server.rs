@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::patterns;
+use crate::spec::RequestHost;
 
 /// How the mirror answers StackState.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -17,6 +18,13 @@ pub struct Server {
     /// Which HTTP status errors have. Semantic: the one that fits the cause. Always500: 500 for all, as older mirrors do.
     #[serde(default)]
     pub error_status: ErrorStatus,
+
+    /// The host names under which clients reach the API: names, patterns whose leading *. stands for one or more labels, or IP
+    /// addresses, all without port. A request for another host is refused, so that no web page can reach the mirror by a name of its
+    /// own. Default: any host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"))]
+    pub allowed_hosts: Option<Vec<RequestHost>>,
 
     /// Makes the mirror answer over HTTPS instead of HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]

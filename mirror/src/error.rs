@@ -85,7 +85,13 @@ pub enum ApiError {
         /// What it takes.
         allowed: &'static str,
     },
-    /// The request's key is not this mirror's. The only answer without the key.
+    /// The request is for a host that is not among `spec.server.allowedHosts`. Answered without the key.
+    #[error("this mirror does not answer for the request's host (spec.server.allowedHosts)")]
+    WrongHost,
+    /// The request may come from a web page of another site. Answered without the key.
+    #[error("a request of a web page must be of the type application/json")]
+    OfWebPage,
+    /// The request's key is not this mirror's. Answered without the key.
     #[error("the API key is missing or wrong")]
     Unauthorized,
     /// A bug. The request id leads to the log.
@@ -127,6 +133,8 @@ impl ApiError {
                 ),
             ),
             Self::WrongMethod { .. } => remote("wrong HTTP method", self.to_string()),
+            Self::WrongHost => remote("wrong host", self.to_string()),
+            Self::OfWebPage => remote("wrong content type", self.to_string()),
             Self::Unauthorized => remote("unauthorized", self.to_string()),
             Self::Internal { request_id } => remote(
                 "internal error",
@@ -153,6 +161,8 @@ impl ApiError {
             Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "bad_request", false),
             Self::NoSuchPath { .. } => (StatusCode::NOT_FOUND, "no_such_method", false),
             Self::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "no_such_method", false),
+            Self::WrongHost => (StatusCode::MISDIRECTED_REQUEST, "bad_request", false),
+            Self::OfWebPage => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_request", false),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", false),
         };
         let status = match policy {

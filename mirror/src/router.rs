@@ -23,6 +23,7 @@ use tower::{Layer as _, ServiceBuilder};
 use crate::api::body::RequestBody;
 use crate::api::decode::RequestType;
 use crate::api::{Answered, Api, answer, openapi};
+use crate::browser;
 use crate::budget::Budget;
 use crate::error::ApiError;
 use crate::evaluate::Missing;
@@ -78,6 +79,7 @@ pub fn app(state: Arc<AppState>) -> Router {
             Arc::clone(&state),
             crate::metrics::record,
         ))
+        .layer(from_fn_with_state(Arc::clone(&state), refuse_web_pages))
         .layer(from_fn_with_state(Arc::clone(&state), authenticate))
         .layer(from_fn_with_state(state, report_panic));
     Router::new().fallback_service(ServiceBuilder::new().layer(around).service(routes))
@@ -240,6 +242,20 @@ fn normalize(mut request: Request) -> Request {
     request
 }
 
+/// Refuses what a web page of another site can have sent, and keeps the key from it.
+async fn refuse_web_pages(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let serving = state.serving();
+    let allowed = serving.settings.allowed_hosts.as_deref();
+    match browser::check(allowed, request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => refuse(&serving, request, error).await,
+    }
+}
+
 /// Refuses wrong keys, and answers every other request with the key that it knows already.
 async fn authenticate(
     State(state): State<Arc<AppState>>,
@@ -332,6 +348,7 @@ mod tests {
             },
             require_api_key,
             error_status: ErrorStatus::Semantic,
+            allowed_hosts: None,
             server_tls: None,
             targets: Vec::new(),
             default_target: None,

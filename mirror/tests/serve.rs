@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_prometheus-mirror");
 
@@ -220,6 +220,67 @@ fn a_changed_document_is_taken_over_and_a_bad_one_refused() {
             "no line {line} in\n{metrics}"
         );
     }
+}
+
+/// The whole answer to a `POST` with these header lines.
+fn post(address: &str, headers: &str) -> (String, Value) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let body = r#"{"_type": "TestConnectionRequest", "connectionDetails": {"target": "other"}}"#;
+    write!(
+        stream,
+        "POST /api/connection HTTP/1.1\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), serde_json::from_str(body).unwrap())
+}
+
+#[test]
+fn web_pages_of_other_sites_and_other_hosts_are_refused_without_the_key() {
+    let server = "  server: {allowedHosts: [mirror.example.com], errorStatus: Always500}\n";
+    let folder = folder(&format!("{MANIFEST}{server}"));
+    let mirror = Mirror::start(folder.path(), &[]);
+    let form = "Content-Type: text/plain\r\n";
+    let ours = "Host: mirror.example.com:9900\r\n";
+    for accepted in [
+        format!("{ours}{form}"),
+        format!("{ours}Origin: https://x\r\nContent-Type: application/json\r\n"),
+        ours.to_owned(),
+    ] {
+        let (head, _) = post(&mirror.api, &accepted);
+        assert!(
+            head.starts_with("HTTP/1.1 200 ") && head.contains("x-mirror-api-key: the-key"),
+            "{accepted}{head}"
+        );
+    }
+    for (refused, status, summary, details) in [
+        (
+            format!("{ours}Origin: https://x\r\n{form}"),
+            "HTTP/1.1 415 ",
+            "wrong content type",
+            "a request of a web page must be of the type application/json",
+        ),
+        (
+            "Host: evil.example\r\nContent-Type: application/json\r\n".to_owned(),
+            "HTTP/1.1 421 ",
+            "wrong host",
+            "this mirror does not answer for the request's host (spec.server.allowedHosts)",
+        ),
+    ] {
+        let (head, body) = post(&mirror.api, &refused);
+        let expected =
+            json!({"_type": "RemoteMirrorError", "summary": summary, "details": details});
+        assert_eq!(body, expected);
+        assert!(
+            head.starts_with(status) && !head.contains("the-key"),
+            "{head}"
+        );
+    }
+    // Probes go by the pod's address.
+    assert_eq!(mirror.ready()["status"], "ready");
 }
 
 #[test]

@@ -49,6 +49,13 @@ What values.schema.json cannot say, or could not say with an example. The words 
     {{- end }}
   {{- end }}
 {{- end }}
+{{- with .Values.server }}
+  {{- range $index, $host := .allowedHosts }}
+    {{- if not (or (regexMatch "^(\\*\\.)?[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?(\\.[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?)*\\.?$" $host) (and (contains ":" $host) (regexMatch "^[0-9A-Fa-f:]+$" $host))) }}
+      {{- fail (printf "server.allowedHosts[%d]: %q must be a host name, a pattern such as *.monitoring.svc, or an IP address" $index $host) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
 {{- if eq (int .Values.port) 9901 }}
   {{- fail "port: must not be 9901, where the mirror answers health checks and serves its metrics; for example: 9900" }}
 {{- end }}

@@ -225,17 +225,7 @@ impl Server {
     }
 
     fn is_allowed(&self, allowed: &RequestTargets) -> bool {
-        let host = canonical_host(&self.host);
-        let is_address = host.parse::<IpAddr>().is_ok();
-        let fits = |pattern: &String| match pattern.strip_prefix("*.") {
-            Some(_) if is_address => false,
-            Some(domain) => host
-                .strip_suffix(domain)
-                .and_then(|labels| labels.strip_suffix('.'))
-                .is_some_and(|labels| !labels.is_empty()),
-            None => *pattern == host,
-        };
-        allowed.ports.contains(&self.port) && allowed.hosts.iter().any(fits)
+        allowed.ports.contains(&self.port) && is_listed(&self.host, &allowed.hosts)
     }
 
     fn url(&self) -> Option<Url> {
@@ -331,7 +321,23 @@ fn canonical_host(host: &str) -> String {
     )
 }
 
-/// An entry of `requestTargets.hosts` in the form in which hosts are compared.
+/// Whether `host`, in any of its spellings, is one of `listed`, which [`host_pattern`] made.
+pub(crate) fn is_listed(host: &str, listed: &[String]) -> bool {
+    let host = canonical_host(host);
+    let is_address = host.parse::<IpAddr>().is_ok();
+    listed
+        .iter()
+        .any(|pattern| match pattern.strip_prefix("*.") {
+            Some(_) if is_address => false,
+            Some(domain) => host
+                .strip_suffix(domain)
+                .and_then(|labels| labels.strip_suffix('.'))
+                .is_some_and(|labels| !labels.is_empty()),
+            None => *pattern == host,
+        })
+}
+
+/// An entry of `requestTargets.hosts` or `server.allowedHosts` in the form in which hosts are compared.
 pub(super) fn host_pattern(declared: &str) -> String {
     match declared.strip_prefix("*.") {
         Some(domain) => format!("*.{}", domain.trim_end_matches('.').to_ascii_lowercase()),

@@ -221,6 +221,7 @@ fn settings(
             crds::ErrorStatus::Semantic => ErrorStatus::Semantic,
             crds::ErrorStatus::Always500 => ErrorStatus::Always500,
         },
+        allowed_hosts: server.allowed_hosts.as_deref().map(host_patterns),
         server_tls: referred.server_tls,
         default_target: default_target(&spec),
         targets,
@@ -296,13 +297,16 @@ fn target_settings(
     }))
 }
 
+fn host_patterns(declared: &[crds::RequestHost]) -> Vec<String> {
+    declared
+        .iter()
+        .map(|host| choose::host_pattern(&host.0))
+        .collect()
+}
+
 fn request_targets(declared: &crds::RequestTargets) -> RequestTargets {
     RequestTargets {
-        hosts: declared
-            .hosts
-            .iter()
-            .map(|host| choose::host_pattern(&host.0))
-            .collect(),
+        hosts: host_patterns(&declared.hosts),
         ports: declared
             .ports
             .iter()

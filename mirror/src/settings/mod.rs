@@ -60,6 +60,8 @@ pub struct Settings {
     pub require_api_key: bool,
     /// `spec.server.errorStatus`.
     pub error_status: ErrorStatus,
+    /// `spec.server.allowedHosts`: names and patterns, one of which a request's host must fit. None: any.
+    pub allowed_hosts: Option<Vec<String>>,
     /// `spec.server.tls`: the API port speaks TLS.
     pub server_tls: Option<ServerTls>,
     /// `spec.targets`, in the document's order, at least one.

@@ -231,6 +231,7 @@ pub(crate) fn settings(workers: usize, targets: &[Arc<TargetSettings>]) -> Setti
         },
         require_api_key: false,
         error_status: ErrorStatus::Semantic,
+        allowed_hosts: None,
         server_tls: None,
         targets: targets.to_vec(),
         default_target: None,
