@@ -16,7 +16,7 @@ use crate::evaluate::budget::Budgeted;
 use crate::evaluate::fields::{self, FieldQuery, ValuesQuery};
 use crate::evaluate::{self, Context, EvaluateError, explain};
 use crate::prometheus::{Call, Caller, Deadline, RequestCalls, Store, Target};
-use crate::query::enforce::Enforced;
+use crate::query::enforce::{EnforceError, Enforced};
 use crate::query::{Kind, MetricQuery};
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
 use crate::settings::{NanInterpretation, TargetName, TargetSettings, TargetTls};
@@ -220,8 +220,8 @@ impl Asked {
         // Messages name what was asked for.
         let metric = kind.metric().to_owned();
         let kind = self
-            .enforced
-            .kind(kind)
+            .enforced(kind)
+            .await
             .map_err(|error| ApiError::BadRequest {
                 summary: "expression refused",
                 details: format!("this target enforces label matchers, and the expression cannot be completed with them: {error}"),
@@ -264,6 +264,17 @@ impl Asked {
             .encoded(size, move || encode::metric(&telemetry))
             .await?;
         Ok(Answered { body, about })
+    }
+
+    /// What is asked for, within the target's enforced matchers. To complete an expression takes up to some milliseconds, and no other
+    /// request waits for them.
+    async fn enforced(&self, kind: Kind) -> Result<Kind, EnforceError> {
+        let enforced = self.enforced.clone();
+        if enforced.0.is_empty() || !matches!(kind, Kind::Expression { .. }) {
+            return enforced.kind(kind);
+        }
+        let completed = tokio::task::spawn_blocking(move || enforced.kind(kind)).await;
+        completed.unwrap_or(Err(EnforceError::Unreadable))
     }
 
     /// The same query, of series within the target's enforced matchers.

@@ -4,7 +4,7 @@
 //! it has a value at an instant at all. The parser says so where it can read the expression; where it cannot (MetricsQL, newer
 //! PromQL), the store's own complaint does: see [`shape_in_complaint`].
 
-use promql_parser::parser::{self, value::ValueType};
+use promql_parser::parser::value::ValueType;
 
 use super::enforce;
 
@@ -51,10 +51,7 @@ pub fn shape(promql: &str) -> Shape {
     if bare.trim().is_empty() {
         return Shape::Empty;
     }
-    if enforce::check_size(&bare).is_err() {
-        return Shape::Unknown;
-    }
-    match parser::parse(&bare).map(|expr| expr.value_type()) {
+    match enforce::value_type(&bare) {
         Ok(ValueType::Scalar) => Shape::Scalar,
         Ok(ValueType::Vector) => Shape::Vector,
         Ok(ValueType::Matrix) => Shape::Range,
@@ -63,8 +60,7 @@ pub fn shape(promql: &str) -> Shape {
     }
 }
 
-/// The expression without comments, with `"x"` for each string and without regular expressions, which the parser would compile: none of
-/// these changes the shape. None: it is too long, or a string does not end.
+/// The expression without comments, with `"x"` for each string and without regular expressions: none of these changes the shape. None: it is too long, or a string does not end.
 fn bare(promql: &str) -> Option<String> {
     if promql.len() > enforce::MOST_BYTES {
         return None;
@@ -376,6 +372,9 @@ mod tests {
             "-".repeat(100_000) + "1",
             "(".repeat(65) + "1" + &")".repeat(65),
             vec!["1"; 300].join("+"),
+            "a[1e30]".to_owned(),
+            "mem offset -1e30".to_owned(),
+            "mem[5m:1e300]".to_owned(),
             vec!["up{a=~\"(\\\\pL{900}){900}\"}"; 300].join(" or "),
         ] {
             let began = std::time::Instant::now();
