@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, StatusCode, header};
 use reqwest::RequestBuilder;
 use tokio::sync::OnceCell;
-use tower::util::MapResponseLayer;
+use tower::util::{AndThenLayer, MapResponseLayer};
 use url::Url;
 
 pub(super) use self::body::{Body, BodyError};
@@ -30,6 +30,7 @@ pub(super) use self::quote::{Secrets, quote};
 pub(super) use self::said::Said;
 use super::charge::Charge;
 use super::decode::{ALLOCATED_PER_BYTE, Decoded, Decoder, small};
+use super::guard::Guard;
 use super::observe::TargetMetrics;
 use super::request::Request;
 use super::throttle::{self, Pace};
@@ -65,6 +66,8 @@ pub(super) struct Client {
     url: Url,
     /// What the Host header must say if it is not the URL's host.
     host: Option<String>,
+    /// Where it must not lead; none where it may lead anywhere.
+    guard: Option<Arc<Guard>>,
     /// Or why there can't be one; the other targets are served all the same.
     http: Result<reqwest::Client, StoreError>,
     connections: Connections,
@@ -104,11 +107,15 @@ struct Response {
 }
 
 impl Client {
-    pub(super) fn new(settings: &Arc<TargetSettings>, metrics: Arc<TargetMetrics>) -> Self {
+    pub(super) fn new(
+        settings: &Arc<TargetSettings>,
+        metrics: Arc<TargetMetrics>,
+        guard: Option<Arc<Guard>>,
+    ) -> Self {
         let name = format!("target {}", settings.name);
         let (url, host) = tls::named(settings);
         let connections = Connections::default();
-        let http = http_client(settings, host.as_deref())
+        let http = http_client(settings, host.as_deref(), guard.as_ref())
             .and_then(|builder| {
                 let opened = connections.clone().opened();
                 builder
@@ -123,6 +130,7 @@ impl Client {
             settings: Arc::clone(settings),
             url,
             host,
+            guard,
             http,
             connections,
             fresh: OnceCell::new(),
@@ -326,7 +334,7 @@ impl Client {
 
     /// A client each of whose requests has a connection of its own.
     async fn keeps_nothing(&self) -> reqwest::Result<reqwest::Client> {
-        http_client(&self.settings, self.host.as_deref())?
+        http_client(&self.settings, self.host.as_deref(), self.guard.as_ref())?
             .pool_max_idle_per_host(0)
             .build()
     }
@@ -627,17 +635,25 @@ fn reason(error: &serde_json::Error, body: &[u8]) -> String {
     }
 }
 
-/// `host` is what the Host header must say if it is not the URL's host.
+/// `host` is what the Host header must say if it is not the URL's host. With a guard each request has a connection of its own: where an
+/// enforced target is may change while one is kept.
 fn http_client(
     settings: &TargetSettings,
     host: Option<&str>,
+    guard: Option<&Arc<Guard>>,
 ) -> reqwest::Result<reqwest::ClientBuilder> {
     let mut headers = settings.headers.clone();
     // A URL's host can always be sent.
     if let Some(host) = host.and_then(|host| HeaderValue::try_from(host).ok()) {
         headers.insert(header::HOST, host);
     }
-    tls::configure(plain_client().default_headers(headers), settings)
+    let mut client = plain_client().default_headers(headers);
+    if let Some(guard) = guard {
+        client = client
+            .pool_max_idle_per_host(0)
+            .connector_layer(AndThenLayer::new(Arc::clone(guard).admits()));
+    }
+    tls::configure(client, settings)
 }
 
 /// Whether a store may lack just this call: it must have queries, and not all have the others.

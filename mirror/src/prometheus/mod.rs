@@ -13,6 +13,7 @@ mod capabilities;
 mod charge;
 mod client;
 mod decode;
+mod guard;
 mod limits;
 pub mod observe;
 mod queue;

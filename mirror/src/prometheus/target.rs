@@ -9,6 +9,7 @@ use tracing::Instrument as _;
 
 use super::charge::{self, Charge};
 use super::client::Client;
+use super::guard::Guard;
 use super::limits::{Caller, Lane, Ticket};
 use super::observe::TargetMetrics;
 use super::sharing::Exchanges;
@@ -121,8 +122,9 @@ impl Target {
         lane: Arc<Lane>,
         memory: Arc<Budget>,
         metrics: Arc<TargetMetrics>,
+        guard: Option<Arc<Guard>>,
     ) -> Self {
-        let client = Client::new(&settings, Arc::clone(&metrics));
+        let client = Client::new(&settings, Arc::clone(&metrics), guard);
         let upstream = Upstream {
             name: name.to_owned(),
             client,

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::guard::Guard;
 use super::limits::{Lane, Pool};
 use super::observe::{TargetMetrics, UNDECLARED, UpstreamMetrics};
 use super::target::Target;
@@ -38,7 +39,28 @@ struct NamedLane {
 struct Undeclared {
     lane: Arc<Lane>,
     metrics: Arc<TargetMetrics>,
+    /// None if no target has enforced matchers.
+    guard: Option<Arc<Guard>>,
     recent: Mutex<Vec<(Instant, Arc<Target>)>>,
+}
+
+impl Undeclared {
+    /// The same with this guard. Targets that were made with another one are not taken over.
+    fn guarded(self: &Arc<Self>, guard: Option<Guard>) -> Arc<Self> {
+        let as_before = match (&self.guard, &guard) {
+            (Some(kept), Some(guard)) => kept.is_like(guard),
+            (kept, guard) => kept.is_none() && guard.is_none(),
+        };
+        if as_before {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            lane: Arc::clone(&self.lane),
+            metrics: Arc::clone(&self.metrics),
+            guard: guard.map(Arc::new),
+            recent: Mutex::default(),
+        })
+    }
 }
 
 impl Targets {
@@ -119,20 +141,23 @@ impl Targets {
                             Arc::clone(lane),
                             Arc::clone(&memory.work),
                             Arc::clone(metrics),
+                            None,
                         ))
                     })
                 },
             )
             .collect();
         let undeclared = settings.request_targets.as_ref().map(|_| {
+            let guard = Guard::of(settings);
             if let Some(kept) = previous.and_then(|previous| previous.undeclared.as_ref()) {
                 kept.lane.resize(workers, lanes_count);
-                return Arc::clone(kept);
+                return Undeclared::guarded(kept, guard);
             }
             let metrics = Arc::new(metrics.of_target(UNDECLARED));
             Arc::new(Undeclared {
                 lane: new_lane(&metrics),
                 metrics,
+                guard: guard.map(Arc::new),
                 recent: Mutex::default(),
             })
         });
@@ -191,12 +216,14 @@ impl Targets {
                 Arc::clone(&undeclared.metrics),
             );
             let memory = Arc::clone(&self.memory.work);
+            let guard = undeclared.guard.clone();
             Arc::new(Target::new(
                 Arc::clone(target),
                 UNDECLARED,
                 lane,
                 memory,
                 metrics,
+                guard,
             ))
         });
         if recent.len() >= MOST_UNDECLARED {

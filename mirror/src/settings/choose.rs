@@ -304,7 +304,7 @@ pub fn choose(settings: &Settings, details: &ConnectionDetails) -> Result<Choice
 
 /// The one form of a host that all its spellings have in common: lower case, without the final dot of DNS and the brackets of IPv6,
 /// an address as it is usually written, one of IPv4 within IPv6 as IPv4.
-fn canonical_host(host: &str) -> String {
+pub(super) fn canonical_host(host: &str) -> String {
     let bare = host.trim_matches(['[', ']']);
     let bare = bare.strip_suffix('.').unwrap_or(bare);
     let address = bare

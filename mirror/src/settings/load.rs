@@ -15,7 +15,7 @@ use super::{
     ApiKeys, Auth, Bytes, ErrorStatus, Found, Limits, NanInterpretation, RequestTargets, ServerTls,
     Settings, Source, TargetName, TargetSettings, TargetTls,
 };
-use super::{auth, choose, files, target, tls};
+use super::{apart, auth, choose, files, target, tls};
 use crate::query::enforce::Enforced;
 
 /// Documents are far smaller; Kubernetes stores none that is larger.
@@ -93,6 +93,7 @@ pub fn load(source: &Source) -> Result<Settings, LoadError> {
     if let (true, Some(referred)) = (faults.is_empty(), referred) {
         target::notice(&document.value, &mut notices);
         target::notice_memory(&document.value, &mut notices);
+        apart::notice(&document.value, &mut notices);
         document.sort(&mut notices);
         match settings(&document.value, hash(&bytes), referred, notices) {
             Ok(settings) => return Ok(settings),
@@ -142,6 +143,7 @@ fn check(document: &Value, faults: &mut Vec<Fault>) {
                 .hint("write Deployment, or leave it out"),
         );
     }
+    apart::check(document, faults);
     // A URL that the schema's rule refuses is not reported a second time.
     let mut found = Vec::new();
     for (index, declared) in spec["targets"].as_array().into_iter().flatten().enumerate() {

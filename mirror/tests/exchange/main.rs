@@ -7,6 +7,7 @@
 
 mod connections;
 mod encoded;
+mod guarded;
 mod http2;
 mod methods;
 mod throttled;

@@ -149,3 +149,29 @@ fn a_url_that_ends_in_a_page_of_prometheus_is_noted_and_taken_as_it_is() {
         assert_eq!(settings.notices, [], "{fine}");
     }
 }
+
+#[test]
+fn a_request_may_not_be_let_to_the_server_of_enforced_matchers() {
+    let spec = |hosts: &str| {
+        format!(
+            "{KEY}  targets:\n    - name: narrow\n      url: http://prometheus.a.svc:9090/x\n      enforcedMatchers: [{{name: team, value: a}}]\n    - {{name: wide, url: \"http://prometheus.a.svc:9090\"}}\n  requestTargets: {{ports: [9090], hosts: {hosts}}}\n"
+        )
+    };
+    let faults = Files::new(&spec("[other.svc, \"*.a.svc\"]")).faults();
+    assert_eq!(
+        faults,
+        [
+            "spec.requestTargets.hosts[1]: leads on port 9090 to the server of target narrow, around its enforcedMatchers (hint: leave it out, or declare what else it stands for as targets)"
+        ]
+    );
+    let settings = Files::new(&spec("[other.svc, \"*.b.svc\"]"))
+        .load()
+        .unwrap();
+    let notices: Vec<_> = settings.notices.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notices,
+        [
+            "spec.targets[1].url: is the server of target narrow, here without its enforcedMatchers (hint: a client may name any target: give those who must not a mirror of their own)"
+        ]
+    );
+}
