@@ -2,7 +2,8 @@
 //!
 //! YAML is read into JSON values first and only then into types, as Kubernetes does it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 
 use crds::{Fault, field_path};
@@ -32,10 +33,10 @@ pub(super) enum DocumentError {
 impl Document {
     /// Reads text that holds exactly one document.
     pub(super) fn parse(text: &str) -> Result<Self, DocumentError> {
-        let order = RefCell::new(Vec::new());
+        let mut notes = Notes::of(text);
         let reader = Reader {
             path: String::new(),
-            order: &order,
+            notes: &notes,
         };
         // Not everything that JSON allows is YAML for this parser, for example tabs.
         if text.trim_start().starts_with('{')
@@ -48,15 +49,15 @@ impl Document {
             let value = read.map_err(DocumentError::Json)?;
             return Ok(Self {
                 value,
-                order: order.into_inner(),
+                order: notes.order.into_inner(),
             });
         }
-        order.borrow_mut().clear();
+        notes = Notes::of(text);
         let mut documents = Vec::new();
         for document in serde_yaml::Deserializer::from_str(text) {
             let reader = Reader {
                 path: String::new(),
-                order: &order,
+                notes: &notes,
             };
             let value = reader.deserialize(document).map_err(DocumentError::Yaml)?;
             // What stands between two `---` and is only a comment.
@@ -68,7 +69,7 @@ impl Document {
             0 => Err(DocumentError::Empty),
             1 => Ok(Self {
                 value: documents.remove(0),
-                order: order.into_inner(),
+                order: notes.order.into_inner(),
             }),
             several => Err(DocumentError::Several(several)),
         }
@@ -76,11 +77,15 @@ impl Document {
 
     /// Puts faults into the order in which their fields were written. A missing field counts as its parent.
     pub(super) fn sort(&self, faults: &mut [Fault]) {
+        let mut places = HashMap::new();
+        for (place, path) in self.order.iter().enumerate() {
+            places.entry(path.as_str()).or_insert(place);
+        }
         let place = |fault: &Fault| {
             let mut path = fault.path.as_str();
             loop {
-                if let Some(place) = self.order.iter().position(|written| written == path) {
-                    return place;
+                if let Some(place) = places.get(path) {
+                    return *place;
                 }
                 match path.rfind(['.', '[']) {
                     Some(end) => path = &path[..end],
@@ -92,17 +97,48 @@ impl Document {
     }
 }
 
+/// So many bytes may a document become for each byte that it has, and so many in any case. Compact JSON with deep paths needs ten.
+const FOR_EACH_BYTE: usize = 32;
+const AT_LEAST: usize = 64 << 10;
+/// What a value takes beside its path and its text.
+const VALUE: usize = 16;
+
+/// What is noted while a document is read.
+struct Notes {
+    order: RefCell<Vec<String>>,
+    /// How many bytes it may still become. Aliases of YAML repeat what they name, and each value's path repeats its parents' names.
+    left: Cell<usize>,
+}
+
+impl Notes {
+    fn of(text: &str) -> Self {
+        Self {
+            order: RefCell::default(),
+            left: Cell::new(text.len() * FOR_EACH_BYTE + AT_LEAST),
+        }
+    }
+
+    fn spend<E: serde::de::Error>(&self, bytes: usize) -> Result<(), E> {
+        let left = self.left.get().checked_sub(bytes);
+        self.left.set(left.ok_or_else(|| {
+            E::custom("its aliases or its long names make far more of it than it is")
+        })?);
+        Ok(())
+    }
+}
+
 /// Reads a value, refuses repeated fields, and notes the path of each field.
 struct Reader<'a> {
     path: String,
-    order: &'a RefCell<Vec<String>>,
+    notes: &'a Notes,
 }
 
 impl<'de> DeserializeSeed<'de> for Reader<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        self.order.borrow_mut().push(self.path.clone());
+        self.notes.spend(self.path.len() + VALUE)?;
+        self.notes.order.borrow_mut().push(self.path.clone());
         deserializer.deserialize_any(self)
     }
 }
@@ -131,7 +167,8 @@ impl<'de> Visitor<'de> for Reader<'_> {
         number.ok_or_else(|| E::custom(format!("{}: a number must be finite", self.path)))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        self.notes.spend(value.len())?;
         Ok(value.into())
     }
 
@@ -148,7 +185,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
         let mut list = Vec::new();
         let item = |index: usize| Reader {
             path: format!("{}[{index}]", self.path),
-            order: self.order,
+            notes: self.notes,
         };
         while let Some(value) = items.next_element_seed(item(list.len()))? {
             list.push(value);
@@ -165,7 +202,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
             }
             let value = entries.next_value_seed(Reader {
                 path,
-                order: self.order,
+                notes: self.notes,
             })?;
             fields.insert(name, value);
         }
@@ -253,5 +290,30 @@ mod tests {
                 "kind"
             ]
         );
+    }
+
+    #[test]
+    fn a_document_that_makes_far_more_of_itself_than_it_is_is_refused() {
+        let nested: String = (b'b'..b'h')
+            .map(|name| {
+                let (name, before) = (char::from(name), char::from(name - 1));
+                format!(
+                    "{name}: &{name} [{}]\n",
+                    vec![format!("*{before}"); 9].join(",")
+                )
+            })
+            .collect();
+        let long = "x".repeat(100_000);
+        for text in [
+            format!("a: &a [x,x,x,x,x,x,x,x,x]\n{nested}"),
+            format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 100].join(",")),
+            format!("{{\"{long}\": [{}]}}", vec!["0"; 10_000].join(",")),
+        ] {
+            let error = error(&text);
+            let expected = "its aliases or its long names make far more of it than it is";
+            assert!(error.contains(expected), "{error}");
+        }
+        let few = "a: &a {name: x, key: y}\nb: [*a, *a, *a]\n";
+        assert!(Document::parse(few).is_ok());
     }
 }
