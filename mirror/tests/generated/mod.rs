@@ -111,7 +111,8 @@ impl Generator {
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         let number = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(number).unwrap() % bound
+        // 31 bits are left, which a usize always holds.
+        usize::try_from(number).unwrap_or_default() % bound
     }
 
     fn of<T: Copy>(&mut self, items: &[T]) -> T {
