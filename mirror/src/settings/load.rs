@@ -67,12 +67,19 @@ struct Referred {
 /// # Errors
 /// All faults of the document and of what it refers to, at once.
 pub fn load(source: &Source) -> Result<Settings, LoadError> {
-    let bytes = read(&source.file)?;
+    load_bytes(source, &read(&source.file)?)
+}
+
+/// The same for a document whose bytes are here; its file is only named in messages.
+///
+/// # Errors
+/// See [`load`].
+pub fn load_bytes(source: &Source, bytes: &[u8]) -> Result<Settings, LoadError> {
     let not_a_document = |message: String| LoadError::NotADocument {
         file: source.file.clone(),
         message,
     };
-    let text = str::from_utf8(&bytes)
+    let text = str::from_utf8(bytes)
         .map_err(|error| not_a_document(format!("is not UTF-8 text: {error}")))?;
     let document =
         Document::parse(text).map_err(|error: DocumentError| not_a_document(error.to_string()))?;
@@ -95,7 +102,7 @@ pub fn load(source: &Source) -> Result<Settings, LoadError> {
         target::notice_memory(&document.value, &mut notices);
         apart::notice(&document.value, &mut notices);
         document.sort(&mut notices);
-        match settings(&document.value, hash(&bytes), referred, notices) {
+        match settings(&document.value, hash(bytes), referred, notices) {
             Ok(settings) => return Ok(settings),
             Err(found) => faults = found,
         }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use auth::{Auth, Authorization, OAuth2, Secret};
-pub use load::{LoadError, load};
+pub use load::{LoadError, load, load_bytes};
 pub(crate) use target::wrong_ending;
 pub use tls::{Authorities, Identity, ServerTls, TargetTls, Trust};
 use url::Url;
