@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use crate::args::{ListenAddress, ServeArgs};
+use crate::budget::size::ByteSize;
 use crate::budget::{Limit, Memory};
 use crate::health::{self, Admin, Document, Health};
 use crate::metrics::{Metrics, Reload};
@@ -102,9 +103,9 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
 }
 
 /// The memory that the process may use.
-fn memory_limit(args: &ServeArgs, _settings: &Settings) -> Limit {
-    // The document has no field for it.
-    Limit::choose(args.memory_limit, None)
+fn memory_limit(args: &ServeArgs, settings: &Settings) -> Limit {
+    let field = settings.limits.memory.map(|bytes| ByteSize(bytes.0));
+    Limit::choose(args.memory_limit, field)
 }
 
 /// Serves `settings` from now on, on their own port if no flag fixes it. Requests under way end as they began.
