@@ -3,14 +3,27 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use mirror::args::{Cli, Command};
 use mirror::cli::{self, Failure};
+
+/// Answers of tens of megabytes come and go on all threads. glibc keeps what each thread had, beside what the next one takes: the
+/// process would hold more than its budget.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// After how many milliseconds the allocator gives memory back. It reads this before `main`, and waits for a second without it:
+/// long enough to hold what twenty large answers had while the next twenty come.
+const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
 
 fn main() -> ExitCode {
     // Before any client is made. It can only fail if there is a provider already, and nothing ran before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Wrong arguments end here, with exit code 2.
     let cli = Cli::parse();
+    if let Command::Serve(_) = cli.command {
+        with_purge_delay();
+    }
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -19,6 +32,26 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "prometheus-mirror: {failure}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Becomes the same program with [`PURGE_DELAY`] set, where it is not: same process, same arguments. Where that cannot be done, the
+/// mirror serves as it is.
+fn with_purge_delay() {
+    use std::os::unix::process::CommandExt as _;
+    if std::env::var_os(PURGE_DELAY).is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        let mut arguments = std::env::args_os();
+        let name = arguments.next().unwrap_or_default();
+        let mut again = std::process::Command::new(program);
+        // It only comes back with an error.
+        let _ = again
+            .arg0(name)
+            .args(arguments)
+            .env(PURGE_DELAY, "0")
+            .exec();
     }
 }
 

@@ -169,7 +169,9 @@ impl Asked {
         let budget = &serving.targets.memory().work;
         let memory = Arc::new(budget.reserve(BASE, Some(deadline)).await?);
         Ok(Self {
-            calls: self.calls.map(|calls| calls.with_memory(Arc::clone(&memory))),
+            calls: self
+                .calls
+                .map(|calls| calls.with_memory(Arc::clone(&memory))),
             memory: Some(memory),
             ..self
         })

@@ -59,7 +59,7 @@ pub(crate) fn summary(rows: &[Row], undisturbed: &Seen, arguments: &Arguments) -
     let _ = write!(
         text,
         "The released mirror in a memory cgroup of {memory} MiB, in front of a Prometheus and of a store\n\
-         that answers badly on purpose; one attack after the other, each alone and {at_once} at once, for\n\
+         that answers badly on purpose; one attack after the other, {how}{at_once} at once, for\n\
          {minutes:.0} minutes on two cores that the mirror shares with the attackers and both stores. Meanwhile\n\
          `/livez` is probed every second, and an honest client asks five times a second.\n\n\
          | | |\n|---|--:|\n\
@@ -68,17 +68,23 @@ pub(crate) fn summary(rows: &[Row], undisturbed: &Seen, arguments: &Arguments) -
          | answers that are not of the contract, or after the deadline | 0 |\n\
          | probes that failed | 0 |\n\
          | honest requests that failed | 0 |\n\
-         | slowest answer to an attack (its deadline is 15 s) | {slowest:.1} s |\n\
+         | slowest answer to an attack (its deadline is {deadline} s) | {slowest:.1} s |\n\
          | most memory, page cache included | {peak} MiB |\n\
          | most resident memory after an attack | {resident} MiB |\n\
-         | most queries sent to the store for one attack of one request | {calls} |\n\
+         | most queries sent to the store for a request | {calls} |\n\
          | slowest probe | {probe} ms |\n\
          | attacks during which a probe took more than 100 ms | {slow} |\n\
          | the honest client's p99 undisturbed | {honest} ms |\n\
          | its worst p99 during an attack | {worst} ms |\n\
          | attacks during which it was at most three times the undisturbed | {within} of {count} |\n",
         memory = arguments.memory,
+        deadline = arguments.deadline().as_secs(),
         at_once = arguments.at_once,
+        how = if arguments.brief {
+            ""
+        } else {
+            "each alone and "
+        },
         minutes = (total.as_secs_f64() / 60.0).ceil(),
         count = rows.len(),
         slowest = rows
@@ -91,8 +97,7 @@ pub(crate) fn summary(rows: &[Row], undisturbed: &Seen, arguments: &Arguments) -
         resident = most(|row| row.resident) >> 20,
         calls = rows
             .iter()
-            .filter(|row| row.at_once == 1)
-            .map(|row| row.store_calls)
+            .map(|row| row.store_calls / row.at_once)
             .max()
             .unwrap_or(0),
         probe = probes.iter().max().copied().unwrap_or_default().as_millis(),

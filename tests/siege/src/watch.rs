@@ -125,7 +125,14 @@ fn on_its_own<F: Future<Output = ()>>(
             return;
         };
         runtime.block_on(async {
-            let http = harness::servers::http_client();
+            // Another client than those who attack, as its address says.
+            let address = std::net::Ipv4Addr::new(127, 0, 0, 2);
+            let http = reqwest::Client::builder()
+                .no_proxy()
+                .local_address(std::net::IpAddr::from(address))
+                .timeout(Duration::from_secs(60))
+                .build();
+            let Ok(http) = http else { return };
             let mut ticks = tokio::time::interval(every);
             while !stop.load(Ordering::Relaxed) {
                 ticks.tick().await;
