@@ -12,9 +12,12 @@ use mirror::cli::{self, Failure};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// After how many milliseconds the allocator gives memory back. It reads this before `main`, and waits for a second without it:
-/// long enough to hold what twenty large answers had while the next twenty come.
-const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
+/// How the allocator works, which it reads before `main`. It gives memory back at once, not after a second, in which it would hold
+/// what twenty large answers had while the next twenty come; and it takes memory only as it is needed.
+const ALLOCATOR_SETTINGS: [(&str, &str); 2] = [
+    ("MIMALLOC_PURGE_DELAY", "0"),
+    ("MIMALLOC_ARENA_EAGER_COMMIT", "0"),
+];
 
 fn main() -> ExitCode {
     // Before any client is made. It can only fail if there is a provider already, and nothing ran before.
@@ -22,7 +25,7 @@ fn main() -> ExitCode {
     // Wrong arguments end here, with exit code 2.
     let cli = Cli::parse();
     if let Command::Serve(_) = cli.command {
-        with_purge_delay();
+        with_allocator_settings();
     }
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,11 +38,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Becomes the same program with [`PURGE_DELAY`] set, where it is not: same process, same arguments. Where that cannot be done, the
-/// mirror serves as it is.
-fn with_purge_delay() {
+/// Becomes the same program with [`ALLOCATOR_SETTINGS`], unless the first of them is made already: same process, same arguments.
+/// Where that cannot be done, the mirror serves as it is.
+fn with_allocator_settings() {
     use std::os::unix::process::CommandExt as _;
-    if std::env::var_os(PURGE_DELAY).is_some() {
+    if std::env::var_os(ALLOCATOR_SETTINGS[0].0).is_some() {
         return;
     }
     if let Ok(program) = std::env::current_exe() {
@@ -50,7 +53,7 @@ fn with_purge_delay() {
         let _ = again
             .arg0(name)
             .args(arguments)
-            .env(PURGE_DELAY, "0")
+            .envs(ALLOCATOR_SETTINGS)
             .exec();
     }
 }
