@@ -83,7 +83,7 @@ const INPUTS: [Input; 8] = [
     },
     Input {
         name: "conditions",
-        sizes: [10, 100, 1_000],
+        sizes: [2, 20, 200],
         path: "/api/explain",
         body: |n| {
             let labels =
@@ -233,8 +233,9 @@ fn report(name: &str, sizes: [usize; 3], counts: &[u64], faults: &mut Vec<String
 fn wrapper(folder: &Path, valgrind: &Path, mirror: &Path) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let file = folder.join("under-callgrind");
+    // With its allocator's settings made, the mirror does not start itself again, which callgrind would not follow.
     let script = format!(
-        "#!/bin/sh\nexec {} --quiet --tool=callgrind --callgrind-out-file={}/out {} \"$@\"\n",
+        "#!/bin/sh\nMIMALLOC_PURGE_DELAY=0 exec {} --quiet --tool=callgrind --callgrind-out-file={}/out {} \"$@\"\n",
         valgrind.display(),
         folder.display(),
         mirror.display()
