@@ -53,7 +53,7 @@ struct Arguments {
     /// The page that gets the figures, between the lines that mark their place
     #[arg(long)]
     report: Option<PathBuf>,
-    /// The quick form: each attack at once and not alone, and a deadline of 5 s
+    /// The quick form: each attack at once and not alone, and a deadline of 3 s
     #[arg(long)]
     brief: bool,
     /// Tell all failures at the end and not the first at once
@@ -67,7 +67,7 @@ const GRACE: Duration = Duration::from_secs(3);
 impl Arguments {
     /// The deadline of a request.
     fn deadline(&self) -> Duration {
-        Duration::from_secs(if self.brief { 5 } else { 15 })
+        Duration::from_secs(if self.brief { 3 } else { 15 })
     }
 
     /// How many requests at once.
