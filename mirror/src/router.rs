@@ -66,7 +66,7 @@ pub fn app(state: Arc<AppState>) -> Router {
         .route("/api/explain", method(Api::Explain))
         .fallback(
             |State(state): State<Arc<AppState>>, request: Request| async move {
-                let path = request.uri().path().to_owned();
+                let path = beginning(request.uri().path());
                 refuse(&state.serving(), request, ApiError::NoSuchPath { path }).await
             },
         )
@@ -99,11 +99,19 @@ fn method(api: Api) -> MethodRouter<Arc<AppState>> {
 fn only(allowed: &'static str, route: MethodRouter<Arc<AppState>>) -> MethodRouter<Arc<AppState>> {
     route.fallback(
         move |State(state): State<Arc<AppState>>, request: Request| async move {
-            let path = request.uri().path().to_owned();
+            let path = beginning(request.uri().path());
             let error = ApiError::WrongMethod { path, allowed };
             refuse(&state.serving(), request, error).await
         },
     )
+}
+
+/// So much of a path is repeated in a message.
+const MOST_REPEATED: usize = 200;
+
+/// The beginning of a path. Its bytes are ASCII, so it is cut anywhere.
+fn beginning(path: &str) -> String {
+    path.get(..MOST_REPEATED).unwrap_or(path).to_owned()
 }
 
 async fn about() -> impl IntoResponse {

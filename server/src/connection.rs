@@ -27,7 +27,7 @@ use crate::stalls::{TimedBody, WriteGuard};
 use crate::table::Place;
 
 /// The largest request head. hyper's own bound (about 400 KiB) times 1,024 connections would be too much to promise.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// How long a TLS handshake may go on after a drain has begun.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);

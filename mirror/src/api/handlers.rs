@@ -251,7 +251,8 @@ impl Asked {
             let mut explained = explain::metric(&context, &query).await.map_err(refused)?;
             explained["target"] = json!(self.name);
             explained["method"] = json!(method);
-            return Ok(encode::body(&explained).into());
+            let body = encode::body(&explained);
+            return Ok(self.encoded(body.len(), move || body).await?.into());
         }
         let telemetry = evaluate::metric(&context, &query).await.map_err(refused)?;
         for remark in &telemetry.remarks {

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::{BoxFuture, try_join_all};
@@ -109,18 +109,38 @@ impl Guard {
 }
 
 /// Whether both addresses lead to one server, as far as addresses tell. `own` is the near end of the connection to `reached`: a
-/// connection between one address and itself stays on this machine, as those to the loopback addresses do.
+/// connection between one address and itself stays on this machine, as those to the loopback addresses do. A server may listen on
+/// all addresses of this machine, of either family.
 fn is_one_place(enforced: SocketAddr, reached: SocketAddr, own: SocketAddr) -> bool {
     let [enforced_ip, reached_ip, own_ip] =
         [enforced, reached, own].map(|address| address.ip().to_canonical());
-    let is_here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified() || ip == own_ip;
+    let is_here = |ip: IpAddr| {
+        ip.is_loopback() || ip.is_unspecified() || ip == own_ip || is_of_this_machine(ip)
+    };
     enforced.port() == reached.port()
         && (enforced_ip == reached_ip || is_here(enforced_ip) && is_here(reached_ip))
+}
+
+/// Whether an interface of this machine has the address: only then can a socket be bound to it.
+fn is_of_this_machine(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_knows_its_own_addresses() {
+        for (ip, own) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("192.0.2.1", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_of_this_machine(ip.parse().unwrap()), own, "{ip}");
+        }
+    }
 
     fn guard(servers: &[(&str, u16)]) -> Guard {
         Guard {

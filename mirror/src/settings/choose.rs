@@ -11,6 +11,9 @@ use super::{NanInterpretation, RequestTargets, Settings, target};
 /// How long a request to an undeclared server may take.
 const UNDECLARED_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The longest text in connection details, in bytes: it is kept with a target and quoted in messages.
+const MOST_TEXT_BYTES: usize = 2_047;
+
 /// What `connectionDetails` say, as far as they mean anything here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionDetails {
@@ -387,6 +390,10 @@ fn text<'a>(
 ) -> Result<Option<&'a str>, DetailsError> {
     match details.get(key) {
         None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.len() > MOST_TEXT_BYTES => Err(DetailsError {
+            key,
+            expected: "shorter than 2,048 bytes",
+        }),
         Some(Value::String(text)) => Ok(Some(text.trim()).filter(|text| !text.is_empty())),
         Some(_) => Err(DetailsError { key, expected }),
     }
