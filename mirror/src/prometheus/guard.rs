@@ -91,34 +91,42 @@ impl Guard {
         let found = try_join_all(lookups)
             .await
             .map_err(GuardError::Unresolved)?;
+        // Once for all: it asks the system.
+        let stays_here = is_here(reached.ip().to_canonical(), own);
+        let is_reached = |known| is_one_place(known, reached, stays_here, own);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let remembered = seen.iter().any(|known| is_one_place(*known, reached, own));
-        let enforced = found.iter().flatten();
-        let resolved = enforced
-            .clone()
-            .any(|known| is_one_place(*known, reached, own));
+        let enforced = found.iter().flatten().copied();
+        let leads_there = seen.iter().copied().chain(enforced.clone()).any(is_reached);
         if seen.len() >= MOST_SEEN {
             seen.clear();
         }
         seen.extend(enforced);
-        match remembered || resolved {
+        match leads_there {
             true => Err(GuardError::Enforced),
             false => Ok(()),
         }
     }
 }
 
-/// Whether both addresses lead to one server, as far as addresses tell. `own` is the near end of the connection to `reached`: a
-/// connection between one address and itself stays on this machine, as those to the loopback addresses do. A server may listen on
-/// all addresses of this machine, of either family.
-fn is_one_place(enforced: SocketAddr, reached: SocketAddr, own: SocketAddr) -> bool {
-    let [enforced_ip, reached_ip, own_ip] =
-        [enforced, reached, own].map(|address| address.ip().to_canonical());
-    let is_here = |ip: IpAddr| {
-        ip.is_loopback() || ip.is_unspecified() || ip == own_ip || is_of_this_machine(ip)
-    };
+/// Whether both addresses lead to one server, as far as addresses tell. A server may listen on all addresses of this machine, of
+/// either family; `stays_here` says whether the connection to `reached`, whose near end is `own`, stays on it.
+fn is_one_place(
+    enforced: SocketAddr,
+    reached: SocketAddr,
+    stays_here: bool,
+    own: SocketAddr,
+) -> bool {
+    let [enforced_ip, reached_ip] = [enforced, reached].map(|address| address.ip().to_canonical());
     enforced.port() == reached.port()
-        && (enforced_ip == reached_ip || is_here(enforced_ip) && is_here(reached_ip))
+        && (enforced_ip == reached_ip || stays_here && is_here(enforced_ip, own))
+}
+
+/// Whether an address is of this machine: the loopback ones, the near end of a connection, and those of its interfaces.
+fn is_here(ip: IpAddr, own: SocketAddr) -> bool {
+    ip.is_loopback()
+        || ip.is_unspecified()
+        || ip == own.ip().to_canonical()
+        || is_of_this_machine(ip)
 }
 
 /// Whether an interface of this machine has the address: only then can a socket be bound to it.
