@@ -21,7 +21,7 @@ use tower::util::MapRequestLayer;
 use tower::{Layer as _, ServiceBuilder};
 
 use crate::api::body::RequestBody;
-use crate::api::decode::RequestType;
+use crate::api::decode::{RequestType, beginning};
 use crate::api::{Answered, Api, answer, openapi};
 use crate::browser;
 use crate::budget::Budget;
@@ -104,14 +104,6 @@ fn only(allowed: &'static str, route: MethodRouter<Arc<AppState>>) -> MethodRout
             refuse(&state.serving(), request, error).await
         },
     )
-}
-
-/// So much of a path is repeated in a message.
-const MOST_REPEATED: usize = 200;
-
-/// The beginning of a path. Its bytes are ASCII, so it is cut anywhere.
-fn beginning(path: &str) -> String {
-    path.get(..MOST_REPEATED).unwrap_or(path).to_owned()
 }
 
 async fn about() -> impl IntoResponse {

@@ -11,7 +11,8 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use self::conditions::conditions;
-use self::object::{Object, beginning};
+use self::object::Object;
+pub(crate) use self::object::beginning;
 use crate::evaluate::fields::{FieldQuery, ValuesQuery};
 use crate::query::{Aggregation, KIND_KEYS, Kind, Method};
 use crate::time::{Millis, Timestamp};

@@ -284,6 +284,18 @@ fn connection_details_choose_by_name_by_address_and_by_default() {
             Err("connectionDetails.host must be a host name or address".to_owned()),
         ),
         (
+            json!({"target": "t".repeat(2_048)}),
+            Err("connectionDetails.target must be shorter than 2,048 bytes".to_owned()),
+        ),
+        (
+            json!({"host": "127.0.0.1", "port": 1, "path": "/p".repeat(1_024)}),
+            Err("connectionDetails.path must be shorter than 2,048 bytes".to_owned()),
+        ),
+        (
+            json!({"host": "h".repeat(2_047), "port": 1}),
+            unknown(&format!("{}:1", "h".repeat(2_047))),
+        ),
+        (
             json!({"nan_interpretation": "MAYBE"}),
             Err("connectionDetails.nan_interpretation must be ZERO or NONE".to_owned()),
         ),

@@ -29,6 +29,11 @@ async fn health_and_metrics_live_on_the_admin_port_and_the_api_on_the_other() ->
         let answer = client.send(http.get(format!("{api}{path}"))).await?;
         assert_eq!(outcome(&answer), (404, no_such_path(path)));
     }
+    // A message must not grow with the request.
+    let long = format!("/{}", "p".repeat(10_000));
+    let answer = client.send(http.get(format!("{api}{long}"))).await?;
+    let shown = format!("/{}…", "p".repeat(79));
+    assert_eq!(outcome(&answer), (404, no_such_path(&shown)));
     let answer = client
         .send(http.post(format!("{admin}/api/metric")))
         .await?;

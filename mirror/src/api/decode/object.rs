@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 const SHOWN: usize = 80;
 
 /// The beginning of a client's text: a message must not grow with the request.
-pub(super) fn beginning(text: &str) -> String {
+pub(crate) fn beginning(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
