@@ -16,11 +16,12 @@
 //! * [`budget`] bounds the memory that all of them take for requests.
 //! * [`api`] holds the wire types and one thin handler per method.
 //! * [`conform`] is a client that behaves like StackState and tells whether a mirror keeps the contract.
-//! * [`browser`] keeps web pages away.
+//! * [`browser`] keeps web pages away; [`blocking`] keeps long work from the runtime's workers.
 //! * [`health`], [`metrics`], [`telemetry`] are what every well-kept server needs around that; [`cli`] starts it.
 
 pub mod api;
 pub mod args;
+pub mod blocking;
 pub mod browser;
 pub mod budget;
 pub mod cli;

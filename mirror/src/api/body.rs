@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::task::JoinError;
 
 use super::decode::{self, Request, RequestType};
+use crate::blocking;
 use crate::budget::size::ByteSize;
 use crate::budget::{Budget, Refused, Reservation};
 use crate::error::ApiError;
@@ -95,7 +95,7 @@ pub(super) async fn decoded(
         held.grow_to(ByteSize(parsed), Some(arrived + PATIENCE))
             .await?;
         let parsing = move || decode::request(&bytes, expected);
-        elsewhere(tokio::task::spawn_blocking(parsing).await)??
+        blocking::run(parsing).await.map_err(|_| Refused::Busy)??
     };
     // The texts of the conditions, as long as the answer takes.
     held.shrink_to(ByteSize(2 * length as u64));
@@ -118,28 +118,41 @@ pub(super) async fn encoded(
     let body = if size <= LARGE_ANSWER {
         encode()
     } else {
-        elsewhere(tokio::task::spawn_blocking(encode).await)?
+        blocking::run(encode).await.map_err(|_| Refused::Busy)?
     };
-    Ok(match memory {
-        None => body,
-        Some(memory) => {
-            // What it was made of is gone.
-            memory.shrink_to(ByteSize(size.max(body.len()) as u64));
-            Bytes::from_owner(Sent {
-                body,
-                _memory: Arc::clone(memory),
-            })
-        }
-    })
+    if let Some(memory) = memory {
+        // What it was made of is gone.
+        memory.shrink_to(ByteSize(size.max(body.len()) as u64));
+    }
+    Ok(until_sent(memory, body))
 }
 
-/// What came of work on another thread. A panic there is one here.
-fn elsewhere<T>(result: Result<T, JoinError>) -> Result<T, ApiError> {
-    result.map_err(|error| match error.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        // The process ends.
-        Err(_) => Refused::Busy.into(),
-    })
+/// The same for an answer that is there already.
+///
+/// # Errors
+/// There is no memory for it in time.
+pub(super) async fn counted(
+    memory: Option<&Arc<Reservation>>,
+    deadline: Instant,
+    body: Bytes,
+) -> Result<Bytes, ApiError> {
+    if let Some(memory) = memory {
+        memory
+            .grow_to(ByteSize(body.len() as u64), Some(deadline))
+            .await?;
+    }
+    Ok(until_sent(memory, body))
+}
+
+/// An answer that keeps its memory.
+fn until_sent(memory: Option<&Arc<Reservation>>, body: Bytes) -> Bytes {
+    match memory {
+        None => body,
+        Some(memory) => Bytes::from_owner(Sent {
+            body,
+            _memory: Arc::clone(memory),
+        }),
+    }
 }
 
 /// An answer with the memory that it takes.

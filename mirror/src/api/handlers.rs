@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::body::{self, RequestBody};
 use super::decode::{DecodeError, MetricRequest, Query, Request, RequestType};
@@ -12,7 +12,7 @@ use super::{About, Answered, encode};
 use crate::budget::Reservation;
 use crate::budget::size::ByteSize;
 use crate::error::ApiError;
-use crate::evaluate::budget::Budgeted;
+use crate::evaluate::counted::Counted;
 use crate::evaluate::fields::{self, FieldQuery, ValuesQuery};
 use crate::evaluate::{self, Context, EvaluateError, explain};
 use crate::prometheus::{Call, Caller, Deadline, RequestCalls, Store, Target};
@@ -71,9 +71,7 @@ pub async fn answer(
             Err(error) => Some(failure(&error)),
         })
         .into()),
-        Query::FieldNames(query) if api == Api::Explain => {
-            Ok(asked?.explain_fields(query, None).into())
-        }
+        Query::FieldNames(query) if api == Api::Explain => asked?.explain_fields(query, None).await,
         Query::FieldNames(query) => {
             let asked = asked?;
             let names = fields::names(&asked.context(), &asked.within(query)).await;
@@ -82,9 +80,10 @@ pub async fn answer(
             let body = asked.encoded(size, move || encode::field_names(&names));
             Ok(body.await?.into())
         }
-        Query::FieldValues(query) if api == Api::Explain => Ok(asked?
-            .explain_fields(query.fields, Some(&query.field))
-            .into()),
+        Query::FieldValues(query) if api == Api::Explain => {
+            let field = Some(&*query.field);
+            asked?.explain_fields(query.fields, field).await
+        }
         Query::FieldValues(query) => {
             let asked = asked?;
             let within = asked.within(query.fields);
@@ -103,7 +102,7 @@ pub async fn answer(
     }
 }
 
-fn failure(error: &ApiError) -> serde_json::Value {
+fn failure(error: &ApiError) -> Value {
     ApiError::Connection {
         details: error.to_string(),
     }
@@ -113,7 +112,7 @@ fn failure(error: &ApiError) -> serde_json::Value {
 /// The target that a request asks, and how.
 struct Asked {
     name: String,
-    calls: Budgeted<RequestCalls>,
+    calls: Counted<RequestCalls>,
     scrape_interval: Millis,
     nan_interpretation: NanInterpretation,
     enforced: Enforced,
@@ -155,7 +154,7 @@ impl Asked {
             nan_interpretation: nan,
             enforced: settings.enforced.clone(),
             deadline: Deadline(arrived + timeout),
-            calls: Budgeted::new(
+            calls: Counted::new(
                 target.for_request(caller),
                 serving.settings.limits.upstream_calls,
             ),
@@ -187,7 +186,7 @@ impl Asked {
         body::encoded(self.memory.as_ref(), deadline, size, encode).await
     }
 
-    fn context(&self) -> Context<'_, Budgeted<RequestCalls>> {
+    fn context(&self) -> Context<'_, Counted<RequestCalls>> {
         Context {
             store: &self.calls,
             scrape_interval: self.scrape_interval,
@@ -249,10 +248,8 @@ impl Asked {
         };
         if explain_only {
             let mut explained = explain::metric(&context, &query).await.map_err(refused)?;
-            explained["target"] = json!(self.name);
             explained["method"] = json!(method);
-            let body = encode::body(&explained);
-            return Ok(self.encoded(body.len(), move || body).await?.into());
+            return self.explained(explained).await;
         }
         let telemetry = evaluate::metric(&context, &query).await.map_err(refused)?;
         for remark in &telemetry.remarks {
@@ -290,10 +287,22 @@ impl Asked {
         }
     }
 
-    fn explain_fields(&self, query: FieldQuery, field: Option<&str>) -> Bytes {
-        let mut explained = explain::fields(&self.within(query), field);
+    async fn explain_fields(
+        &self,
+        query: FieldQuery,
+        field: Option<&str>,
+    ) -> Result<Answered, ApiError> {
+        let explained = explain::fields(&self.within(query), field);
+        self.explained(explained).await
+    }
+
+    /// The answer that says what would be sent. Its size is known when it is there: it is bounded, as PromQL is.
+    async fn explained(&self, mut explained: Value) -> Result<Answered, ApiError> {
         explained["target"] = json!(self.name);
-        encode::body(&explained)
+        let body = encode::body(&explained);
+        let Deadline(deadline) = self.deadline;
+        let counted = body::counted(self.memory.as_ref(), deadline, body).await?;
+        Ok(counted.into())
     }
 }
 

@@ -13,13 +13,13 @@ pub const MOST_PROMQL_BYTES: usize = 256 << 10;
 /// A store for the calls of one request, of which there may be so many. What the store can do is asked without counting: that is
 /// learned once, for all requests.
 #[derive(Debug)]
-pub struct Budgeted<S> {
+pub struct Counted<S> {
     store: S,
     at_most: NonZeroU32,
     made: AtomicU32,
 }
 
-impl<S> Budgeted<S> {
+impl<S> Counted<S> {
     /// `at_most` calls of `store`.
     #[must_use]
     pub fn new(store: S, at_most: NonZeroU32) -> Self {
@@ -32,8 +32,8 @@ impl<S> Budgeted<S> {
 
     /// The same over another store.
     #[must_use]
-    pub fn map<T>(self, store: impl FnOnce(S) -> T) -> Budgeted<T> {
-        Budgeted {
+    pub fn map<T>(self, store: impl FnOnce(S) -> T) -> Counted<T> {
+        Counted {
             store: store(self.store),
             at_most: self.at_most,
             made: self.made,
@@ -41,7 +41,7 @@ impl<S> Budgeted<S> {
     }
 }
 
-impl<S: Store> Store for Budgeted<S> {
+impl<S: Store> Store for Counted<S> {
     async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
         check_length(promql_bytes(&call))?;
         let at_most = self.at_most.get();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::budget::check_length;
+use super::counted::check_length;
 use super::fields::FieldQuery;
 use super::grid::{self, Grid};
 use super::pooled::SAMPLE_BUDGET;

@@ -7,15 +7,15 @@
 //! * [`types`]: series that only a type or a unit tells apart.
 //! * [`one_series`]: where one series is needed, which one.
 //! * [`work`]: our own work over long answers, within the deadline and beside others.
-//! * [`budget`]: how much a request may ask of its target.
+//! * [`counted`]: how much a request may ask of its target.
 //! * [`limits`]: limits of a store that the mirror cannot keep by splitting a range.
 //! * [`fields`]: field names and values.
 //! * [`explain`]: what a metric query would send.
 
 mod absence;
 pub mod aggregated;
-pub mod budget;
 pub mod collect;
+pub mod counted;
 mod dialect;
 pub mod explain;
 mod expression;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::budget::Budgeted;
+use super::counted::Counted;
 use super::*;
 use crate::prometheus::{Capabilities, Labels, RangeBoundary, Samples};
 use crate::query::selector::{Matcher, Selector};
@@ -354,7 +354,7 @@ fn run_in_calls(
 ) -> Result<Telemetry, EvaluateError> {
     let at_most = NonZeroU32::new(at_most).expect("at least one");
     let context = Context {
-        store: &Budgeted::new(store, at_most),
+        store: &Counted::new(store, at_most),
         scrape_interval: Millis(1_000),
         now: Timestamp(i64::MAX / 4),
         deadline: Deadline(Instant::now() + Duration::from_secs(60)),
@@ -443,7 +443,7 @@ fn where_calls_are_spent_after_points_the_answer_is_partial_and_the_caller_gets_
 fn a_call_with_too_much_promql_is_not_made() {
     let store = ListedStore::new(Vec::new());
     let long = MetricQuery {
-        kind: expression(&"x".repeat(budget::MOST_PROMQL_BYTES)),
+        kind: expression(&"x".repeat(counted::MOST_PROMQL_BYTES)),
         ..query(0, 10_000, None, Some(1_000))
     };
     let error = run_in_calls(&store, &long, 200).expect_err("too long");

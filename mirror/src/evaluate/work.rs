@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task;
 
 use super::{EvaluateError, series};
+use crate::blocking;
 use crate::prometheus::{Answer, Deadline, Series, StoreError};
 use crate::time::Timestamp;
 
@@ -70,17 +71,12 @@ pub(super) async fn done<T: Send + 'static>(
     let elsewhere = async {
         // Nobody closes the semaphore.
         let place = THREADS.acquire().await.map_err(|_| late())?;
-        let working = task::spawn_blocking(move || {
+        let working = blocking::run(move || {
             // Given back when the work ends, not when its caller stops waiting.
             let _place = place;
             work()
         });
-        match working.await {
-            Ok(result) => Ok(result),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The process is ending.
-            Err(_) => Err(late()),
-        }
+        working.await.map_err(|_| late())
     };
     tokio::time::timeout_at(deadline.0.into(), elsewhere)
         .await

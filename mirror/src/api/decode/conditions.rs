@@ -4,7 +4,7 @@ use serde_json::{Number, Value};
 
 use super::DecodeError;
 use super::object::{Object, beginning};
-use crate::evaluate::budget::MOST_PROMQL_BYTES;
+use crate::evaluate::counted::MOST_PROMQL_BYTES;
 use crate::query::selector::{Matcher, Selector, texts_of_double, written_length};
 use crate::query::{KIND_KEYS, Kind};
 
