@@ -2,41 +2,20 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
+
+	"prometheus-mirror.test/tools/promql/lines"
 
 	"github.com/VictoriaMetrics/metricsql"
 )
 
-type answer struct {
-	Error     string `json:"error,omitempty"`
-	Selectors int    `json:"selectors"`
-	Without   int    `json:"without"`
-	Rest      string `json:"rest"`
-}
+func main() { lines.Each(read) }
 
-func main() {
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(nil, 1<<24)
-	out := json.NewEncoder(os.Stdout)
-	for lines.Scan() {
-		var promql string
-		if err := json.Unmarshal(lines.Bytes(), &promql); err != nil {
-			fmt.Fprintf(os.Stderr, "metricsql-selectors: %v\n", err)
-			os.Exit(1)
-		}
-		_ = out.Encode(read(promql, os.Args[1:]))
-	}
-}
-
-func read(promql string, enforced []string) (found answer) {
+func read(promql string, enforced []string) (found lines.Answer) {
 	expr, err := metricsql.Parse(promql)
 	if err != nil {
-		return answer{Error: err.Error()}
+		return lines.Answer{Error: err.Error()}
 	}
 	metricsql.VisitAll(expr, func(expr metricsql.Expr) {
 		if number, ok := expr.(*metricsql.NumberExpr); ok {

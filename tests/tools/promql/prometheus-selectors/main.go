@@ -1,48 +1,22 @@
-// Reads PromQL as Prometheus does. Each line of the input is a JSON string with an expression, each line of the output a JSON object:
-//
-//	error      why it is no PromQL; nothing else then
-//	selectors  how many selectors it has
-//	without    how many of them lack one of the matchers that the arguments name (label=value)
-//	rest       the expression without one of each of these matchers in each selector, in one form for all ways of writing it
+// Reads PromQL as Prometheus does; see package lines.
 package main
 
 import (
-	"bufio"
-	"encoding/json"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
+
+	"prometheus-mirror.test/tools/promql/lines"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-type answer struct {
-	Error     string `json:"error,omitempty"`
-	Selectors int    `json:"selectors"`
-	Without   int    `json:"without"`
-	Rest      string `json:"rest"`
-}
+func main() { lines.Each(read) }
 
-func main() {
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(nil, 1<<24)
-	out := json.NewEncoder(os.Stdout)
-	for lines.Scan() {
-		var promql string
-		if err := json.Unmarshal(lines.Bytes(), &promql); err != nil {
-			fmt.Fprintf(os.Stderr, "prometheus-selectors: %v\n", err)
-			os.Exit(1)
-		}
-		_ = out.Encode(read(promql, os.Args[1:]))
-	}
-}
-
-func read(promql string, enforced []string) (found answer) {
+func read(promql string, enforced []string) (found lines.Answer) {
 	expr, err := parser.ParseExpr(promql)
 	if err != nil {
-		return answer{Error: err.Error()}
+		return lines.Answer{Error: err.Error()}
 	}
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		switch node := node.(type) {
