@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::hostile::Answer;
 use crate::random::Random;
+use siege_stores::hostile::Answer;
 
 /// One kind of input.
 #[derive(Clone, Debug)]

@@ -1,10 +1,6 @@
 //! Counts the instructions that the mirror needs for one request as the input grows tenfold and a hundredfold, and fails where they
 //! grow faster than the input times its logarithm. Counted by callgrind, so that a loaded machine changes nothing.
 
-#[path = "hostile.rs"]
-#[allow(dead_code, reason = "the siege uses the rest")]
-mod hostile;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +11,7 @@ use harness::samples::{HOUR, START};
 use harness::servers::{Mirror, MirrorConfig, Prometheus, http_client, program};
 use serde_json::{Value, json};
 
-use crate::hostile::Hostile;
+use siege_stores::hostile::Hostile;
 
 /// Counts the mirror's instructions for inputs of three sizes
 #[derive(Debug, Parser)]
@@ -163,14 +159,14 @@ async fn main() -> Result<()> {
             ..MirrorConfig::for_targets(&[])
         }
     };
-    let folder = std::env::temp_dir().join(format!("steps-{}", std::process::id()));
-    fs::create_dir(&folder)?;
-    let callgrind = wrapper(&folder, &valgrind, &arguments.mirror.canonicalize()?)?;
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let callgrind = wrapper(folder, &valgrind, &arguments.mirror.canonicalize()?)?;
     println!(
         "{:<55} {:>24} {:>24} {:>24}  growth",
         "instructions, in thousands", "n", "10 n", "100 n"
     );
-    let idle = count(&callgrind, &folder, &config(0), None).await?;
+    let idle = count(&callgrind, folder, &config(0), None).await?;
     let mut faults = Vec::new();
     for input in INPUTS
         .iter()
@@ -180,7 +176,7 @@ async fn main() -> Result<()> {
         for size in input.sizes {
             let all = count(
                 &callgrind,
-                &folder,
+                folder,
                 &config(0),
                 Some((input.path, &(input.body)(size))),
             )
@@ -194,14 +190,13 @@ async fn main() -> Result<()> {
         let mut counts = Vec::new();
         for size in sizes {
             counts.push(
-                count(&callgrind, &folder, &config(size), None)
+                count(&callgrind, folder, &config(size), None)
                     .await?
                     .saturating_sub(idle),
             );
         }
         report("targets", sizes, &counts, &mut faults);
     }
-    fs::remove_dir_all(&folder)?;
     ensure!(
         faults.is_empty(),
         "worse than linear: {}",

@@ -15,7 +15,7 @@ const MOST: usize = (64 << 20) - 4096;
 
 /// Bodies that a store may answer with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// So many honest series of one sample.
     Series(usize),
     /// One honest series of so many samples.
@@ -51,7 +51,8 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    pub(crate) const ALL: [(&'static str, Self); 19] = [
+    /// The name of each, as a query has it after `hostile_`.
+    pub const ALL: [(&'static str, Self); 19] = [
         ("series_10000", Self::Series(10_000)),
         ("series_30000", Self::Series(30_000)),
         ("series_300000", Self::Series(300_000)),
@@ -250,14 +251,15 @@ fn fill(body: &mut Vec<u8>, element: &str) {
 
 /// The server. It ends with the runtime.
 #[derive(Debug)]
-pub(crate) struct Hostile {
-    pub(crate) url: String,
+pub struct Hostile {
+    /// Its base URL.
+    pub url: String,
     calls: Arc<AtomicUsize>,
 }
 
 impl Hostile {
     /// Listens on loopback. `real` is the base URL of a real store.
-    pub(crate) async fn start(real: String) -> Result<Self> {
+    pub async fn start(real: String) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let calls = Arc::new(AtomicUsize::new(0));
@@ -276,7 +278,7 @@ impl Hostile {
     }
 
     /// How many hostile calls there were since the last time.
-    pub(crate) fn take_calls(&self) -> usize {
+    pub fn take_calls(&self) -> usize {
         self.calls.swap(0, Ordering::Relaxed)
     }
 }

@@ -5,7 +5,6 @@
 
 mod attacks;
 mod cgroup;
-mod hostile;
 mod random;
 mod report;
 mod watch;
@@ -13,18 +12,18 @@ mod watch;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Parser;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use harness::samples::{START, Sample, Series};
 use harness::servers::{Mirror, MirrorConfig, Prometheus, http_client};
 use serde_json::{Value, json};
+use siege_stores::hostile::Hostile;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::attacks::{Attack, Means, Port};
 use crate::cgroup::Cgroup;
-use crate::hostile::Hostile;
 use crate::random::Random;
 use crate::report::Row;
 use crate::watch::{Watch, quantile};
@@ -92,8 +91,8 @@ async fn siege(arguments: &Arguments) -> Result<()> {
     harness::remote_write::load(&healthy.url(), &[series_of_the_honest()]).await?;
     let hostile = Hostile::start(real.url()).await?;
     let cgroup = Cgroup::new(arguments.memory << 20)?;
-    let folder = tempfile_folder()?;
-    let program = cgroup.wrapper(&arguments.mirror.canonicalize()?, &folder)?;
+    let folder = tempfile::tempdir()?;
+    let program = cgroup.wrapper(&arguments.mirror.canonicalize()?, folder.path())?;
     let deadline = format!("{}s", arguments.deadline().as_secs());
     let target =
         |name: &str, url: &str| json!({"name": name, "url": url, "requestTimeout": deadline});
@@ -217,7 +216,6 @@ async fn siege(arguments: &Arguments) -> Result<()> {
     println!("{summary}");
     drop(watch);
     drop(mirror);
-    std::fs::remove_dir_all(&folder)?;
     ensure!(
         panics.is_empty(),
         "the mirror panicked:\n{}",
@@ -229,12 +227,6 @@ async fn siege(arguments: &Arguments) -> Result<()> {
         report::write(page, &summary)?;
     }
     Ok(())
-}
-
-fn tempfile_folder() -> Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("siege-{}", std::process::id()));
-    std::fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
-    Ok(folder)
 }
 
 /// A metric of 10,000 series.
