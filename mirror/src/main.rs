@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use mimalloc::MiMalloc;
-use mirror::args::{Cli, Command};
+use mirror::cli::args::{Cli, Command};
 use mirror::cli::{self, Failure};
 
 /// Answers of tens of megabytes come and go on all threads. glibc keeps what each thread had, beside what the next one takes: the

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use generated::{Generator, KNOWN};
-use mirror::query::Kind;
-use mirror::query::enforce::{EnforceError, Enforced};
+use mirror::plan::Kind;
+use mirror::plan::enforce::{EnforceError, Enforced};
 use serde::Deserialize;
 
 /// So many expressions are made up.

@@ -9,10 +9,10 @@ mod upstream;
 
 use std::time::{Duration, Instant};
 
-use mirror::evaluate::Context;
-use mirror::evaluate::fields::{self, FieldQuery, FieldValue, Listing, ValuesQuery};
-use mirror::query::selector::Matcher;
-use mirror::time::{Millis, Timestamp};
+use mirror::execute::Context;
+use mirror::execute::fields::{self, FieldQuery, FieldValue, Listing, ValuesQuery};
+use mirror::model::time::{Millis, Timestamp};
+use mirror::plan::selector::Matcher;
 use upstream::{Reply, Upstream, targets, within};
 
 fn values_of(field: &str, matchers: Vec<Matcher>) -> ValuesQuery {

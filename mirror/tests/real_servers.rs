@@ -13,8 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mirror::prometheus::{Call, Capabilities, Data, RangeBoundary, Store as _, StoreError, Target};
-use mirror::time::{Millis, Timestamp};
+use mirror::model::capabilities::{Capabilities, RangeBoundary};
+use mirror::model::time::{Millis, Timestamp};
+use mirror::prometheus::{Call, Data, Store as _, StoreError, Target};
 use upstream::{targets, within};
 use url::Url;
 
@@ -270,7 +271,7 @@ async fn prometheus_2_answers_every_call() {
     };
     assert_eq!(
         types["prometheus_http_requests_total"],
-        mirror::prometheus::MetricType::Counter
+        mirror::model::metric_type::MetricType::Counter
     );
 }
 

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use mirror::prometheus::{Caller, Capabilities, RangeBoundary, Store as _, StoreError, Targets};
-use mirror::time::Millis;
+use mirror::model::capabilities::{Capabilities, RangeBoundary};
+use mirror::model::time::Millis;
+use mirror::prometheus::{Caller, Store as _, StoreError, Targets};
 use upstream::{
     Reply, Upstream, eventually, exposition, metrics, one_sample, open_settings, query, settings,
     target, targets, within,

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::decode::{self, Request, RequestType};
+use crate::api::error::ApiError;
 use crate::blocking;
 use crate::budget::size::ByteSize;
 use crate::budget::{Budget, Refused, Reservation};
-use crate::error::ApiError;
 
 /// So long a request waits for the memory that its body needs: no target is known yet whose time-out would say it.
 const PATIENCE: Duration = Duration::from_secs(10);

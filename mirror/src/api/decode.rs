@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 use self::conditions::conditions;
 use self::object::Object;
 pub(crate) use self::object::beginning;
-use crate::evaluate::fields::{FieldQuery, ValuesQuery};
-use crate::query::{Aggregation, KIND_KEYS, Kind, Method};
-use crate::time::{Millis, Timestamp};
+use crate::execute::fields::{FieldQuery, ValuesQuery};
+use crate::model::time::{Millis, Timestamp};
+use crate::plan::{Aggregation, KIND_KEYS, Kind, Method};
 
 /// How deep a body may be nested.
 pub const MAX_DEPTH: usize = 64;

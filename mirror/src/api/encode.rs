@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::evaluate::Telemetry;
-use crate::evaluate::fields::{FieldValue, Listing};
-use crate::time::Millis;
+use crate::execute::Telemetry;
+use crate::execute::fields::{FieldValue, Listing};
+use crate::model::time::Millis;
 
 /// About how many bytes the answer of a field name query has.
 #[must_use]
@@ -137,9 +137,9 @@ pub fn body(value: &Value) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::Missing;
-    use crate::prometheus::Samples;
-    use crate::time::Timestamp;
+    use crate::execute::Missing;
+    use crate::model::series::Samples;
+    use crate::model::time::Timestamp;
 
     fn telemetry(bucket: Option<Millis>) -> Telemetry {
         let mut points = Samples::default();

@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 use super::body::{self, RequestBody};
 use super::decode::{DecodeError, MetricRequest, Query, Request, RequestType};
 use super::{About, Answered, encode};
+use crate::api::error::ApiError;
+use crate::api::state::Serving;
 use crate::budget::Reservation;
 use crate::budget::size::ByteSize;
-use crate::error::ApiError;
-use crate::evaluate::counted::Counted;
-use crate::evaluate::fields::{self, FieldQuery, ValuesQuery};
-use crate::evaluate::{self, Context, EvaluateError, explain};
+use crate::execute::counted::Counted;
+use crate::execute::fields::{self, FieldQuery, ValuesQuery};
+use crate::execute::{self, Context, EvaluateError, explain};
+use crate::model::time::{Millis, Timestamp};
+use crate::plan::enforce::{EnforceError, Enforced};
+use crate::plan::{Kind, MetricQuery};
 use crate::prometheus::{Call, Caller, Deadline, RequestCalls, Store, Target};
-use crate::query::enforce::{EnforceError, Enforced};
-use crate::query::{Kind, MetricQuery};
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
 use crate::settings::{NanInterpretation, TargetName, TargetSettings, TargetTls};
-use crate::state::Serving;
-use crate::time::{Millis, Timestamp};
 
 /// A path of the Mirror API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,7 +251,7 @@ impl Asked {
             explained["method"] = json!(method);
             return self.explained(explained).await;
         }
-        let telemetry = evaluate::metric(&context, &query).await.map_err(refused)?;
+        let telemetry = execute::metric(&context, &query).await.map_err(refused)?;
         for remark in &telemetry.remarks {
             tracing::debug!(target = %self.name, ?remark.meaning, remark.text, "the store remarks");
         }

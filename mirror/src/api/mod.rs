@@ -4,14 +4,16 @@
 pub mod body;
 pub mod decode;
 pub mod encode;
+pub mod error;
 pub mod handlers;
 pub mod openapi;
+pub mod state;
 
 pub use handlers::{Api, answer};
 
 use bytes::Bytes;
 
-use crate::evaluate::Missing;
+use crate::execute::Missing;
 use crate::prometheus::remarks::Remark;
 
 /// The answer to a request: its body as StackState reads it, and what people may want to know besides.

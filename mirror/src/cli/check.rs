@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Failure, prefix, print};
-use crate::args::CheckArgs;
-use crate::metrics::Metrics;
-use crate::prometheus::{
-    Caller, Capabilities, Deadline, RangeBoundary, Store as _, StoreError, Target,
-};
+use crate::api::state::AppState;
+use crate::cli::args::CheckArgs;
+use crate::model::capabilities::{Capabilities, RangeBoundary};
+use crate::prometheus::{Caller, Deadline, Store as _, StoreError, Target};
 use crate::settings::{self, Settings, Trust};
-use crate::state::AppState;
+use crate::telemetry::metrics::Metrics;
 
 /// So many authorities are named.
 const MOST_NAMED: usize = 5;

@@ -3,7 +3,7 @@
 use clap::error::ErrorKind;
 
 use super::{Failure, print};
-use crate::args::{ConformArgs, ReportOutput};
+use crate::cli::args::{ConformArgs, ReportOutput};
 use crate::conform::{self, Options};
 use crate::settings::ApiKey;
 

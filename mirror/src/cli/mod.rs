@@ -1,5 +1,6 @@
 //! The subcommands, one file each, and how their results are drawn.
 
+pub mod args;
 pub mod check;
 pub mod conform;
 pub mod plot;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::tz::TimeZone;
 
 use super::table::Point;
-use crate::time::Timestamp;
+use crate::model::time::Timestamp;
 
 /// How a chart is drawn.
 #[derive(Clone, Debug)]

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use crate::metrics::Metrics;
+use crate::api::state::AppState;
+use crate::model::time::Timestamp;
 use crate::prometheus::{Call, Deadline, Store as _};
 use crate::settings::{Settings, TargetSettings, wrong_ending};
-use crate::state::AppState;
-use crate::time::Timestamp;
+use crate::telemetry::metrics::Metrics;
 
 /// For all tries together, which are made at once.
 const TIMEOUT: Duration = Duration::from_secs(5);

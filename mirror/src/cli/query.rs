@@ -15,14 +15,14 @@ use tower::ServiceExt as _;
 use super::table::Point;
 use super::{Failure, plot, print, table};
 use crate::api::About;
-use crate::args::{Output, QueryArgs};
-use crate::metrics::Metrics;
+use crate::api::state::AppState;
+use crate::cli::args::{Output, QueryArgs};
+use crate::http::router::{API_KEY_HEADER, PARTIAL_HEADER};
+use crate::model::time::Timestamp;
 use crate::prometheus::remarks::{Meaning, Remark};
 use crate::prometheus::root_cause;
-use crate::router::{API_KEY_HEADER, PARTIAL_HEADER};
 use crate::settings;
-use crate::state::AppState;
-use crate::time::Timestamp;
+use crate::telemetry::metrics::Metrics;
 
 /// The longest wait for a running mirror: its own longest request timeout, and a little for the way.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(605);
@@ -160,7 +160,7 @@ impl Mirror {
                 key,
             }),
             (None, Some(settings), Some(key)) => Ok(Self::Here {
-                router: crate::router::app(AppState::new(settings, Metrics::new())),
+                router: crate::http::router::app(AppState::new(settings, Metrics::new())),
                 key,
             }),
             (None, ..) => Err(Failure(
@@ -389,7 +389,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::cli::args::{Cli, Command};
 
     fn parsed(extra: &[&str]) -> QueryArgs {
         let cli = Cli::try_parse_from(

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::{Arg, Command, CommandFactory as _};
 
 use super::{Failure, print};
-use crate::args::Cli;
+use crate::cli::args::Cli;
 
 /// Prints it.
 ///

@@ -7,16 +7,16 @@ use server::{Apart, Heartbeat, Hooks, Limits, Server, bind, descriptors};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
-use crate::args::{ListenAddress, ServeArgs};
+use crate::api::state::AppState;
 use crate::budget::size::ByteSize;
 use crate::budget::{Limit, Memory};
-use crate::health::{self, Admin, Document, Health};
-use crate::metrics::{Metrics, Reload};
-use crate::probe::Probe;
+use crate::cli::args::{ListenAddress, ServeArgs};
+use crate::http::admin::{self, Admin, Document, Health};
+use crate::http::probe::Probe;
 use crate::settings::watch::{self, Event, Watcher};
 use crate::settings::{self, Settings};
-use crate::state::AppState;
 use crate::telemetry;
+use crate::telemetry::metrics::{Metrics, Reload};
 
 /// Serves until a signal, then drains.
 ///
@@ -193,8 +193,7 @@ async fn listen_for_admin(args: &ServeArgs, admin: Admin) -> Result<Apart, Failu
     let listener = bind(args.admin_listen.as_str(), "--admin-listen")
         .await
         .map_err(Failure::from_error)?;
-    Apart::start("admin", listener, health::admin(admin), Limits::ADMIN)
-        .map_err(Failure::from_error)
+    Apart::start("admin", listener, admin::admin(admin), Limits::ADMIN).map_err(Failure::from_error)
 }
 
 async fn listen_for_api(
@@ -211,7 +210,7 @@ async fn listen_for_api(
     } else {
         "--listen or spec.port"
     };
-    let router = crate::router::app(Arc::clone(state));
+    let router = crate::http::router::app(Arc::clone(state));
     let (serving, metrics) = (Arc::clone(state), Arc::clone(&state.metrics));
     let hooks = Hooks {
         tls: Some(Arc::new(move || {

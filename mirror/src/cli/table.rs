@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::time::Timestamp;
+use crate::model::time::Timestamp;
 
 /// One point of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]

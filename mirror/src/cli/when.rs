@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::time::{Millis, Timestamp};
+use crate::model::time::{Millis, Timestamp};
 
 /// An instant, perhaps relative to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

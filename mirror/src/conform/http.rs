@@ -12,8 +12,8 @@ use reqwest::redirect::Policy;
 use super::answer::{Method, Reply, too_large};
 use super::finding::Fault;
 use super::report::{Log, clipped};
+use crate::http::router::API_KEY_HEADER;
 use crate::prometheus::root_cause;
-use crate::router::API_KEY_HEADER;
 use crate::settings::ApiKey;
 
 /// After so many requests without an answer the mirror is not asked any more.

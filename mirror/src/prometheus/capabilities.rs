@@ -1,8 +1,9 @@
 //! What a target can do, asked by four queries that need no data, because versions tell little: several stores leave theirs out,
 //! and others speak Prometheus' API under a version of their own.
 
-use super::{Answer, Call, Capabilities, Data, Deadline, RangeBoundary, Store, StoreError};
-use crate::time::{Millis, Timestamp};
+use super::{Answer, Call, Data, Deadline, Store, StoreError};
+use crate::model::capabilities::{Capabilities, RangeBoundary};
+use crate::model::time::{Millis, Timestamp};
 
 /// How far back the newest settled instant is looked for.
 const LONGEST_SETTLING: Millis = Millis(300_000);
@@ -131,7 +132,7 @@ fn assumed(said: &str) -> RangeBoundary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prometheus::{Samples, Series};
+    use crate::model::series::{Samples, Series};
 
     #[test]
     fn a_store_settles_at_the_last_instant_that_is_itself() {

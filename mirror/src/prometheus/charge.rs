@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::{Answer, Data, Samples, StoreError};
+use super::{Answer, Data, StoreError};
 use crate::budget::size::ByteSize;
 use crate::budget::{Budget, Refused, Reservation};
-use crate::time::Timestamp;
 
 /// What a call may take without asking again: buffers, and all of a small answer.
 const BASE: u64 = 256 << 10;
@@ -129,18 +128,5 @@ pub(super) fn kept_of(answer: &Answer) -> u64 {
         },
         Data::Names(names) => names.iter().map(|name| NAME + name.len() as u64).sum(),
         Data::SeriesExist(_) | Data::Metadata(_) | Data::Version(_) => 0,
-    }
-}
-
-impl Samples {
-    /// What is allocated for them, in bytes.
-    pub(super) fn allocated(&self) -> u64 {
-        const BLOCK: u64 = 16;
-        if self.at.capacity() == 0 {
-            return 0;
-        }
-        let times = self.at.capacity() * size_of::<Timestamp>();
-        let ends = self.ends.capacity() * size_of::<u32>();
-        (times + ends + self.text.capacity()) as u64 + 3 * BLOCK
     }
 }

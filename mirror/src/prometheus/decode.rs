@@ -16,8 +16,9 @@ use std::fmt;
 
 use self::token::{Token, TokenError};
 use super::remarks::Remark;
-use super::{Answer, Data, HistogramSample, Series};
-use crate::time::Timestamp;
+use super::{Answer, Data};
+use crate::model::series::{HistogramSample, Series};
+use crate::model::time::Timestamp;
 
 /// What decoding one byte allocates at most, in bytes: an element with one empty label takes the most.
 pub(super) const ALLOCATED_PER_BYTE: u64 = 32;

@@ -39,7 +39,10 @@ pub use self::limits::Caller;
 use self::remarks::{Meaning, Remark};
 pub use self::target::{RequestCalls, Target};
 pub use self::targets::Targets;
-use crate::time::{Millis, Timestamp};
+use crate::model::capabilities::Capabilities;
+use crate::model::metric_type::MetricType;
+use crate::model::series::Series;
+use crate::model::time::{Millis, Timestamp};
 
 /// One call of Prometheus' HTTP API. Equal calls in flight at one target share one exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -169,131 +172,6 @@ pub enum Data {
     Metadata(BTreeMap<String, MetricType>),
     /// Of [`Call::BuildInfo`]: the version that the server reports.
     Version(String),
-}
-
-/// A metric's type as the target's metadata tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetricType {
-    /// `counter`
-    Counter,
-    /// `gauge`, and what behaves like one: `info`, `stateset`.
-    Gauge,
-    /// `histogram`, `gaugehistogram`
-    Histogram,
-    /// `summary`
-    Summary,
-    /// `unknown`, `untyped` and anything newer than this code.
-    Unknown,
-}
-
-/// The labels of a series, `__name__` included where the store sent it.
-pub type Labels = BTreeMap<String, String>;
-
-/// One series of an answer.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Series {
-    /// Its labels.
-    pub labels: Labels,
-    /// Its float samples, in the store's order (ascending).
-    pub samples: Samples,
-    /// Its native histogram samples, reduced to what the mirror reads of them.
-    pub histograms: Vec<HistogramSample>,
-}
-
-/// A native histogram sample.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct HistogramSample {
-    /// When it was taken.
-    pub at: Timestamp,
-    /// Number of observations.
-    pub count: f64,
-    /// Sum of the observations.
-    pub sum: f64,
-}
-
-/// Samples with their values as the store wrote them, digit for digit, in three flat buffers: about 30 bytes a sample.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Samples {
-    at: Vec<Timestamp>,
-    text: String,
-    /// End of each value in `text`.
-    ends: Vec<u32>,
-}
-
-impl Samples {
-    /// Appends a sample. `value` is what stands between the quotes in the store's answer.
-    pub fn push(&mut self, at: Timestamp, value: &str) {
-        self.at.push(at);
-        self.text.push_str(value);
-        // A single answer is capped far below 4 GiB; a saturated end would only repeat the last value's tail.
-        self.ends
-            .push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
-    }
-
-    /// How many samples there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.at.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.at.is_empty()
-    }
-
-    /// The length of all values' texts together, in bytes.
-    #[must_use]
-    pub fn text_length(&self) -> usize {
-        self.text.len()
-    }
-
-    /// Keeps the first `count` samples.
-    pub fn truncate(&mut self, count: usize) {
-        self.at.truncate(count);
-        self.ends.truncate(count);
-        self.text
-            .truncate(self.ends.last().map_or(0, |end| *end as usize));
-    }
-
-    /// The samples in order: when, and the value's text (`1.5`, `NaN`, `+Inf`).
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Timestamp, &str)> + '_ {
-        self.at.iter().enumerate().map(|(index, at)| {
-            let start = index
-                .checked_sub(1)
-                .map_or(0, |before| self.ends[before] as usize);
-            (
-                *at,
-                self.text
-                    .get(start..self.ends[index] as usize)
-                    .unwrap_or_default(),
-            )
-        })
-    }
-}
-
-/// Where a range selector's window begins, asked of the store, not of its version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RangeBoundary {
-    /// `(t − W, t]`: Prometheus 3, VictoriaMetrics.
-    LeftOpen,
-    /// `[t − W, t]`: Prometheus 2.
-    Closed,
-}
-
-/// What a target can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Where range windows begin.
-    pub range_boundary: RangeBoundary,
-    /// Whether it knows `histogram_count` and so may hold native histograms.
-    pub native_histograms: bool,
-    /// How far behind the present range queries are: 0 for Prometheus, half a minute for VictoriaMetrics, which repeats an
-    /// earlier value for instants that are newer.
-    pub settles_after: Millis,
-    /// Whether a stored NaN is a sample like any other. VictoriaMetrics drops such samples and answers NaN where a range
-    /// selector meets the stale marker of a series that ended; Prometheus never shows those.
-    pub keeps_nan: bool,
 }
 
 /// The instant by which a request must be answered.

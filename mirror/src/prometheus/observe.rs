@@ -286,7 +286,7 @@ impl TargetMetrics {
             clippy::cast_precision_loss,
             reason = "milliseconds since 1970 are exact"
         )]
-        let now = crate::time::Timestamp::now().0 as f64 / 1000.0;
+        let now = crate::model::time::Timestamp::now().0 as f64 / 1000.0;
         self.throttled_until
             .get_or_create_owned(&self.label)
             .set(now + left.as_secs_f64());
@@ -352,7 +352,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{Outcome, UNDECLARED};
-    use crate::metrics::{self, Format, Method, Metrics};
+    use crate::telemetry::metrics::{self, Format, Method, Metrics};
 
     /// What the error map calls the ends of a request, and `ok`.
     const ANSWERS: [&str; 11] = [

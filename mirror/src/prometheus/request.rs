@@ -82,7 +82,7 @@ impl Request {
                     .append_pair("query", promql)
                     .append_pair("start", &start.to_string())
                     .append_pair("end", &end.to_string())
-                    .append_pair("step", &crate::time::Timestamp(step.0).to_string())
+                    .append_pair("step", &crate::model::time::Timestamp(step.0).to_string())
                     .append_pair("timeout", &timeout);
                 "query_range".into()
             }
@@ -217,7 +217,7 @@ fn value_encoded(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::{Millis, Timestamp};
+    use crate::model::time::{Millis, Timestamp};
 
     const START: Timestamp = Timestamp(1_700_000_000_059);
     const END: Timestamp = Timestamp(1_700_000_060_000);

@@ -13,11 +13,12 @@ use super::guard::Guard;
 use super::limits::{Caller, Lane, Ticket};
 use super::observe::TargetMetrics;
 use super::sharing::Exchanges;
-use super::{Answer, Call, Capabilities, Deadline, Store, StoreError, capabilities};
+use super::{Answer, Call, Deadline, Store, StoreError, capabilities};
 use crate::budget::size::ByteSize;
 use crate::budget::{Budget, Reservation};
+use crate::model::capabilities::Capabilities;
+use crate::model::time::Timestamp;
 use crate::settings::TargetSettings;
-use crate::time::Timestamp;
 
 /// One Prometheus server that may be asked. Made by [`super::Targets`].
 ///

@@ -16,7 +16,7 @@ use super::{
     Settings, Source, TargetName, TargetSettings, TargetTls,
 };
 use super::{apart, auth, choose, files, target, tls};
-use crate::query::enforce::Enforced;
+use crate::plan::enforce::Enforced;
 
 /// Documents are far smaller; Kubernetes stores none that is larger.
 const MOST_BYTES: u64 = 1 << 20;

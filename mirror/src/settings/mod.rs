@@ -26,7 +26,7 @@ pub(crate) use target::wrong_ending;
 pub use tls::{Authorities, Identity, ServerTls, TargetTls, Trust};
 use url::Url;
 
-use crate::query::enforce::Enforced;
+use crate::plan::enforce::Enforced;
 
 /// Where a document is, and the folders of what it refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mirror::plan::enforce::Enforced;
 use mirror::prometheus::{Store as _, StoreError, Targets};
-use mirror::query::enforce::Enforced;
 use mirror::settings::TargetSettings;
 use url::Url;
 

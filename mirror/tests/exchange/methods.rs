@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mirror::model::time::Timestamp;
 use mirror::prometheus::{Call, Store as _, StoreError, Target};
-use mirror::time::Timestamp;
 
 use crate::upstream::{Reply, Upstream, one_sample, query, targets, within};
 

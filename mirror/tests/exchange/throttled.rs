@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use mirror::metrics::Metrics;
-use mirror::probe::{Probe, TargetReachability};
+use mirror::api::state::AppState;
+use mirror::http::probe::{Probe, TargetReachability};
 use mirror::prometheus::{Store as _, StoreError, Targets};
-use mirror::state::AppState;
+use mirror::telemetry::metrics::Metrics;
 
 use crate::upstream::{
     Reply, Upstream, eventually, exposition, metrics, one_sample, query, settings, target, targets,

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use mirror::model::time::Timestamp;
+use mirror::plan::enforce::Enforced;
 use mirror::prometheus::observe::UpstreamMetrics;
 use mirror::prometheus::{Call, Deadline, Targets};
-use mirror::query::enforce::Enforced;
 use mirror::settings::{
     ApiKey, ApiKeys, ErrorStatus, Limits, NanInterpretation, RequestTargets, Settings, TargetName,
     TargetSettings, TargetTls,
 };
-use mirror::time::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

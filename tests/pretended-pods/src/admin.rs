@@ -10,8 +10,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::IncomingStream;
-use mirror::health::Phase;
-use mirror::probe::Reachability;
+use mirror::http::admin::Phase;
+use mirror::http::probe::Reachability;
 use serde_json::json;
 use tokio::net::TcpListener;
 

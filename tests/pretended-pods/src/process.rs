@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use mirror::health::{Document, Health, Readiness};
+use mirror::http::admin::{Document, Health, Readiness};
 use mirror::settings::{self, Source};
 use operator::names::{CONFIG_MAPS, DOCUMENT, SECRETS};
 
@@ -81,7 +81,7 @@ impl Process {
 
 #[cfg(test)]
 mod tests {
-    use mirror::health::Phase;
+    use mirror::http::admin::Phase;
 
     use super::*;
 

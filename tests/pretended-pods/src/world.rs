@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt as _};
-use mirror::health::Readiness;
-use mirror::probe::TargetReachability;
+use mirror::http::admin::Readiness;
+use mirror::http::probe::TargetReachability;
 
 use crate::process::{Loaded, Process, load};
 use crate::volume::{self, Files, Objects, Source};

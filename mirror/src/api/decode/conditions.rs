@@ -4,9 +4,9 @@ use serde_json::{Number, Value};
 
 use super::DecodeError;
 use super::object::{Object, beginning};
-use crate::evaluate::counted::MOST_PROMQL_BYTES;
-use crate::query::selector::{Matcher, Selector, texts_of_double, written_length};
-use crate::query::{KIND_KEYS, Kind};
+use crate::execute::counted::MOST_PROMQL_BYTES;
+use crate::plan::selector::{Matcher, Selector, texts_of_double, written_length};
+use crate::plan::{KIND_KEYS, Kind};
 
 /// The most conditions of a query: each is looked at for each series.
 const MOST_CONDITIONS: usize = 200;

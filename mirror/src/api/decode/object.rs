@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{DecodeError, LATEST};
-use crate::time::Timestamp;
+use crate::model::time::Timestamp;
 
 /// A message shows this much of a text that the client chose, in characters.
 const SHOWN: usize = 80;

@@ -5,7 +5,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::query::selector::{Matcher, Selector};
+use crate::plan::selector::{Matcher, Selector};
 
 fn metrics(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut body = json!({

@@ -9,7 +9,7 @@ pub(super) mod polling;
 pub(super) mod values;
 
 use super::wire::{Aggregation, Condition, METRIC_LIMIT, MetricQuery, Range};
-use crate::time::Timestamp;
+use crate::model::time::Timestamp;
 
 /// The ranges are so long, in milliseconds.
 pub(super) const HOUR: i64 = 3_600_000;

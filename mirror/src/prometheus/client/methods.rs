@@ -164,7 +164,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::time::Timestamp;
+    use crate::model::time::Timestamp;
 
     /// A query, or label values, of about so many bytes as a URL.
     fn call(is_query: bool, length: usize) -> (Call, Request) {

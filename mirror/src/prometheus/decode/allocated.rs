@@ -2,7 +2,7 @@
 
 use std::mem::size_of;
 
-use crate::prometheus::{HistogramSample, Series};
+use crate::model::series::{HistogramSample, Series};
 
 /// What the allocator adds to a block.
 const BLOCK: u64 = 16;

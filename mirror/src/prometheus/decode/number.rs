@@ -1,6 +1,6 @@
 //! Numbers the way Prometheus writes them: sample values as text that is checked and kept, timestamps as exact milliseconds.
 
-use crate::time::Timestamp;
+use crate::model::time::Timestamp;
 
 /// Seconds are read digit by digit up to this many integer digits: beyond, a float is exact enough for nobody.
 const EXACT_INTEGER_DIGITS: usize = 12;

@@ -14,7 +14,8 @@ use serde::{Deserialize, Deserializer};
 
 use self::frame::{Frame, FrameOf};
 use super::{Decoded, allocated};
-use crate::prometheus::{Answer, Call, Data, MetricType, StoreError};
+use crate::model::metric_type::MetricType;
+use crate::prometheus::{Answer, Call, Data, StoreError};
 
 /// What decoding allocates, and who allows it.
 pub(in crate::prometheus) struct Meter<'a> {
@@ -297,7 +298,7 @@ impl<'de> Visitor<'de> for FirstType {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Timestamp;
+    use crate::model::time::Timestamp;
 
     fn answer(data: Data) -> Decoded {
         Decoded::Success(Answer::of(data))

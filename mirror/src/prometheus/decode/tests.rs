@@ -2,7 +2,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::prometheus::{Held, Labels};
+use crate::model::series::Labels;
+use crate::prometheus::Held;
 
 fn decode_in_chunks(body: &[u8], chunk: usize) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::default();

@@ -1,0 +1,383 @@
+//! The only place that makes error bodies. What went wrong inside stays in the log.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::budget::Refused;
+use crate::execute::EvaluateError;
+use crate::prometheus::{StoreError, whole_seconds};
+use crate::settings::ErrorStatus;
+use crate::telemetry::metrics::Outcome;
+
+/// Why a request gets no answer, in the terms of the Mirror API.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The store cannot be asked: not a target, unreachable, TLS or credentials refused, no sensible answer.
+    #[error("{details}")]
+    Connection {
+        /// What the user can act on.
+        details: String,
+    },
+    /// The store did not answer in time.
+    #[error("{details}")]
+    Timeout {
+        /// What the user can act on.
+        details: String,
+    },
+    /// No series matches, or no metric is named.
+    #[error("{details}")]
+    MetricNotFound {
+        /// The name that was asked for.
+        metric: String,
+        /// What the user can act on.
+        details: String,
+    },
+    /// A value's type, or an aggregation, that has no meaning here.
+    #[error("{mirror_type} has no meaning here")]
+    UnsupportedFieldType {
+        /// The `_type` or the method.
+        mirror_type: String,
+    },
+    /// The request is at fault, or the store complains about its expression.
+    #[error("{summary}: {details}")]
+    BadRequest {
+        /// A few words.
+        summary: &'static str,
+        /// What exactly, and where.
+        details: String,
+    },
+    /// The queue before the store is full, or the deadline passed in it.
+    #[error("{details}")]
+    Busy {
+        /// What the user can act on.
+        details: String,
+    },
+    /// The store asks to slow down.
+    #[error("{details}")]
+    Throttled {
+        /// What the user can act on.
+        details: String,
+        /// In how many seconds to come back.
+        retry_after: u64,
+    },
+    /// The body is larger than 1 MiB.
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// The client was too slow to send its body.
+    #[error("the request's body did not arrive in time")]
+    BodyStalled,
+    /// No such path.
+    #[error("there is no {path}")]
+    NoSuchPath {
+        /// The path.
+        path: String,
+    },
+    /// The path exists, with another method.
+    #[error("{path} takes {allowed}")]
+    WrongMethod {
+        /// The path.
+        path: String,
+        /// What it takes.
+        allowed: &'static str,
+    },
+    /// The request is for a host that is not among `spec.server.allowedHosts`. Answered without the key.
+    #[error("this mirror does not answer for the request's host (spec.server.allowedHosts)")]
+    WrongHost,
+    /// The request may come from a web page of another site. Answered without the key.
+    #[error("a request of a web page must be of the type application/json")]
+    OfWebPage,
+    /// The request's key is not this mirror's. Answered without the key.
+    #[error("the API key is missing or wrong")]
+    Unauthorized,
+    /// A bug. The request id leads to the log.
+    #[error("internal error")]
+    Internal {
+        /// The id of the request.
+        request_id: String,
+    },
+}
+
+/// How long a client should wait before it asks a busy mirror again, in seconds.
+const RETRY_AFTER_SECONDS: u16 = 5;
+
+impl ApiError {
+    /// The wire form of the error.
+    #[must_use]
+    pub fn body(&self) -> Value {
+        let remote = |summary: &str, details: String| json!({"_type": "RemoteMirrorError", "summary": summary, "details": details});
+        match self {
+            Self::Connection { details } | Self::Timeout { details } => {
+                json!({"_type": "MetricStoreConnectionError", "details": details})
+            }
+            Self::MetricNotFound { metric, details } => {
+                json!({"_type": "MetricNotFoundError", "metric": metric, "details": details})
+            }
+            Self::UnsupportedFieldType { mirror_type } => {
+                json!({"_type": "UnsupportedFieldTypeError", "mirrorType": mirror_type})
+            }
+            Self::BadRequest { summary, details } => remote(summary, details.clone()),
+            Self::Busy { details } | Self::Throttled { details, .. } => {
+                remote("too busy", details.clone())
+            }
+            Self::BodyTooLarge { .. } => remote("request too large", self.to_string()),
+            Self::BodyStalled => remote("request too slow", self.to_string()),
+            Self::NoSuchPath { .. } => remote(
+                "no such method",
+                format!(
+                    "{self}; there are POST /api/connection, /api/field/name, /api/field/value, /api/metric and /api/explain, and GET / and /openapi.json"
+                ),
+            ),
+            Self::WrongMethod { .. } => remote("wrong HTTP method", self.to_string()),
+            Self::WrongHost => remote("wrong host", self.to_string()),
+            Self::OfWebPage => remote("wrong content type", self.to_string()),
+            Self::Unauthorized => remote("unauthorized", self.to_string()),
+            Self::Internal { request_id } => remote(
+                "internal error",
+                format!("the mirror's log tells more about request {request_id}"),
+            ),
+        }
+    }
+
+    /// The status and what the metrics call it.
+    fn status(&self, policy: ErrorStatus) -> (StatusCode, Outcome) {
+        let (semantic, outcome, is_typed) = match self {
+            Self::Connection { .. } => (StatusCode::BAD_GATEWAY, "connection_error", true),
+            Self::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "timeout", true),
+            Self::MetricNotFound { .. } => (StatusCode::NOT_FOUND, "not_found", true),
+            Self::UnsupportedFieldType { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unsupported", true)
+            }
+            Self::BadRequest { .. } => (StatusCode::BAD_REQUEST, "bad_request", true),
+            Self::Busy { .. } | Self::Throttled { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "busy", true)
+            }
+            Self::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", true),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "bad_request", false),
+            Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "bad_request", false),
+            Self::NoSuchPath { .. } => (StatusCode::NOT_FOUND, "no_such_method", false),
+            Self::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "no_such_method", false),
+            Self::WrongHost => (StatusCode::MISDIRECTED_REQUEST, "bad_request", false),
+            Self::OfWebPage => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_request", false),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", false),
+        };
+        let status = match policy {
+            ErrorStatus::Always500 if is_typed => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorStatus::Semantic | ErrorStatus::Always500 => semantic,
+        };
+        (status, Outcome(outcome))
+    }
+
+    /// The whole response.
+    #[must_use]
+    pub fn into_response(self, policy: ErrorStatus) -> Response {
+        let (status, outcome) = self.status(policy);
+        let mut response = (
+            status,
+            [(CONTENT_TYPE, "application/json")],
+            self.body().to_string(),
+        )
+            .into_response();
+        match self {
+            Self::Busy { .. } => {
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+            }
+            Self::Throttled { retry_after, .. } => {
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from(retry_after));
+            }
+            Self::WrongMethod { allowed, .. } => {
+                response
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static(allowed));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(outcome);
+        response
+    }
+
+    /// A failure to evaluate `metric` (the name that the user gave) with `method` (of its aggregation, if it has one).
+    #[must_use]
+    pub fn from_evaluation(error: EvaluateError, metric: &str, method: Option<&str>) -> Self {
+        match error {
+            EvaluateError::Store(error) => error.into(),
+            EvaluateError::NotFound(reason) => {
+                let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+                Self::MetricNotFound {
+                    metric: metric.to_owned(),
+                    details: format!("no series of {metric:?} matches the conditions{reason}"),
+                }
+            }
+            EvaluateError::Unsupported => Self::UnsupportedFieldType {
+                mirror_type: method.unwrap_or(metric).to_owned(),
+            },
+            EvaluateError::SeveralSeries { .. } => Self::BadRequest {
+                summary: "too many series",
+                details: error.to_string(),
+            },
+            EvaluateError::NoValue(_) => Self::BadRequest {
+                summary: "expression refused",
+                details: error.to_string(),
+            },
+            EvaluateError::BothForms { .. } => Self::BadRequest {
+                summary: "native and classic histograms",
+                details: error.to_string(),
+            },
+            EvaluateError::BoundToItsRange => Self::BadRequest {
+                summary: "range too long",
+                details: error.to_string(),
+            },
+            EvaluateError::TooManySamples => Self::BadRequest {
+                summary: "too many samples",
+                details: error.to_string(),
+            },
+        }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Busy => StoreError::OutOfMemory.into(),
+            Refused::TooLarge(_) => Self::BadRequest {
+                summary: "too large",
+                details: refused.to_string(),
+            },
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let details = error.to_string();
+        match error {
+            StoreError::Unreachable(_)
+            | StoreError::CredentialsRefused(_)
+            | StoreError::NotOffered(_)
+            | StoreError::TooLarge(_) => Self::Connection { details },
+            StoreError::Timeout(_) => Self::Timeout { details },
+            StoreError::ExpiredInQueue | StoreError::QueueFull | StoreError::OutOfMemory => {
+                Self::Busy { details }
+            }
+            StoreError::BeyondMemory(_) => Self::BadRequest {
+                summary: "answer too large",
+                details,
+            },
+            StoreError::Throttled { retry_after, .. } => Self::Throttled {
+                details,
+                retry_after: whole_seconds(retry_after),
+            },
+            StoreError::TooManyCalls { .. } => Self::BadRequest {
+                summary: "too many calls",
+                details,
+            },
+            StoreError::TooLongForUrl { .. } | StoreError::TooMuchPromql { .. } => {
+                Self::BadRequest {
+                    summary: "query too long",
+                    details,
+                }
+            }
+            StoreError::Rejected { .. } => Self::BadRequest {
+                summary: "Prometheus refused the query",
+                details,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use rstest::rstest;
+
+    fn connection() -> ApiError {
+        ApiError::Connection {
+            details: "x".to_owned(),
+        }
+    }
+
+    #[rstest]
+    #[case(connection(), 502, json!({"_type": "MetricStoreConnectionError", "details": "x"}))]
+    #[case(ApiError::Timeout { details: "x".to_owned() }, 504, json!({"_type": "MetricStoreConnectionError", "details": "x"}))]
+    #[case(
+        ApiError::MetricNotFound { metric: "m".to_owned(), details: "x".to_owned() }, 404,
+        json!({"_type": "MetricNotFoundError", "metric": "m", "details": "x"})
+    )]
+    #[case(
+        ApiError::UnsupportedFieldType { mirror_type: "MIN".to_owned() }, 422,
+        json!({"_type": "UnsupportedFieldTypeError", "mirrorType": "MIN"})
+    )]
+    #[case(
+        ApiError::BadRequest { summary: "s", details: "x".to_owned() }, 400,
+        json!({"_type": "RemoteMirrorError", "summary": "s", "details": "x"})
+    )]
+    #[case(
+        ApiError::Busy { details: "x".to_owned() }, 503,
+        json!({"_type": "RemoteMirrorError", "summary": "too busy", "details": "x"})
+    )]
+    #[case(
+        StoreError::Throttled { message: "x".to_owned(), retry_after: Duration::from_millis(6_001) }.into(), 503,
+        json!({"_type": "RemoteMirrorError", "summary": "too busy", "details": "x"})
+    )]
+    #[case(
+        StoreError::TooLongForUrl { message: "x".to_owned(), bytes: 9_000, at_most: 8_000 }.into(), 400,
+        json!({"_type": "RemoteMirrorError", "summary": "query too long", "details": "x"})
+    )]
+    #[case(
+        ApiError::Internal { request_id: "7".to_owned() }, 500,
+        json!({"_type": "RemoteMirrorError", "summary": "internal error", "details": "the mirror's log tells more about request 7"})
+    )]
+    fn each_cause_has_its_body_and_status(
+        #[case] error: ApiError,
+        #[case] status: u16,
+        #[case] body: Value,
+    ) {
+        assert_eq!(error.body(), body);
+        assert_eq!(error.status(ErrorStatus::Semantic).0.as_u16(), status);
+        assert_eq!(error.status(ErrorStatus::Always500).0.as_u16(), 500);
+    }
+
+    #[test]
+    fn what_is_no_typed_error_keeps_its_status() {
+        assert_eq!(
+            ApiError::Unauthorized.status(ErrorStatus::Always500).0,
+            StatusCode::UNAUTHORIZED
+        );
+    }
+
+    #[test]
+    fn a_busy_mirror_says_when_to_come_back() {
+        let response = ApiError::Busy {
+            details: String::new(),
+        }
+        .into_response(ErrorStatus::Semantic);
+        assert_eq!(
+            response.headers().get(RETRY_AFTER),
+            Some(&HeaderValue::from_static("5"))
+        );
+    }
+
+    #[test]
+    fn a_store_that_asks_to_slow_down_has_its_time_passed_on_in_whole_seconds() {
+        for (left, expected) in [(7_000, "7"), (6_001, "7"), (1, "1"), (300_000, "300")] {
+            let error = StoreError::Throttled {
+                message: String::new(),
+                retry_after: Duration::from_millis(left),
+            };
+            for policy in [ErrorStatus::Semantic, ErrorStatus::Always500] {
+                let response = ApiError::from(error.clone()).into_response(policy);
+                assert_eq!(response.headers()[RETRY_AFTER], expected);
+            }
+        }
+    }
+}

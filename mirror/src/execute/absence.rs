@@ -1,0 +1,106 @@
+//! Why no series matches: which condition excludes all of them. Asked only where there is no series, in few calls and little time.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+
+use super::Context;
+use crate::model::time::Timestamp;
+use crate::plan::Kind;
+use crate::plan::selector::Matcher;
+use crate::prometheus::{Deadline, Store};
+
+/// The most calls that this takes.
+const MOST_CALLS: usize = 8;
+
+/// The longest that this takes: the answer that nothing was found should not be late.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// What excludes all series, as the end of a sentence; none if that cannot be found out.
+pub(super) async fn reason<S: Store>(
+    context: &Context<'_, S>,
+    kind: &Kind,
+    from: Timestamp,
+    to: Timestamp,
+) -> Option<String> {
+    let conditions = kind.conditions();
+    if conditions.is_empty() {
+        return None;
+    }
+    let soon = Deadline(context.deadline.0.min(Instant::now() + LONGEST));
+    let context = Context {
+        deadline: soon,
+        ..*context
+    };
+    let exists = |conditions| exist(&context, kind, conditions, (from, to));
+    if !exists(Vec::new()).await? {
+        return Some("there is none of that name, whatever its labels".to_owned());
+    }
+    let mut calls = 1;
+    let mut excluding: Vec<&Matcher> = Vec::new();
+    if let [only] = conditions {
+        excluding.push(only);
+    } else {
+        // Alone responsible is a condition without which there are series.
+        let tried = &conditions[..conditions.len().min(MOST_CALLS - calls)];
+        let without = tried.iter().enumerate().map(|(index, _)| {
+            let mut others = conditions.to_vec();
+            others.remove(index);
+            exists(others)
+        });
+        let found = join_all(without).await;
+        calls += tried.len();
+        excluding.extend(
+            tried
+                .iter()
+                .zip(found)
+                .filter(|(_, found)| *found == Some(true))
+                .map(|(one, _)| one),
+        );
+        if excluding.is_empty() && calls + conditions.len() <= MOST_CALLS {
+            // Several are: those that exclude everything even by themselves.
+            let alone = conditions.iter().map(|one| exists(vec![one.clone()]));
+            let found = join_all(alone).await;
+            calls += conditions.len();
+            excluding.extend(
+                conditions
+                    .iter()
+                    .zip(found)
+                    .filter(|(_, found)| *found == Some(false))
+                    .map(|(one, _)| one),
+            );
+        }
+    }
+    let names: Vec<String> = excluding.iter().map(ToString::to_string).collect();
+    match excluding[..] {
+        [] => None,
+        [one] => {
+            let is_missing = calls < MOST_CALLS
+                && exists(vec![Matcher::any_value(one.label())]).await == Some(false);
+            let why = if is_missing {
+                format!(
+                    " (no series of this metric has the label {:?})",
+                    one.label()
+                )
+            } else {
+                String::new()
+            };
+            Some(format!("{one} excludes all of them{why}"))
+        }
+        _ => Some(format!(
+            "each of {} excludes all of them",
+            names.join(" and ")
+        )),
+    }
+}
+
+/// Whether there are series with these conditions instead; none if the store does not say so.
+async fn exist<S: Store>(
+    context: &Context<'_, S>,
+    kind: &Kind,
+    conditions: Vec<Matcher>,
+    (from, to): (Timestamp, Timestamp),
+) -> Option<bool> {
+    let selectors = kind.with_conditions(conditions).selectors();
+    context.exists(selectors, from, to).await.ok()
+}

@@ -1,0 +1,87 @@
+//! What one request may ask of its target: so many calls, with so much PromQL in each.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::model::capabilities::Capabilities;
+use crate::prometheus::{Answer, Call, Deadline, Store, StoreError};
+
+/// The longest PromQL of a call, in bytes. As a form it is three times as long at most, which fits into the 1 MiB that proxies let
+/// through.
+pub const MOST_PROMQL_BYTES: usize = 256 << 10;
+
+/// A store for the calls of one request, of which there may be so many. What the store can do is asked without counting: that is
+/// learned once, for all requests.
+#[derive(Debug)]
+pub struct Counted<S> {
+    store: S,
+    at_most: NonZeroU32,
+    made: AtomicU32,
+}
+
+impl<S> Counted<S> {
+    /// `at_most` calls of `store`.
+    #[must_use]
+    pub fn new(store: S, at_most: NonZeroU32) -> Self {
+        Self {
+            store,
+            at_most,
+            made: AtomicU32::new(0),
+        }
+    }
+
+    /// The same over another store.
+    #[must_use]
+    pub fn map<T>(self, store: impl FnOnce(S) -> T) -> Counted<T> {
+        Counted {
+            store: store(self.store),
+            at_most: self.at_most,
+            made: self.made,
+        }
+    }
+}
+
+impl<S: Store> Store for Counted<S> {
+    async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
+        check_length(promql_bytes(&call))?;
+        let at_most = self.at_most.get();
+        let one_more = |made| (made < at_most).then_some(made + 1);
+        self.made
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .map_err(|_| StoreError::TooManyCalls {
+                at_most: self.at_most,
+            })?;
+        self.store.call(call, deadline).await
+    }
+
+    async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
+        self.store.capabilities(deadline).await
+    }
+}
+
+/// Whether a call may have so much PromQL.
+///
+/// # Errors
+/// [`StoreError::TooMuchPromql`] if it may not.
+pub(super) fn check_length(bytes: usize) -> Result<(), StoreError> {
+    if bytes > MOST_PROMQL_BYTES {
+        return Err(StoreError::TooMuchPromql {
+            bytes,
+            at_most: MOST_PROMQL_BYTES,
+        });
+    }
+    Ok(())
+}
+
+fn promql_bytes(call: &Call) -> usize {
+    match call {
+        Call::Instant { promql, .. } | Call::Range { promql, .. } => promql.len(),
+        Call::SeriesExist { selectors, .. } => selectors.iter().map(String::len).sum(),
+        Call::LabelNames { selector, .. }
+        | Call::LabelValues { selector, .. }
+        | Call::LabelValuesOtherwise { selector, .. } => selector.as_ref().map_or(0, String::len),
+        Call::LabelOfSeries { selector, .. } => selector.len(),
+        Call::Metadata | Call::BuildInfo => 0,
+    }
+}

@@ -1,0 +1,235 @@
+//! The points of a query without an aggregation, from stored samples.
+
+use std::borrow::Cow;
+
+use super::value;
+use crate::model::series::{HistogramSample, Labels, Samples};
+use crate::model::time::Timestamp;
+
+/// The per-second rate at each sample since the sample before it; the first has none. A value below the one before it
+/// means that the counter began anew from zero.
+#[must_use]
+pub fn rates(samples: &Samples) -> Samples {
+    let mut rates = Samples::default();
+    let mut before: Option<(Timestamp, f64)> = None;
+    for (at, text) in samples.iter() {
+        let value = value::parse(text);
+        if let Some((earlier, previous)) = before {
+            let increase = if value < previous {
+                value
+            } else {
+                value - previous
+            };
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "the distance of two samples in ms is far below 2^52"
+            )]
+            let seconds = at.since(earlier).0 as f64 / 1000.0;
+            rates.push(at, &value::write(increase / seconds));
+        }
+        before = Some((at, value));
+    }
+    rates
+}
+
+/// The mean of what was observed between a sample and the one before it. A smaller number of observations than before
+/// means that the histogram began anew. No observation has no mean: NaN.
+#[must_use]
+pub fn means(samples: &[HistogramSample]) -> Samples {
+    let mut means = Samples::default();
+    for pair in samples.windows(2) {
+        let [before, now] = pair else { continue };
+        let (sum, count) = if now.count < before.count {
+            (now.sum, now.count)
+        } else {
+            (now.sum - before.sum, now.count - before.count)
+        };
+        means.push(now.at, &value::write(sum / count));
+    }
+    means
+}
+
+/// The samples of `<base>_sum` and `<base>_count` that were taken at the same instants.
+#[must_use]
+pub fn pairs<'a>(
+    sums: impl Iterator<Item = (Timestamp, &'a str)>,
+    counts: impl Iterator<Item = (Timestamp, &'a str)>,
+) -> Vec<HistogramSample> {
+    let mut counts = counts.peekable();
+    sums.filter_map(|(at, sum)| {
+        while counts.next_if(|(counted_at, _)| *counted_at < at).is_some() {}
+        let (_, count) = counts.next_if(|(counted_at, _)| *counted_at == at)?;
+        Some(HistogramSample {
+            at,
+            count: value::parse(count),
+            sum: value::parse(sum),
+        })
+    })
+    .collect()
+}
+
+/// The samples of one series that is a native histogram, a classic one, or both at once or one after the other: of an instant that has
+/// both, the native one. Both are in the order of time.
+#[must_use]
+pub fn both_forms(
+    native: Vec<HistogramSample>,
+    classic: Vec<HistogramSample>,
+) -> Vec<HistogramSample> {
+    if native.is_empty() || classic.is_empty() {
+        return if native.is_empty() { classic } else { native };
+    }
+    let mut all = Vec::with_capacity(native.len().max(classic.len()));
+    let mut classic = classic.into_iter().peekable();
+    for sample in native {
+        while let Some(earlier) = classic.next_if(|classic| classic.at < sample.at) {
+            all.push(earlier);
+        }
+        while classic.next_if(|classic| classic.at == sample.at).is_some() {}
+        all.push(sample);
+    }
+    all.extend(classic);
+    all
+}
+
+/// The labels that tell these series apart, each with some of its values: `instance ("a", "b", …), job ("x", "y")`. Of labels and
+/// values that are many or long, some and the beginnings.
+#[must_use]
+pub fn differences(series: &[&Labels], ignores_name: bool) -> String {
+    const SHOWN: usize = 3;
+    const SHOWN_LABELS: usize = 10;
+    let names: std::collections::BTreeSet<&String> =
+        series.iter().flat_map(|labels| labels.keys()).collect();
+    let mut differing: Vec<String> = names
+        .into_iter()
+        .filter(|name| !(ignores_name && name.as_str() == "__name__"))
+        .filter_map(|name| {
+            let values: std::collections::BTreeSet<&str> = series
+                .iter()
+                .map(|labels| labels.get(name).map_or("", String::as_str))
+                .collect();
+            let shown: Vec<String> = values
+                .iter()
+                .take(SHOWN)
+                .map(|value| format!("{:?}", beginning(value)))
+                .collect();
+            let more = if values.len() > SHOWN { ", …" } else { "" };
+            (values.len() > 1).then(|| format!("{} ({}{more})", beginning(name), shown.join(", ")))
+        })
+        .take(SHOWN_LABELS + 1)
+        .collect();
+    if differing.len() > SHOWN_LABELS {
+        differing[SHOWN_LABELS] = "…".to_owned();
+    }
+    differing.join(", ")
+}
+
+/// The beginning of a store's text: a message must not grow with its answer.
+fn beginning(text: &str) -> Cow<'_, str> {
+    const SHOWN: usize = 80;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(list: &[(i64, &str)]) -> Samples {
+        let mut samples = Samples::default();
+        for (at, text) in list {
+            samples.push(Timestamp(*at), text);
+        }
+        samples
+    }
+
+    #[test]
+    fn a_rate_is_per_second_since_the_sample_before_and_survives_a_reset() {
+        let counter = samples(&[(0, "10"), (2_000, "16"), (3_000, "5"), (3_500, "5")]);
+        assert_eq!(
+            rates(&counter),
+            samples(&[(2_000, "3.0"), (3_000, "5.0"), (3_500, "0.0")])
+        );
+    }
+
+    #[test]
+    fn a_mean_is_of_the_observations_since_the_sample_before() {
+        let histogram = pairs(
+            samples(&[
+                (0, "1"),
+                (1_000, "7"),
+                (2_000, "7"),
+                (3_000, "2"),
+                (4_000, "9"),
+            ])
+            .iter(),
+            samples(&[
+                (0, "1"),
+                (1_000, "3"),
+                (2_000, "3"),
+                (3_000, "1"),
+                (3_500, "2"),
+            ])
+            .iter(),
+        );
+        assert_eq!(
+            means(&histogram),
+            samples(&[(1_000, "3.0"), (2_000, "NaN"), (3_000, "2.0")])
+        );
+    }
+
+    #[test]
+    fn a_native_histogram_comes_before_a_classic_one_of_the_same_instant() {
+        let of = |list: &[(i64, f64)]| -> Vec<HistogramSample> {
+            let sample = |&(at, count): &(i64, f64)| HistogramSample {
+                at: Timestamp(at),
+                count,
+                sum: 0.0,
+            };
+            list.iter().map(sample).collect()
+        };
+        let (native, classic) = (
+            of(&[(2, 20.0), (4, 40.0)]),
+            of(&[(1, 1.0), (2, 2.0), (3, 3.0), (5, 5.0)]),
+        );
+        let both = of(&[(1, 1.0), (2, 20.0), (3, 3.0), (4, 40.0), (5, 5.0)]);
+        assert_eq!(both_forms(native.clone(), classic.clone()), both);
+        assert_eq!(both_forms(native.clone(), Vec::new()), native);
+        assert_eq!(both_forms(Vec::new(), classic.clone()), classic);
+    }
+
+    #[test]
+    fn series_are_told_apart_by_the_labels_that_differ() {
+        let labels = |pairs: &[(&str, &str)]| -> Labels {
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let (a, b) = (
+            labels(&[("job", "x"), ("instance", "1"), ("zone", "z")]),
+            labels(&[("job", "x"), ("instance", "2")]),
+        );
+        assert_eq!(
+            differences(&[&a, &b], false),
+            r#"instance ("1", "2"), zone ("", "z")"#
+        );
+    }
+
+    #[test]
+    fn many_and_long_differences_are_cut() {
+        let labels = |value: &str| -> Labels {
+            (0..1_000)
+                .map(|index| (format!("{index:03}"), value.to_owned()))
+                .collect()
+        };
+        let long = "x".repeat(1_000_000);
+        let said = differences(&[&labels(&long), &labels("y")], false);
+        let of_one = format!("(\"{}…\", \"y\")", "x".repeat(80));
+        let expected: Vec<_> = (0..10)
+            .map(|index| format!("{index:03} {of_one}"))
+            .collect();
+        assert_eq!(said, format!("{}, …", expected.join(", ")));
+    }
+}

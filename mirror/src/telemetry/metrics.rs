@@ -1,0 +1,473 @@
+//! The mirror's own metrics, on the admin port's `/metrics`.
+//!
+//! Label values come from closed sets (methods, outcomes, declared targets), never from requests, so that no client can grow
+//! the number of series. Handles of hot series are looked up once a request under a read lock; nothing is allocated.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::api::state::AppState;
+use crate::prometheus::observe::UpstreamMetrics;
+use crate::telemetry::process::ProcessCollector;
+
+/// A method of the Mirror API, as the `method` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Method {
+    Connection,
+    FieldName,
+    FieldValue,
+    Metric,
+    Explain,
+    /// Every other path.
+    Other,
+}
+
+impl Method {
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::FieldName => "field_name",
+            Self::FieldValue => "field_value",
+            Self::Metric => "metric",
+            Self::Explain => "explain",
+            Self::Other => "other",
+        }
+    }
+
+    /// The method that a request path means. Doubled and trailing slashes don't count, as for the router.
+    #[must_use]
+    pub fn of_path(path: &str) -> Self {
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        let named = [
+            segments.next(),
+            segments.next(),
+            segments.next(),
+            segments.next(),
+        ];
+        match named {
+            [Some("api"), Some("connection"), None, None] => Self::Connection,
+            [Some("api"), Some("field"), Some("name"), None] => Self::FieldName,
+            [Some("api"), Some("field"), Some("value"), None] => Self::FieldValue,
+            [Some("api"), Some("metric"), None, None] => Self::Metric,
+            [Some("api"), Some("explain"), None, None] => Self::Explain,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// How a request ended, as the `outcome` label. The error map puts one into the response's extensions; without it a
+/// response counts as `ok`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome(pub &'static str);
+
+/// Whether a changed document was taken over, as the `result` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// It is being served.
+    Success,
+    /// It has faults; the one before keeps being served.
+    Failure,
+}
+
+impl Reload {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByMethod {
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByMethodAndOutcome {
+    method: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByResult {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDocument {
+    name: String,
+    hash: String,
+}
+
+/// The registry and the handles that the mirror's own code records with.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<ByMethodAndOutcome, Counter>,
+    request_duration: Family<ByMethod, Histogram>,
+    in_flight: Gauge,
+    reloads: Family<ByResult, Counter>,
+    last_reload_successful: Gauge,
+    last_reload_at: Gauge<f64, AtomicU64>,
+    document: Family<ByDocument, Gauge>,
+    connections: Gauge,
+    /// Of the calls to the targets.
+    pub upstream: UpstreamMetrics,
+}
+
+/// Upper bounds of the duration buckets, in seconds: from an answer without an upstream call to StackState's patience (15 s).
+const DURATION_BUCKETS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0,
+];
+
+impl Metrics {
+    /// Registers every family.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let mut root = Registry::default();
+        root.register_collector(Box::new(ProcessCollector));
+        let registry = root.sub_registry_with_prefix("prometheus_mirror");
+
+        let requests = Family::default();
+        registry.register(
+            "requests",
+            "Requests of the Mirror API that were answered, by method and outcome",
+            requests.clone(),
+        );
+        let request_duration = Family::<ByMethod, Histogram>::new_with_constructor(|| {
+            Histogram::new(DURATION_BUCKETS)
+        });
+        registry.register_with_unit(
+            "request_duration",
+            "Time from a request's head to its response's head",
+            Unit::Seconds,
+            request_duration.clone(),
+        );
+        let in_flight = Gauge::default();
+        registry.register(
+            "requests_in_flight",
+            "Requests of the Mirror API being answered",
+            in_flight.clone(),
+        );
+        let connections = Gauge::default();
+        registry.register(
+            "open_connections",
+            "Open connections of the API port",
+            connections.clone(),
+        );
+        let reloads = Family::default();
+        registry.register(
+            "config_reloads",
+            "Changed documents, by whether they were taken over",
+            reloads.clone(),
+        );
+        let last_reload_successful = Gauge::default();
+        registry.register(
+            "config_last_reload_successful",
+            "1 if the newest document is the one being served",
+            last_reload_successful.clone(),
+        );
+        let last_reload_at = Gauge::default();
+        registry.register(
+            "config_last_reload_success_timestamp_seconds",
+            "When the document being served was taken over",
+            last_reload_at.clone(),
+        );
+        let document = Family::default();
+        registry.register(
+            "config_document",
+            "1 for the document being served: its name and SHA-256",
+            document.clone(),
+        );
+        registry.register(
+            "build",
+            "What this binary was built from",
+            Info::new(vec![
+                ("version", env!("CARGO_PKG_VERSION")),
+                (
+                    "revision",
+                    option_env!("PROMETHEUS_MIRROR_REVISION").unwrap_or("unknown"),
+                ),
+                ("rustc", env!("PROMETHEUS_MIRROR_RUSTC")),
+            ]),
+        );
+        // Both results exist from the start, so that a rate over the first failure is not lost.
+        for result in [Reload::Success, Reload::Failure] {
+            let _ = Family::<ByResult, Counter>::get_or_create(
+                &reloads,
+                &ByResult {
+                    result: result.as_str(),
+                },
+            );
+        }
+        let upstream = UpstreamMetrics::register(registry);
+
+        Arc::new(Self {
+            registry: root,
+            requests,
+            request_duration,
+            in_flight,
+            reloads,
+            last_reload_successful,
+            last_reload_at,
+            document,
+            connections,
+            upstream,
+        })
+    }
+
+    /// Records a request that was answered.
+    pub fn answered(&self, method: Method, outcome: Outcome, duration: Duration) {
+        self.requests
+            .get_or_create(&ByMethodAndOutcome {
+                method: method.as_str(),
+                outcome: outcome.0,
+            })
+            .inc();
+        self.request_duration
+            .get_or_create(&ByMethod {
+                method: method.as_str(),
+            })
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Counts a request or connection as long as the returned guard lives, also when the client goes away.
+    #[must_use]
+    pub fn request_in_flight(&self) -> Counted {
+        Counted::new(&self.in_flight)
+    }
+
+    /// As [`Metrics::request_in_flight`], for a connection.
+    #[must_use]
+    pub fn connection_open(&self) -> Counted {
+        Counted::new(&self.connections)
+    }
+
+    /// Records that the document called `name` with `hash` is being served from now on.
+    pub fn serves(&self, name: &str, hash: &str) {
+        self.last_reload_successful.set(1);
+        self.last_reload_at
+            .set(crate::model::time::Timestamp::now().0 as f64 / 1000.0);
+        self.document.clear();
+        let document = ByDocument {
+            name: name.to_owned(),
+            hash: hash.to_owned(),
+        };
+        self.document.get_or_create(&document).set(1);
+    }
+
+    /// Records what became of a changed document.
+    pub fn reloaded(&self, result: Reload) {
+        self.reloads
+            .get_or_create(&ByResult {
+                result: result.as_str(),
+            })
+            .inc();
+        self.last_reload_successful
+            .set(i64::from(result == Reload::Success));
+    }
+
+    /// The exposition in `format`.
+    #[must_use]
+    pub fn render(&self, format: Format) -> String {
+        let mut text = String::with_capacity(8 * 1024);
+        // Writing into a String cannot fail, and no collector of ours returns an error.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        match format {
+            Format::OpenMetrics => text,
+            Format::Prometheus => to_prometheus_text(&text),
+        }
+    }
+}
+
+/// Keeps a gauge one higher as long as it lives.
+pub struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// A form of the exposition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `text/plain; version=0.0.4`
+    Prometheus,
+    /// `application/openmetrics-text`
+    OpenMetrics,
+}
+
+impl Format {
+    /// The form that a scraper's `Accept` header asks for.
+    #[must_use]
+    pub fn accepted(accept: Option<&str>) -> Self {
+        match accept {
+            Some(accept) if accept.contains("application/openmetrics-text") => Self::OpenMetrics,
+            _ => Self::Prometheus,
+        }
+    }
+
+    /// Its `Content-Type`.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// Rewrites OpenMetrics' text into the older format: there the metadata names the sample (`x_total`, `x_info`), not the family,
+/// there is no `info` type, and `# UNIT` and `# EOF` are unknown.
+fn to_prometheus_text(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    let mut help = None;
+    for line in open_metrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(_), Some(words)) => help = Some(words),
+            (Some("#"), Some("TYPE"), Some(family), Some(kind)) => {
+                let (suffix, kind) = match kind {
+                    "counter" => ("_total", "counter"),
+                    "info" => ("_info", "gauge"),
+                    other => ("", other),
+                };
+                if let Some(help) = help.take() {
+                    let _ = writeln!(text, "# HELP {family}{suffix} {help}");
+                }
+                let _ = writeln!(text, "# TYPE {family}{suffix} {kind}");
+            }
+            (Some("#"), ..) => {}
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+/// Records every request that passes: for `axum::middleware::from_fn_with_state`, around the whole router.
+pub async fn record(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+    let method = Method::of_path(request.uri().path());
+    let started = Instant::now();
+    let _in_flight = state.metrics.request_in_flight();
+    let response = next.run(request).await;
+    let outcome = response
+        .extensions()
+        .get::<Outcome>()
+        .copied()
+        .unwrap_or(Outcome("ok"));
+    state.metrics.answered(method, outcome, started.elapsed());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_method_label_ignores_doubled_and_trailing_slashes_and_has_a_closed_set() {
+        let methods = [
+            "/api/metric",
+            "//api/metric/",
+            "/api/field/name",
+            "/api/field/value",
+            "/api/connection",
+            "/api/explain",
+            "/",
+            "/api/metric/x",
+            "/api/field/name/x/y",
+        ]
+        .map(Method::of_path);
+        use Method::{Connection, Explain, FieldName, FieldValue, Metric, Other};
+        assert_eq!(
+            methods,
+            [
+                Metric, Metric, FieldName, FieldValue, Connection, Explain, Other, Other, Other
+            ]
+        );
+    }
+
+    #[test]
+    fn open_metrics_is_rewritten_into_the_older_text_format() {
+        let open_metrics = "# HELP a_requests Requests.\n# TYPE a_requests counter\na_requests_total{m=\"x\"} 3\n\
+            # HELP a_seconds Time.\n# TYPE a_seconds gauge\n# UNIT a_seconds seconds\na_seconds 1.5\n\
+            # HELP a_build Build.\n# TYPE a_build info\na_build_info{v=\"1\"} 1\n# EOF\n";
+        let older = "# HELP a_requests_total Requests.\n# TYPE a_requests_total counter\na_requests_total{m=\"x\"} 3\n\
+            # HELP a_seconds Time.\n# TYPE a_seconds gauge\na_seconds 1.5\n\
+            # HELP a_build_info Build.\n# TYPE a_build_info gauge\na_build_info{v=\"1\"} 1\n";
+        assert_eq!(to_prometheus_text(open_metrics), older);
+    }
+
+    #[test]
+    fn a_scraper_that_knows_open_metrics_gets_it() {
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        assert_eq!(
+            [Some(prometheus), Some("*/*"), None].map(Format::accepted),
+            [Format::OpenMetrics, Format::Prometheus, Format::Prometheus]
+        );
+    }
+
+    #[test]
+    fn requests_reloads_the_document_and_the_process_are_exposed() {
+        let metrics = Metrics::new();
+        metrics.answered(Method::Metric, Outcome("ok"), Duration::from_millis(3));
+        metrics.serves("first", "aaa");
+        metrics.reloaded(Reload::Success);
+        metrics.serves("second", "bbb");
+        metrics.reloaded(Reload::Failure);
+        let _open = metrics.request_in_flight();
+        drop(metrics.request_in_flight());
+        let text = metrics.render(Format::Prometheus);
+        for line in [
+            "prometheus_mirror_requests_total{method=\"metric\",outcome=\"ok\"} 1",
+            "prometheus_mirror_request_duration_seconds_bucket{le=\"0.005\",method=\"metric\"} 1",
+            "prometheus_mirror_requests_in_flight 1",
+            "prometheus_mirror_config_reloads_total{result=\"success\"} 1",
+            "prometheus_mirror_config_reloads_total{result=\"failure\"} 1",
+            "prometheus_mirror_config_last_reload_successful 0",
+            "prometheus_mirror_config_document{name=\"second\",hash=\"bbb\"} 1",
+            "# TYPE process_cpu_seconds_total counter",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "no line {line} in\n{text}"
+            );
+        }
+        assert!(
+            !text.contains("hash=\"aaa\""),
+            "the old document is gone:\n{text}"
+        );
+        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+        assert!(
+            text.contains("prometheus_mirror_build_info{version="),
+            "{text}"
+        );
+    }
+}
