@@ -1,4 +1,5 @@
-//! Tells the binary which compiler built it, for the `build_info` metric, and turns the description of the API into JSON.
+//! Tells the binary which compiler built it, for the `build_info` metric, and turns the description
+//! of the API into JSON.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! Prints the schema of the values of the chart `prometheusmirror`, whose values are the fields of `spec`:
-//! `cargo run -p prometheus-mirror-crds --example chart-schema > charts/prometheusmirror/values.schema.json`.
+//! Prints the schema of the values of the chart `prometheusmirror`, whose values are the fields of
+//! `spec`: `cargo run -p prometheus-mirror-crds --example chart-schema >
+//! charts/prometheusmirror/values.schema.json`.
 
 use serde_json::{Map, Value, json};
 
@@ -54,7 +55,8 @@ fn values(spec: &Value) -> Value {
     })
 }
 
-/// A schema of the API server as JSON schema: nothing but what is named may be there, and what is not required may be null.
+/// A schema of the API server as JSON schema: nothing but what is named may be there, and what is
+/// not required may be null.
 fn converted(schema: &Value) -> Value {
     let mut converted = Map::new();
     for (keyword, value) in object(schema) {

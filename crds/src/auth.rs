@@ -59,7 +59,8 @@ pub struct OAuth2 {
     /// The key of a Secret with the client secret.
     pub client_secret_secret_ref: SecretKeyRef,
 
-    /// Where tokens are obtained. Its certificate must be of a well-known authority or of one that tls names; it is always checked.
+    /// Where tokens are obtained. Its certificate must be of a well-known authority or of one that
+    /// tls names; it is always checked.
     pub token_url: HttpUrl,
 
     /// The scopes to ask for.
@@ -77,7 +78,8 @@ pub struct OAuth2 {
     pub endpoint_params: BTreeMap<String, String>,
 }
 
-/// AWS Signature Version 4. Without keys the pod's own identity is used (IRSA, EKS Pod Identity, instance profile).
+/// AWS Signature Version 4. Without keys the pod's own identity is used (IRSA, EKS Pod Identity,
+/// instance profile).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::SIG_V4)))]

@@ -50,7 +50,8 @@ pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
     ))
 }
 
-/// The OpenAPI schema within [`crd`], as JSON. Made once: the operator validates a document in every reconcile.
+/// The OpenAPI schema within [`crd`], as JSON. Made once: the operator validates a document in
+/// every reconcile.
 pub(crate) fn schema() -> &'static Value {
     static SCHEMA: LazyLock<Value> = LazyLock::new(generated_schema);
     &SCHEMA
@@ -70,8 +71,9 @@ fn generated_schema() -> Value {
 
 /// Removes what the derive leaves behind in this schema and all within it:
 ///
-/// * `nullable`, which every optional field has. Without it the API server treats `field: null` as if the field were absent, as it
-///   does for its own types; with it, null would be stored and `has(self.field)` would be true.
+/// * `nullable`, which every optional field has. Without it the API server treats `field: null` as
+///   if the field were absent, as it does for its own types; with it, null would be stored and
+///   `has(self.field)` would be true.
 /// * the line breaks of doc comments within a paragraph of a description.
 fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
@@ -95,10 +97,12 @@ fn tidy(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// Takes defaults out of what is inside lists and puts them into the descriptions; [`crate::parse`] fills them in.
+/// Takes defaults out of what is inside lists and puts them into the descriptions; [`crate::parse`]
+/// fills them in.
 ///
-/// A tool that compares what a manifest says with what is stored (a client-side `kubectl apply`, Argo CD) takes a custom resource's
-/// list for one value. Were the API server to add a field to an item, the two would never be equal.
+/// A tool that compares what a manifest says with what is stored (a client-side `kubectl apply`,
+/// Argo CD) takes a custom resource's list for one value. Were the API server to add a field to an
+/// item, the two would never be equal.
 fn say_defaults_in_lists(schema: &mut JSONSchemaProps, in_list: bool) {
     if let Some(default) = schema.default.take_if(|_| in_list) {
         let default = match default.0 {

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 /// A length of time such as 15s or 1m30s, in hours, minutes, seconds and milliseconds.
 //
-// Kept as text, because a document must come out of a round trip as it went in: a server-side apply that rewrites 60s to 1m would
-// be a change. Deserialization does not check it; `validate` and the rules of the fields do, with a path.
+// Kept as text, because a document must come out of a round trip as it went in: a server-side apply
+// that rewrites 60s to 1m would be a change. Deserialization does not check it; `validate` and the
+// rules of the fields do, with a path.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Duration(#[schemars(length(min = 2, max = 32))] String);

@@ -63,7 +63,8 @@ pub struct Ingress {
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
     pub class_name: Option<String>,
 
-    /// The name of a Secret of type kubernetes.io/tls with the certificate for the host. Absent: plain HTTP.
+    /// The name of a Secret of type kubernetes.io/tls with the certificate for the host. Absent:
+    /// plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
     pub tls_secret_name: Option<String>,

@@ -34,7 +34,8 @@ impl Fault {
 }
 
 impl fmt::Display for Fault {
-    /// One line: `spec.targets[1].url: must … (hint: …)`. Control characters of a hostile document are escaped.
+    /// One line: `spec.targets[1].url: must … (hint: …)`. Control characters of a hostile document
+    /// are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.path.is_empty() {
             write!(f, "{}: ", one_line(&self.path))?;

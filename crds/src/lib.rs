@@ -1,14 +1,20 @@
 //! The API of the project: the `PrometheusMirror` resource, once.
 //!
-//! The same document is what `kubectl apply` takes, what the operator reads and what the mirror is started with, so this crate
-//! holds everything that all of them must agree on, and no client or server:
+//! The same document is what `kubectl apply` takes, what the operator reads and what the mirror is
+//! started with, so this crate holds everything that all of them must agree on, and no client or
+//! server:
 //!
-//! * the types ([`PrometheusMirror`], [`PrometheusMirrorSpec`], [`PrometheusMirrorStatus`] and what they hold). Their doc comments
-//!   are what `kubectl explain` prints, so they are written for users;
-//! * [`crd`]: the `CustomResourceDefinition` generated from the types. `crds/prometheusmirrors.yaml` is its committed form;
-//! * [`rules`]: what the schema cannot say. Each rule is a CEL expression for the API server, the same in Rust, and one message;
-//! * [`validate`]: every fault of a document at once, by walking the generated schema; there is no second schema to keep in step;
-//! * [`resource_reference`]: the schema as a page for people, committed as `docs/resource-reference.md`.
+//! * the types ([`PrometheusMirror`], [`PrometheusMirrorSpec`], [`PrometheusMirrorStatus`] and what
+//!   they hold). Their doc comments are what `kubectl explain` prints, so they are written for
+//!   users;
+//! * [`crd`]: the `CustomResourceDefinition` generated from the types.
+//!   `crds/prometheusmirrors.yaml` is its committed form;
+//! * [`rules`]: what the schema cannot say. Each rule is a CEL expression for the API server, the
+//!   same in Rust, and one message;
+//! * [`validate`]: every fault of a document at once, by walking the generated schema; there is no
+//!   second schema to keep in step;
+//! * [`resource_reference`]: the schema as a page for people, committed as
+//!   `docs/resource-reference.md`.
 
 mod auth;
 mod definition;

@@ -9,14 +9,16 @@ use crate::patterns;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// How much memory the mirror's process may use, such as 400Mi: a whole number of M, G, Mi or Gi. Requests that need more than
-    /// what is left wait, and are then answered with 503. Default: the memory limit of the container.
+    /// How much memory the mirror's process may use, such as 400Mi: a whole number of M, G, Mi or
+    /// Gi. Requests that need more than what is left wait, and are then answered with 503. Default:
+    /// the memory limit of the container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 9), regex(pattern = patterns::MEMORY))]
     pub memory: Option<String>,
 
-    /// How many API calls a request may make on its target. A request that needs more is answered with the points found by then and
-    /// the header X-Mirror-Partial, or, without any, with an error that says how to ask for less.
+    /// How many API calls a request may make on its target. A request that needs more is answered
+    /// with the points found by then and the header X-Mirror-Partial, or, without any, with an
+    /// error that says how to ask for less.
     #[serde(default = "default_upstream_calls")]
     #[schemars(range(min = 1, max = 10000))]
     pub upstream_calls_per_request: i32,

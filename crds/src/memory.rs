@@ -1,5 +1,5 @@
-//! How much memory a mirror needs: the one computation that the mirror's budget, its `check` and the operator's default
-//! resources share.
+//! How much memory a mirror needs: the one computation that the mirror's budget, its `check` and
+//! the operator's default resources share.
 
 use crate::spec::default_workers;
 
@@ -14,11 +14,12 @@ pub const DEFAULT_WORKERS: u64 = default_workers().unsigned_abs() as u64;
 /// What code, runtime, connections and metrics take, whatever the requests.
 const FIXED: u64 = 64 * MIB;
 
-/// What one worker needs for an ordinary large answer: the samples of a long range of many series, and the points made of it.
+/// What one worker needs for an ordinary large answer: the samples of a long range of many series,
+/// and the points made of it.
 const PER_WORKER: u64 = 12 * MIB;
 
-/// The bytes that requests may use within a memory limit. The allocator keeps every fourth byte of them: blocks are
-/// larger than what is in them, and what is free lies between what is not.
+/// The bytes that requests may use within a memory limit. The allocator keeps every fourth byte of
+/// them: blocks are larger than what is in them, and what is free lies between what is not.
 #[must_use]
 pub const fn for_requests(limit: u64) -> u64 {
     limit.saturating_sub(FIXED) / 4 * 3

@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::definition::schema;
 use crate::patterns;
 
-/// Every field of the resource in Markdown: path, type, default, bounds and description, and the rules between fields.
+/// Every field of the resource in Markdown: path, type, default, bounds and description, and the
+/// rules between fields.
 #[must_use]
 pub fn resource_reference() -> String {
     let schema = schema();

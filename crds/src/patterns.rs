@@ -1,6 +1,7 @@
 //! The regular expressions of the schema, each with words for people.
 //!
-//! They keep to what Go's RE2 (the API server) and `regex-lite` (here) both understand in the same way.
+//! They keep to what Go's RE2 (the API server) and `regex-lite` (here) both understand in the same
+//! way.
 
 /// Words for a pattern.
 #[derive(Debug)]

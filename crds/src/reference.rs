@@ -82,7 +82,8 @@ pub struct ServiceRef {
     pub path: Option<String>,
 }
 
-/// A Prometheus object of the Prometheus Operator (monitoring.coreos.com/v1). Its Service, port and path prefix, and whether it speaks TLS, are taken from it; whom to trust says the target's tls.
+/// A Prometheus object of the Prometheus Operator (monitoring.coreos.com/v1). Its Service, port and
+/// path prefix, and whether it speaks TLS, are taken from it; whom to trust says the target's tls.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrometheusRef {

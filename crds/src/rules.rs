@@ -1,9 +1,11 @@
-//! What the schema cannot say: each rule as CEL for the API server, as Rust for everyone else, and with one message for both.
+//! What the schema cannot say: each rule as CEL for the API server, as Rust for everyone else, and
+//! with one message for both.
 //!
-//! The types attach the lists below to their schemas with `rules::schema(…)`; [`crate::validate`] finds a rule by its CEL text
-//! when it meets it in the schema, so a rule is attached in one place. Why not evaluate the CEL text itself: an interpreter
-//! brings a parser generator's runtime, megabytes and milliseconds to a mirror that idles in a few MiB. A test evaluates every
-//! document of the corpus both ways and compares.
+//! The types attach the lists below to their schemas with `rules::schema(…)`; [`crate::validate`]
+//! finds a rule by its CEL text when it meets it in the schema, so a rule is attached in one place.
+//! Why not evaluate the CEL text itself: an interpreter brings a parser generator's runtime,
+//! megabytes and milliseconds to a mirror that idles in a few MiB. A test evaluates every document
+//! of the corpus both ways and compares.
 
 use std::net::IpAddr;
 
@@ -151,7 +153,8 @@ pub const TARGET_TLS: &[Rule] = &[
     },
 ];
 
-/// Rules of a host in `requestTargets`. An IPv4 address looks like a host name. `isIP` would do for IPv6, but not before Kubernetes 1.30.
+/// Rules of a host in `requestTargets`. An IPv4 address looks like a host name. `isIP` would do for
+/// IPv6, but not before Kubernetes 1.30.
 pub const REQUEST_HOST: &[Rule] = &[Rule {
     cel: r"self.matches(r'^(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?)*\.?$') || self.matches('^(([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,7}:|([0-9a-fA-F]{1,4}:){1,6}:[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,5}(:[0-9a-fA-F]{1,4}){1,2}|([0-9a-fA-F]{1,4}:){1,4}(:[0-9a-fA-F]{1,4}){1,3}|([0-9a-fA-F]{1,4}:){1,3}(:[0-9a-fA-F]{1,4}){1,4}|([0-9a-fA-F]{1,4}:){1,2}(:[0-9a-fA-F]{1,4}){1,5}|[0-9a-fA-F]{1,4}:(:[0-9a-fA-F]{1,4}){1,6}|:((:[0-9a-fA-F]{1,4}){1,7}|:))$')",
     message: "must be a host name, a pattern such as *.monitoring.svc, or an IP address",

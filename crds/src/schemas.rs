@@ -1,7 +1,7 @@
 //! Schemas written by hand, for Kubernetes' own types inside the spec.
 //!
-//! The generated ones have no bounds and no list types, and their descriptions alone would not fit into a CRD that
-//! `kubectl apply` can store in an annotation.
+//! The generated ones have no bounds and no list types, and their descriptions alone would not fit
+//! into a CRD that `kubectl apply` can store in an annotation.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
@@ -117,7 +117,8 @@ pub(crate) fn pods_or_percentage(_: &mut SchemaGenerator) -> Schema {
     int_or_string(0..=100, patterns::PERCENTAGE)
 }
 
-/// The range is for the number, the pattern for the text: bounds of a JSON schema say nothing about values of other types.
+/// The range is for the number, the pattern for the text: bounds of a JSON schema say nothing about
+/// values of other types.
 fn int_or_string(range: std::ops::RangeInclusive<i32>, pattern: &str) -> Schema {
     json_schema!({
         "x-kubernetes-int-or-string": true,

@@ -18,7 +18,8 @@ use crate::{
     Service, Target, rules, schemas,
 };
 
-/// Which Prometheus servers StackState may read through this mirror, with which key, and how the mirror runs.
+/// Which Prometheus servers StackState may read through this mirror, with which key, and how the
+/// mirror runs.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "prometheus-mirror.io",
@@ -76,34 +77,38 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::SPEC)))]
 pub struct PrometheusMirrorSpec {
-    /// How the mirror runs. Deployment: pods of its own behind a Service. Sidecar: inside every pod of this namespace that has the
-    /// label prometheus-mirror.io/inject with this resource's name as its value.
+    /// How the mirror runs. Deployment: pods of its own behind a Service. Sidecar: inside every pod
+    /// of this namespace that has the label prometheus-mirror.io/inject with this resource's name
+    /// as its value.
     #[serde(default)]
     pub mode: Mode,
 
-    /// The Secret with the key that identifies this mirror to StackState: the API key of the data source. While the key is being
-    /// replaced the Secret may also hold previousApiKey, which is then accepted on requests as well.
+    /// The Secret with the key that identifies this mirror to StackState: the API key of the data
+    /// source. While the key is being replaced the Secret may also hold previousApiKey, which is
+    /// then accepted on requests as well.
     pub api_key_secret_ref: ApiKeyRef,
 
-    /// The Prometheus servers that may be read. A data source chooses one by name in its connection details:
-    /// {"target": "NAME"}.
+    /// The Prometheus servers that may be read. A data source chooses one by name in its connection
+    /// details: {"target": "NAME"}.
     #[schemars(
         length(min = 1, max = 64),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub targets: Vec<Target>,
 
-    /// The name of the target that answers when the connection details name none. Not needed with a single target.
+    /// The name of the target that answers when the connection details name none. Not needed with a
+    /// single target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub default_target: Option<String>,
 
-    /// Servers that connection details may name by host and port although they are not among the targets. They are read without
-    /// credentials. Absent: none.
+    /// Servers that connection details may name by host and port although they are not among the
+    /// targets. They are read without credentials. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_targets: Option<RequestTargets>,
 
-    /// How many queries each pod runs at once. More wait in a bounded queue; when that is full they are answered with 503.
+    /// How many queries each pod runs at once. More wait in a bounded queue; when that is full they
+    /// are answered with 503.
     #[serde(default = "default_workers")]
     #[schemars(range(min = 1, max = 1000))]
     pub workers: i32,
@@ -167,18 +172,21 @@ pub struct PrometheusMirrorSpec {
     )]
     pub image_pull_secrets: Vec<LocalName>,
 
-    /// CPU and memory of the mirror's container. Default: small requests and a memory limit that fit the default workers.
+    /// CPU and memory of the mirror's container. Default: small requests and a memory limit that
+    /// fit the default workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schemas::resources")]
     pub resources: Option<ResourceRequirements>,
 
-    /// Anything a pod template may hold, merged over the one that the operator makes: node selectors, tolerations, more labels,
-    /// more containers. The mirror's container is named mirror. At most 64 KiB of JSON. The cluster's owner may deny it.
+    /// Anything a pod template may hold, merged over the one that the operator makes: node
+    /// selectors, tolerations, more labels, more containers. The mirror's container is named
+    /// mirror. At most 64 KiB of JSON. The cluster's owner may deny it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schemas::pod_template")]
     pub pod_template: Option<Value>,
 
-    /// Stops the operator from changing anything that belongs to this resource. What runs keeps running.
+    /// Stops the operator from changing anything that belongs to this resource. What runs keeps
+    /// running.
     #[serde(default)]
     pub paused: bool,
 }
@@ -193,12 +201,13 @@ pub enum Mode {
     Sidecar,
 }
 
-/// Servers that connection details may name by host and port although they are not among the targets.
+/// Servers that connection details may name by host and port although they are not among the
+/// targets.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestTargets {
-    /// Allowed hosts: names (prometheus.monitoring.svc, in upper or lower case), patterns whose leading *. stands for one or more labels
-    /// (*.monitoring.svc), or IP addresses.
+    /// Allowed hosts: names (prometheus.monitoring.svc, in upper or lower case), patterns whose
+    /// leading *. stands for one or more labels (*.monitoring.svc), or IP addresses.
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"))]
     pub hosts: Vec<RequestHost>,
 

@@ -10,12 +10,14 @@ use crate::schemas;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrometheusMirrorStatus {
-    /// The metadata.generation that this status is about; -1 before the operator has seen the resource.
+    /// The metadata.generation that this status is about; -1 before the operator has seen the
+    /// resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready: every pod answers with the current configuration. TargetsReachable: the pods reach every target. Reconciling: work is
-    /// under way. Stalled: only a change of the spec or of a referenced object can help.
+    /// Ready: every pod answers with the current configuration. TargetsReachable: the pods reach
+    /// every target. Reconciling: work is under way. Stalled: only a change of the spec or of a
+    /// referenced object can help.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,
@@ -76,7 +78,8 @@ pub struct TargetStatus {
     #[schemars(length(max = 256))]
     pub version: Option<String>,
 
-    /// Why it is not reachable; if it is, what was skipped in its files of certificates or looks odd about it.
+    /// Why it is not reachable; if it is, what was skipped in its files of certificates or looks
+    /// odd about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub message: Option<String>,

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::reference::{ConfigMapKeyRef, LocalName, PrometheusRef, SecretKeyRef, ServiceRef};
 use crate::{Auth, Duration, patterns, rules};
 
-/// A Prometheus server that may be read: Prometheus itself, or anything that answers its HTTP API, such as Thanos, Mimir or
-/// VictoriaMetrics.
+/// A Prometheus server that may be read: Prometheus itself, or anything that answers its HTTP API,
+/// such as Thanos, Mimir or VictoriaMetrics.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::TARGET)))]
@@ -18,7 +18,8 @@ pub struct Target {
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::DNS_LABEL))]
     pub name: String,
 
-    /// The base URL of the server, such as http://prometheus.monitoring.svc:9090, with its path prefix if it has one.
+    /// The base URL of the server, such as http://prometheus.monitoring.svc:9090, with its path
+    /// prefix if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<HttpUrl>,
 
@@ -30,13 +31,14 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusRef>,
 
-    /// The longest that a request may take, from its arrival to its answer, such as 15s or 1m30s. From 100ms to 10m. StackState
-    /// itself gives up after 15 seconds.
+    /// The longest that a request may take, from its arrival to its answer, such as 15s or 1m30s.
+    /// From 100ms to 10m. StackState itself gives up after 15 seconds.
     #[serde(default = "default_request_timeout")]
     #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::REQUEST_TIMEOUT)))]
     pub request_timeout: Duration,
 
-    /// How often the server scrapes what it stores, such as 15s or 1m. From 1s to 1h. Rates are taken over at least four of these.
+    /// How often the server scrapes what it stores, such as 15s or 1m. From 1s to 1h. Rates are
+    /// taken over at least four of these.
     #[serde(default = "default_scrape_interval")]
     #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::SCRAPE_INTERVAL)))]
     pub scrape_interval: Duration,
@@ -45,7 +47,8 @@ pub struct Target {
     #[serde(default)]
     pub nan_interpretation: NanInterpretation,
 
-    /// How the mirror proves to the server who it is. At most one kind; every credential comes from a Secret.
+    /// How the mirror proves to the server who it is. At most one kind; every credential comes from
+    /// a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
 
@@ -53,13 +56,14 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TargetTls>,
 
-    /// HTTP headers sent with every query, such as X-Scope-OrgID for a tenant. Not for credentials: those belong to auth.
+    /// HTTP headers sent with every query, such as X-Scope-OrgID for a tenant. Not for credentials:
+    /// those belong to auth.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = { "type": "string", "maxLength": 4096 }))]
     pub headers: BTreeMap<String, String>,
 
-    /// Label matchers that are added to every selector of every query to this server, whoever wrote it: a request can never read
-    /// series outside them.
+    /// Label matchers that are added to every selector of every query to this server, whoever wrote
+    /// it: a request can never read series outside them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -100,11 +104,13 @@ pub enum Scheme {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::TARGET_TLS)))]
 pub struct TargetTls {
-    /// The key of a Secret with the certificates (PEM) of the authorities to trust instead of the well-known ones.
+    /// The key of a Secret with the certificates (PEM) of the authorities to trust instead of the
+    /// well-known ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<SecretKeyRef>,
 
-    /// The key of a ConfigMap with the certificates (PEM) of the authorities to trust instead of the well-known ones.
+    /// The key of a ConfigMap with the certificates (PEM) of the authorities to trust instead of
+    /// the well-known ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_config_map_ref: Option<ConfigMapKeyRef>,
 
@@ -112,12 +118,14 @@ pub struct TargetTls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate_secret_ref: Option<LocalName>,
 
-    /// The name that the server's certificate must be valid for, when it is not the host of the URL.
+    /// The name that the server's certificate must be valid for, when it is not the host of the
+    /// URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
     pub server_name: Option<String>,
 
-    /// Accepts any certificate. Anyone between the mirror and the server can then read and change everything.
+    /// Accepts any certificate. Anyone between the mirror and the server can then read and change
+    /// everything.
     #[serde(default)]
     pub insecure_skip_verify: bool,
 }

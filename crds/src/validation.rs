@@ -1,8 +1,10 @@
-//! Finds everything that is wrong with a document, by walking the schema that the API server enforces.
+//! Finds everything that is wrong with a document, by walking the schema that the API server
+//! enforces.
 //!
-//! The walk goes down the document and the schema together. At each value it checks, in this order, the type, the bounds, what is
-//! inside, and last the rules; a value of the wrong type is not looked into, and rules are not asked about a value that is already
-//! refused, so that one mistake is one fault.
+//! The walk goes down the document and the schema together. At each value it checks, in this order,
+//! the type, the bounds, what is inside, and last the rules; a value of the wrong type is not
+//! looked into, and rules are not asked about a value that is already refused, so that one mistake
+//! is one fault.
 
 mod bounds;
 mod metadata;
@@ -14,10 +16,12 @@ use crate::definition::schema;
 use crate::{API_VERSION, Fault, KIND, PrometheusMirror, rules};
 use suggest::{closest, list};
 
-/// Everything that is wrong with a document, in the order of the schema's fields; empty if nothing is.
+/// Everything that is wrong with a document, in the order of the schema's fields; empty if nothing
+/// is.
 ///
-/// It refuses what the API server refuses, and with the same message where that comes from a rule. Beyond that it refuses unknown
-/// fields, which the API server drops with a warning, because in a file nobody would see the warning.
+/// It refuses what the API server refuses, and with the same message where that comes from a rule.
+/// Beyond that it refuses unknown fields, which the API server drops with a warning, because in a
+/// file nobody would see the warning.
 #[must_use]
 pub fn validate(document: &Value) -> Vec<Fault> {
     let Some(fields) = document.as_object() else {
@@ -189,8 +193,8 @@ impl Walk<'_> {
     }
 }
 
-/// The value with misspelt fields under the names that were probably meant, so that `ulr` is reported as unknown and not once more
-/// as a missing `url`.
+/// The value with misspelt fields under the names that were probably meant, so that `ulr` is
+/// reported as unknown and not once more as a missing `url`.
 fn as_meant(value: &Value, schema: &Value) -> Value {
     let (Some(fields), Some(known)) = (value.as_object(), schema["properties"].as_object()) else {
         return value.clone();

@@ -49,7 +49,8 @@ pub struct PodDisruptionBudget {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Monitor {
-    /// How often the mirror's own metrics are scraped, such as 30s. From 1s to 1h. Default: the Prometheus server's.
+    /// How often the mirror's own metrics are scraped, such as 30s. From 1s to 1h. Default: the
+    /// Prometheus server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::SCRAPE_INTERVAL)))]
     pub interval: Option<Duration>,

@@ -1,7 +1,9 @@
-//! Documents that must be accepted and documents that must be refused, with the words they must be refused with.
+//! Documents that must be accepted and documents that must be refused, with the words they must be
+//! refused with.
 //!
-//! Each file in `invalid/` starts with one `# expect: FAULT` line per fault (its beginning is enough). The API server uses the same
-//! words for rules; where it uses its own, a line `# expect-api: TEXT` has them, for the tests against a real one.
+//! Each file in `invalid/` starts with one `# expect: FAULT` line per fault (its beginning is
+//! enough). The API server uses the same words for rules; where it uses its own, a line `#
+//! expect-api: TEXT` has them, for the tests against a real one.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -126,7 +128,8 @@ fn rules_in_rust_say_what_their_cel_says() {
         .collect();
     let mut compared = 0;
     for document in documents("invalid").into_iter().chain(documents("valid")) {
-        // Where the schema itself refuses a document, the API server may leave the rules out, and so does the walk.
+        // Where the schema itself refuses a document, the API server may leave the rules out, and
+        // so does the walk.
         let ours = crds::validate(&document.value);
         if ours.iter().any(|fault| !messages.contains(&fault.message))
             || document.file == "null-is-absent.yaml"

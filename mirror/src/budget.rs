@@ -1,14 +1,17 @@
 //! The memory that requests may use, shared by all of them.
 //!
-//! A [`Budget`] hands out bytes. A request or an upstream call first reserves a small base, in the order of arrival, and then
-//! grows step by step as it needs more. Without room, it waits until its deadline.
+//! A [`Budget`] hands out bytes. A request or an upstream call first reserves a small base, in the
+//! order of arrival, and then grows step by step as it needs more. Without room, it waits until its
+//! deadline.
 //!
-//! * A newcomer holds nothing and may use all of the budget. Growth may use seven eighths of it, so the last eighth always
-//!   lets small requests in.
-//! * Waiting growth is served smallest first. A demand that alone exceeds seven eighths is refused at once.
-//! * No deadlock: the budget counts the holders that can go on by themselves. When there are none, because each waits for
-//!   growth or for somebody who does, the largest waiting holder is refused at once. It gives back the most, the others go on,
-//!   and a lone holder is refused only if it needs more than it can get.
+//! * A newcomer holds nothing and may use all of the budget. Growth may use seven eighths of it, so
+//!   the last eighth always lets small requests in.
+//! * Waiting growth is served smallest first. A demand that alone exceeds seven eighths is refused
+//!   at once.
+//! * No deadlock: the budget counts the holders that can go on by themselves. When there are none,
+//!   because each waits for growth or for somebody who does, the largest waiting holder is refused
+//!   at once. It gives back the most, the others go on, and a lone holder is refused only if it
+//!   needs more than it can get.
 
 mod memory;
 pub mod size;
@@ -109,7 +112,8 @@ impl Budget {
         })
     }
 
-    /// Changes the number of bytes. Nobody loses what he holds: where that is more, newcomers wait until it is less.
+    /// Changes the number of bytes. Nobody loses what he holds: where that is more, newcomers wait
+    /// until it is less.
     pub fn resize(&self, ByteSize(capacity): ByteSize) {
         let mut state = self.lock();
         state.capacity = capacity;
@@ -128,7 +132,8 @@ impl Budget {
         ByteSize(self.lock().used)
     }
 
-    /// Reserves `bytes` for somebody who holds nothing, waiting in the order of arrival until `deadline` if there is one.
+    /// Reserves `bytes` for somebody who holds nothing, waiting in the order of arrival until
+    /// `deadline` if there is one.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -302,7 +307,8 @@ impl Reservation {
         }
     }
 
-    /// While the answer exists, the holder does not count as one that can go on by itself: it waits for another holder.
+    /// While the answer exists, the holder does not count as one that can go on by itself: it waits
+    /// for another holder.
     #[must_use]
     pub fn waits_for_others(&self) -> Blocked<'_> {
         let mut state = self.budget.lock();
@@ -311,7 +317,8 @@ impl Reservation {
         Blocked(self)
     }
 
-    /// The bytes stay taken, but nobody works on their release any more: who has them counts for himself.
+    /// The bytes stay taken, but nobody works on their release any more: who has them counts for
+    /// himself.
     pub fn rests(&self) {
         let mut state = self.budget.lock();
         state.block(&self.holder);
@@ -366,7 +373,8 @@ impl Drop for Blocked<'_> {
     }
 }
 
-/// A place in a queue. Whoever gives up leaves it; bytes that came at the same moment stay with the reservation.
+/// A place in a queue. Whoever gives up leaves it; bytes that came at the same moment stay with the
+/// reservation.
 struct Waiting<'a> {
     of: &'a Reservation,
     place: Option<Place>,

@@ -8,19 +8,23 @@
 //! http ◄─ api (encode) ◄───────────────────────── execute (pools, collects) ◄──┘
 //! ```
 //!
-//! Rooms, from the ground floor up. None imports from a room above it; a test of the crate holds them to it.
+//! Rooms, from the ground floor up. None imports from a room above it; a test of the crate holds
+//! them to it.
 //!
 //! * [`model`]: instants and spans, series, metric types, what a target can do.
-//! * [`budget`] bounds the memory that requests take; [`blocking`] keeps long work from the runtime's workers;
-//!   [`telemetry`] is how the mirror is observed.
-//! * [`settings`] turns one `PrometheusMirror` document and its Secrets into [`settings::Settings`], or into the list of
-//!   everything that is wrong with them. It also watches both for change.
-//! * [`plan`] is pure: conditions become a selector, a selector and an aggregation become PromQL, buckets and pooling rules.
+//! * [`budget`] bounds the memory that requests take; [`blocking`] keeps long work from the
+//!   runtime's workers; [`telemetry`] is how the mirror is observed.
+//! * [`settings`] turns one `PrometheusMirror` document and its Secrets into
+//!   [`settings::Settings`], or into the list of everything that is wrong with them. It also
+//!   watches both for change.
+//! * [`plan`] is pure: conditions become a selector, a selector and an aggregation become PromQL,
+//!   buckets and pooling rules.
 //! * [`prometheus`] is the only code that talks to a Prometheus server.
 //! * [`execute`] runs plans over the calls of `prometheus`.
 //! * [`api`] holds the wire types, the one map of errors, and one thin handler per method.
 //! * [`http`] has the routes and the admin port.
-//! * [`conform`] is a client that behaves like StackState and tells whether a mirror keeps the contract.
+//! * [`conform`] is a client that behaves like StackState and tells whether a mirror keeps the
+//!   contract.
 //! * [`cli`] has the subcommands.
 
 pub mod api;

@@ -7,20 +7,22 @@ use mimalloc::MiMalloc;
 use mirror::cli::args::{Cli, Command};
 use mirror::cli::{self, Failure};
 
-/// Answers of tens of megabytes come and go on all threads. glibc keeps what each thread had, beside what the next one takes: the
-/// process would hold more than its budget.
+/// Answers of tens of megabytes come and go on all threads. glibc keeps what each thread had,
+/// beside what the next one takes: the process would hold more than its budget.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// How the allocator works, which it reads before `main`. It gives memory back at once, not after a second, in which it would hold
-/// what twenty large answers had while the next twenty come; and it takes memory only as it is needed.
+/// How the allocator works, which it reads before `main`. It gives memory back at once, not after a
+/// second, in which it would hold what twenty large answers had while the next twenty come; and it
+/// takes memory only as it is needed.
 const ALLOCATOR_SETTINGS: [(&str, &str); 2] = [
     ("MIMALLOC_PURGE_DELAY", "0"),
     ("MIMALLOC_ARENA_EAGER_COMMIT", "0"),
 ];
 
 fn main() -> ExitCode {
-    // Before any client is made. It can only fail if there is a provider already, and nothing ran before.
+    // Before any client is made. It can only fail if there is a provider already, and nothing ran
+    // before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Wrong arguments end here, with exit code 2.
     let cli = Cli::parse();
@@ -38,8 +40,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Becomes the same program with [`ALLOCATOR_SETTINGS`], unless the first of them is made already: same process, same arguments.
-/// Where that cannot be done, the mirror serves as it is.
+/// Becomes the same program with [`ALLOCATOR_SETTINGS`], unless the first of them is made already:
+/// same process, same arguments. Where that cannot be done, the mirror serves as it is.
 fn with_allocator_settings() {
     use std::os::unix::process::CommandExt as _;
     if std::env::var_os(ALLOCATOR_SETTINGS[0].0).is_some() {

@@ -1,4 +1,5 @@
-//! The binary under more connections than it has places: probes and other clients are answered all the same.
+//! The binary under more connections than it has places: probes and other clients are answered all
+//! the same.
 
 // Helpers outside the test functions unwrap too.
 #![allow(clippy::unwrap_used)]
@@ -106,7 +107,8 @@ async fn connect(client: Ipv4Addr, server: SocketAddr) -> TcpStream {
     socket.connect(server).await.unwrap()
 }
 
-/// The beginning of the answer to a request that keeps the connection open; nothing if the server has closed it.
+/// The beginning of the answer to a request that keeps the connection open; nothing if the server
+/// has closed it.
 async fn ask(stream: &mut TcpStream, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
     let mut answer = [0; 12];

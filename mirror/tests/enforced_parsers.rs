@@ -1,5 +1,6 @@
-//! Completed expressions as the stores' own parsers read them: those of Prometheus 3 and of VictoriaMetrics, built from their Go modules.
-//! Every selector has the enforced matchers, and without them an expression is what its user wrote.
+//! Completed expressions as the stores' own parsers read them: those of Prometheus 3 and of
+//! VictoriaMetrics, built from their Go modules. Every selector has the enforced matchers, and
+//! without them an expression is what its user wrote.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +21,8 @@ use serde::Deserialize;
 /// So many expressions are made up.
 const EXPRESSIONS: usize = 2_500;
 
-/// What is enforced. No expression has the same by itself: VictoriaMetrics makes one of two equal filters.
+/// What is enforced. No expression has the same by itself: VictoriaMetrics makes one of two equal
+/// filters.
 const MATCHERS: [(&str, &str); 2] = [("team", "a\"b\\\n"), ("cluster", "only this")];
 
 /// How a parser reads an expression.

@@ -1,5 +1,5 @@
-//! The binary within its memory, whatever a store answers and a client sends: it lives, every answer is the contract's, and an
-//! ordinary request afterwards is answered.
+//! The binary within its memory, whatever a store answers and a client sends: it lives, every
+//! answer is the contract's, and an ordinary request afterwards is answered.
 
 // Helpers outside the test functions unwrap too.
 #![allow(clippy::unwrap_used)]
@@ -44,7 +44,8 @@ impl Store {
     }
 }
 
-/// Answers the requests of a connection. A query of `1` and whatever finds out what the store can do get a small answer.
+/// Answers the requests of a connection. A query of `1` and whatever finds out what the store can
+/// do get a small answer.
 fn serve(mut stream: &TcpStream, (begin, element, end): Text) {
     let mut reader = BufReader::new(stream);
     loop {

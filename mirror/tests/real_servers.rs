@@ -1,4 +1,5 @@
-//! Calls of the servers that Debian has: Prometheus 2 and VictoriaMetrics. A missing one is a failure.
+//! Calls of the servers that Debian has: Prometheus 2 and VictoriaMetrics. A missing one is a
+//! failure.
 
 #![allow(
     clippy::unwrap_used,
@@ -148,7 +149,8 @@ async fn answers_every_call(target: &Target) {
     let start = now.minus(Millis(600_000));
     let ask = |call| async { target.call(call, within(TIME)).await.unwrap().data.clone() };
     let step = Millis(1_500);
-    // A minute ago: VictoriaMetrics holds the newest 30 s back from range queries (its -search.latencyOffset).
+    // A minute ago: VictoriaMetrics holds the newest 30 s back from range queries (its
+    // -search.latencyOffset).
     let end = now.minus(Millis(60_000));
     let range = Call::Range {
         promql: "vector(0.5)".to_owned(),

@@ -1,4 +1,5 @@
-//! The binary itself: starting, reloading, draining, tracing, and what it says when it cannot start.
+//! The binary itself: starting, reloading, draining, tracing, and what it says when it cannot
+//! start.
 
 // Helpers outside the test functions unwrap too.
 #![allow(clippy::unwrap_used)]

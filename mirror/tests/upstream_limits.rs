@@ -1,4 +1,5 @@
-//! Calls under pressure: targets don't delay each other, identical calls are shared, queues are bounded, reloads drop nothing.
+//! Calls under pressure: targets don't delay each other, identical calls are shared, queues are
+//! bounded, reloads drop nothing.
 
 #![allow(
     clippy::unwrap_used,

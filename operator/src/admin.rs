@@ -1,4 +1,5 @@
-//! The operator's own port: is it alive, may it be relied on, its metrics; and the question that `check-health` asks there.
+//! The operator's own port: is it alive, may it be relied on, its metrics; and the question that
+//! `check-health` asks there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
 
-/// Serves `/livez`, `/readyz` and `/metrics` until dropped, on a thread of its own: whatever the runtime that this is called in does,
-/// they are answered at once. `/livez` says no only when that runtime has not moved for a minute.
+/// Serves `/livez`, `/readyz` and `/metrics` until dropped, on a thread of its own: whatever the
+/// runtime that this is called in does, they are answered at once. `/livez` says no only when that
+/// runtime has not moved for a minute.
 ///
 /// A replica that does not lead is ready, too: it is ready to take over.
 ///

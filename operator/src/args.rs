@@ -47,7 +47,8 @@ pub struct RunArgs {
         value_delimiter = ','
     )]
     pub watch_namespaces: Vec<String>,
-    /// Look only into namespaces whose labels match, such as team=a or mirrors in (on, trial) [default: all]
+    /// Look only into namespaces whose labels match, such as team=a or mirrors in (on, trial)
+    /// [default: all]
     #[arg(
         long,
         env = "PROMETHEUS_MIRROR_OPERATOR_NAMESPACE_SELECTOR",
@@ -64,7 +65,8 @@ pub struct RunArgs {
         value_name = "WHICH"
     )]
     pub cross_namespace: CrossNamespace,
-    /// Fields of spec that no resource may set; one that does is not built, and what runs of it stays
+    /// Fields of spec that no resource may set; one that does is not built, and what runs of it
+    /// stays
     #[arg(
         long,
         env = "PROMETHEUS_MIRROR_OPERATOR_DENY_FIELDS",

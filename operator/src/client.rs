@@ -1,5 +1,5 @@
-//! The API client: every request but a watch is answered or given up in time, and nothing is written once leadership may have passed
-//! to another.
+//! The API client: every request but a watch is answered or given up in time, and nothing is
+//! written once leadership may have passed to another.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -12,12 +12,15 @@ use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
 use tower::{BoxError, Service, layer::layer_fn};
 
-/// How long an answer may take, the client's own retries included. A connection that died without a word would be waited for for ever.
+/// How long an answer may take, the client's own retries included. A connection that died without a
+/// word would be waited for for ever.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a watch may say nothing; the API server sends something about every minute, and ends it after five.
+/// How long a watch may say nothing; the API server sends something about every minute, and ends it
+/// after five.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Until when this replica leads. Shared by the lease, which extends it, and the client, which writes nothing after it.
+/// Until when this replica leads. Shared by the lease, which extends it, and the client, which
+/// writes nothing after it.
 #[derive(Clone, Debug, Default)]
 pub struct Term(Arc<Mutex<Option<Instant>>>);
 

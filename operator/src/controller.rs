@@ -48,7 +48,8 @@ use crate::metrics::Metrics;
 const STEADY: Duration = Duration::from_secs(30);
 /// Between two looks while something is not as it should be that no watch tells about.
 const UNEASY: Duration = Duration::from_secs(10);
-/// Between two looks while pods take over a configuration; longer the longer it takes, up to [`UNEASY`].
+/// Between two looks while pods take over a configuration; longer the longer it takes, up to
+/// [`UNEASY`].
 const CHANGING: Duration = Duration::from_secs(1);
 
 /// What every reconcile works with.

@@ -61,11 +61,13 @@ pub fn events(
             earlier.any(|before| before.type_ == condition.type_ && before.status == status)
         };
         if condition.type_ == "TargetsReachable" && !wrong && !was("False") {
-            // It is news only after a target was not reachable: that a new resource serves is said once.
+            // It is news only after a target was not reachable: that a new resource serves is said
+            // once.
             continue;
         }
         if !wrong && also("Reconciling") {
-            // A stage on the way is in the condition. An event for each would double what a new resource costs the API server.
+            // A stage on the way is in the condition. An event for each would double what a new
+            // resource costs the API server.
             continue;
         }
         let type_ = if wrong {
@@ -94,7 +96,8 @@ fn event(type_: EventType, reason: &str, action: &str, note: String) -> Event {
     }
 }
 
-/// A note, no longer than the API server takes: it counts bytes, and refuses an event with a longer one.
+/// A note, no longer than the API server takes: it counts bytes, and refuses an event with a longer
+/// one.
 fn cut(mut note: String) -> String {
     const LONGEST: usize = 1024;
     if note.len() > LONGEST {

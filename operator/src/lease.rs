@@ -1,8 +1,9 @@
 //! Leadership: of several replicas one works, and another takes over when it is gone.
 //!
-//! The record is a `Lease`, written only with the `resourceVersion` that was read, so that of two writers one fails. Another
-//! replica's clock is never trusted: a record counts as expired when it has not changed for its duration as measured here.
-//! A leader that cannot renew gives up well before anybody else may take over.
+//! The record is a `Lease`, written only with the `resourceVersion` that was read, so that of two
+//! writers one fails. Another replica's clock is never trusted: a record counts as expired when it
+//! has not changed for its duration as measured here. A leader that cannot renew gives up well
+//! before anybody else may take over.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-// A leader must have given up before another may begin, and one lost request is no reason to give up.
+// A leader must have given up before another may begin, and one lost request is no reason to give
+// up.
 const _: () = assert!(RENEW_DEADLINE.as_secs() < DURATION.as_secs());
 const _: () =
     assert!(2 * (PERIOD.as_secs() + REQUEST_TIMEOUT.as_secs()) < RENEW_DEADLINE.as_secs());

@@ -12,7 +12,8 @@ use operator::args::{Cli, Command};
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    // Before any client is made. It can only fail if there is a provider already, and nothing ran before.
+    // Before any client is made. It can only fail if there is a provider already, and nothing ran
+    // before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match Cli::parse().command {
         Command::Crd => crds::crd_yaml()

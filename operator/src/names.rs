@@ -17,9 +17,11 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Says which part a child is, where two children of a kind must be told apart.
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 
-/// On children: SHA-256 of what was applied last. Server-side apply of the same again would change nothing.
+/// On children: SHA-256 of what was applied last. Server-side apply of the same again would change
+/// nothing.
 pub const APPLIED_ANNOTATION: &str = "prometheus-mirror.io/applied";
-/// On pods: what they should be serving. Changing it makes the kubelet look at the pod's volumes at once.
+/// On pods: what they should be serving. Changing it makes the kubelet look at the pod's volumes at
+/// once.
 pub const CONFIGURATION_ANNOTATION: &str = "prometheus-mirror.io/configuration";
 
 /// The name of the mirror's container.
@@ -37,7 +39,8 @@ pub const CONFIGURATION_DIR: &str = "/etc/prometheus-mirror";
 pub const DOCUMENT: &str = "mirror.yaml";
 /// The folder of Secrets within [`CONFIGURATION_DIR`].
 pub const SECRETS: &str = "secrets";
-/// The folder of ConfigMaps within [`CONFIGURATION_DIR`]: where the mirror looks for it unless told otherwise.
+/// The folder of ConfigMaps within [`CONFIGURATION_DIR`]: where the mirror looks for it unless told
+/// otherwise.
 pub const CONFIG_MAPS: &str = "configmaps";
 
 /// The kind of the resource, for watches that take it as it is, valid or not.

@@ -190,7 +190,8 @@ fn scopes(args: &RunArgs) -> Vec<Scope> {
     }
 }
 
-/// Lets the API server read the selector. Whatever else it answers shows later, and may have passed by then.
+/// Lets the API server read the selector. Whatever else it answers shows later, and may have passed
+/// by then.
 async fn check_selector(client: &Client, selector: &str) -> Result<(), Error> {
     let params = ListParams::default().labels(selector).limit(1);
     match Api::<Namespace>::all(client.clone())

@@ -1,8 +1,10 @@
-//! What the chart `prometheusmirror` renders is what the operator builds, and what the definition refuses the chart refuses.
+//! What the chart `prometheusmirror` renders is what the operator builds, and what the definition
+//! refuses the chart refuses.
 //!
-//! Runs the pinned Helm over the value files in `charts/prometheusmirror/ci`. The same values make a `PrometheusMirror` with
-//! `operator.enabled=true`; from that the operator's own builders make the objects to compare with. Whole objects are compared,
-//! after the few differences that are meant have been taken away: [`built`] and [`rendered`] have all of them.
+//! Runs the pinned Helm over the value files in `charts/prometheusmirror/ci`. The same values make
+//! a `PrometheusMirror` with `operator.enabled=true`; from that the operator's own builders make
+//! the objects to compare with. Whole objects are compared, after the few differences that are
+//! meant have been taken away: [`built`] and [`rendered`] have all of them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -127,7 +129,8 @@ fn rendered(values: &Path) -> Objects {
     objects
 }
 
-/// The objects that the operator builds for the resource that the chart renders, without what only the operator needs.
+/// The objects that the operator builds for the resource that the chart renders, without what only
+/// the operator needs.
 fn built(values: &Path) -> Objects {
     const OPERATOR_NAMESPACE: &str = "where-the-operator-runs";
     let resource = resource(values);

@@ -1,5 +1,6 @@
-//! A server on a thread and a runtime of its own. It answers whatever the rest of the process does: none of its work waits for a
-//! worker of another runtime, and connections of other listeners take none of its own.
+//! A server on a thread and a runtime of its own. It answers whatever the rest of the process does:
+//! none of its work waits for a worker of another runtime, and connections of other listeners take
+//! none of its own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +22,8 @@ pub struct Apart {
 }
 
 impl Apart {
-    /// Starts accepting on `listener`, in a new thread called `name`. Whatever `router` does, it does there.
+    /// Starts accepting on `listener`, in a new thread called `name`. Whatever `router` does, it
+    /// does there.
     ///
     /// # Errors
     /// If the socket, the thread or its runtime cannot be made ready.

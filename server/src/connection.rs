@@ -26,7 +26,8 @@ use crate::limits::Limits;
 use crate::stalls::{TimedBody, WriteGuard};
 use crate::table::Place;
 
-/// The largest request head. hyper's own bound (about 400 KiB) times 1,024 connections would be too much to promise.
+/// The largest request head. hyper's own bound (about 400 KiB) times 1,024 connections would be too
+/// much to promise.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// How long a TLS handshake may go on after a drain has begun.
@@ -48,7 +49,8 @@ pub(crate) struct Connection {
 impl Connection {
     /// Serves the connection to its end.
     pub(crate) async fn serve(self) {
-        // Answers are written in one go; waiting for more to send only delays them. A failure costs only that.
+        // Answers are written in one go; waiting for more to send only delays them. A failure costs
+        // only that.
         let _ = self.stream.set_nodelay(true);
         let stream = WriteGuard::new(self.stream, self.limits.write_idle);
         let requests = Requests {
@@ -131,7 +133,8 @@ async fn answer(
     });
     let mut response = router.oneshot(request).await?;
     if stalled.load(Ordering::Relaxed) {
-        // The handler could only see a broken body; what was wrong is known here. Its headers and body stay.
+        // The handler could only see a broken body; what was wrong is known here. Its headers and
+        // body stay.
         *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
         response
             .headers_mut()
@@ -172,7 +175,8 @@ impl Drop for AnswerBody {
     }
 }
 
-/// A stream that tells when all that hyper had to write is written: hyper flushes then, and only then.
+/// A stream that tells when all that hyper had to write is written: hyper flushes then, and only
+/// then.
 struct Watched<S> {
     stream: S,
     place: Arc<Place>,

@@ -1,14 +1,15 @@
 //! How many connections this process may have open.
 
-/// File descriptors that are neither connections of the API nor to targets: the admin port's connections (and as many again for the
-/// moment in which one gives way to another), listeners, logs, the runtimes, files that are read.
+/// File descriptors that are neither connections of the API nor to targets: the admin port's
+/// connections (and as many again for the moment in which one gives way to another), listeners,
+/// logs, the runtimes, files that are read.
 const RESERVED: usize = 192;
 
 /// What the limit is taken for where it cannot be read: the smallest that is usual.
 const ASSUMED: usize = 1024;
 
-/// The API's connections that fit into the process's limit of open files: half of what is not reserved, since requests make
-/// connections to targets.
+/// The API's connections that fit into the process's limit of open files: half of what is not
+/// reserved, since requests make connections to targets.
 #[must_use]
 pub fn connections() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();

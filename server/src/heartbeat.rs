@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 /// How often a runtime tells.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// So long without a beat, and the runtime is taken for dead: far longer than any work that it does in one piece.
+/// So long without a beat, and the runtime is taken for dead: far longer than any work that it does
+/// in one piece.
 pub const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// When a runtime was seen to work last.
@@ -49,7 +50,8 @@ impl Heartbeat {
         );
     }
 
-    /// How long the runtime has done nothing, if that is so long that it will not do anything again.
+    /// How long the runtime has done nothing, if that is so long that it will not do anything
+    /// again.
     #[must_use]
     pub fn dead_for(&self, now: Instant) -> Option<Duration> {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));

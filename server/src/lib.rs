@@ -1,5 +1,5 @@
-//! HTTP servers of the mirror and the operator: whatever clients do, a listener holds a bounded number of connections, each of
-//! them waits a bounded time, and the next client is let in.
+//! HTTP servers of the mirror and the operator: whatever clients do, a listener holds a bounded
+//! number of connections, each of them waits a bounded time, and the next client is let in.
 //!
 //! - [`listener`]: accepting, and draining.
 //! - `connection`: one connection from its first byte to its last.

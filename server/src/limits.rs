@@ -5,7 +5,8 @@ use std::time::Duration;
 /// The bounds of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Until a request's head is complete; so long may a kept-alive connection be idle, too, and a TLS handshake take.
+    /// Until a request's head is complete; so long may a kept-alive connection be idle, too, and a
+    /// TLS handshake take.
     pub head: Duration,
     /// Without a byte of a request's body.
     pub body_idle: Duration,
@@ -13,14 +14,16 @@ pub struct Limits {
     pub body: Duration,
     /// Without the client taking a byte of its answer.
     pub write_idle: Duration,
-    /// Open connections. Beyond them one that is idle gives way to a new one, or the new one is closed.
+    /// Open connections. Beyond them one that is idle gives way to a new one, or the new one is
+    /// closed.
     pub connections: usize,
     /// Of these, connections of one client address.
     pub per_client: usize,
 }
 
 impl Limits {
-    /// Of an API: 1,024 connections, and half of them for one address, because behind a proxy all clients have its address.
+    /// Of an API: 1,024 connections, and half of them for one address, because behind a proxy all
+    /// clients have its address.
     pub const API: Self = Self {
         head: Duration::from_secs(10),
         body_idle: Duration::from_secs(10),

@@ -1,9 +1,10 @@
 //! Listeners: how connections are accepted, and how all of them end.
 //!
-//! HTTP/1.1 directly on hyper, because the limits are the point: a client that stalls while sending a head, a body or while
-//! reading its answer loses its own connection after a bounded time and nothing else; one that opens connections without end
-//! loses those that it does not use. A TLS handshake is the connection's own business, too: in its task, bounded in time, with
-//! the certificate that is the current one when it begins. Connections that stand keep theirs.
+//! HTTP/1.1 directly on hyper, because the limits are the point: a client that stalls while sending
+//! a head, a body or while reading its answer loses its own connection after a bounded time and
+//! nothing else; one that opens connections without end loses those that it does not use. A TLS
+//! handshake is the connection's own business, too: in its task, bounded in time, with the
+//! certificate that is the current one when it begins. Connections that stand keep theirs.
 
 use std::any::Any;
 use std::io;
@@ -61,7 +62,8 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Opens a listening socket on `address` (`host:port`). `flag` is the command line flag that changes it.
+/// Opens a listening socket on `address` (`host:port`). `flag` is the command line flag that
+/// changes it.
 ///
 /// # Errors
 /// [`BindError`] if the address cannot be resolved or taken.
@@ -75,7 +77,8 @@ pub async fn bind(address: &str, flag: &'static str) -> Result<TcpListener, Bind
         })
 }
 
-/// A listener at work. Dropping it ends its connections at once; [`Server::drain`] lets them finish.
+/// A listener at work. Dropping it ends its connections at once; [`Server::drain`] lets them
+/// finish.
 pub struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<Duration>,
@@ -127,7 +130,8 @@ impl Server {
 
     /// Stops accepting, closes idle connections, and waits up to `timeout` for requests under way.
     pub async fn drain(self, timeout: Duration) -> Drained {
-        // The loop only ends by this message, so it is there to take it; a panic in it means nothing is left to drain.
+        // The loop only ends by this message, so it is there to take it; a panic in it means
+        // nothing is left to drain.
         let _ = self.stop.send(timeout);
         self.accepting.await.unwrap_or(Drained { cut: 0 })
     }

@@ -1,9 +1,10 @@
 //! Whose connection gives way when there are too many.
 //!
-//! A connection is busy while a request of it is answered, else idle: between requests, while a head arrives, during a TLS
-//! handshake. Only an idle one gives way, the one that has been so the longest: of the new one's own client when that client has
-//! its share, of the client with the most when there is no place at all. A client never takes a place from one that has no more
-//! than itself, so that the places end up shared evenly among those who want many.
+//! A connection is busy while a request of it is answered, else idle: between requests, while a
+//! head arrives, during a TLS handshake. Only an idle one gives way, the one that has been so the
+//! longest: of the new one's own client when that client has its share, of the client with the most
+//! when there is no place at all. A client never takes a place from one that has no more than
+//! itself, so that the places end up shared evenly among those who want many.
 //!
 //! Each event costs the logarithm of the number of connections.
 
@@ -77,7 +78,8 @@ impl<H> Shares<H> {
         self.connections.is_empty()
     }
 
-    /// Lets a connection of `client` in, idle. None: there is no place for it, and nobody who gives one up.
+    /// Lets a connection of `client` in, idle. None: there is no place for it, and nobody who gives
+    /// one up.
     pub fn admit(&mut self, client: ClientAddress) -> Option<Admitted<H>> {
         let own = self.connections_of(client);
         let displaced = if own >= self.most_per_client {

@@ -12,7 +12,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// The error of a request body whose client stopped sending. Found among the sources of a body error.
+/// The error of a request body whose client stopped sending. Found among the sources of a body
+/// error.
 #[derive(Debug, thiserror::Error)]
 #[error("the request's body did not arrive in time")]
 pub struct BodyStalled;

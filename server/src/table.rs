@@ -1,4 +1,5 @@
-//! The connections of one listener at work: [`Shares`] behind a lock, and what tells of each connection's state.
+//! The connections of one listener at work: [`Shares`] behind a lock, and what tells of each
+//! connection's state.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +25,8 @@ pub(crate) struct Table {
 #[derive(Debug)]
 struct State {
     shares: Shares<AbortHandle>,
-    /// Connections that really are open: those that are counted, and those that gave way and are about to end.
+    /// Connections that really are open: those that are counted, and those that gave way and are
+    /// about to end.
     open: usize,
 }
 

@@ -1,4 +1,5 @@
-//! The numbers that the mirror promises, side by side with nginx and the bare Prometheus in one run. Writes `docs/performance.md`.
+//! The numbers that the mirror promises, side by side with nginx and the bare Prometheus in one
+//! run. Writes `docs/performance.md`.
 //!
 //! Run it with `make bench` on a machine that does nothing else.
 

@@ -40,7 +40,8 @@ impl Answer {
 /// The points of a metric answer.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
-    /// Value (as the digits that came), start and end of each point; a raw point starts and ends at its timestamp.
+    /// Value (as the digits that came), start and end of each point; a raw point starts and ends at
+    /// its timestamp.
     pub points: Vec<(String, i64, i64)>,
     /// `isPartial`
     pub partial: bool,
@@ -97,8 +98,8 @@ impl Client {
         self
     }
 
-    /// The same, whose every answer must pass a check. That gets the HTTP method and the path of the
-    /// request, and the answer.
+    /// The same, whose every answer must pass a check. That gets the HTTP method and the path of
+    /// the request, and the answer.
     #[must_use]
     pub fn checked_by(
         mut self,

@@ -28,7 +28,8 @@ impl Agreement {
 /// Compares an answer with what was expected.
 ///
 /// # Errors
-/// Says what differs: another error, a point too many or too few, another bucket, or a value that deviates by more than `tolerance`.
+/// Says what differs: another error, a point too many or too few, another bucket, or a value that
+/// deviates by more than `tolerance`.
 pub fn compare(expected: &Expected, answer: &Answer, tolerance: f64) -> Result<Agreement> {
     match expected {
         Expected::Error { kind, status } => {

@@ -1,6 +1,7 @@
 //! Loads samples into a server by Prometheus' remote write protocol 1.0: protobuf, snappy, HTTP.
 //!
-//! It is the one way in that all three stores have and that keeps timestamps to the millisecond, NaN, ±Inf and native histograms.
+//! It is the one way in that all three stores have and that keeps timestamps to the millisecond,
+//! NaN, ±Inf and native histograms.
 
 use anyhow::{Result, ensure};
 use prost::Message;

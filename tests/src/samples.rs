@@ -1,8 +1,9 @@
 //! Samples that are hard to get right, the same ones on every run.
 //!
-//! All of them lie in the six hours from [`START`] on. Targets are scraped every 15 s, nominally: scrapes are late or early, some are
-//! missing, targets go away and come back, and near every full minute a scrape falls exactly on it or exactly 1 ms before it, which are
-//! the two sides of a bucket's edge.
+//! All of them lie in the six hours from [`START`] on. Targets are scraped every 15 s, nominally:
+//! scrapes are late or early, some are missing, targets go away and come back, and near every full
+//! minute a scrape falls exactly on it or exactly 1 ms before it, which are the two sides of a
+//! bucket's edge.
 
 use std::collections::BTreeMap;
 
@@ -136,7 +137,8 @@ impl Series {
     }
 }
 
-/// Splitmix64: a few lines that give the same numbers on every machine and in every version of every crate.
+/// Splitmix64: a few lines that give the same numbers on every machine and in every version of
+/// every crate.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -172,7 +174,8 @@ impl Random {
     }
 }
 
-/// A number with at most `digits` decimals: what exporters write, and what VictoriaMetrics, which stores decimals, keeps exactly.
+/// A number with at most `digits` decimals: what exporters write, and what VictoriaMetrics, which
+/// stores decimals, keeps exactly.
 fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
@@ -285,7 +288,8 @@ pub fn gauges() -> Vec<Series> {
     all
 }
 
-/// Counters: one with resets and gaps; several, of which one restarts under the same labels and one appears late.
+/// Counters: one with resets and gaps; several, of which one restarts under the same labels and one
+/// appears late.
 #[must_use]
 pub fn counters() -> Vec<Series> {
     let mut random = Random::new(2);
@@ -369,8 +373,8 @@ pub fn both_kinds_of_histogram() -> Vec<Series> {
     all
 }
 
-/// Histograms of a fleet that migrates: `a` is native, `b` classic, `c` both, `d` becomes native at 2:00:20, `e` native as well as classic
-/// at 3:00:20.
+/// Histograms of a fleet that migrates: `a` is native, `b` classic, `c` both, `d` becomes native at
+/// 2:00:20, `e` native as well as classic at 3:00:20.
 #[must_use]
 pub fn mixed_histograms() -> Vec<Series> {
     let mut random = Random::new(8);
@@ -470,7 +474,8 @@ impl ClassicHistogram {
     }
 }
 
-/// A native histogram of two instances, with negative observations and observations near zero; one restarts.
+/// A native histogram of two instances, with negative observations and observations near zero; one
+/// restarts.
 #[must_use]
 pub fn native_histograms() -> Vec<Series> {
     let mut random = Random::new(4);

@@ -1,4 +1,5 @@
-//! The API port over TLS: certificates that are replaced while clients ask, clients that must present one, and clients that stall.
+//! The API port over TLS: certificates that are replaced while clients ask, clients that must
+//! present one, and clients that stall.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

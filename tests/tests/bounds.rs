@@ -1,4 +1,5 @@
-//! Requests that ask for far more than they need, on a real server: each is answered in the contract's words, and soon.
+//! Requests that ask for far more than they need, on a real server: each is answered in the
+//! contract's words, and soon.
 
 use std::time::{Duration, Instant};
 

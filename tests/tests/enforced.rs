@@ -180,7 +180,8 @@ async fn fields_and_explanations_show_nothing_outside_the_matchers() -> Result<(
     Ok(())
 }
 
-/// Series of one team under all names that expressions have, five minutes long. Values differ from team to team.
+/// Series of one team under all names that expressions have, five minutes long. Values differ from
+/// team to team.
 fn of_team(team: &str, offset: f64) -> Vec<Series> {
     let names = [
         "load",

@@ -1,5 +1,5 @@
-//! What a scraper gets of `/metrics` after stores of every behaviour were asked everything: text that strict parsers take, and not too
-//! much of it.
+//! What a scraper gets of `/metrics` after stores of every behaviour were asked everything: text
+//! that strict parsers take, and not too much of it.
 
 // Helpers outside the test functions unwrap too.
 #![allow(clippy::unwrap_used)]
@@ -102,7 +102,8 @@ fn behaviour(index: usize) -> &'static str {
     BEHAVIOURS[index % BEHAVIOURS.len()].0
 }
 
-/// Each target with a tenant's header; every third with enforced matchers, on labels that the exposition has too.
+/// Each target with a tenant's header; every third with enforced matchers, on labels that the
+/// exposition has too.
 fn config(stores: &Upstream, undeclared: &Upstream) -> MirrorConfig {
     let targets = names().into_iter().enumerate().map(|(index, name)| {
         let url = match behaviour(index) {
@@ -199,7 +200,8 @@ fn requests(connection: &Value) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Asks every target everything, the targets at the same time, and a store that no document declares.
+/// Asks every target everything, the targets at the same time, and a store that no document
+/// declares.
 async fn drive(undeclared: &Upstream, client: &Client) -> Result<()> {
     let named = names().into_iter().map(|name| json!({"target": name}));
     let undeclared = json!({"url": format!("{}/answers", undeclared.url())});
@@ -393,8 +395,9 @@ impl FamilyHead {
 /// Reads an exposition.
 ///
 /// # Errors
-/// At the first line that is not as the form wants it, a label, series or family that is there twice, a sample of another family than
-/// that above it, and a histogram whose buckets are not sums.
+/// At the first line that is not as the form wants it, a label, series or family that is there
+/// twice, a sample of another family than that above it, and a histogram whose buckets are not
+/// sums.
 fn parse(text: &str, form: Form) -> Result<Exposed> {
     ensure!(text.ends_with('\n'), "the last line has no end");
     let body = match form {

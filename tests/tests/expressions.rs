@@ -1,4 +1,5 @@
-//! `~` expressions on real stores: what they evaluate to decides how they are sent, and complaints are about what the user wrote.
+//! `~` expressions on real stores: what they evaluate to decides how they are sent, and complaints
+//! are about what the user wrote.
 
 use anyhow::{Result, ensure};
 use harness::client::{Answer, Client, equals, telemetry};

@@ -1,4 +1,5 @@
-//! Every point that the mirror answers, against the raw samples: query kind × raw and fourteen methods × bucket width × store.
+//! Every point that the mirror answers, against the raw samples: query kind × raw and fourteen
+//! methods × bucket width × store.
 //!
 //! The whole table is compared before anything fails, and written to `docs/correctness.md`.
 
@@ -125,7 +126,8 @@ fn subjects() -> Vec<Subject> {
     ]
 }
 
-/// Part of the six hours: short buckets need no more, and the time of a test is limited. None begins on an edge.
+/// Part of the six hours: short buckets need no more, and the time of a test is limited. None
+/// begins on an edge.
 fn range(width: i64) -> (i64, i64) {
     let start = START + HOUR + 5 * MINUTE + 12_345;
     match width {

@@ -1,5 +1,5 @@
-//! Native and classic histograms of one name in one fleet, and increases over whole windows: counters that grow evenly, so that every
-//! expected number is a product of a rate and a time.
+//! Native and classic histograms of one name in one fleet, and increases over whole windows:
+//! counters that grow evenly, so that every expected number is a product of a rate and a time.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,14 @@ const END: i64 = START + 90 * MINUTE;
 /// In the middle of a bucket of a minute: two scrapes before it, two after it.
 const CHANGE: i64 = START + 45 * MINUTE + 30_000;
 
-/// The observations that a pod had at an instant: ten a second, and many already when it was first scraped.
+/// The observations that a pod had at an instant: ten a second, and many already when it was first
+/// scraped.
 fn observed(at: i64) -> f64 {
     1e6 + (at - START) as f64 / 100.0
 }
 
-/// A pod's series: each observation has this size. The form is told for each scrape: native, classic.
+/// A pod's series: each observation has this size. The form is told for each scrape: native,
+/// classic.
 fn pod(name: &str, size: f64, form: impl Fn(i64) -> (bool, bool)) -> Vec<Series> {
     let labels = [("instance", name)];
     let mut native = Series::new("h", &labels);
@@ -281,12 +283,14 @@ fn counter(name: &str, instants: impl Iterator<Item = i64>) -> Series {
 #[tokio::test]
 async fn a_counters_sum_is_its_increase_over_the_whole_bucket_on_stores_of_either_kind()
 -> Result<()> {
-    // Scrapes on the last millisecond of each bucket and on the first, which are the two sides of an edge, and in between.
+    // Scrapes on the last millisecond of each bucket and on the first, which are the two sides of
+    // an edge, and in between.
     let all: Vec<Series> = [("before", -1), ("on", 0), ("between", 7_000)]
         .iter()
         .map(|(name, phase)| counter(name, (START + phase..END).step_by(15_000)))
         .collect();
-    // Late beginnings and ends: extrapolation goes no further than half an interval, or to where the counter was zero.
+    // Late beginnings and ends: extrapolation goes no further than half an interval, or to where
+    // the counter was zero.
     let mut late: Vec<Series> = [-1_i64, 0, 7_000]
         .iter()
         .map(|phase| {

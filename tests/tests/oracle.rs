@@ -1,4 +1,5 @@
-//! Is the oracle right about the stores? Its rules against each store itself, asked with PromQL written by hand and no mirror between.
+//! Is the oracle right about the stores? Its rules against each store itself, asked with PromQL
+//! written by hand and no mirror between.
 
 use anyhow::{Context as _, Result, bail};
 use harness::client::Answer;
@@ -11,7 +12,8 @@ use harness::servers::{Mimir, Thanos};
 use harness::servers::{Prometheus, VictoriaMetrics, http_client, load};
 use serde_json::{Value, json};
 
-/// PromQL for a cell: `W` and `R` stand for the windows, `S` for the window of four scrapes, `SCALE` for `W/R`.
+/// PromQL for a cell: `W` and `R` stand for the windows, `S` for the window of four scrapes,
+/// `SCALE` for `W/R`.
 const RULES: &[(Kind, &str, &str)] = &[
     (
         Kind::Gauge("room_temperature"),
@@ -207,8 +209,9 @@ async fn agrees(store: Store, url: &str) -> Result<()> {
     Ok(())
 }
 
-/// Writes `INCREASE(s)` and `HISTOGRAM_INCREASE(s)`, the increase over exactly the window `R` from the samples inside it. A closed range of
-/// that length may have one more sample, at its start; without it, growth goes on as in the millisecond before.
+/// Writes `INCREASE(s)` and `HISTOGRAM_INCREASE(s)`, the increase over exactly the window `R` from
+/// the samples inside it. A closed range of that length may have one more sample, at its start;
+/// without it, growth goes on as in the millisecond before.
 fn whole_increases(promql: &str, window: i64, closed: bool) -> String {
     for (name, (open, close)) in [
         ("HISTOGRAM_INCREASE(", ("histogram_count(", ")")),

@@ -1,8 +1,9 @@
 //! A client that follows `isPartial` gets every point exactly once, whatever limit it pages with.
 //!
-//! It asks again from the last point's timestamp (of an aggregated point its start or its end, the contract leaves that open), drops the
-//! point that it has already, and ends when an answer is complete or brings nothing new (an infinity has no JSON, so an answer that lacks
-//! one says that it is partial although nothing more will come).
+//! It asks again from the last point's timestamp (of an aggregated point its start or its end, the
+//! contract leaves that open), drops the point that it has already, and ends when an answer is
+//! complete or brings nothing new (an infinity has no JSON, so an answer that lacks one says that
+//! it is partial although nothing more will come).
 
 use anyhow::{Result, ensure};
 use harness::client::{Client, equals, telemetry};
@@ -125,7 +126,8 @@ fn questions() -> Vec<(&'static str, Question)> {
         (
             "aggregated counter, seven seconds",
             Question {
-                // Not over the gap: at its edge VictoriaMetrics answers a rate of 0 or nothing, depending on the range of the query.
+                // Not over the gap: at its edge VictoriaMetrics answers a rate of 0 or nothing,
+                // depending on the range of the query.
                 start: start + HOUR,
                 ..in_buckets_of(7_000, one("__counter__", "http_requests_total"), "MAX", 80)
             },
@@ -145,7 +147,8 @@ fn questions() -> Vec<(&'static str, Question)> {
     ]
 }
 
-/// The same bucket or sample. Stores sum several series in an order of their own, which may move the last bit.
+/// The same bucket or sample. Stores sum several series in an order of their own, which may move
+/// the last bit.
 fn is_same(got: &Point, expected: &Point) -> bool {
     let value = |point: &Point| point.0.parse::<f64>().unwrap_or(f64::NAN);
     let deviation = (value(got) - value(expected)).abs();

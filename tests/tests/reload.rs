@@ -212,11 +212,13 @@ async fn no_poll_fails_while_the_configuration_changes() -> Result<()> {
     polling.end().await
 }
 
-/// A mounted volume: files are links into `..data`, which links to a folder with a version of all of them.
+/// A mounted volume: files are links into `..data`, which links to a folder with a version of all
+/// of them.
 struct Volume<'a>(&'a Path);
 
 impl Volume<'_> {
-    /// Swaps in a version, as a kubelet does: a new folder, the link replaced, the old folder removed.
+    /// Swaps in a version, as a kubelet does: a new folder, the link replaced, the old folder
+    /// removed.
     fn write(&self, version: &str, files: &[(&str, &str)]) -> Result<()> {
         let (data, folder) = (self.0.join("..data"), format!("..version_{version}"));
         std::fs::create_dir(self.0.join(&folder))?;

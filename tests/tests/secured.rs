@@ -1,5 +1,6 @@
-//! Prometheus servers that ask for TLS, certificates and passwords: who gets in, what the others are told, and that a change of
-//! either takes effect without a restart and without a failed request.
+//! Prometheus servers that ask for TLS, certificates and passwords: who gets in, what the others
+//! are told, and that a change of either takes effect without a restart and without a failed
+//! request.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -390,7 +391,8 @@ async fn a_server_that_wants_a_client_certificate_gets_it() -> Result<()> {
     };
     let store = Prometheus::start_secured(&web).await?;
     let trusting = trusting(&store, &authority);
-    // Whether the server is heard before its connection is gone differs from time to time; what to do is told in any case.
+    // Whether the server is heard before its connection is gone differs from time to time; what to
+    // do is told in any case.
     let field = "tls.clientCertificateSecretRef";
     for said in told(&trusting).await? {
         assert!(said.contains(&format!("name one in {field}")), "{said}");
@@ -425,7 +427,8 @@ async fn no_request_fails_while_certificates_are_replaced() -> Result<()> {
     let asking = Asking::start(&client);
     asking.goes_on().await?;
 
-    // The authority of the server, as one does it: both are trusted, then the certificate is replaced, then the old one is dropped.
+    // The authority of the server, as one does it: both are trusted, then the certificate is
+    // replaced, then the old one is dropped.
     config = config.with_file("secrets/ca/ca.crt", &format!("{}{}", one.pem(), two.pem()));
     mirror.reconfigure(&config)?;
     reloads(&mirror, &client, 1).await?;
@@ -438,7 +441,8 @@ async fn no_request_fails_while_certificates_are_replaced() -> Result<()> {
     reloads(&mirror, &client, 2).await?;
     asking.goes_on().await?;
 
-    // The mirror's own certificate: both files at different times, of which the first alone is refused.
+    // The mirror's own certificate: both files at different times, of which the first alone is
+    // refused.
     let own = clients[1].issue(&["client"])?;
     config = config.with_file("secrets/client/tls.crt", &own.certificate);
     mirror.reconfigure(&config)?;
@@ -577,7 +581,8 @@ async fn a_token_lets_in_and_is_replaced_without_a_failed_request() -> Result<()
     asking.end().await
 }
 
-/// A token endpoint that answers the credentials `q7-client` and `client-secret` with what `script` says, by the number of the request.
+/// A token endpoint that answers the credentials `q7-client` and `client-secret` with what `script`
+/// says, by the number of the request.
 async fn token_endpoint(
     script: impl Fn(usize) -> Reply + Send + Sync + 'static,
 ) -> Result<Upstream> {

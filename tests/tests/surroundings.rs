@@ -1,4 +1,5 @@
-//! What lies around a query and must not change it: the time zone of the machine, and labels that a store adds by itself.
+//! What lies around a query and must not change it: the time zone of the machine, and labels that a
+//! store adds by itself.
 
 use anyhow::{Result, ensure};
 use harness::client::{Client, equals, telemetry};

@@ -56,7 +56,8 @@ pub(super) fn check(document: &Value, faults: &mut Vec<Fault>) {
             None | Some(Value::Null) if field == "name" => faults.push(name_is_missing()),
             None | Some(Value::Null) => {}
             Some(Value::String(text)) => {
-                // A name is held to the narrower rule of the document; this is what Kubernetes asks of every namespace.
+                // A name is held to the narrower rule of the document; this is what Kubernetes asks
+                // of every namespace.
                 let schema = serde_json::json!({ "minLength": 1, "maxLength": most, "pattern": patterns::DNS_LABEL });
                 if field == "namespace" {
                     bounds::check(

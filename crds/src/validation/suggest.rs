@@ -1,6 +1,7 @@
 //! "Did you mean …?"
 
-/// The candidate that `typed` is probably a slip for: the nearest, if at most a third of it differs.
+/// The candidate that `typed` is probably a slip for: the nearest, if at most a third of it
+/// differs.
 pub(super) fn closest<'a>(
     typed: &str,
     candidates: impl Iterator<Item = &'a str>,

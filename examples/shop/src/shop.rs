@@ -1,6 +1,8 @@
-//! The pretended shop: three web servers whose load follows the day, with noise and now and then an incident.
+//! The pretended shop: three web servers whose load follows the day, with noise and now and then an
+//! incident.
 //!
-//! Everything is a function of the time alone (noise is a hash of the time), so the history and the live page fit together.
+//! Everything is a function of the time alone (noise is a hash of the time), so the history and the
+//! live page fit together.
 
 use std::f64::consts::TAU;
 
@@ -19,7 +21,8 @@ const REQUESTS: [(&str, &str, f64); 4] = [
 const BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 /// Quantiles that the payment summary exports.
 const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
-/// How many requests of a step are drawn one by one for the histogram; their weights make up for the rest.
+/// How many requests of a step are drawn one by one for the histogram; their weights make up for
+/// the rest.
 const DRAWN_REQUESTS: u32 = 40;
 
 /// What a metric is, as `# TYPE` lines name it.

@@ -1,10 +1,12 @@
-//! The two text formats: OpenMetrics with timestamps for the history, the Prometheus format for the live page.
+//! The two text formats: OpenMetrics with timestamps for the history, the Prometheus format for the
+//! live page.
 
 use std::io::{self, Write};
 
 use crate::shop::{Family, Kind, Sample};
 
-/// Writes the history as OpenMetrics text. Every element holds the samples of one time (seconds since the epoch), in the same order.
+/// Writes the history as OpenMetrics text. Every element holds the samples of one time (seconds
+/// since the epoch), in the same order.
 pub(crate) fn write_history(
     out: &mut impl Write,
     history: &[(u64, Vec<Sample>)],

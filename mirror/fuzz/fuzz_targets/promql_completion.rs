@@ -1,5 +1,5 @@
-//! Whatever expression a client sends: completed, it has the matchers in every selector, and it is refused otherwise. Neither takes memory
-//! without a bound.
+//! Whatever expression a client sends: completed, it has the matchers in every selector, and it is
+//! refused otherwise. Neither takes memory without a bound.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Whatever a client sends, it is a request or a fault, and a request's texts stay inside their PromQL strings.
+//! Whatever a client sends, it is a request or a fault, and a request's texts stay inside their
+//! PromQL strings.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

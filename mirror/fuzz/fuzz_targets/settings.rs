@@ -1,4 +1,5 @@
-//! Whatever document a mirror is given, it serves it or says what is wrong with it, in memory that its size bounds.
+//! Whatever document a mirror is given, it serves it or says what is wrong with it, in memory that
+//! its size bounds.
 #![no_main]
 
 use std::path::PathBuf;

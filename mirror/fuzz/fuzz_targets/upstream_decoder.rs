@@ -1,5 +1,5 @@
-//! The decoder of upstream answers takes any bytes, cut anywhere, without a panic, and the cuts make no difference.
-//! The first byte is the length of the chunks.
+//! The decoder of upstream answers takes any bytes, cut anywhere, without a panic, and the cuts
+//! make no difference. The first byte is the length of the chunks.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! The bodies of requests and answers: in memory that is counted, and outside the runtime's workers where they are large.
+//! The bodies of requests and answers: in memory that is counted, and outside the runtime's workers
+//! where they are large.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,18 +12,20 @@ use crate::blocking;
 use crate::budget::size::ByteSize;
 use crate::budget::{Budget, Refused, Reservation};
 
-/// So long a request waits for the memory that its body needs: no target is known yet whose time-out would say it.
+/// So long a request waits for the memory that its body needs: no target is known yet whose
+/// time-out would say it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a body may take without asking again. Bodies without an end on all 1,024 connections leave room for more of them in the last
-/// eighth of the default budget, which growth leaves alone.
+/// What a body may take without asking again. Bodies without an end on all 1,024 connections leave
+/// room for more of them in the last eighth of the default budget, which growth leaves alone.
 const BASE: u64 = 8 << 10;
 
 /// What is asked for beyond that.
 const STEP: u64 = 64 << 10;
 
-/// Larger requests are parsed outside the runtime's workers. What parsing a smaller one takes is gone before the worker does anything
-/// else, and twice its length fits into [`BASE`]: so small requests need no room beside bodies without an end.
+/// Larger requests are parsed outside the runtime's workers. What parsing a smaller one takes is
+/// gone before the worker does anything else, and twice its length fits into [`BASE`]: so small
+/// requests need no room beside bodies without an end.
 const LARGE_REQUEST: usize = 4 << 10;
 
 /// Larger answers are written outside the runtime's workers.
@@ -102,7 +105,8 @@ pub(super) async fn decoded(
     Ok((request, held))
 }
 
-/// Encodes an answer of about `size` bytes, which count as the request's memory until they are sent.
+/// Encodes an answer of about `size` bytes, which count as the request's memory until they are
+/// sent.
 ///
 /// # Errors
 /// There is no memory for it in time.

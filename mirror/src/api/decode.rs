@@ -1,7 +1,9 @@
-//! Request bodies become requests that can't be wrong. Unknown fields are ignored, wrong types are refused, and every fault
-//! names the field it is about. A `_type` that its place makes plain may be left out.
+//! Request bodies become requests that can't be wrong. Unknown fields are ignored, wrong types are
+//! refused, and every fault names the field it is about. A `_type` that its place makes plain may
+//! be left out.
 //!
-//! `docs/openapi.yaml` describes the same for machines; a test compares the fields that are read here with those it has.
+//! `docs/openapi.yaml` describes the same for machines; a test compares the fields that are read
+//! here with those it has.
 
 mod conditions;
 mod object;
@@ -20,8 +22,8 @@ use crate::plan::{Aggregation, KIND_KEYS, Kind, Method};
 /// How deep a body may be nested.
 pub const MAX_DEPTH: usize = 64;
 
-/// What parsing a body takes at most, in bytes, beside the body itself: a field of an object takes many times its text, and
-/// [`pruned::MOST_ELEMENTS`] bounds how many there are.
+/// What parsing a body takes at most, in bytes, beside the body itself: a field of an object takes
+/// many times its text, and [`pruned::MOST_ELEMENTS`] bounds how many there are.
 #[must_use]
 pub fn parsed_size(body: usize) -> u64 {
     const A_BYTE: u64 = 64;
@@ -35,7 +37,8 @@ const NO_LIMIT: u64 = i32::MAX as u64;
 /// The end of the year 9999: later instants are a mistake in the unit.
 const LATEST: i64 = 253_402_300_799_999;
 
-/// The longest name of a field, and the longest beginning of values, in bytes: they become part of a URL.
+/// The longest name of a field, and the longest beginning of values, in bytes: they become part of
+/// a URL.
 const LONGEST_NAME: usize = 4 << 10;
 
 /// Why a body is not a request.
@@ -122,7 +125,8 @@ impl RequestType {
     }
 }
 
-/// Reads a body as a request of the given type; of any type if none is given (but not a connection test).
+/// Reads a body as a request of the given type; of any type if none is given (but not a connection
+/// test).
 ///
 /// # Errors
 ///
@@ -269,8 +273,9 @@ fn field<'a>(query: &Object<'a>) -> Result<&'a str, DecodeError> {
     }
 }
 
-/// What the values of `field` must begin with. Metric names that are too many are answered as patterns such as `node_cpu_*`,
-/// which come back as they are: the one `*` at the end is ours. Labels have no patterns, so a `*` there is the value's own.
+/// What the values of `field` must begin with. Metric names that are too many are answered as
+/// patterns such as `node_cpu_*`, which come back as they are: the one `*` at the end is ours.
+/// Labels have no patterns, so a `*` there is the value's own.
 fn prefix<'a>(field: &str, typed: &'a str) -> &'a str {
     match typed.strip_suffix('*') {
         Some(beginning) if KIND_KEYS.contains(&field) => beginning,

@@ -1,4 +1,5 @@
-//! Answers as the Mirror API spells them. Points are written straight into the response: there may be tens of thousands.
+//! Answers as the Mirror API spells them. Points are written straight into the response: there may
+//! be tens of thousands.
 
 use std::fmt::Write as _;
 

@@ -14,7 +14,8 @@ use crate::telemetry::metrics::Outcome;
 /// Why a request gets no answer, in the terms of the Mirror API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// The store cannot be asked: not a target, unreachable, TLS or credentials refused, no sensible answer.
+    /// The store cannot be asked: not a target, unreachable, TLS or credentials refused, no
+    /// sensible answer.
     #[error("{details}")]
     Connection {
         /// What the user can act on.
@@ -85,7 +86,8 @@ pub enum ApiError {
         /// What it takes.
         allowed: &'static str,
     },
-    /// The request is for a host that is not among `spec.server.allowedHosts`. Answered without the key.
+    /// The request is for a host that is not among `spec.server.allowedHosts`. Answered without the
+    /// key.
     #[error("this mirror does not answer for the request's host (spec.server.allowedHosts)")]
     WrongHost,
     /// The request may come from a web page of another site. Answered without the key.
@@ -204,7 +206,8 @@ impl ApiError {
         response
     }
 
-    /// A failure to evaluate `metric` (the name that the user gave) with `method` (of its aggregation, if it has one).
+    /// A failure to evaluate `metric` (the name that the user gave) with `method` (of its
+    /// aggregation, if it has one).
     #[must_use]
     pub fn from_evaluation(error: EvaluateError, metric: &str, method: Option<&str>) -> Self {
         match error {

@@ -32,7 +32,8 @@ pub enum Api {
     Explain,
 }
 
-/// Answers a request body of `caller`, exactly as StackState gets it. `arrived` is when it came in: deadlines count from there.
+/// Answers a request body of `caller`, exactly as StackState gets it. `arrived` is when it came in:
+/// deadlines count from there.
 ///
 /// # Errors
 ///
@@ -120,7 +121,8 @@ struct Asked {
     memory: Option<Arc<Reservation>>,
 }
 
-/// What a request may take beside the answers that it reads before it must ask for more: most requests need no more.
+/// What a request may take beside the answers that it reads before it must ask for more: most
+/// requests need no more.
 const BASE: ByteSize = ByteSize(64 << 10);
 
 impl Asked {
@@ -176,7 +178,8 @@ impl Asked {
         })
     }
 
-    /// Encodes an answer of about `size` bytes. They count as the request's memory until they are sent.
+    /// Encodes an answer of about `size` bytes. They count as the request's memory until they are
+    /// sent.
     async fn encoded(
         &self,
         size: usize,
@@ -266,8 +269,8 @@ impl Asked {
         Ok(Answered { body, about })
     }
 
-    /// What is asked for, within the target's enforced matchers. To complete an expression takes up to some milliseconds, and no other
-    /// request waits for them.
+    /// What is asked for, within the target's enforced matchers. To complete an expression takes up
+    /// to some milliseconds, and no other request waits for them.
     async fn enforced(&self, kind: Kind) -> Result<Kind, EnforceError> {
         let enforced = self.enforced.clone();
         if enforced.0.is_empty() || !matches!(kind, Kind::Expression { .. }) {
@@ -296,7 +299,8 @@ impl Asked {
         self.explained(explained).await
     }
 
-    /// The answer that says what would be sent. Its size is known when it is there: it is bounded, as PromQL is.
+    /// The answer that says what would be sent. Its size is known when it is there: it is bounded,
+    /// as PromQL is.
     async fn explained(&self, mut explained: Value) -> Result<Answered, ApiError> {
         explained["target"] = json!(self.name);
         let body = encode::body(&explained);

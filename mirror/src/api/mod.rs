@@ -1,5 +1,6 @@
-//! The Mirror API: what a request says ([`decode`]), what an answer looks like ([`encode`]), and one thin handler per method
-//! ([`handlers`]). The contract is `docs/mirror-api.md`; for machines it is [`openapi`].
+//! The Mirror API: what a request says ([`decode`]), what an answer looks like ([`encode`]), and
+//! one thin handler per method ([`handlers`]). The contract is `docs/mirror-api.md`; for machines
+//! it is [`openapi`].
 
 pub mod body;
 pub mod decode;
@@ -16,7 +17,8 @@ use bytes::Bytes;
 use crate::execute::Missing;
 use crate::prometheus::remarks::Remark;
 
-/// The answer to a request: its body as StackState reads it, and what people may want to know besides.
+/// The answer to a request: its body as StackState reads it, and what people may want to know
+/// besides.
 #[derive(Clone, Debug)]
 pub struct Answered {
     /// JSON.
@@ -25,13 +27,14 @@ pub struct Answered {
     pub about: About,
 }
 
-/// What there is to say about an answer that its body has no place for. A response carries it as an extension.
+/// What there is to say about an answer that its body has no place for. A response carries it as an
+/// extension.
 #[derive(Clone, Debug, Default)]
 pub struct About {
     /// What the answer lacks.
     pub missing: Missing,
-    /// The store's own words. They may name what is behind the store, so they are shown to whoever runs the mirror, never
-    /// to a client.
+    /// The store's own words. They may name what is behind the store, so they are shown to whoever
+    /// runs the mirror, never to a client.
     pub remarks: Vec<Remark>,
 }
 

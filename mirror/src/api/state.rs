@@ -9,8 +9,8 @@ use crate::prometheus::Targets;
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
 
-/// Shared by every handler. A request takes one [`AppState::serving`] snapshot and works with it to its end, so that a
-/// reload never changes a request half-way.
+/// Shared by every handler. A request takes one [`AppState::serving`] snapshot and works with it to
+/// its end, so that a reload never changes a request half-way.
 pub struct AppState {
     serving: ArcSwap<Serving>,
     /// The instruments; they outlive every reload.
@@ -52,7 +52,8 @@ impl AppState {
         self.serving.load_full()
     }
 
-    /// Serves `settings` from now on. Requests under way keep what they have; targets that did not change keep their connections.
+    /// Serves `settings` from now on. Requests under way keep what they have; targets that did not
+    /// change keep their connections.
     pub fn replace(&self, settings: Settings) {
         let targets = Targets::new(
             &settings,

@@ -15,7 +15,8 @@ const LEAST: u64 = 16 << 20;
 /// The budgets of the process.
 #[derive(Debug)]
 pub struct Memory {
-    /// For the bodies of requests and what parsing makes of them. Apart, so that bodies that never end leave the rest alone.
+    /// For the bodies of requests and what parsing makes of them. Apart, so that bodies that never
+    /// end leave the rest alone.
     pub bodies: Arc<Budget>,
     /// For all that happens afterwards.
     pub work: Arc<Budget>,
@@ -104,7 +105,8 @@ impl Default for Memory {
     }
 }
 
-/// The smallest memory limit of the cgroups that hold the process. `process` is its folder in `/proc`.
+/// The smallest memory limit of the cgroups that hold the process. `process` is its folder in
+/// `/proc`.
 fn of_container(process: &Path, root: &Path) -> Option<ByteSize> {
     let read = |name: &str| std::fs::read_to_string(process.join(name)).unwrap_or_default();
     files(&read("cgroup"), &read("mountinfo"))
@@ -116,11 +118,13 @@ fn of_container(process: &Path, root: &Path) -> Option<ByteSize> {
         .min()
 }
 
-/// The files that may hold a limit: of the process' own cgroup, and of all around it that can be seen.
+/// The files that may hold a limit: of the process' own cgroup, and of all around it that can be
+/// seen.
 ///
-/// `cgroups` is `/proc/self/cgroup`: `0::/path` for version 2, `4:memory:/path` for version 1. `mounts` is
-/// `/proc/self/mountinfo`. A container often sees only its own part of the hierarchy: the mount's root then is the path of the
-/// container, and what is below it is what both have in common.
+/// `cgroups` is `/proc/self/cgroup`: `0::/path` for version 2, `4:memory:/path` for version 1.
+/// `mounts` is `/proc/self/mountinfo`. A container often sees only its own part of the hierarchy:
+/// the mount's root then is the path of the container, and what is below it is what both have in
+/// common.
 fn files(cgroups: &str, mounts: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in cgroups.lines() {
@@ -146,7 +150,8 @@ fn files(cgroups: &str, mounts: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The root and the mount point of a line of `mountinfo`, if cgroups with memory limits are mounted there.
+/// The root and the mount point of a line of `mountinfo`, if cgroups with memory limits are mounted
+/// there.
 fn mount(line: &str, is_v2: bool) -> Option<(&str, &str)> {
     let (before, after) = line.split_once(" - ")?;
     let mut after = after.split(' ');

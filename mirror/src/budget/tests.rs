@@ -211,7 +211,8 @@ proptest! {
         });
     }
 
-    /// Whatever the order: of requests each of which fits alone, one at least gets all that it wants.
+    /// Whatever the order: of requests each of which fits alone, one at least gets all that it
+    /// wants.
     #[test]
     fn somebody_gets_through(
         plans in prop::collection::vec(prop::collection::vec(1_u64..20, 1..4), 1..12),

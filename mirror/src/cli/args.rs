@@ -1,4 +1,5 @@
-//! The command line. Every flag is also an environment variable; what the values mean is decided here, once.
+//! The command line. Every flag is also an environment variable; what the values mean is decided
+//! here, once.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -61,7 +62,8 @@ struct FolderArgs {
     /// Folder of Secrets: key K of Secret S is the file DIR/S/K [default: `secrets` next to FILE]
     #[arg(long, env = "PROMETHEUS_MIRROR_SECRETS_DIR", value_name = "DIR")]
     secrets_dir: Option<PathBuf>,
-    /// Folder of ConfigMaps: key K of ConfigMap C is the file DIR/C/K [default: `configmaps` next to FILE]
+    /// Folder of ConfigMaps: key K of ConfigMap C is the file DIR/C/K [default: `configmaps` next
+    /// to FILE]
     #[arg(long, env = "PROMETHEUS_MIRROR_CONFIGMAPS_DIR", value_name = "DIR")]
     configmaps_dir: Option<PathBuf>,
 }
@@ -123,7 +125,8 @@ pub struct LogArgs {
         value_name = "FORMAT"
     )]
     pub log_format: LogFormat,
-    /// error, warn, info, debug or trace, or directives like info,mirror=debug [default: $RUST_LOG, else info]
+    /// error, warn, info, debug or trace, or directives like info,mirror=debug [default: $RUST_LOG,
+    /// else info]
     #[arg(long, env = "PROMETHEUS_MIRROR_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<String>,
 }
@@ -150,7 +153,8 @@ pub struct ServeArgs {
     /// The configuration.
     #[command(flatten)]
     pub document: DocumentArgs,
-    /// Where the Mirror API listens: 9900, :9900 or HOST:PORT [default: 0.0.0.0 and the manifest's spec.port]
+    /// Where the Mirror API listens: 9900, :9900 or HOST:PORT [default: 0.0.0.0 and the manifest's
+    /// spec.port]
     #[arg(long, env = "PROMETHEUS_MIRROR_LISTEN", value_name = "ADDR")]
     pub listen: Option<ListenAddress>,
     /// Where /livez, /readyz, /targets and /metrics listen
@@ -161,13 +165,15 @@ pub struct ServeArgs {
         default_value = "0.0.0.0:9901"
     )]
     pub admin_listen: ListenAddress,
-    /// After SIGTERM: how long to go on accepting while /readyz says no, so that load balancers notice
+    /// After SIGTERM: how long to go on accepting while /readyz says no, so that load balancers
+    /// notice
     #[arg(long, env = "PROMETHEUS_MIRROR_DRAIN_DELAY", value_name = "TIME", default_value = "0s", value_parser = duration)]
     pub drain_delay: Duration,
     /// After that: how long requests under way may take; a second signal ends at once
     #[arg(long, env = "PROMETHEUS_MIRROR_DRAIN_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub drain_timeout: Duration,
-    /// Memory that the process may use, such as 512Mi; requests share what is left of it [default: the container's limit, else 512Mi]
+    /// Memory that the process may use, such as 512Mi; requests share what is left of it [default:
+    /// the container's limit, else 512Mi]
     #[arg(long, env = "PROMETHEUS_MIRROR_MEMORY_LIMIT", value_name = "SIZE")]
     pub memory_limit: Option<ByteSize>,
     /// Threads that serve [default: one per core, at most 4]
@@ -196,7 +202,8 @@ pub struct QueryArgs {
     /// The configuration.
     #[command(flatten)]
     pub document: OptionalDocumentArgs,
-    /// Ask the running mirror at this base URL, such as http://production.observability.svc:9900, instead of the targets themselves
+    /// Ask the running mirror at this base URL, such as http://production.observability.svc:9900,
+    /// instead of the targets themselves
     #[arg(long, value_name = "URL")]
     pub mirror: Option<reqwest::Url>,
     /// The target to ask [default: the manifest's default target]
@@ -246,10 +253,12 @@ pub struct QueryArgs {
 /// `conform`
 #[derive(Args, Clone, Debug)]
 pub struct ConformArgs {
-    /// The mirror's base URL, as a StackState data source has it, such as http://production.observability.svc:9900
+    /// The mirror's base URL, as a StackState data source has it, such as
+    /// http://production.observability.svc:9900
     #[arg(value_name = "URL")]
     pub url: MirrorUrl,
-    /// The mirror's API key; every answer is compared with it. Better given as a variable: arguments are seen by others
+    /// The mirror's API key; every answer is compared with it. Better given as a variable:
+    /// arguments are seen by others
     #[arg(
         long,
         env = "PROMETHEUS_MIRROR_API_KEY",

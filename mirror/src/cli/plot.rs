@@ -18,7 +18,8 @@ pub struct Canvas {
     pub zone: TimeZone,
 }
 
-/// Draws `points` (ascending) over the time from `from` to `to`. Where points are missing, so is the line.
+/// Draws `points` (ascending) over the time from `from` to `to`. Where points are missing, so is
+/// the line.
 #[must_use]
 pub fn render(points: &[Point], from: Timestamp, to: Timestamp, canvas: &Canvas) -> String {
     let finite: Vec<Point> = points

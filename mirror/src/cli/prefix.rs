@@ -1,4 +1,5 @@
-//! Where a store answers if it does not answer where it was declared: known path prefixes are tried, once, on the same server.
+//! Where a store answers if it does not answer where it was declared: known path prefixes are
+//! tried, once, on the same server.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// So many places are tried.
 const MOST: usize = 16;
 
-/// Under which path servers have Prometheus' API: behind a prefix of its own, Mimir, Cortex, VictoriaMetrics' cluster, and others.
+/// Under which path servers have Prometheus' API: behind a prefix of its own, Mimir, Cortex,
+/// VictoriaMetrics' cluster, and others.
 const KNOWN: &[&str] = &[
     "",
     "/prometheus",
@@ -30,7 +32,8 @@ const KNOWN: &[&str] = &[
     "/query",
 ];
 
-/// What to write instead of the declared path, if the store answers there. The tries go to the same server with the same credentials.
+/// What to write instead of the declared path, if the store answers there. The tries go to the same
+/// server with the same credentials.
 pub(super) async fn hint(settings: &Settings, declared: &TargetSettings) -> Option<String> {
     let places = places(&declared.url);
     let mut tried = settings.clone();
@@ -73,7 +76,8 @@ fn words(declared: &Url, found: &Url) -> String {
     }
 }
 
-/// The places to try, the likeliest first: the path without a wrong ending, the paths above it, and the known ones at its end and alone.
+/// The places to try, the likeliest first: the path without a wrong ending, the paths above it, and
+/// the known ones at its end and alone.
 fn places(declared: &Url) -> Vec<Url> {
     let mut bases = Vec::new();
     let mut base = path(declared);

@@ -1,7 +1,7 @@
 //! `query`: in the terminal, exactly what StackState would be answered.
 //!
-//! The request is made as the JSON that StackState sends and handed to the router that serves it, or with `--mirror` posted to a
-//! running mirror, so there is no second way to an answer.
+//! The request is made as the JSON that StackState sends and handed to the router that serves it,
+//! or with `--mirror` posted to a running mirror, so there is no second way to an answer.
 
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ use crate::prometheus::root_cause;
 use crate::settings;
 use crate::telemetry::metrics::Metrics;
 
-/// The longest wait for a running mirror: its own longest request timeout, and a little for the way.
+/// The longest wait for a running mirror: its own longest request timeout, and a little for the
+/// way.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(605);
 /// Lines of a chart proper.
 const PLOT_HEIGHT: usize = 15;

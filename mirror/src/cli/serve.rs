@@ -108,7 +108,8 @@ fn memory_limit(args: &ServeArgs, settings: &Settings) -> Limit {
     Limit::choose(args.memory_limit, field)
 }
 
-/// Serves `settings` from now on, on their own port if no flag fixes it. Requests under way end as they began.
+/// Serves `settings` from now on, on their own port if no flag fixes it. Requests under way end as
+/// they began.
 async fn take_over(
     args: &ServeArgs,
     state: &Arc<AppState>,
@@ -188,7 +189,8 @@ fn announce(state: &AppState, health: &Health) {
     health.serves(&document);
 }
 
-/// Probes and scrapes of the cluster are plain HTTP, and are answered by a thread that does nothing else.
+/// Probes and scrapes of the cluster are plain HTTP, and are answered by a thread that does nothing
+/// else.
 async fn listen_for_admin(args: &ServeArgs, admin: Admin) -> Result<Apart, Failure> {
     let listener = bind(args.admin_listen.as_str(), "--admin-listen")
         .await

@@ -33,8 +33,8 @@ use self::report::Log;
 use self::session::{Forms, Session};
 use crate::settings::ApiKey;
 
-/// The largest answer to a poll, in bytes. Many are read at once, and an hour in buckets of a minute
-/// takes a few thousand.
+/// The largest answer to a poll, in bytes. Many are read at once, and an hour in buckets of a
+/// minute takes a few thousand.
 const MOST_POLLED_BYTES: usize = 4 << 20;
 
 /// The base URL of a mirror, as somebody wrote it: a slash at its end counts.

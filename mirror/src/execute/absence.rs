@@ -1,4 +1,5 @@
-//! Why no series matches: which condition excludes all of them. Asked only where there is no series, in few calls and little time.
+//! Why no series matches: which condition excludes all of them. Asked only where there is no
+//! series, in few calls and little time.
 
 use std::time::{Duration, Instant};
 

@@ -186,7 +186,8 @@ async fn from_store<S: Store>(
                     [one] => Some(one),
                     _ => {
                         collector.note(&answer);
-                        // Everything up to here was one series; from this part on there are several.
+                        // Everything up to here was one series; from this part on there are
+                        // several.
                         let rest = buckets.from_instant(part.start());
                         return pooled::collect(context, &query.kind, pooling, rest, collector)
                             .await;
@@ -229,7 +230,8 @@ async fn from_store<S: Store>(
     Ok(())
 }
 
-/// Results and marks: an answer has one series of each, and what a faulty store sends beyond that is not looked at.
+/// Results and marks: an answer has one series of each, and what a faulty store sends beyond that
+/// is not looked at.
 fn marks(answer: &Answer) -> &[Series] {
     let all = series(answer);
     &all[..all.len().min(8)]
@@ -249,7 +251,8 @@ fn marked(series: &[Series], part: Buckets) -> Option<Timestamp> {
         .find_map(|(at, _)| part.start_containing(at))
 }
 
-/// Nothing in the last parts: where much is left, looks up where samples begin instead of asking part after part.
+/// Nothing in the last parts: where much is left, looks up where samples begin instead of asking
+/// part after part.
 pub(super) async fn skip_gap<S: Store>(
     context: &Context<'_, S>,
     kind: &Kind,

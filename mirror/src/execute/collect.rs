@@ -9,7 +9,8 @@ use crate::prometheus::remarks::Remark;
 use crate::prometheus::{Answer, StoreError};
 use crate::settings::NanInterpretation;
 
-/// The points that one answer has at most, whatever the request's limit. Three weeks of minutes are 30,240.
+/// The points that one answer has at most, whatever the request's limit. Three weeks of minutes are
+/// 30,240.
 pub const MAX_POINTS: u64 = 110_000;
 
 /// The points of an answer.
@@ -59,8 +60,9 @@ pub(super) struct Collector {
     start: Timestamp,
     nan_interpretation: NanInterpretation,
     limit: u64,
-    /// A value without a JSON number came. The answer is partial if a point follows: a client asks a partial answer again from
-    /// its last point on, and where nothing but such values is left it would do so for ever.
+    /// A value without a JSON number came. The answer is partial if a point follows: a client asks
+    /// a partial answer again from its last point on, and where nothing but such values is left it
+    /// would do so for ever.
     left_out_number: bool,
 }
 
@@ -78,7 +80,8 @@ impl Collector {
         }
     }
 
-    /// One point with the store's text of its value. Points beyond those that are wanted are not kept.
+    /// One point with the store's text of its value. Points beyond those that are wanted are not
+    /// kept.
     pub(super) fn push(&mut self, at: Timestamp, text: &str) {
         if self.is_satisfied() {
             return;
@@ -106,8 +109,9 @@ impl Collector {
         self.telemetry.missing.beyond_limit = true;
     }
 
-    /// How many points the answer may have. A caller that continues from the last point's timestamp gets that point once
-    /// more; with a limit of one it would get nothing else, so then it gets the next one as well.
+    /// How many points the answer may have. A caller that continues from the last point's timestamp
+    /// gets that point once more; with a limit of one it would get nothing else, so then it gets
+    /// the next one as well.
     fn allowed(&self) -> u64 {
         let repeats_only = self.limit == 1
             && self
@@ -119,7 +123,8 @@ impl Collector {
         if repeats_only { 2 } else { self.limit }
     }
 
-    /// Where the request may make no more calls, the answer ends if the caller gets further with it.
+    /// Where the request may make no more calls, the answer ends if the caller gets further with
+    /// it.
     pub(super) fn or_cut(
         &mut self,
         result: Result<(), EvaluateError>,
@@ -133,7 +138,8 @@ impl Collector {
         }
     }
 
-    /// How many more points are of use: one beyond those that are answered tells that there are more.
+    /// How many more points are of use: one beyond those that are answered tells that there are
+    /// more.
     pub(super) fn wanted(&self) -> u64 {
         (self.allowed() + 1).saturating_sub(self.telemetry.points.len() as u64)
     }

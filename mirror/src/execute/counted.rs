@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::model::capabilities::Capabilities;
 use crate::prometheus::{Answer, Call, Deadline, Store, StoreError};
 
-/// The longest PromQL of a call, in bytes. As a form it is three times as long at most, which fits into the 1 MiB that proxies let
-/// through.
+/// The longest PromQL of a call, in bytes. As a form it is three times as long at most, which fits
+/// into the 1 MiB that proxies let through.
 pub const MOST_PROMQL_BYTES: usize = 256 << 10;
 
-/// A store for the calls of one request, of which there may be so many. What the store can do is asked without counting: that is
-/// learned once, for all requests.
+/// A store for the calls of one request, of which there may be so many. What the store can do is
+/// asked without counting: that is learned once, for all requests.
 #[derive(Debug)]
 pub struct Counted<S> {
     store: S,

@@ -1,5 +1,6 @@
-//! Names of labels outside the legacy character set, as the store reads them: Prometheus 3 and what follows it in quotes, every
-//! VictoriaMetrics with escapes, Prometheus 2 not at all (tried on 2.42, 2.53, 3.10, Thanos 0.42, VictoriaMetrics 1.79 and 1.151).
+//! Names of labels outside the legacy character set, as the store reads them: Prometheus 3 and what
+//! follows it in quotes, every VictoriaMetrics with escapes, Prometheus 2 not at all (tried on
+//! 2.42, 2.53, 3.10, Thanos 0.42, VictoriaMetrics 1.79 and 1.151).
 
 use super::fields::FieldQuery;
 use super::{Context, EvaluateError};
@@ -7,7 +8,8 @@ use crate::plan::selector::Matcher;
 use crate::plan::{Kind, MetricQuery};
 use crate::prometheus::{Store, StoreError};
 
-/// The query as the store reads it; none if it can stay as it is. The store is asked what it is only where that matters.
+/// The query as the store reads it; none if it can stay as it is. The store is asked what it is
+/// only where that matters.
 pub(super) async fn of_metric<S: Store>(
     context: &Context<'_, S>,
     query: &MetricQuery,
@@ -40,7 +42,8 @@ pub(super) async fn of_fields<S: Store>(
     }))
 }
 
-/// Whether the store is VictoriaMetrics, which alone drops NaN; see [`crate::prometheus::Capabilities::keeps_nan`].
+/// Whether the store is VictoriaMetrics, which alone drops NaN; see
+/// [`crate::prometheus::Capabilities::keeps_nan`].
 pub(super) async fn is_metricsql<S: Store>(context: &Context<'_, S>) -> Result<bool, StoreError> {
     let capabilities = context.store.capabilities(context.deadline).await?;
     Ok(!capabilities.keeps_nan)

@@ -1,4 +1,5 @@
-//! What a query would send, without sending it: how a user finds out why a stream shows what it shows.
+//! What a query would send, without sending it: how a user finds out why a stream shows what it
+//! shows.
 
 use serde_json::{Value, json};
 

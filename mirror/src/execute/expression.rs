@@ -1,4 +1,5 @@
-//! What becomes of an expression that the store refuses inside what the mirror puts around it. No call of this is made unless it refuses.
+//! What becomes of an expression that the store refuses inside what the mirror puts around it. No
+//! call of this is made unless it refuses.
 
 use super::{Context, EvaluateError};
 use crate::model::time::Timestamp;
@@ -14,7 +15,8 @@ pub(super) enum Verdict {
     Error(EvaluateError),
 }
 
-/// Looks at the store's complaint, and where that is about the text around the user's expression as well, at the one about that alone.
+/// Looks at the store's complaint, and where that is about the text around the user's expression as
+/// well, at the one about that alone.
 pub(super) async fn judge<S: Store>(
     context: &Context<'_, S>,
     wrapping: Wrapping<'_>,
@@ -56,7 +58,8 @@ fn refused(kind: String, message: String) -> EvaluateError {
     }
 }
 
-/// An error of the store about an expression that was sent as the user wrote it, in our words where it is about what the expression is.
+/// An error of the store about an expression that was sent as the user wrote it, in our words where
+/// it is about what the expression is.
 pub(super) fn in_our_words(error: EvaluateError, kind: &Kind) -> EvaluateError {
     match error {
         EvaluateError::Store(StoreError::Rejected { kind: of, message })

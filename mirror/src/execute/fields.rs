@@ -2,7 +2,8 @@
 //!
 //! * [`metric_names`]: the names of metrics, by query kind.
 //! * [`label_values`]: the values of a label.
-//! * [`listed`]: a list that a store is asked for, in parts where the question is too long for a URL.
+//! * [`listed`]: a list that a store is asked for, in parts where the question is too long for a
+//!   URL.
 //! * [`fold`]: what becomes of a list that is longer than the limit.
 
 mod fold;
@@ -70,7 +71,8 @@ impl FieldQuery {
     pub(super) fn selector(&self) -> Option<Selector> {
         match &self.kind {
             Some(Kind::Gauge(selector) | Kind::Counter(selector)) => Some(selector.clone()),
-            // `_count` has neither `le` nor `quantile`, which are no business of a query; a native histogram has no suffix.
+            // `_count` has neither `le` nor `quantile`, which are no business of a query; a native
+            // histogram has no suffix.
             Some(Kind::Histogram(base)) => Some(base.with_any_suffix(&["", "_count"])),
             Some(Kind::Summary(base)) => Some(base.with_suffix("_count")),
             Some(Kind::Expression { .. }) | None if self.matchers.is_empty() => None,
@@ -108,8 +110,9 @@ pub async fn names<S: Store>(
     })
 }
 
-/// The labels that a user chooses from. The name is a condition of its own. Prometheus' type and unit (its feature
-/// `type-and-unit-labels`) belong together: series without a unit have only a type.
+/// The labels that a user chooses from. The name is a condition of its own. Prometheus' type and
+/// unit (its feature `type-and-unit-labels`) belong together: series without a unit have only a
+/// type.
 fn shown(mut labels: BTreeSet<String>) -> BTreeSet<String> {
     const TYPE_AND_UNIT: [&str; 2] = ["__type__", "__unit__"];
     labels.remove("__name__");

@@ -30,7 +30,8 @@ pub(super) fn calls(points: u64) -> u64 {
     points / most * CALLS_AT_ONCE + last_wave
 }
 
-/// The evaluation instants of an expression: one for each bucket, at the same distance from the bucket's start.
+/// The evaluation instants of an expression: one for each bucket, at the same distance from the
+/// bucket's start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grid {
     /// Those not yet asked for.
@@ -74,7 +75,8 @@ impl Grid {
     /// The next parts of the range, in order, for a caller that wants so many more points.
     pub(super) fn next_wave(&mut self, wanted: u64) -> Vec<Buckets> {
         let most = POINTS_PER_CALL * CALLS_AT_ONCE;
-        // Where buckets are empty, `wanted` of them are not enough: each wave is larger than the one before.
+        // Where buckets are empty, `wanted` of them are not enough: each wave is larger than the
+        // one before.
         let size = if self.divisible {
             wanted.max(self.next).min(most)
         } else {

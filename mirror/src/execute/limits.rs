@@ -1,11 +1,13 @@
-//! Complaints of a store that need a word more on what to do: limits that the mirror cannot keep by splitting a range (a window belongs to
-//! a single point), and series that a rate cannot tell apart.
+//! Complaints of a store that need a word more on what to do: limits that the mirror cannot keep by
+//! splitting a range (a window belongs to a single point), and series that a rate cannot tell
+//! apart.
 
 use super::EvaluateError;
 use crate::plan::{Kind, MetricQuery};
 use crate::prometheus::StoreError;
 
-/// A store's complaint with what to do about it, if it is of these kinds. The window of each point counts as well as the range.
+/// A store's complaint with what to do about it, if it is of these kinds. The window of each point
+/// counts as well as the range.
 pub(super) fn with_hint(error: EvaluateError, query: &MetricQuery) -> EvaluateError {
     let EvaluateError::Store(StoreError::Rejected { kind, message }) = error else {
         return error;

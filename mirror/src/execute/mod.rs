@@ -1,6 +1,8 @@
-//! Drives the plans of [`crate::plan`] over the calls of [`crate::prometheus`]: in what order, how many at once, when it is enough.
+//! Drives the plans of [`crate::plan`] over the calls of [`crate::prometheus`]: in what order, how
+//! many at once, when it is enough.
 //!
-//! * [`metric`]: the points of a metric query. [`aggregated`], [`pooled`] and [`raw`] hold its three ways.
+//! * [`metric`]: the points of a metric query. [`aggregated`], [`pooled`] and [`raw`] hold its
+//!   three ways.
 //! * [`grid`]: long ranges as several range queries.
 //! * [`expression`]: what a store's refusal of an expression means.
 //! * [`absence`]: why no series matches.
@@ -87,7 +89,8 @@ pub enum EvaluateError {
 }
 
 impl EvaluateError {
-    /// The same for an expression that was sent otherwise than the user wrote it: the positions in a store's complaint are left out.
+    /// The same for an expression that was sent otherwise than the user wrote it: the positions in
+    /// a store's complaint are left out.
     #[must_use]
     pub fn without_positions(self) -> Self {
         match self {
@@ -109,7 +112,8 @@ impl From<PlanError> for EvaluateError {
     }
 }
 
-/// What evaluating needs besides the query: the store, its target's scrape interval, the time now and the deadline.
+/// What evaluating needs besides the query: the store, its target's scrape interval, the time now
+/// and the deadline.
 #[derive(Debug)]
 pub struct Context<'a, S> {
     /// Who is asked.
@@ -138,15 +142,16 @@ impl<S: Store> Context<'_, S> {
         self.store.call(call, self.deadline).await
     }
 
-    /// The stored samples from `from` to `to`, both included: all that the range selector's answer has, which may be a
-    /// little more at the edge. Callers look at the timestamps.
+    /// The stored samples from `from` to `to`, both included: all that the range selector's answer
+    /// has, which may be a little more at the edge. Callers look at the timestamps.
     async fn samples(
         &self,
         selector: &Selector,
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Stored, StoreError> {
-        // One millisecond more than the distance, so that `from` is inside where windows are left-open.
+        // One millisecond more than the distance, so that `from` is inside where windows are
+        // left-open.
         let window = Millis(to.since(from).0.saturating_add(1));
         let promql = format!("{selector}[{window}]");
         let answer = self.call(Call::Instant { promql, at: to }).await?;
@@ -174,8 +179,9 @@ impl<S: Store> Context<'_, S> {
         Ok(matches!(answer.data, Data::SeriesExist(true)))
     }
 
-    /// An instant, no later than the first sample that any of the selectors has from `from` on and at most `precision`
-    /// before it as far as the store's index tells. None: there is no sample up to `to`.
+    /// An instant, no later than the first sample that any of the selectors has from `from` on and
+    /// at most `precision` before it as far as the store's index tells. None: there is no sample up
+    /// to `to`.
     async fn first_sample(
         &self,
         selectors: &[String],
@@ -250,8 +256,8 @@ async fn points<S: Store>(
     }
 }
 
-/// Nothing was found: is that because nothing is there? Asked only then, and over a day more than the query's range, so that
-/// a series which pauses is not an error.
+/// Nothing was found: is that because nothing is there? Asked only then, and over a day more than
+/// the query's range, so that a series which pauses is not an error.
 async fn explain_absence<S: Store>(
     context: &Context<'_, S>,
     query: &MetricQuery,

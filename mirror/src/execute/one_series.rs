@@ -1,5 +1,5 @@
-//! Where one series is needed: which one it is, and what several differ in. It is linear in the series of an answer, and stops at the
-//! second where all of them count.
+//! Where one series is needed: which one it is, and what several differ in. It is linear in the
+//! series of an answer, and stops at the second where all of them count.
 
 use super::EvaluateError;
 use super::work::Steps;
@@ -27,8 +27,8 @@ impl OneSeries {
         }
     }
 
-    /// The first of these series, which must be the only one, and the same as before. A store that answers one series several times
-    /// means one.
+    /// The first of these series, which must be the only one, and the same as before. A store that
+    /// answers one series several times means one.
     pub(super) fn of<'a>(
         &mut self,
         series: impl ExactSizeIterator<Item = &'a Series> + Clone,

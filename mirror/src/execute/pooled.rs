@@ -1,5 +1,5 @@
-//! Aggregations that the gateway computes itself from the samples of all series: exact percentiles over several series,
-//! and windows that a store cannot express.
+//! Aggregations that the gateway computes itself from the samples of all series: exact percentiles
+//! over several series, and windows that a store cannot express.
 
 use std::ops::Range;
 
@@ -16,13 +16,15 @@ use crate::plan::selector::Filter;
 use crate::plan::{Kind, value};
 use crate::prometheus::{Call, Store, StoreError};
 
-/// Samples that one request reads at most. Beyond it the answer is partial and the caller asks for the rest.
+/// Samples that one request reads at most. Beyond it the answer is partial and the caller asks for
+/// the rest.
 pub const SAMPLE_BUDGET: u64 = 2_000_000;
 
 /// Samples that one call should answer: a few megabytes.
 const SAMPLES_PER_CALL: i64 = 100_000;
 
-/// Reads the samples from the oldest bucket on and hands each finished bucket's result to the collector.
+/// Reads the samples from the oldest bucket on and hands each finished bucket's result to the
+/// collector.
 pub(super) async fn collect<S: Store>(
     context: &Context<'_, S>,
     kind: &Kind,
@@ -116,11 +118,13 @@ async fn hand_over(
     Ok(())
 }
 
-/// Samples on their way into buckets. They come stretch by stretch of time, so that one bucket at most waits for more of them.
+/// Samples on their way into buckets. They come stretch by stretch of time, so that one bucket at
+/// most waits for more of them.
 struct Pool {
     reduce: Reduce,
     buckets: Buckets,
-    /// The start of the bucket that may get more, and its samples, in the order of time for each series.
+    /// The start of the bucket that may get more, and its samples, in the order of time for each
+    /// series.
     open: Option<(Timestamp, Vec<f64>)>,
 }
 

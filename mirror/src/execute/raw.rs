@@ -32,7 +32,8 @@ pub(super) async fn telemetry<S: Store>(
     Ok(collector.finish())
 }
 
-/// The distance of an expression's raw points: the scrape interval, a multiple of it where there would be too many points.
+/// The distance of an expression's raw points: the scrape interval, a multiple of it where there
+/// would be too many points.
 #[must_use]
 pub fn step(start: Timestamp, end: Timestamp, scrape_interval: Millis) -> Millis {
     let points = (end.since(start).0.max(0) / scrape_interval.0.max(1)).unsigned_abs() + 1;
@@ -293,7 +294,8 @@ impl Source {
         self.histogram.extend(histogram);
     }
 
-    /// The points, and the source without all samples but the last one, where the next point needs it.
+    /// The points, and the source without all samples but the last one, where the next point needs
+    /// it.
     async fn into_points(mut self, deadline: Deadline) -> Result<(Self, Samples), EvaluateError> {
         let size = self.samples.len() + self.histogram.len();
         work::done(size, deadline, move || {
@@ -322,7 +324,8 @@ impl Source {
     }
 }
 
-/// The native histogram samples, and where there is none the pairs of sum and count, of what must be one series.
+/// The native histogram samples, and where there is none the pairs of sum and count, of what must
+/// be one series.
 fn distribution(
     one: &mut OneSeries,
     stored: &Stored,

@@ -1,5 +1,5 @@
-//! The ways through a long range, against a store that is a list of samples. That the expressions mean what they should is
-//! proven on real servers.
+//! The ways through a long range, against a store that is a list of samples. That the expressions
+//! mean what they should is proven on real servers.
 
 use std::num::NonZeroU32;
 use std::sync::Mutex;
@@ -15,7 +15,8 @@ use crate::plan::selector::{Matcher, Selector};
 use crate::plan::{Aggregation, Method};
 use crate::settings::NanInterpretation;
 
-/// Series with samples at these instants. A range query answers the number of samples in the step up to each instant.
+/// Series with samples at these instants. A range query answers the number of samples in the step
+/// up to each instant.
 struct ListedStore {
     series: Vec<(&'static str, Vec<i64>)>,
     calls: Mutex<Vec<Call>>,
@@ -159,7 +160,8 @@ fn instants(telemetry: &Telemetry) -> Vec<i64> {
     telemetry.points.iter().map(|(at, _)| at.0).collect()
 }
 
-/// Asks again from the last point's timestamp while answers are partial, and drops the point that is repeated there.
+/// Asks again from the last point's timestamp while answers are partial, and drops the point that
+/// is repeated there.
 fn follow(store: &ListedStore, first: &MetricQuery) -> Vec<i64> {
     let mut all: Vec<i64> = Vec::new();
     let mut query = first.clone();

@@ -1,5 +1,6 @@
-//! Series that differ in `__type__` or `__unit__` only, which Prometheus adds by `--enable-feature=type-and-unit-labels`. Its functions
-//! drop both together with the name and then refuse the result. No call of this is made unless the store refuses.
+//! Series that differ in `__type__` or `__unit__` only, which Prometheus adds by
+//! `--enable-feature=type-and-unit-labels`. Its functions drop both together with the name and then
+//! refuse the result. No call of this is made unless the store refuses.
 
 use super::{Context, EvaluateError};
 use crate::plan::selector::Matcher;

@@ -1,4 +1,5 @@
-//! Work of our own over answers of any size: it lets others run, sees the deadline, and where it is long leaves the runtime's workers.
+//! Work of our own over answers of any size: it lets others run, sees the deadline, and where it is
+//! long leaves the runtime's workers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,14 +13,16 @@ use crate::model::series::Series;
 use crate::model::time::Timestamp;
 use crate::prometheus::{Answer, Deadline, StoreError};
 
-/// Steps of some ten to some hundred nanoseconds each that are done at a stretch: far less than a millisecond.
+/// Steps of some ten to some hundred nanoseconds each that are done at a stretch: far less than a
+/// millisecond.
 const STRETCH: usize = 1_024;
 
-/// Work of more elements than this is done on a thread of its own: sorting as many takes about half a millisecond.
+/// Work of more elements than this is done on a thread of its own: sorting as many takes about half
+/// a millisecond.
 const SMALL: usize = 8_192;
 
-/// How many such threads work at once, for the whole process. The others wait: more would only take the processors away from the
-/// runtime's workers.
+/// How many such threads work at once, for the whole process. The others wait: more would only take
+/// the processors away from the runtime's workers.
 static THREADS: Semaphore = Semaphore::const_new(2);
 
 /// Counts the steps of a loop over what a store sent.
@@ -93,7 +96,8 @@ fn late() -> EvaluateError {
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) answer: Arc<Answer>,
-    /// NaN marks the end of a series and is no sample; see [`crate::prometheus::Capabilities::keeps_nan`].
+    /// NaN marks the end of a series and is no sample; see
+    /// [`crate::prometheus::Capabilities::keeps_nan`].
     pub(super) drops_nan: bool,
 }
 

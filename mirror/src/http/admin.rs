@@ -1,4 +1,5 @@
-//! The admin port: is the process alive, may it get requests, which document does it serve, and its metrics.
+//! The admin port: is the process alive, may it get requests, which document does it serve, and its
+//! metrics.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -99,7 +100,8 @@ impl Health {
     }
 }
 
-/// So many clients may wait for `/targets` at once: it is the only page that takes time, and must leave connections to the others.
+/// So many clients may wait for `/targets` at once: it is the only page that takes time, and must
+/// leave connections to the others.
 const MOST_WAITING_FOR_TARGETS: usize = 8;
 
 /// What the admin port tells of.
@@ -121,8 +123,8 @@ struct Shared {
 
 /// The admin port's routes. Never reachable through the mirror's Service for StackState.
 ///
-/// They are answered by a thread of their own and never wait for the runtime of the API, but for `/targets`, which waits for
-/// a bounded time.
+/// They are answered by a thread of their own and never wait for the runtime of the API, but for
+/// `/targets`, which waits for a bounded time.
 pub fn admin(admin: Admin) -> Router {
     Router::new()
         .route(
@@ -139,7 +141,8 @@ pub fn admin(admin: Admin) -> Router {
         }))
 }
 
-/// A process whose API has been busy for a while is alive; one that has not moved for a minute will not move again.
+/// A process whose API has been busy for a while is alive; one that has not moved for a minute will
+/// not move again.
 async fn livez(State(shared): State<Arc<Shared>>) -> Response {
     match shared.admin.heartbeat.dead_for(Instant::now()) {
         None => "ok\n".into_response(),

@@ -1,7 +1,9 @@
-//! What web pages could make a browser ask of this mirror, which browsers reach where pages come from elsewhere.
+//! What web pages could make a browser ask of this mirror, which browsers reach where pages come
+//! from elsewhere.
 //!
-//! A page may send some requests to any server without asking first, but then the browser says so, and only with content types that
-//! forms have. And a page may give its own host name this mirror's address; the request's host is still the page's.
+//! A page may send some requests to any server without asking first, but then the browser says so,
+//! and only with content types that forms have. And a page may give its own host name this mirror's
+//! address; the request's host is still the page's.
 
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, uri::Authority};
@@ -64,7 +66,8 @@ fn is_of_page(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) || matches!(fetch_site, Some(b"cross-site" | b"same-site"))
 }
 
-/// Whether a browser sends such a request without asking the server first. A body without a type is such a request, too.
+/// Whether a browser sends such a request without asking the server first. A body without a type is
+/// such a request, too.
 fn needs_no_preflight(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter().peekable();
     types.peek().is_none()

@@ -1,5 +1,5 @@
-//! HTTP around the API: routes and what every request passes on its way to a handler ([`router`], [`browser`]), and the
-//! admin port ([`admin`], [`probe`]).
+//! HTTP around the API: routes and what every request passes on its way to a handler ([`router`],
+//! [`browser`]), and the admin port ([`admin`], [`probe`]).
 
 pub mod admin;
 pub mod browser;

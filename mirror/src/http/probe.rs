@@ -1,7 +1,9 @@
-//! `/targets` on the admin port: which targets can this process reach? Asked by the operator, for the resource's status.
+//! `/targets` on the admin port: which targets can this process reach? Asked by the operator, for
+//! the resource's status.
 //!
-//! Targets are asked when somebody wants to know, at most every few seconds, with a query that needs no data. It takes its turn like
-//! any other query; when no worker is free in time, nothing is known.
+//! Targets are asked when somebody wants to know, at most every few seconds, with a query that
+//! needs no data. It takes its turn like any other query; when no worker is free in time, nothing
+//! is known.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -47,7 +49,8 @@ pub struct TargetReachability {
     /// Why it is not reachable, or that it asks to slow down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What was skipped or looks odd in its part of the document: nothing that keeps it from answering.
+    /// What was skipped or looks odd in its part of the document: nothing that keeps it from
+    /// answering.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
 }
@@ -61,14 +64,15 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// From now on there is something to ask. Targets are asked by the runtime that this is called in.
+    /// From now on there is something to ask. Targets are asked by the runtime that this is called
+    /// in.
     pub fn starts(&self, state: Arc<AppState>) {
         // A process serves one state; a second one would be a mistake of little consequence.
         let _ = self.serving.set((state, Handle::current()));
     }
 
-    /// As [`Probe::reachability`], for callers in another runtime than the one that asks targets. None, too, if that runtime is too
-    /// busy to answer in time.
+    /// As [`Probe::reachability`], for callers in another runtime than the one that asks targets.
+    /// None, too, if that runtime is too busy to answer in time.
     pub async fn reachability_from_elsewhere(self: &Arc<Self>) -> Option<Reachability> {
         let (_, runtime) = self.serving.get()?;
         let probe = Arc::clone(self);
@@ -78,7 +82,8 @@ impl Probe {
         tokio::time::timeout(patience, asked).await.ok()?.ok()?
     }
 
-    /// What can be reached now; none before the first document is served. Callers at the same time share one look.
+    /// What can be reached now; none before the first document is served. Callers at the same time
+    /// share one look.
     pub async fn reachability(&self) -> Option<Reachability> {
         let serving = self.serving.get()?.0.serving();
         let mut last = self.last.lock().await;
@@ -88,7 +93,8 @@ impl Probe {
         {
             return Some(found.clone());
         }
-        // What a version was is still so while a target asks to slow down: the resource's status must not flap.
+        // What a version was is still so while a target asks to slow down: the resource's status
+        // must not flap.
         let before = match &*last {
             Some((_, document, found)) if *document == serving.settings.document_hash => {
                 found.targets.clone()

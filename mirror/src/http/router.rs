@@ -35,8 +35,9 @@ use crate::telemetry::{RequestId, follow};
 /// The header that carries the API key, in both directions.
 pub static API_KEY_HEADER: HeaderName = HeaderName::from_static("x-mirror-api-key");
 
-/// Beside a partial metric answer: `limit` if more can be asked for from the last point on, `store` if the store left something
-/// out, `value` if a value has no JSON number. Several are separated by commas.
+/// Beside a partial metric answer: `limit` if more can be asked for from the last point on, `store`
+/// if the store left something out, `value` if a value has no JSON number. Several are separated by
+/// commas.
 pub static PARTIAL_HEADER: HeaderName = HeaderName::from_static("x-mirror-partial");
 
 /// The largest body of a request, in bytes.
@@ -71,7 +72,8 @@ pub fn app(state: Arc<AppState>) -> Router {
             },
         )
         .with_state(Arc::clone(&state));
-    // Slashes are put right before the routes are looked up, so around the router and not among its layers.
+    // Slashes are put right before the routes are looked up, so around the router and not among its
+    // layers.
     let routes = MapRequestLayer::new(normalize).layer(routes);
     let around = ServiceBuilder::new()
         .layer(from_fn(follow))
@@ -203,8 +205,8 @@ async fn refuse(serving: &Serving, request: Request, error: ApiError) -> Respons
     error.into_response(serving.settings.error_status)
 }
 
-/// Takes what a client still sends: it reads its answer only after that, and closing the connection before would lose the answer.
-/// A client that sends far too much loses it all the same.
+/// Takes what a client still sends: it reads its answer only after that, and closing the connection
+/// before would lose the answer. A client that sends far too much loses it all the same.
 async fn discard(mut body: Body) {
     let mut left = MAX_DISCARDED;
     while let Some(Ok(frame)) = body.frame().await {
@@ -266,16 +268,18 @@ async fn authenticate(
     let Some(key) = answered_key(&serving.settings, request.headers()) else {
         return refuse(&serving, request, ApiError::Unauthorized).await;
     };
-    // The key as of now, not as of the end: a request may wait while its key is replaced, and must not be told the new one.
+    // The key as of now, not as of the end: a request may wait while its key is replaced, and must
+    // not be told the new one.
     let key = key.header_value();
     let mut response = next.run(request).await;
     response.headers_mut().insert(API_KEY_HEADER.clone(), key);
     response
 }
 
-/// The key that the answer to a request carries: the one that it came with, so that an old key never leads to a new one, or
-/// the current one if it came without and none is required. None: the request is refused. A request need not carry a key
-/// unless the settings want it, but every key that it carries must be right.
+/// The key that the answer to a request carries: the one that it came with, so that an old key
+/// never leads to a new one, or the current one if it came without and none is required. None: the
+/// request is refused. A request need not carry a key unless the settings want it, but every key
+/// that it carries must be right.
 fn answered_key<'a>(settings: &'a Settings, headers: &HeaderMap) -> Option<&'a ApiKey> {
     let keys = headers
         .get_all(&API_KEY_HEADER)
@@ -303,7 +307,8 @@ fn answered_key<'a>(settings: &'a Settings, headers: &HeaderMap) -> Option<&'a A
     if presented.peek().is_none() {
         return Some(current).filter(|_| !settings.require_api_key);
     }
-    // Where one request carries both keys, it gets the older one back: the newer one may not be its sender's to know.
+    // Where one request carries both keys, it gets the older one back: the newer one may not be its
+    // sender's to know.
     presented
         .map(known)
         .try_fold(current, |answered, key| match key? {
@@ -323,7 +328,8 @@ async fn report_panic(
         .get::<RequestId>()
         .map_or_else(String::new, |id| id.as_str().to_owned());
     let policy = state.serving().settings.error_status;
-    // The panic hook has logged what and where. Every handler owns its state, so nothing half-done is seen afterwards.
+    // The panic hook has logged what and where. Every handler owns its state, so nothing half-done
+    // is seen afterwards.
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => ApiError::Internal { request_id }.into_response(policy),

@@ -18,10 +18,11 @@ pub struct Capabilities {
     pub range_boundary: RangeBoundary,
     /// Whether it knows `histogram_count` and so may hold native histograms.
     pub native_histograms: bool,
-    /// How far behind the present range queries are: 0 for Prometheus, half a minute for VictoriaMetrics, which repeats an
-    /// earlier value for instants that are newer.
+    /// How far behind the present range queries are: 0 for Prometheus, half a minute for
+    /// VictoriaMetrics, which repeats an earlier value for instants that are newer.
     pub settles_after: Millis,
-    /// Whether a stored NaN is a sample like any other. VictoriaMetrics drops such samples and answers NaN where a range
-    /// selector meets the stale marker of a series that ended; Prometheus never shows those.
+    /// Whether a stored NaN is a sample like any other. VictoriaMetrics drops such samples and
+    /// answers NaN where a range selector meets the stale marker of a series that ended; Prometheus
+    /// never shows those.
     pub keeps_nan: bool,
 }

@@ -29,7 +29,8 @@ pub struct HistogramSample {
     pub sum: f64,
 }
 
-/// Samples with their values as the store wrote them, digit for digit, in three flat buffers: about 30 bytes a sample.
+/// Samples with their values as the store wrote them, digit for digit, in three flat buffers: about
+/// 30 bytes a sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Samples {
     at: Vec<Timestamp>,
@@ -43,7 +44,8 @@ impl Samples {
     pub fn push(&mut self, at: Timestamp, value: &str) {
         self.at.push(at);
         self.text.push_str(value);
-        // A single answer is capped far below 4 GiB; a saturated end would only repeat the last value's tail.
+        // A single answer is capped far below 4 GiB; a saturated end would only repeat the last
+        // value's tail.
         self.ends
             .push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }

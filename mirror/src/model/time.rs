@@ -41,7 +41,8 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// Seconds with three decimals, the way Prometheus' HTTP API takes instants: exact for every millisecond.
+    /// Seconds with three decimals, the way Prometheus' HTTP API takes instants: exact for every
+    /// millisecond.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
         let ms = self.0.unsigned_abs();
@@ -56,7 +57,8 @@ impl From<Duration> for Millis {
 }
 
 impl fmt::Display for Millis {
-    /// A PromQL duration: the largest single unit that holds it exactly, for example `15m`, `90s`, `59999ms`.
+    /// A PromQL duration: the largest single unit that holds it exactly, for example `15m`, `90s`,
+    /// `59999ms`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(i64, &str); 3] = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
         match UNITS.iter().find(|(ms, _)| self.0 != 0 && self.0 % ms == 0) {

@@ -1,7 +1,7 @@
 //! Which expression answers a query kind under an aggregation.
 //!
-//! Pooled over **all** samples of **all** matching series of a bucket, not across series at one instant. Expressions are
-//! evaluated at the last millisecond of each bucket.
+//! Pooled over **all** samples of **all** matching series of a bucket, not across series at one
+//! instant. Expressions are evaluated at the last millisecond of each bucket.
 
 use super::expression::{Shape, shape};
 use super::histogram;
@@ -57,15 +57,16 @@ pub enum Several {
     Refused(Vec<Matcher>),
     /// The store's function looks at one series at a time, so the gateway pools them.
     Pooled(Pooling),
-    /// A second one, with the label [`histogram::MARK`], says in which buckets native and classic histograms meet in a way that the
-    /// expression does not answer.
+    /// A second one, with the label [`histogram::MARK`], says in which buckets native and classic
+    /// histograms meet in a way that the expression does not answer.
     Marked(Meeting),
 }
 
 /// What is done about buckets in which native and classic histograms meet.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Meeting {
-    /// This expression adds what one series has of each; it looks at far more, so that it is only sent then.
+    /// This expression adds what one series has of each; it looks at far more, so that it is only
+    /// sent then.
     Added(String),
     /// No store merges the two.
     Refused,
@@ -111,8 +112,8 @@ pub enum PlanError {
 ///
 /// # Errors
 ///
-/// [`PlanError::Unsupported`] for the minimum and maximum of a summary, which no client computes; [`PlanError::NoValue`] for a string or
-/// a range vector.
+/// [`PlanError::Unsupported`] for the minimum and maximum of a summary, which no client computes;
+/// [`PlanError::NoValue`] for a string or a range vector.
 pub fn plan(
     kind: &Kind,
     method: Method,
@@ -261,7 +262,8 @@ fn summary(base: &Selector, method: Method, windows: &Windows) -> Result<Plan, P
     })
 }
 
-/// The condition that a summary's series is that of the quantile `rank`, which clients write as `0.5` or `0.50`.
+/// The condition that a summary's series is that of the quantile `rank`, which clients write as
+/// `0.5` or `0.50`.
 #[must_use]
 pub fn quantile_label(rank: f64) -> Matcher {
     Matcher::one_of("quantile", vec![format!("{rank}"), format!("{rank}0")])

@@ -1,4 +1,5 @@
-//! Which buckets a time range has. A bucket is `[k·W, (k+1)·W)` in epoch milliseconds: it contains its start and not its end.
+//! Which buckets a time range has. A bucket is `[k·W, (k+1)·W)` in epoch milliseconds: it contains
+//! its start and not its end.
 
 use crate::model::time::{Millis, Timestamp};
 
@@ -12,7 +13,8 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// From the bucket that contains `start` to the last one that is over by both `end` and `now`. `width` is at least 1 ms.
+    /// From the bucket that contains `start` to the last one that is over by both `end` and `now`.
+    /// `width` is at least 1 ms.
     #[must_use]
     pub fn covering(start: Timestamp, end: Timestamp, now: Timestamp, width: Millis) -> Self {
         let width = width.0.max(1);

@@ -1,11 +1,12 @@
-//! Which query kind a metric name belongs to: from the target's metadata, and where that has nothing, from the naming
-//! conventions of the exposition formats.
+//! Which query kind a metric name belongs to: from the target's metadata, and where that has
+//! nothing, from the naming conventions of the exposition formats.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::metric_type::MetricType;
 
-/// The metric names of a target by query kind. Histograms and summaries are listed by their base name.
+/// The metric names of a target by query kind. Histograms and summaries are listed by their base
+/// name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricNames {
     /// For `__counter__`.

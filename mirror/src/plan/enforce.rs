@@ -1,8 +1,10 @@
-//! Label matchers that every selector gets, whoever wrote it, so that a request never reads series outside them. Pure.
+//! Label matchers that every selector gets, whoever wrote it, so that a request never reads series
+//! outside them. Pure.
 //!
-//! What the mirror itself writes gets them as conditions. An expression of a user is parsed, each of its selectors is completed, and
-//! the result is written anew; it must then be read as exactly what was written, or it is refused. So is everything that the parser
-//! does not know: an expression never goes out as it came.
+//! What the mirror itself writes gets them as conditions. An expression of a user is parsed, each
+//! of its selectors is completed, and the result is written anew; it must then be read as exactly
+//! what was written, or it is refused. So is everything that the parser does not know: an
+//! expression never goes out as it came.
 
 mod lex;
 mod stand_in;
@@ -22,7 +24,8 @@ use super::selector::{Matcher, Selector};
 pub(super) const MOST_BYTES: usize = 8 << 10;
 /// So deep may brackets be nested.
 const MOST_NESTED: usize = 64;
-/// So many operators may an expression have: each may be a level of the parsed tree, which is walked recursively.
+/// So many operators may an expression have: each may be a level of the parsed tree, which is
+/// walked recursively.
 const MOST_OPERATORS: usize = 200;
 /// So many matchers may it have.
 const MOST_MATCHERS: usize = 1000;
@@ -149,8 +152,9 @@ pub(super) fn value_type(promql: &str) -> Result<ValueType, EnforceError> {
     Ok(parse(&stand_in(promql, &tokens)?.promql)?.value_type())
 }
 
-/// The parser, which must have seen neither regular expressions nor durations that it cannot hold: it compiles the ones and panics at the
-/// others. That it cannot is the work of [`lex`]; to catch a panic is the net below, for one that nobody knows yet.
+/// The parser, which must have seen neither regular expressions nor durations that it cannot hold:
+/// it compiles the ones and panics at the others. That it cannot is the work of [`lex`]; to catch a
+/// panic is the net below, for one that nobody knows yet.
 fn parse(promql: &str) -> Result<Expr, EnforceError> {
     match std::panic::catch_unwind(|| parser::parse(promql)) {
         Ok(Ok(expr)) => Ok(expr),

@@ -1,8 +1,9 @@
 //! What a `~` expression evaluates to, and how it stands in the text that is sent. Pure.
 //!
-//! Two things must be known of an expression before it is aggregated: whether it is a number, which no subquery takes, and whether
-//! it has a value at an instant at all. The parser says so where it can read the expression; where it cannot (MetricsQL, newer
-//! PromQL), the store's own complaint does: see [`shape_in_complaint`].
+//! Two things must be known of an expression before it is aggregated: whether it is a number, which
+//! no subquery takes, and whether it has a value at an instant at all. The parser says so where it
+//! can read the expression; where it cannot (MetricsQL, newer PromQL), the store's own complaint
+//! does: see [`shape_in_complaint`].
 
 use promql_parser::parser::value::ValueType;
 
@@ -42,7 +43,8 @@ impl Shape {
     }
 }
 
-/// The shape of an expression. Expressions beyond the bounds of [`enforce`] are not parsed, and their shape is unknown.
+/// The shape of an expression. Expressions beyond the bounds of [`enforce`] are not parsed, and
+/// their shape is unknown.
 #[must_use]
 pub fn shape(promql: &str) -> Shape {
     let Some(bare) = bare(promql) else {
@@ -60,7 +62,8 @@ pub fn shape(promql: &str) -> Shape {
     }
 }
 
-/// The expression without comments, with `"x"` for each string and without regular expressions: none of these changes the shape. None: it is too long, or a string does not end.
+/// The expression without comments, with `"x"` for each string and without regular expressions:
+/// none of these changes the shape. None: it is too long, or a string does not end.
 fn bare(promql: &str) -> Option<String> {
     if promql.len() > enforce::MOST_BYTES {
         return None;
@@ -92,7 +95,8 @@ fn bare(promql: &str) -> Option<String> {
     Some(bare)
 }
 
-/// Whether the expression means something else when its range is split, because it names the bounds of the query.
+/// Whether the expression means something else when its range is split, because it names the bounds
+/// of the query.
 #[must_use]
 pub fn is_bound_to_its_range(promql: &str) -> bool {
     let mut dense = bare(promql).unwrap_or_else(|| promql.to_owned());
@@ -100,8 +104,9 @@ pub fn is_bound_to_its_range(promql: &str) -> bool {
     dense.contains("@start(") || dense.contains("@end(")
 }
 
-/// What the store says the whole expression is, where it complains about that: Prometheus' words for an expression that a range query or a
-/// subquery does not take. `before` as in [`Wrapping`]; what an expression has inside is not meant.
+/// What the store says the whole expression is, where it complains about that: Prometheus' words
+/// for an expression that a range query or a subquery does not take. `before` as in [`Wrapping`];
+/// what an expression has inside is not meant.
 #[must_use]
 pub fn shape_in_complaint(message: &str, before: usize) -> Option<Shape> {
     if message.contains("invalid expression type \"string\"") {
@@ -137,7 +142,8 @@ pub struct Wrapping<'a> {
 }
 
 impl Wrapping<'_> {
-    /// A message of the store with its positions as those of the user's expression, and that expression in place of what was sent.
+    /// A message of the store with its positions as those of the user's expression, and that
+    /// expression in place of what was sent.
     #[must_use]
     pub fn unwrapped(&self, message: &str) -> String {
         if self.before == 0 {
@@ -169,7 +175,8 @@ impl Wrapping<'_> {
     }
 }
 
-/// A message about an expression that was written anew: its positions are not those of what the user wrote, and are left out.
+/// A message about an expression that was written anew: its positions are not those of what the
+/// user wrote, and are left out.
 #[must_use]
 pub fn without_positions(message: &str) -> String {
     let left_out = replace_positions(message, |_| None);
@@ -214,7 +221,8 @@ impl Position {
     }
 }
 
-/// `1:6: parse error: …`, `… (1:6)`, `parse error at line 1, char 6: …`, `parse error at char 6: …`.
+/// `1:6: parse error: …`, `… (1:6)`, `parse error at line 1, char 6: …`, `parse error at char 6:
+/// …`.
 fn find(message: &str) -> Vec<Found> {
     let mut all = Vec::new();
     let mut from = 0;

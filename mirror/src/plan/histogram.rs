@@ -1,8 +1,9 @@
-//! Histograms, native and classic. In a fleet that migrates, both stand side by side: other series of each form, one series in both
-//! forms at once, one series first in the one and then in the other. Observations are added and none is counted twice.
+//! Histograms, native and classic. In a fleet that migrates, both stand side by side: other series
+//! of each form, one series in both forms at once, one series first in the one and then in the
+//! other. Observations are added and none is counted twice.
 //!
-//! Forms are compared by their labels, which `rate` and the comparisons below leave without the metric's name: `h` and `h_count` of one pod
-//! have the same ones.
+//! Forms are compared by their labels, which `rate` and the comparisons below leave without the
+//! metric's name: `h` and `h_count` of one pod have the same ones.
 
 use super::Method;
 use super::aggregated::{Meeting, Plan, Several};
@@ -133,8 +134,9 @@ fn pair(
     )
 }
 
-/// The series that are scraped in both forms at once, so that one of them is all there is to know: as many samples of each in the window, and
-/// none of the forms goes on without the other at its end.
+/// The series that are scraped in both forms at once, so that one of them is all there is to know:
+/// as many samples of each in the window, and none of the forms goes on without the other at its
+/// end.
 fn at_once(names: &Names<'_>, windows: &Windows) -> String {
     let (native, count, w) = (
         names.native.to_string(),
@@ -148,8 +150,8 @@ fn at_once(names: &Names<'_>, windows: &Windows) -> String {
     )
 }
 
-/// The series that have the form `a` at an instant, and not `b` as well. A form that has ended without a stale marker still shows for
-/// five minutes, with an old timestamp.
+/// The series that have the form `a` at an instant, and not `b` as well. A form that has ended
+/// without a stale marker still shows for five minutes, with an old timestamp.
 fn only(a: &str, b: &str) -> String {
     format!("timestamp({a}) unless timestamp({b}) >= timestamp({a})")
 }
@@ -158,8 +160,8 @@ fn mark(condition: &str) -> String {
     format!("label_replace({condition}, \"{MARK}\", \"both\", \"\", \"\")")
 }
 
-/// Of the native histograms if all series are native, of the classic ones if none is, and a mark where some are only the one, or have more
-/// samples of one form than of the other.
+/// Of the native histograms if all series are native, of the classic ones if none is, and a mark
+/// where some are only the one, or have more samples of one form than of the other.
 fn quantile(
     names: &Names<'_>,
     rank: f64,
@@ -178,9 +180,10 @@ fn quantile(
     format!("({of_native}) or ({of_classic}) or {}", mark(&meet))
 }
 
-/// The growth of series of which some have both forms in the window, perhaps one after the other. Where there was a time at which a series
-/// had the one form only, that form is counted: at the window's start, or at its end. If that is so of both, the one has followed the other.
-/// A series that never had one form only is counted by its native form.
+/// The growth of series of which some have both forms in the window, perhaps one after the other.
+/// Where there was a time at which a series had the one form only, that form is counted: at the
+/// window's start, or at its end. If that is so of both, the one has followed the other. A series
+/// that never had one form only is counted by its native form.
 fn added(names: &Names<'_>, native: &str, classic: &str, windows: &Windows) -> String {
     let Names {
         native: h, count, ..

@@ -1,8 +1,11 @@
-//! Pure: what StackState asks for becomes PromQL, evaluation times and pooling rules. No I/O, no clock.
+//! Pure: what StackState asks for becomes PromQL, evaluation times and pooling rules. No I/O, no
+//! clock.
 //!
-//! * [`selector`]: conditions become a series selector. The only place that writes user text into PromQL.
+//! * [`selector`]: conditions become a series selector. The only place that writes user text into
+//!   PromQL.
 //! * [`buckets`]: which buckets a time range has, and where each one is evaluated.
-//! * [`aggregated`], [`raw`]: which expression answers a query kind, with and without an aggregation.
+//! * [`aggregated`], [`raw`]: which expression answers a query kind, with and without an
+//!   aggregation.
 //! * [`pool`]: the same aggregations over samples that the gateway holds itself.
 //! * [`enforce`]: label matchers that every selector gets.
 //! * [`expression`]: what a `~` expression evaluates to, and how messages about it read.
@@ -100,7 +103,8 @@ pub enum Kind {
     Gauge(Selector),
     /// `__counter__`: the per-second rate.
     Counter(Selector),
-    /// `__histogram__`: a distribution, native or as `_bucket`, `_sum`, `_count`. The selector names the base.
+    /// `__histogram__`: a distribution, native or as `_bucket`, `_sum`, `_count`. The selector
+    /// names the base.
     Histogram(Selector),
     /// `__summary__`: a distribution as the client computed it. The selector names the base.
     Summary(Selector),
@@ -144,7 +148,8 @@ impl Kind {
         }
     }
 
-    /// The conditions beside the kind; none of an expression, whose conditions choose among its results.
+    /// The conditions beside the kind; none of an expression, whose conditions choose among its
+    /// results.
     #[must_use]
     pub fn conditions(&self) -> &[Matcher] {
         match self {
@@ -167,7 +172,8 @@ impl Kind {
         }
     }
 
-    /// The same series in parts; see [`Selector::in_parts`]. None for a kind that is not read in parts.
+    /// The same series in parts; see [`Selector::in_parts`]. None for a kind that is not read in
+    /// parts.
     #[must_use]
     pub fn in_parts(&self, parts: Vec<Vec<Matcher>>) -> Option<Self> {
         match self {
@@ -177,7 +183,8 @@ impl Kind {
         }
     }
 
-    /// A label's name among the conditions that cannot stand as it is, if there is one. An expression has none of ours.
+    /// A label's name among the conditions that cannot stand as it is, if there is one. An
+    /// expression has none of ours.
     #[must_use]
     pub fn quoted_label(&self) -> Option<&str> {
         match self {
@@ -200,7 +207,8 @@ impl Kind {
         }
     }
 
-    /// Selectors of every series that this kind may read; none for an expression, which may read anything.
+    /// Selectors of every series that this kind may read; none for an expression, which may read
+    /// anything.
     #[must_use]
     pub fn selectors(&self) -> Vec<String> {
         match self {
@@ -225,8 +233,9 @@ pub struct Clockwork {
 }
 
 impl Clockwork {
-    /// The range selector that covers exactly `length` up to and with the evaluation instant, to the millisecond:
-    /// `None` where the store has no such window (a closed window of 1 ms has no length).
+    /// The range selector that covers exactly `length` up to and with the evaluation instant, to
+    /// the millisecond: `None` where the store has no such window (a closed window of 1 ms has no
+    /// length).
     #[must_use]
     pub fn window(&self, length: Millis) -> Option<Millis> {
         match self.boundary {

@@ -1,4 +1,5 @@
-//! The aggregations over samples that the gateway holds itself, with the definitions of Prometheus' `…_over_time` functions.
+//! The aggregations over samples that the gateway holds itself, with the definitions of Prometheus'
+//! `…_over_time` functions.
 
 /// What is computed of the samples of one bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,7 +21,8 @@ pub enum Reduce {
 }
 
 impl Reduce {
-    /// The result for `samples`, which are in the order of time; nothing for none. Sorts the slice where it must.
+    /// The result for `samples`, which are in the order of time; nothing for none. Sorts the slice
+    /// where it must.
     #[must_use]
     pub fn of(self, samples: &mut [f64]) -> Option<f64> {
         let last = *samples.last()?;

@@ -6,8 +6,8 @@ use super::value;
 use crate::model::series::{HistogramSample, Labels, Samples};
 use crate::model::time::Timestamp;
 
-/// The per-second rate at each sample since the sample before it; the first has none. A value below the one before it
-/// means that the counter began anew from zero.
+/// The per-second rate at each sample since the sample before it; the first has none. A value below
+/// the one before it means that the counter began anew from zero.
 #[must_use]
 pub fn rates(samples: &Samples) -> Samples {
     let mut rates = Samples::default();
@@ -32,8 +32,8 @@ pub fn rates(samples: &Samples) -> Samples {
     rates
 }
 
-/// The mean of what was observed between a sample and the one before it. A smaller number of observations than before
-/// means that the histogram began anew. No observation has no mean: NaN.
+/// The mean of what was observed between a sample and the one before it. A smaller number of
+/// observations than before means that the histogram began anew. No observation has no mean: NaN.
 #[must_use]
 pub fn means(samples: &[HistogramSample]) -> Samples {
     let mut means = Samples::default();
@@ -68,8 +68,8 @@ pub fn pairs<'a>(
     .collect()
 }
 
-/// The samples of one series that is a native histogram, a classic one, or both at once or one after the other: of an instant that has
-/// both, the native one. Both are in the order of time.
+/// The samples of one series that is a native histogram, a classic one, or both at once or one
+/// after the other: of an instant that has both, the native one. Both are in the order of time.
 #[must_use]
 pub fn both_forms(
     native: Vec<HistogramSample>,
@@ -91,8 +91,8 @@ pub fn both_forms(
     all
 }
 
-/// The labels that tell these series apart, each with some of its values: `instance ("a", "b", …), job ("x", "y")`. Of labels and
-/// values that are many or long, some and the beginnings.
+/// The labels that tell these series apart, each with some of its values: `instance ("a", "b", …),
+/// job ("x", "y")`. Of labels and values that are many or long, some and the beginnings.
 #[must_use]
 pub fn differences(series: &[&Labels], ignores_name: bool) -> String {
     const SHOWN: usize = 3;

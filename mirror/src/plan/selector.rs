@@ -1,5 +1,6 @@
-//! Conditions become a series selector. Every character that a user wrote and that ends up in PromQL passes [`quote`],
-//! unless it belongs to a name of the legacy character set or to a `~` expression.
+//! Conditions become a series selector. Every character that a user wrote and that ends up in
+//! PromQL passes [`quote`], unless it belongs to a name of the legacy character set or to a `~`
+//! expression.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
@@ -37,7 +38,8 @@ enum Accepted {
 }
 
 impl Matcher {
-    /// `label` equals `text`. An empty text also holds where the label is absent, as everywhere in Prometheus.
+    /// `label` equals `text`. An empty text also holds where the label is absent, as everywhere in
+    /// Prometheus.
     #[must_use]
     pub fn equal(label: &str, text: impl Into<String>) -> Self {
         Self::one_of(label, vec![text.into()])
@@ -77,7 +79,8 @@ impl Matcher {
         !is_legacy_label_name(&self.label)
     }
 
-    /// The same, as MetricsQL writes it: every version of VictoriaMetrics reads escapes, older ones no quotes.
+    /// The same, as MetricsQL writes it: every version of VictoriaMetrics reads escapes, older ones
+    /// no quotes.
     #[must_use]
     pub fn in_metricsql(mut self) -> Self {
         self.escapes = true;
@@ -101,7 +104,8 @@ impl Matcher {
     }
 }
 
-/// Matchers made ready to look at many series: the time for each does not grow with the texts that are accepted.
+/// Matchers made ready to look at many series: the time for each does not grow with the texts that
+/// are accepted.
 #[derive(Debug)]
 pub struct Filter<'a> {
     /// Labels, and what is accepted of each.
@@ -146,8 +150,8 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// The texts that a number has as a label value: `2` and `2.0`, and, for large and small ones, Go's `1e+06`. Of very large and small
-/// ones nobody writes all digits: then it is only that.
+/// The texts that a number has as a label value: `2` and `2.0`, and, for large and small ones, Go's
+/// `1e+06`. Of very large and small ones nobody writes all digits: then it is only that.
 #[must_use]
 pub fn texts_of_double(value: f64) -> Vec<String> {
     if value.is_nan() {
@@ -230,8 +234,8 @@ impl Selector {
         }
     }
 
-    /// Two selectors that together match the same series: the longest set of accepted texts is divided between them. None
-    /// if no set can be divided.
+    /// Two selectors that together match the same series: the longest set of accepted texts is
+    /// divided between them. None if no set can be divided.
     #[must_use]
     pub fn halved(&self) -> Option<(Self, Self)> {
         let divisible = self.matchers.iter().enumerate();
@@ -258,7 +262,8 @@ impl Selector {
         more
     }
 
-    /// The same within one more matcher that is not a condition of the request: it stays when conditions are taken away.
+    /// The same within one more matcher that is not a condition of the request: it stays when
+    /// conditions are taken away.
     #[must_use]
     pub fn within(&self, matcher: Matcher) -> Self {
         let mut within = self.clone();
@@ -266,7 +271,8 @@ impl Selector {
         within
     }
 
-    /// The same series in parts, one for each list of matchers, none of which may overlap: see [`Selector::each`].
+    /// The same series in parts, one for each list of matchers, none of which may overlap: see
+    /// [`Selector::each`].
     #[must_use]
     pub fn in_parts(&self, parts: Vec<Vec<Matcher>>) -> Self {
         Self {
@@ -275,8 +281,9 @@ impl Selector {
         }
     }
 
-    /// An expression that has the same labels as the series but the name, such as a rate, over all series. In parts, each part's result
-    /// gets a label of its own, so that series whose results would have the same labels stay apart.
+    /// An expression that has the same labels as the series but the name, such as a rate, over all
+    /// series. In parts, each part's result gets a label of its own, so that series whose results
+    /// would have the same labels stay apart.
     #[must_use]
     pub fn each(&self, expression: impl Fn(&Self) -> String) -> String {
         if self.parts.is_empty() {
@@ -335,8 +342,9 @@ impl fmt::Display for Selector {
         let names_itself = all().any(|m| m.label == "__name__");
         let mut parts: Vec<String> = Vec::with_capacity(all().count() + 1);
         match &self.name {
-            // Outside the legacy character set, `__name__="…"` means the same on every version of every store;
-            // the newer form {"…"} is not known to Prometheus 2 and older VictoriaMetrics, which do store such names.
+            // Outside the legacy character set, `__name__="…"` means the same on every version of
+            // every store; the newer form {"…"} is not known to Prometheus 2 and older
+            // VictoriaMetrics, which do store such names.
             Some(name) if names_itself || !is_plain_metric_name(name) => {
                 parts.push(format!("__name__={}", quote(name)));
             }
@@ -380,7 +388,8 @@ impl fmt::Display for Matcher {
     }
 }
 
-/// A name as an identifier of MetricsQL: every other character than letters, digits and `_` stands behind a backslash.
+/// A name as an identifier of MetricsQL: every other character than letters, digits and `_` stands
+/// behind a backslash.
 fn escaped(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len() + 8);
     for (index, c) in name.chars().enumerate() {
@@ -610,7 +619,8 @@ mod tests {
         assert_eq!(texts_of_double(value), texts);
     }
 
-    /// Reads a PromQL string literal the way Prometheus' lexer does, and answers its text and what stands behind it.
+    /// Reads a PromQL string literal the way Prometheus' lexer does, and answers its text and what
+    /// stands behind it.
     fn unquote(promql: &str) -> Option<(String, &str)> {
         let body = promql.strip_prefix('"')?;
         let mut text = String::new();
@@ -665,7 +675,8 @@ mod tests {
         #[test]
         fn no_name_label_or_value_changes_the_shape_of_a_selector(name in any::<String>(), label in any::<String>(), value in any::<String>()) {
             let promql = Selector::new(&name, vec![Matcher::equal(&label, value.clone())]).to_string();
-            // Taking the selector apart again gives the three texts back, and nothing else is there.
+            // Taking the selector apart again gives the three texts back, and nothing else is
+            // there.
             let rest = if is_plain_metric_name(&name) && label != "__name__" {
                 promql.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('{')).map(str::to_owned)
             } else {

@@ -13,7 +13,8 @@ pub enum Presented<'a> {
     NotPresentable,
 }
 
-/// A value as the store wrote it (`1.5`, `NaN`, `+Inf`) becomes a JSON number, digit for digit, or none.
+/// A value as the store wrote it (`1.5`, `NaN`, `+Inf`) becomes a JSON number, digit for digit, or
+/// none.
 #[must_use]
 pub fn present(text: &str, nan_interpretation: NanInterpretation) -> Presented<'_> {
     match text {
@@ -29,11 +30,13 @@ pub fn present(text: &str, nan_interpretation: NanInterpretation) -> Presented<'
 /// Reads a value as the store wrote it.
 #[must_use]
 pub fn parse(text: &str) -> f64 {
-    // The decoder let nothing through that is not a number; Rust reads Prometheus' spelling of NaN and the infinities.
+    // The decoder let nothing through that is not a number; Rust reads Prometheus' spelling of NaN
+    // and the infinities.
     text.parse().unwrap_or(f64::NAN)
 }
 
-/// Writes a value that the gateway computed, in the store's spelling: the shortest digits that read back as the same number.
+/// Writes a value that the gateway computed, in the store's spelling: the shortest digits that read
+/// back as the same number.
 #[must_use]
 pub fn write(value: f64) -> String {
     if value.is_nan() {

@@ -19,7 +19,8 @@ pub(super) struct Windows {
     pub(super) instant_rate: Millis,
     /// Distance of a subquery's evaluations.
     pub(super) scrape: Millis,
-    /// The buckets are so short that there are fewer samples than buckets: fetching the samples is the lighter way.
+    /// The buckets are so short that there are fewer samples than buckets: fetching the samples is
+    /// the lighter way.
     pub(super) finer_than_samples: bool,
 }
 
@@ -59,20 +60,23 @@ impl Windows {
         format!("{s} offset {}", self.whole_rate)
     }
 
-    /// The increase of each series over the whole of the rate's window, from the samples inside it; `of` is applied to what the store's
-    /// `increase` says.
+    /// The increase of each series over the whole of the rate's window, from the samples inside it;
+    /// `of` is applied to what the store's `increase` says.
     ///
-    /// `increase` extrapolates to the edges of the window that it is given, so that `s[R - 1ms]` of a store with closed ranges has the
-    /// right samples and the wrong length, and `s[R]` the right length and perhaps one sample too many: one exactly at the window's start.
-    /// Series without such a sample are read with `s[R]`. For the others, what `increase` gains in the last millisecond before `R` is what
-    /// it gains in the next as well (growth over time is a straight line there): `2 * s[R - 1ms] - s[R - 2ms]`.
+    /// `increase` extrapolates to the edges of the window that it is given, so that `s[R - 1ms]` of
+    /// a store with closed ranges has the right samples and the wrong length, and `s[R]` the right
+    /// length and perhaps one sample too many: one exactly at the window's start. Series without
+    /// such a sample are read with `s[R]`. For the others, what `increase` gains in the last
+    /// millisecond before `R` is what it gains in the next as well (growth over time is a straight
+    /// line there): `2 * s[R - 1ms] - s[R - 2ms]`.
     pub(super) fn increase(&self, s: &Selector, of: impl Fn(String) -> String) -> String {
         let whole = self.whole_rate;
         let over = |window: Millis| of(format!("increase({s}[{window}])"));
         match self.boundary {
             RangeBoundary::LeftOpen => over(whole),
             RangeBoundary::Closed => {
-                // Half a millisecond is more than what floating point loses of the present time in seconds.
+                // Half a millisecond is more than what floating point loses of the present time in
+                // seconds.
                 #[expect(clippy::cast_precision_loss, reason = "see above")]
                 let edge = whole.0 as f64 / 1000.0 + 0.0005;
                 format!(

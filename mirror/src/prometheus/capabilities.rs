@@ -1,5 +1,5 @@
-//! What a target can do, asked by four queries that need no data, because versions tell little: several stores leave theirs out,
-//! and others speak Prometheus' API under a version of their own.
+//! What a target can do, asked by four queries that need no data, because versions tell little:
+//! several stores leave theirs out, and others speak Prometheus' API under a version of their own.
 
 use super::{Answer, Call, Data, Deadline, Store, StoreError};
 use crate::model::capabilities::{Capabilities, RangeBoundary};
@@ -84,8 +84,9 @@ pub(super) async fn probe(
     })
 }
 
-/// How long before `newest` the last instant is that was evaluated as itself. VictoriaMetrics repeats the value of an earlier
-/// instant in range queries over the last half minute (its `-search.latencyOffset`), which shows in `time()` as well.
+/// How long before `newest` the last instant is that was evaluated as itself. VictoriaMetrics
+/// repeats the value of an earlier instant in range queries over the last half minute (its
+/// `-search.latencyOffset`), which shows in `time()` as well.
 fn settles_after(answer: &Answer, newest: Timestamp) -> Millis {
     let Data::Series(series) = &answer.data else {
         return Millis(0);
@@ -104,7 +105,8 @@ fn settles_after(answer: &Answer, newest: Timestamp) -> Millis {
     settled.map_or(Millis(0), |at| newest.since(at))
 }
 
-/// Samples stand at the window's start and end: two were counted where both belong to it. An error is what was counted instead.
+/// Samples stand at the window's start and end: two were counted where both belong to it. An error
+/// is what was counted instead.
 fn range_boundary(answer: &Answer) -> Result<RangeBoundary, String> {
     let counts: Vec<&str> = match &answer.data {
         Data::Series(series) => series
@@ -120,7 +122,8 @@ fn range_boundary(answer: &Answer) -> Result<RangeBoundary, String> {
     }
 }
 
-/// A store that does not evaluate subqueries as Prometheus does may still answer all else: better served than refused.
+/// A store that does not evaluate subqueries as Prometheus does may still answer all else: better
+/// served than refused.
 fn assumed(said: &str) -> RangeBoundary {
     tracing::warn!(
         said,

@@ -113,8 +113,8 @@ impl From<Refused> for StoreError {
     }
 }
 
-/// What evaluating a request keeps of an answer at most, in bytes: points of a single series, samples of several to compute
-/// with, names to merge.
+/// What evaluating a request keeps of an answer at most, in bytes: points of a single series,
+/// samples of several to compute with, names to merge.
 pub(super) fn kept_of(answer: &Answer) -> u64 {
     const SAMPLE: u64 = 2 * size_of::<f64>() as u64;
     const NAME: u64 = 2 * size_of::<String>() as u64;

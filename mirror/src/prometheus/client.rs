@@ -1,7 +1,8 @@
 //! One exchange over HTTP: a call goes out, an answer or the reason why there is none comes back.
 //!
-//! In the good case that is one request. There are two only where the first shows that a call must go in another way (`methods`), that
-//! a kept connection was closed under it (`connections`), or that a token is no longer good.
+//! In the good case that is one request. There are two only where the first shows that a call must
+//! go in another way (`methods`), that a kept connection was closed under it (`connections`), or
+//! that a token is no longer good.
 
 mod body;
 mod connections;
@@ -56,7 +57,8 @@ pub(super) const MAX_ERROR_BYTES: usize = 64 << 10;
 /// So long the rest of an error's body is waited for: its status says most of it already.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The HTTP client of one target. It sets no time limit: whoever waits drops the exchange, which closes its connection.
+/// The HTTP client of one target. It sets no time limit: whoever waits drops the exchange, which
+/// closes its connection.
 #[derive(Debug)]
 pub(super) struct Client {
     /// What the target is called in messages.
@@ -71,7 +73,8 @@ pub(super) struct Client {
     /// Or why there can't be one; the other targets are served all the same.
     http: Result<reqwest::Client, StoreError>,
     connections: Connections,
-    /// A client that keeps no connections. Made when it is needed first, which is never for most targets.
+    /// A client that keeps no connections. Made when it is needed first, which is never for most
+    /// targets.
     fresh: OnceCell<reqwest::Client>,
     methods: Methods,
     pace: Pace,
@@ -80,7 +83,8 @@ pub(super) struct Client {
     metrics: Arc<TargetMetrics>,
 }
 
-/// What a request proves with who sends it. Redirects are not followed, so it goes to the target's host and no other.
+/// What a request proves with who sends it. Redirects are not followed, so it goes to the target's
+/// host and no other.
 #[derive(Debug)]
 enum Credentials {
     None,
@@ -152,7 +156,8 @@ impl Client {
         self.methods.forget();
     }
 
-    /// Asks. By `deadline` the store is told to be ready with a query. The answer keeps of `charge` what it takes.
+    /// Asks. By `deadline` the store is told to be ready with a query. The answer keeps of `charge`
+    /// what it takes.
     pub(super) async fn ask(
         &self,
         call: &Call,
@@ -272,7 +277,8 @@ impl Client {
         })
     }
 
-    /// A token. A token endpoint that asks to slow down slows the target's calls down: none of them goes without one.
+    /// A token. A token endpoint that asks to slow down slows the target's calls down: none of them
+    /// goes without one.
     async fn obtained(
         &self,
         tokens: &Arc<Tokens>,
@@ -536,7 +542,8 @@ impl Client {
         } else {
             "did not answer as HTTP servers do"
         };
-        // With TLS 1.3 a server refuses a client certificate when the connection stands already, and may be gone before it has said so.
+        // With TLS 1.3 a server refuses a client certificate when the connection stands already,
+        // and may be gone before it has said so.
         let hint = match &self.settings.tls.identity {
             _ if error.is_connect() || self.url.scheme() != "https" => "",
             None => {
@@ -589,8 +596,8 @@ fn holding(decoded: Decoded, charge: Charge, allocated: u64) -> Decoded {
     }
 }
 
-/// How much of a chunk is decoded in one go: little enough to be done within a millisecond, and cut behind a sample where one
-/// ends nearby, because what is cut in two must be copied.
+/// How much of a chunk is decoded in one go: little enough to be done within a millisecond, and cut
+/// behind a sample where one ends nearby, because what is cut in two must be copied.
 fn piece(chunk: &[u8]) -> usize {
     /// Longer than most samples.
     const LOOKED_BACK: usize = 96;
@@ -635,8 +642,8 @@ fn reason(error: &serde_json::Error, body: &[u8]) -> String {
     }
 }
 
-/// `host` is what the Host header must say if it is not the URL's host. With a guard each request has a connection of its own: where an
-/// enforced target is may change while one is kept.
+/// `host` is what the Host header must say if it is not the URL's host. With a guard each request
+/// has a connection of its own: where an enforced target is may change while one is kept.
 fn http_client(
     settings: &TargetSettings,
     host: Option<&str>,
@@ -669,10 +676,12 @@ fn is_missing(call: &Call, status: StatusCode) -> bool {
 pub(super) fn plain_client() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("prometheus-mirror/", env!("CARGO_PKG_VERSION")))
-        // A redirect is nearly always a login page or a URL without its prefix, and would carry our headers elsewhere.
+        // A redirect is nearly always a login page or a URL without its prefix, and would carry our
+        // headers elsewhere.
         .redirect(reqwest::redirect::Policy::none())
-        // HTTP_PROXY is set in many clusters for the way out, and Prometheus lies inside: a proxy that cannot reach it would be
-        // asked, and would see the credentials. If somebody needs one, it should be a field of the target.
+        // HTTP_PROXY is set in many clusters for the way out, and Prometheus lies inside: a proxy
+        // that cannot reach it would be asked, and would see the credentials. If somebody needs
+        // one, it should be a field of the target.
         .no_proxy()
         // Nothing is sent twice but by `Client::send_once`.
         .retry(reqwest::retry::never())

@@ -1,9 +1,11 @@
 //! Prometheus' JSON, decoded.
 //!
-//! Answers of instant and range queries may be large, so [`Decoder`] takes them as they arrive, in chunks cut anywhere, and keeps
-//! no more of the text than the token that the last chunk ended in. It is a small state machine over JSON's tokens with one short
-//! cut: a sample `[1700000000.059,"1.5"]` that lies within a chunk as a whole is read in one go. Keys may come in any order and
-//! unknown ones anywhere, because the stores that speak Prometheus' API differ in that.
+//! Answers of instant and range queries may be large, so [`Decoder`] takes them as they arrive, in
+//! chunks cut anywhere, and keeps no more of the text than the token that the last chunk ended in.
+//! It is a small state machine over JSON's tokens with one short cut: a sample
+//! `[1700000000.059,"1.5"]` that lies within a chunk as a whole is read in one go. Keys may come in
+//! any order and unknown ones anywhere, because the stores that speak Prometheus' API differ in
+//! that.
 //!
 //! All other answers are small; [`small`] reads them whole.
 
@@ -20,7 +22,8 @@ use super::{Answer, Data};
 use crate::model::series::{HistogramSample, Series};
 use crate::model::time::Timestamp;
 
-/// What decoding one byte allocates at most, in bytes: an element with one empty label takes the most.
+/// What decoding one byte allocates at most, in bytes: an element with one empty label takes the
+/// most.
 pub(super) const ALLOCATED_PER_BYTE: u64 = 32;
 
 /// No series has more labels. The stores that have a limit of their own have a far lower one.
@@ -317,7 +320,8 @@ impl Decoder {
         }
     }
 
-    /// The short cut: samples of `values` as Prometheus writes them, as many as `bytes` begins with. Answers how many bytes they took.
+    /// The short cut: samples of `values` as Prometheus writes them, as many as `bytes` begins
+    /// with. Answers how many bytes they took.
     fn samples(&mut self, bytes: &[u8]) -> usize {
         let Some(Container {
             place: Place::Samples,
@@ -328,7 +332,8 @@ impl Decoder {
             return 0;
         };
         let mut used = 0;
-        // A sample is taken with the comma before it, so that the state between two samples is always "comma or end".
+        // A sample is taken with the comma before it, so that the state between two samples is
+        // always "comma or end".
         loop {
             let mut at = used;
             match self.expect {
@@ -654,8 +659,8 @@ impl Parts {
     }
 }
 
-/// Reads the sample that `bytes` begins with, in the form that Prometheus gives nearly all of them: its time, its value, its length.
-/// `None` if it is written in any other way or is not all there.
+/// Reads the sample that `bytes` begins with, in the form that Prometheus gives nearly all of them:
+/// its time, its value, its length. `None` if it is written in any other way or is not all there.
 #[inline]
 fn sample(bytes: &[u8]) -> Option<(Timestamp, &str, usize)> {
     let time = bytes.strip_prefix(b"[")?;

@@ -1,9 +1,11 @@
-//! No request gets around enforced matchers by naming the server itself: an undeclared target must not turn out to be at the address of a
-//! target that has some.
+//! No request gets around enforced matchers by naming the server itself: an undeclared target must
+//! not turn out to be at the address of a target that has some.
 //!
-//! Names say too little (aliases, search domains, wildcard records), and what they resolve to changes. So each connection of an undeclared
-//! target is looked at when it stands and before anything is sent on it: its address and port must not be one that an enforced target's
-//! name leads to at this moment, or led to before. Where that cannot be found out, the connection is refused.
+//! Names say too little (aliases, search domains, wildcard records), and what they resolve to
+//! changes. So each connection of an undeclared target is looked at when it stands and before
+//! anything is sent on it: its address and port must not be one that an enforced target's name
+//! leads to at this moment, or led to before. Where that cannot be found out, the connection is
+//! refused.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -108,8 +110,9 @@ impl Guard {
     }
 }
 
-/// Whether both addresses lead to one server, as far as addresses tell. A server may listen on all addresses of this machine, of
-/// either family; `stays_here` says whether the connection to `reached`, whose near end is `own`, stays on it.
+/// Whether both addresses lead to one server, as far as addresses tell. A server may listen on all
+/// addresses of this machine, of either family; `stays_here` says whether the connection to
+/// `reached`, whose near end is `own`, stays on it.
 fn is_one_place(
     enforced: SocketAddr,
     reached: SocketAddr,
@@ -121,7 +124,8 @@ fn is_one_place(
         && (enforced_ip == reached_ip || stays_here && is_here(enforced_ip, own))
 }
 
-/// Whether an address is of this machine: the loopback ones, the near end of a connection, and those of its interfaces.
+/// Whether an address is of this machine: the loopback ones, the near end of a connection, and
+/// those of its interfaces.
 fn is_here(ip: IpAddr, own: SocketAddr) -> bool {
     ip.is_loopback()
         || ip.is_unspecified()

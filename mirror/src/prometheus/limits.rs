@@ -1,15 +1,16 @@
 //! How many calls run at once, and who waits.
 //!
-//! `workers` calls are in flight per process. Each of the `n` lanes (one per declared target, one for all undeclared ones together)
-//! has a share of `max(1, workers / 2n)` of its own; what is left is a pool for all. A call takes a place of its lane, else one of
-//! the pool, else it waits for whichever frees first. So a target that hangs may fill its own share and the pool, and every other
-//! target still has its share. With more lanes than workers, each still has its one place.
+//! `workers` calls are in flight per process. Each of the `n` lanes (one per declared target, one
+//! for all undeclared ones together) has a share of `max(1, workers / 2n)` of its own; what is left
+//! is a pool for all. A call takes a place of its lane, else one of the pool, else it waits for
+//! whichever frees first. So a target that hangs may fill its own share and the pool, and every
+//! other target still has its share. With more lanes than workers, each still has its one place.
 //!
-//! Within a lane callers take turns, see `queue.rs`; lanes take turns at the places of the pool. So neither a client nor a target
-//! with many calls makes another one wait for all of them.
+//! Within a lane callers take turns, see `queue.rs`; lanes take turns at the places of the pool. So
+//! neither a client nor a target with many calls makes another one wait for all of them.
 //!
-//! A lane outlives a reload of the settings, as does the pool: calls in flight keep counting, and a change of `workers`
-//! takes effect as they end.
+//! A lane outlives a reload of the settings, as does the pool: calls in flight keep counting, and a
+//! change of `workers` takes effect as they end.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -24,8 +25,8 @@ use super::queue::{Entered, FairQueue, Number};
 /// So many calls may wait in a lane for each worker.
 const QUEUE_PER_WORKER: usize = 10;
 
-/// For whom a call is made: each of them gets its turn. Behind a proxy all clients are one, since only a proxy that is trusted could
-/// tell them apart.
+/// For whom a call is made: each of them gets its turn. Behind a proxy all clients are one, since
+/// only a proxy that is trusted could tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Caller {
     /// The mirror itself: what it wants to know of a target, asked on nobody's behalf.
@@ -90,7 +91,8 @@ struct State {
     pool: Places,
     next: u64,
     lanes: HashMap<LaneId, LaneState>,
-    /// Lanes in which somebody waits, in the order of their turns at the pool. Some may have nobody left.
+    /// Lanes in which somebody waits, in the order of their turns at the pool. Some may have nobody
+    /// left.
     turns: VecDeque<LaneId>,
     /// Lanes that may have a free place of their own for somebody who waits.
     freed: Vec<LaneId>,
@@ -158,7 +160,8 @@ impl State {
         granted
     }
 
-    /// Puts a call into the queue of a lane. The second part of the answer is a call that had to go for it.
+    /// Puts a call into the queue of a lane. The second part of the answer is a call that had to go
+    /// for it.
     fn wait(
         &mut self,
         id: LaneId,
@@ -283,8 +286,9 @@ impl Lane {
             .map_or(0, |lane| lane.most_waiting)
     }
 
-    /// Enters the queue, or answers `None` because it is full. A call that is `admitted` belongs to a request that was let in
-    /// before: refusing it now would waste what was done for that request.
+    /// Enters the queue, or answers `None` because it is full. A call that is `admitted` belongs to
+    /// a request that was let in before: refusing it now would waste what was done for that
+    /// request.
     pub(super) fn enter(self: &Arc<Self>, caller: Caller, admitted: bool) -> Option<Ticket> {
         let mut state = self.pool.lock();
         if let Some(owner) = state.try_take(self.id) {

@@ -1,4 +1,5 @@
-//! The only code that talks to Prometheus: the calls there are, what they answer, and how they fail.
+//! The only code that talks to Prometheus: the calls there are, what they answer, and how they
+//! fail.
 //!
 //! ```text
 //! targets ─► target ─► sharing ─► limits ─► client ─► request (out), decode (in)
@@ -6,8 +7,8 @@
 //!              └► capabilities: what the server can do
 //! ```
 //!
-//! One deadline covers all of it. It is enforced in one place, where a caller waits (`target.rs`); an exchange that nobody waits for
-//! any more is aborted.
+//! One deadline covers all of it. It is enforced in one place, where a caller waits (`target.rs`);
+//! an exchange that nobody waits for any more is aborted.
 
 mod capabilities;
 mod charge;
@@ -47,7 +48,8 @@ use crate::model::time::{Millis, Timestamp};
 /// One call of Prometheus' HTTP API. Equal calls in flight at one target share one exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// `/api/v1/query`. A range selector as `promql` answers stored samples with their own timestamps.
+    /// `/api/v1/query`. A range selector as `promql` answers stored samples with their own
+    /// timestamps.
     Instant {
         /// The expression.
         promql: String,
@@ -94,8 +96,8 @@ pub enum Call {
         /// … to this one.
         end: Timestamp,
     },
-    /// The same, with the label's name written into the path in the other way: stores differ in how they read names outside
-    /// the legacy character set.
+    /// The same, with the label's name written into the path in the other way: stores differ in how
+    /// they read names outside the legacy character set.
     LabelValuesOtherwise {
         /// The label's name; not a plain one.
         label: String,
@@ -106,7 +108,8 @@ pub enum Call {
         /// … to this one.
         end: Timestamp,
     },
-    /// `/api/v1/series`, of which only the values of one label are kept. Of [`MOST_SERIES_LISTED`] series at most.
+    /// `/api/v1/series`, of which only the values of one label are kept. Of [`MOST_SERIES_LISTED`]
+    /// series at most.
     LabelOfSeries {
         /// The label's name.
         label: String,
@@ -162,11 +165,13 @@ impl Answer {
 /// The result proper of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
-    /// Of [`Call::Instant`] and [`Call::Range`]; a vector's elements and a scalar are series of one sample. A string result is none.
+    /// Of [`Call::Instant`] and [`Call::Range`]; a vector's elements and a scalar are series of one
+    /// sample. A string result is none.
     Series(Vec<Series>),
     /// Of [`Call::SeriesExist`].
     SeriesExist(bool),
-    /// Of [`Call::LabelNames`] and [`Call::LabelValues`], in the store's order; of [`Call::LabelOfSeries`], sorted and each once.
+    /// Of [`Call::LabelNames`] and [`Call::LabelValues`], in the store's order; of
+    /// [`Call::LabelOfSeries`], sorted and each once.
     Names(Vec<String>),
     /// Of [`Call::Metadata`]: the type of each metric (family) name, the first one told.
     Metadata(BTreeMap<String, MetricType>),
@@ -178,10 +183,12 @@ pub enum Data {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(pub Instant);
 
-/// Why a call has no answer. `Display` is for logs and, through `error.rs`, for the user: no credentials, no user info, no paths of this machine.
+/// Why a call has no answer. `Display` is for logs and, through `error.rs`, for the user: no
+/// credentials, no user info, no paths of this machine.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No connection, TLS failure, connection lost, not HTTP, or an answer that is not Prometheus': HTML, a redirect, truncated or malformed JSON, …
+    /// No connection, TLS failure, connection lost, not HTTP, or an answer that is not Prometheus':
+    /// HTML, a redirect, truncated or malformed JSON, …
     #[error("{0}")]
     Unreachable(String),
     /// The store refused our credentials (401, 403).
@@ -196,10 +203,12 @@ pub enum StoreError {
     /// The queue before the workers is full.
     #[error("too many queries are waiting")]
     QueueFull,
-    /// The store understood and says no: a bad expression, a limit of its own (`status: error` in its answer).
+    /// The store understood and says no: a bad expression, a limit of its own (`status: error` in
+    /// its answer).
     #[error("{message}")]
     Rejected {
-        /// Prometheus' `errorType`, for example `bad_data`, `execution`; `timeout` and `canceled` are [`StoreError::Timeout`] instead.
+        /// Prometheus' `errorType`, for example `bad_data`, `execution`; `timeout` and `canceled`
+        /// are [`StoreError::Timeout`] instead.
         kind: String,
         /// Prometheus' `error`.
         message: String,
@@ -216,8 +225,8 @@ pub enum StoreError {
     /// Other requests have the mirror's memory, and did not give it back in time.
     #[error("the mirror's memory is used up by other requests")]
     OutOfMemory,
-    /// The store asks to slow down (429, 503 with `Retry-After`, Amazon's `ThrottlingException`), or did so lately and the call cannot
-    /// wait until it may be asked again.
+    /// The store asks to slow down (429, 503 with `Retry-After`, Amazon's `ThrottlingException`),
+    /// or did so lately and the call cannot wait until it may be asked again.
     #[error("{message}")]
     Throttled {
         /// Who asks, and in which words.
@@ -243,7 +252,8 @@ pub enum StoreError {
         /// How many are sent.
         at_most: usize,
     },
-    /// The call can only be sent as a GET, and does not fit into a URL. Nothing was sent, or the server refused the URL's length.
+    /// The call can only be sent as a GET, and does not fit into a URL. Nothing was sent, or the
+    /// server refused the URL's length.
     #[error("{message}")]
     TooLongForUrl {
         /// Why it can only be a GET, and both lengths.
@@ -264,7 +274,8 @@ pub(crate) fn whole_seconds(time: Duration) -> u64 {
         .max(1)
 }
 
-/// A server that answers calls. The mirror's own are [`Target`] and [`RequestCalls`]; tests script one.
+/// A server that answers calls. The mirror's own are [`Target`] and [`RequestCalls`]; tests script
+/// one.
 pub trait Store: Send + Sync {
     /// Asks, waiting no longer than `deadline`.
     fn call(
@@ -280,8 +291,8 @@ pub trait Store: Send + Sync {
     ) -> impl Future<Output = Result<Capabilities, StoreError>> + Send;
 }
 
-/// Decodes the body of an instant or range query's answer, arriving in chunks of `chunk` bytes: for the fuzz target. What it answers
-/// can be compared and printed, nothing more.
+/// Decodes the body of an instant or range query's answer, arriving in chunks of `chunk` bytes: for
+/// the fuzz target. What it answers can be compared and printed, nothing more.
 #[doc(hidden)]
 #[must_use]
 pub fn decode_in_chunks(body: &[u8], chunk: usize) -> String {

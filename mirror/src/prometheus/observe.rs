@@ -1,8 +1,8 @@
 //! What can be seen of the upstream calls: counters, histograms and gauges, by target.
 //!
-//! Some agents read no more than 2,000 series of an endpoint (that of SUSE Observability does). A target
-//! takes 24 at most: nine outcomes, nine of the histogram, and six more. With 64 targets of which each has
-//! seen everything that makes 1,536, and leaves room for what is there once.
+//! Some agents read no more than 2,000 series of an endpoint (that of SUSE Observability does). A
+//! target takes 24 at most: nine outcomes, nine of the histogram, and six more. With 64 targets of
+//! which each has seen everything that makes 1,536, and leaves room for what is there once.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -19,10 +19,12 @@ use super::{Answer, StoreError};
 /// What stands for every undeclared target: their names come from requests, and a label must not.
 pub const UNDECLARED: &str = "(undeclared)";
 
-/// Of each target's calls, in seconds, up to StackState's patience. Few, because every target has them all.
+/// Of each target's calls, in seconds, up to StackState's patience. Few, because every target has
+/// them all.
 const CALL_SECONDS: [f64; 6] = [0.01, 0.05, 0.25, 1.0, 5.0, 15.0];
 
-/// Of what is there once, in seconds: fine where StackState's polls normally lie, then up to its patience.
+/// Of what is there once, in seconds: fine where StackState's polls normally lie, then up to its
+/// patience.
 const SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0, 15.0,
 ];
@@ -127,7 +129,8 @@ impl EncodeLabelValue for Outcome {
 }
 
 impl UpstreamMetrics {
-    /// Makes the metrics and registers them. Once per registry, which adds the mirror's own prefix to the names.
+    /// Makes the metrics and registers them. Once per registry, which adds the mirror's own prefix
+    /// to the names.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             calls: Family::default(),
@@ -292,8 +295,9 @@ impl TargetMetrics {
             .set(now + left.as_secs_f64());
     }
 
-    /// A call is sent now. If the answer is dropped before it [ended](Sent::ended), the call was abandoned, or timed
-    /// out where it is later than `deadline`: whoever waits for it gives up at the same moment as the call.
+    /// A call is sent now. If the answer is dropped before it [ended](Sent::ended), the call was
+    /// abandoned, or timed out where it is later than `deadline`: whoever waits for it gives up at
+    /// the same moment as the call.
     pub(super) fn sent(self: &std::sync::Arc<Self>, deadline: std::time::Instant) -> Sent {
         self.in_flight.inc();
         Sent {
@@ -369,7 +373,8 @@ mod tests {
         "one to come",
     ];
 
-    /// Everything has happened to 64 targets, which is as many as a document may have, and to an undeclared one.
+    /// Everything has happened to 64 targets, which is as many as a document may have, and to an
+    /// undeclared one.
     fn after_everything() -> Arc<Metrics> {
         let metrics = Metrics::new();
         metrics.serves("mirror", "hash");

@@ -1,8 +1,9 @@
 //! Who waits, and whose turn it is: round-robin over callers, first come, first served within each.
 //!
-//! A bounded queue. When it is full, a caller that has less waiting than another may still come in: the newest entry of the one with
-//! the most gives way. So one caller can fill the queue only as long as nobody else wants in. An entry that was marked as not
-//! to give way stays; a caller that has nothing waiting is let in even if nobody gives way to it.
+//! A bounded queue. When it is full, a caller that has less waiting than another may still come in:
+//! the newest entry of the one with the most gives way. So one caller can fill the queue only as
+//! long as nobody else wants in. An entry that was marked as not to give way stays; a caller that
+//! has nothing waiting is let in even if nobody gives way to it.
 //!
 //! Each operation costs the logarithm of what waits.
 
@@ -242,7 +243,8 @@ mod tests {
                 counts[caller] += 1;
                 queue.enter(caller, usize::MAX, caller);
             }
-            // A caller that had only one entry was out of the line for a moment, and is at its end again.
+            // A caller that had only one entry was out of the line for a moment, and is at its end
+            // again.
             let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
             prop_assert!(most - least <= 1, "{counts:?}");
         }

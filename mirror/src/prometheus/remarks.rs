@@ -1,10 +1,12 @@
-//! What a store says beside its data: does the answer lack something, or is it a comment on the query? Pure.
+//! What a store says beside its data: does the answer lack something, or is it a comment on the
+//! query? Pure.
 //!
-//! Prometheus' field `warnings` holds both. Annotations of the PromQL engine begin with `PromQL info:` or `PromQL warning:`
-//! (`util/annotations`); up to 2.53, and in Thanos, the infos are among the warnings. They speak about the expression and the
-//! series it read, so asking again brings nothing. Everything else that is known says that data is missing: limits of the
-//! store (`results truncated due to limit`), remote stores that failed (Prometheus' remote read, Thanos' StoreAPIs), and what
-//! this code has never seen.
+//! Prometheus' field `warnings` holds both. Annotations of the PromQL engine begin with `PromQL
+//! info:` or `PromQL warning:` (`util/annotations`); up to 2.53, and in Thanos, the infos are among
+//! the warnings. They speak about the expression and the series it read, so asking again brings
+//! nothing. Everything else that is known says that data is missing: limits of the store (`results
+//! truncated due to limit`), remote stores that failed (Prometheus' remote read, Thanos'
+//! StoreAPIs), and what this code has never seen.
 
 /// So many remarks of one answer are kept, those about missing data first.
 pub const MOST_KEPT: usize = 10;
@@ -33,8 +35,8 @@ pub enum Meaning {
 /// How the PromQL engine begins its annotations.
 const ANNOTATIONS: [&str; 2] = ["promql info:", "promql warning:"];
 
-/// Words of a store that failed to ask another one: an annotation that it passes on between such words does not make data
-/// complete.
+/// Words of a store that failed to ask another one: an annotation that it passes on between such
+/// words does not make data complete.
 const FAILURES: [&str; 7] = [
     "rpc error",
     "truncated",
@@ -77,8 +79,8 @@ impl Remark {
         }
     }
 
-    /// Adds this one to `kept`, unless it is there already or there are enough. One about missing data takes the place of a
-    /// comment.
+    /// Adds this one to `kept`, unless it is there already or there are enough. One about missing
+    /// data takes the place of a comment.
     pub fn keep_in(self, kept: &mut Vec<Self>) {
         if kept.contains(&self) {
             return;

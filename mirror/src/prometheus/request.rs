@@ -175,8 +175,9 @@ impl Request {
     }
 }
 
-/// A label's name as the path takes it. A slash would end the segment even when percent-encoded (Go's servers decode first), and
-/// `U__` announces Prometheus 3's value encoding, so names with either are written in that encoding.
+/// A label's name as the path takes it. A slash would end the segment even when percent-encoded
+/// (Go's servers decode first), and `U__` announces Prometheus 3's value encoding, so names with
+/// either are written in that encoding.
 fn label_in_path(label: &str) -> Cow<'_, str> {
     if goes_encoded(label) {
         value_encoded(label).into()

@@ -1,9 +1,10 @@
 //! Identical calls in flight share one exchange.
 //!
-//! The exchange runs in a task of its own, so that a caller who hangs up does not end it for the others. Each caller waits until its
-//! own deadline and then leaves; when the last one has left, the exchange is aborted, which closes its connection, and Prometheus
-//! stops the query. So an exchange lives exactly until the latest deadline of its callers, without anybody keeping book of it.
-//! Nothing is kept after the end: the next call asks again.
+//! The exchange runs in a task of its own, so that a caller who hangs up does not end it for the
+//! others. Each caller waits until its own deadline and then leaves; when the last one has left,
+//! the exchange is aborted, which closes its connection, and Prometheus stops the query. So an
+//! exchange lives exactly until the latest deadline of its callers, without anybody keeping book of
+//! it. Nothing is kept after the end: the next call asks again.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,7 +17,8 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use tokio::task::{JoinError, JoinHandle};
 
-/// The exchanges in flight: outcomes `T` by key, with what callers need to know of an exchange while it runs.
+/// The exchanges in flight: outcomes `T` by key, with what callers need to know of an exchange
+/// while it runs.
 #[derive(Debug)]
 pub(super) struct Exchanges<K, T: Clone, P>(Arc<Mutex<HashMap<K, Entry<T, P>>>>);
 
@@ -39,8 +41,9 @@ where
         Self(Arc::default())
     }
 
-    /// Joins the exchange for `key` that is in flight, or starts one. `start` answers the exchange and its progress, or the reason
-    /// why it can't begin. The third part of the answer says whether an exchange was joined.
+    /// Joins the exchange for `key` that is in flight, or starts one. `start` answers the exchange
+    /// and its progress, or the reason why it can't begin. The third part of the answer says
+    /// whether an exchange was joined.
     pub(super) fn join<E, F>(
         &self,
         key: K,
@@ -62,8 +65,8 @@ where
             key: key.clone(),
             progress: Arc::clone(&progress),
         };
-        // The task starts when the first caller polls, not here: a runtime that shuts down drops it at once, and `leave` with it,
-        // which wants the lock that is held here.
+        // The task starts when the first caller polls, not here: a runtime that shuts down drops it
+        // at once, and `leave` with it, which wants the lock that is held here.
         let outcome = async move {
             let task = tokio::spawn(async move {
                 let _leave = leave;
@@ -89,7 +92,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes an exchange off the list when it ends, in whatever way, unless another has taken its place.
+/// Takes an exchange off the list when it ends, in whatever way, unless another has taken its
+/// place.
 struct Leave<K: Eq + Hash, T: Clone, P> {
     exchanges: Arc<Mutex<HashMap<K, Entry<T, P>>>>,
     key: K,

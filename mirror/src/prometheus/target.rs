@@ -1,4 +1,5 @@
-//! A target: a client, a way through the limits, exchanges that are shared, and what is known of the server.
+//! A target: a client, a way through the limits, exchanges that are shared, and what is known of
+//! the server.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +23,8 @@ use crate::settings::TargetSettings;
 
 /// One Prometheus server that may be asked. Made by [`super::Targets`].
 ///
-/// A [`Target`] answers calls that stand alone. The calls of one request go through [`Target::for_request`].
+/// A [`Target`] answers calls that stand alone. The calls of one request go through
+/// [`Target::for_request`].
 #[derive(Debug)]
 pub struct Target {
     settings: Arc<TargetSettings>,
@@ -36,7 +38,8 @@ pub struct Target {
 enum Turn {
     /// It was sent.
     Asked(Result<Arc<Answer>, StoreError>),
-    /// The target had asked to be left in peace meanwhile. It was not sent, and its place is free for others.
+    /// The target had asked to be left in peace meanwhile. It was not sent, and its place is free
+    /// for others.
     Paused,
     /// It had to leave the queue for another caller's call.
     Displaced,
@@ -50,7 +53,8 @@ const LEAST_TIME: Duration = Duration::from_millis(250);
 struct Upstream {
     name: String,
     client: Client,
-    /// A call without an answer for so long says something about the server, and not about the time that its caller had.
+    /// A call without an answer for so long says something about the server, and not about the time
+    /// that its caller had.
     patience: Duration,
     capabilities: Mutex<Option<Capabilities>>,
     memory: Arc<Budget>,
@@ -98,8 +102,8 @@ impl Progress {
     }
 }
 
-/// The calls of one request to a target. Once its first call is past the door of the queue, the request is admitted: its later
-/// calls wait, but are not refused because the queue is full.
+/// The calls of one request to a target. Once its first call is past the door of the queue, the
+/// request is admitted: its later calls wait, but are not refused because the queue is full.
 #[derive(Debug)]
 pub struct RequestCalls {
     target: Arc<Target>,
@@ -167,7 +171,8 @@ impl Target {
         Some(client.held_back(until.saturating_duration_since(Instant::now())))
     }
 
-    /// Waits until a pause is over that the target asked for. A call that cannot wait so long ends here, and so does one too many.
+    /// Waits until a pause is over that the target asked for. A call that cannot wait so long ends
+    /// here, and so does one too many.
     async fn hold(&self, until: Instant, deadline: Instant) -> Result<(), StoreError> {
         let client = &self.upstream.client;
         let left = until.saturating_duration_since(Instant::now());
@@ -251,7 +256,8 @@ impl Target {
     }
 }
 
-/// What `store`, which leads to `target`, can do. Callers at the same time share the probe because they share its calls.
+/// What `store`, which leads to `target`, can do. Callers at the same time share the probe because
+/// they share its calls.
 async fn capabilities(
     target: &Target,
     store: &impl Store,
@@ -270,7 +276,8 @@ async fn capabilities(
 }
 
 impl Upstream {
-    /// One exchange, from the queue to the answer. It has no time limit of its own, see `sharing.rs`.
+    /// One exchange, from the queue to the answer. It has no time limit of its own, see
+    /// `sharing.rs`.
     fn exchange(
         self: Arc<Self>,
         call: Call,

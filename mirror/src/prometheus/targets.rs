@@ -64,8 +64,9 @@ impl Undeclared {
 }
 
 impl Targets {
-    /// Makes the targets of `settings`. Those that `previous` has with the same settings are taken over with their connections and
-    /// what is known of them, and calls that are in flight keep counting against the limits.
+    /// Makes the targets of `settings`. Those that `previous` has with the same settings are taken
+    /// over with their connections and what is known of them, and calls that are in flight keep
+    /// counting against the limits.
     #[must_use]
     pub fn new(settings: &Settings, metrics: &UpstreamMetrics, previous: Option<&Self>) -> Self {
         let memory = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.memory));
@@ -195,8 +196,8 @@ impl Targets {
             .find(|target| target.settings().name == *name)
     }
 
-    /// A target that no document declares. Whether a request may name it was decided before, when `target` was made from it.
-    /// `None` if the settings allow no undeclared targets at all.
+    /// A target that no document declares. Whether a request may name it was decided before, when
+    /// `target` was made from it. `None` if the settings allow no undeclared targets at all.
     #[must_use]
     pub fn undeclared(&self, target: &Arc<TargetSettings>) -> Option<Arc<Target>> {
         let undeclared = self.undeclared.as_ref()?;

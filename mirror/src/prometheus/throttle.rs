@@ -1,7 +1,8 @@
 //! Stores that ask to slow down: how that is recognised, and how long a target is left in peace.
 //!
-//! The pause belongs to one target. Calls that can wait for its end wait outside of the queue and hold no worker; the others are
-//! answered at once with the time that is left. When it is over, the queue and the workers bound how many go at once.
+//! The pause belongs to one target. Calls that can wait for its end wait outside of the queue and
+//! hold no worker; the others are answered at once with the time that is left. When it is over, the
+//! queue and the workers bound how many go at once.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, StatusCode, header};
 
-/// The shortest and the longest pause. A maintenance page may say a day; nobody would wait for that, and it may end early.
+/// The shortest and the longest pause. A maintenance page may say a day; nobody would wait for
+/// that, and it may end early.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 
@@ -46,7 +48,8 @@ pub(super) fn asks_to_slow_down(status: StatusCode, headers: &HeaderMap) -> bool
             .is_some_and(|kind| is_amazons(&String::from_utf8_lossy(kind.as_bytes())))
 }
 
-/// The same of the body of an error: Amazon's gateways drop the header, and the kind is in the JSON.
+/// The same of the body of an error: Amazon's gateways drop the header, and the kind is in the
+/// JSON.
 pub(super) fn body_asks_to_slow_down(body: &[u8]) -> bool {
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(body) else {
         return false;
@@ -64,7 +67,8 @@ fn is_amazons(kind: &str) -> bool {
     AMAZON.contains(&name.to_ascii_lowercase().as_str())
 }
 
-/// How long a store asks to wait: `Retry-After` in seconds or as a date, by the store's own clock where it says its time.
+/// How long a store asks to wait: `Retry-After` in seconds or as a date, by the store's own clock
+/// where it says its time.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let value = text(header::RETRY_AFTER)?.trim();
@@ -109,13 +113,14 @@ impl Pace {
         self.pause().until.filter(|until| *until > Instant::now())
     }
 
-    /// The store answered a call that began at `began` by asking for a pause of so long, or of a length that it did not say. Answers how
-    /// long it is left in peace from now on.
+    /// The store answered a call that began at `began` by asking for a pause of so long, or of a
+    /// length that it did not say. Answers how long it is left in peace from now on.
     pub(super) fn slow_down(&self, began: Instant, asked: Option<Duration>) -> Duration {
         self.was_asked.store(true, Ordering::Relaxed);
         let now = Instant::now();
         let mut pause = self.pause();
-        // Calls that were under way together are answered together: that is one request for a pause, not many.
+        // Calls that were under way together are answered together: that is one request for a
+        // pause, not many.
         let is_new = pause.since.is_none_or(|since| began >= since);
         if is_new {
             pause.times = pause.times.saturating_add(1);

@@ -38,7 +38,8 @@ pub(super) fn configure(
         Trust::System => builder,
         Trust::Authorities(authorities) => match pinning(authorities, settings) {
             Ok(config) => builder.tls_backend_preconfigured(config),
-            // Cannot be: the certificates were read when the document was loaded. Nobody else is trusted then, either.
+            // Cannot be: the certificates were read when the document was loaded. Nobody else is
+            // trusted then, either.
             Err(_) => builder.tls_certs_only(certificates(authorities)?),
         },
         Trust::Anyone => builder
@@ -91,9 +92,10 @@ fn pinning(
     Ok(config)
 }
 
-/// Verifies as usual, except that a server may present the certificate of an authority as its own (`openssl req -x509` makes such
-/// ones) if exactly this certificate was declared. Only the holder of its key can present it, who could as well issue any other
-/// certificate that is accepted here. Its time and its names are checked as usual.
+/// Verifies as usual, except that a server may present the certificate of an authority as its own
+/// (`openssl req -x509` makes such ones) if exactly this certificate was declared. Only the holder
+/// of its key can present it, who could as well issue any other certificate that is accepted here.
+/// Its time and its names are checked as usual.
 #[derive(Debug)]
 struct Pinning {
     usual: Arc<WebPkiServerVerifier>,
@@ -164,8 +166,9 @@ fn is_authoritys(reason: &CertificateError) -> bool {
     matches!(beneath(reason), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// The same for where its tokens come from. That may be a well-known server or one of the authorities of `tls`; whatever `tls` says of
-/// the target, the client's secret goes to nobody who is not verified.
+/// The same for where its tokens come from. That may be a well-known server or one of the
+/// authorities of `tls`; whatever `tls` says of the target, the client's secret goes to nobody who
+/// is not verified.
 pub(super) fn configure_token_endpoint(
     builder: ClientBuilder,
     settings: &TargetSettings,
@@ -185,8 +188,9 @@ fn certificates(authorities: &Authorities) -> reqwest::Result<Vec<Certificate>> 
     certificates.map(|one| Certificate::from_der(one)).collect()
 }
 
-/// The URL to connect to: with `serverName` in the host's place, because the client takes from there which name it asks for and
-/// verifies; [`Always`] leads it to the host all the same. Beside it what the Host header then must say.
+/// The URL to connect to: with `serverName` in the host's place, because the client takes from
+/// there which name it asks for and verifies; [`Always`] leads it to the host all the same. Beside
+/// it what the Host header then must say.
 pub(super) fn named(settings: &TargetSettings) -> (Url, Option<String>) {
     let mut url = settings.url.clone();
     let Some(name) = &settings.tls.server_name else {
@@ -252,7 +256,8 @@ pub(super) fn failure(error: &reqwest::Error) -> Option<Failure> {
         if let Some(found) = error.downcast_ref::<rustls::Error>() {
             return Some(Failure::of(found));
         }
-        // HTTP/2 keeps only the words. With TLS 1.3 what a server says of our certificate comes when it reads from it first.
+        // HTTP/2 keeps only the words. With TLS 1.3 what a server says of our certificate comes
+        // when it reads from it first.
         let words = error.to_string();
         if let Some(name) = words.strip_prefix("received fatal alert: ") {
             let known = ABOUT_OURS

@@ -1,5 +1,5 @@
-//! Tokens of the OAuth 2.0 client credentials grant (RFC 6749, 4.4): obtained when one is needed, kept until shortly before they
-//! expire, one request at a time.
+//! Tokens of the OAuth 2.0 client credentials grant (RFC 6749, 4.4): obtained when one is needed,
+//! kept until shortly before they expire, one request at a time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,7 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Tokens and errors are far smaller.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// So long before its end a token is replaced, or after nine tenths of its life: its way to the server takes time, and clocks differ.
+/// So long before its end a token is replaced, or after nine tenths of its life: its way to the
+/// server takes time, and clocks differ.
 const MARGIN: Duration = Duration::from_secs(30);
 
 /// The tokens of one target.
@@ -64,7 +65,8 @@ impl Tokens {
         let host = oauth2.token_url.host_str().unwrap_or_default();
         let name = format!("the token endpoint {host} of target {}", settings.name);
         let http = tls::configure_token_endpoint(plain_client(), settings, oauth2)
-            // Tokens are asked for so seldom that a kept connection would be closed by the server most of the times.
+            // Tokens are asked for so seldom that a kept connection would be closed by the server
+            // most of the times.
             .and_then(|builder| builder.timeout(TIMEOUT).pool_max_idle_per_host(0).build())
             .map_err(|error| {
                 StoreError::Unreachable(format!("{name} cannot be asked: {}", root_cause(&error)))
@@ -85,7 +87,8 @@ impl Tokens {
         if let Some(valid) = self.state.lock().await.valid() {
             return Ok(valid);
         }
-        // A task of its own: a caller that gives up does not end it for the others. The time limit ends it.
+        // A task of its own: a caller that gives up does not end it for the others. The time limit
+        // ends it.
         let tokens = Arc::clone(self);
         let renewed = tokio::spawn(async move { tokens.renewed(asked).await });
         renewed.await.unwrap_or_else(|_| {
@@ -132,7 +135,8 @@ impl Tokens {
         }
     }
 
-    /// Asks for a token with the credentials in the header, which every endpoint must understand, and if it does not, in the form.
+    /// Asks for a token with the credentials in the header, which every endpoint must understand,
+    /// and if it does not, in the form.
     async fn obtain(&self) -> Result<Token, StoreError> {
         let OAuth2 {
             client_id,
@@ -273,7 +277,8 @@ impl Tokens {
                 retry_after: asked.unwrap_or_default(),
             };
         }
-        // What RFC 6749 (5.2) has for clients and secrets that are wrong, and what a gate in front may answer.
+        // What RFC 6749 (5.2) has for clients and secrets that are wrong, and what a gate in front
+        // may answer.
         let is_about_credentials = matches!(
             status,
             StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN

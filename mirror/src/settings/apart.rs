@@ -1,7 +1,8 @@
-//! What would go around a target's enforced matchers: a request that may name its server itself, and another target without them.
+//! What would go around a target's enforced matchers: a request that may name its server itself,
+//! and another target without them.
 //!
-//! Only names and addresses as they are written are looked at here. Where they lead is found out when a connection is made
-//! (`prometheus/guard.rs`).
+//! Only names and addresses as they are written are looked at here. Where they lead is found out
+//! when a connection is made (`prometheus/guard.rs`).
 
 use std::net::IpAddr;
 
@@ -39,7 +40,8 @@ fn servers(document: &Value) -> Vec<Server<'_>> {
         .collect()
 }
 
-/// Reports entries of `requestTargets` under which a request could name the server of a target with enforced matchers.
+/// Reports entries of `requestTargets` under which a request could name the server of a target with
+/// enforced matchers.
 pub(super) fn check(document: &Value, faults: &mut Vec<Fault>) {
     let allowed = &document["spec"]["requestTargets"];
     let (Some(hosts), Some(ports)) = (allowed["hosts"].as_array(), allowed["ports"].as_array())
@@ -89,8 +91,9 @@ pub(super) fn notice(document: &Value, notices: &mut Vec<Fault>) {
     }
 }
 
-/// Whether a request that `pattern` allows could name `host`, both in their canonical form. A resolver completes names with the domains
-/// that it searches, so `prometheus`, `prometheus.monitoring` and `prometheus.monitoring.svc.cluster.local` may be one server.
+/// Whether a request that `pattern` allows could name `host`, both in their canonical form. A
+/// resolver completes names with the domains that it searches, so `prometheus`,
+/// `prometheus.monitoring` and `prometheus.monitoring.svc.cluster.local` may be one server.
 fn could_meet(host: &str, pattern: &str) -> bool {
     let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
     let is_here = |text: &str| {
@@ -111,7 +114,8 @@ fn could_meet(host: &str, pattern: &str) -> bool {
     !is_address(host) && !is_address(pattern) && (begins(host, pattern) || begins(pattern, host))
 }
 
-/// Whether `host`, completed or as it is, may be something in `domain`: its last labels are the first ones of the domain, or all.
+/// Whether `host`, completed or as it is, may be something in `domain`: its last labels are the
+/// first ones of the domain, or all.
 fn ends_within(host: &str, domain: &str) -> bool {
     let dots = host.match_indices('.').map(|(at, _)| &host[at + 1..]);
     dots.into_iter().any(|end| {

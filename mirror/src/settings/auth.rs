@@ -1,4 +1,5 @@
-//! Credentials for a target, from Secrets: read, and checked for what HTTP can carry, when a document is loaded.
+//! Credentials for a target, from Secrets: read, and checked for what HTTP can carry, when a
+//! document is loaded.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -92,7 +93,8 @@ impl fmt::Debug for Authorization {
     }
 }
 
-/// Reads what a target's `auth`, at `path`, refers to. The outer None: something is wrong, which is reported.
+/// Reads what a target's `auth`, at `path`, refers to. The outer None: something is wrong, which is
+/// reported.
 #[expect(
     clippy::option_option,
     reason = "whether it can be read, and whether there is something"

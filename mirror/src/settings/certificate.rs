@@ -1,12 +1,13 @@
-//! What can be told of a certificate: the name of its subject, and in words why it cannot be read or accepted. Pure.
+//! What can be told of a certificate: the name of its subject, and in words why it cannot be read
+//! or accepted. Pure.
 
 use webpki::Error;
 
 /// The longest subject that a message shows, in characters.
 const LONGEST_SUBJECT: usize = 100;
 
-/// The version of a certificate, and its subject such as `CN=prometheus, O=Example`, as far as they can be read. The certificate
-/// may be damaged: what comes before the damage counts.
+/// The version of a certificate, and its subject such as `CN=prometheus, O=Example`, as far as they
+/// can be read. The certificate may be damaged: what comes before the damage counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sketch {
     /// 1, 2 or 3.
@@ -50,7 +51,8 @@ const SET: u8 = 0x31;
 /// `[0]` with something within.
 const VERSION: u8 = 0xa0;
 
-/// Reads DER from front to back. A certificate cut short still has a front, so lengths that go beyond the end end there.
+/// Reads DER from front to back. A certificate cut short still has a front, so lengths that go
+/// beyond the end end there.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -139,8 +141,8 @@ fn text(tag: u8, value: &[u8]) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
-/// Why a certificate cannot be read or accepted, in words that complete "it cannot be accepted:". A reason that is about a name, a time
-/// or an issuer has words of its own elsewhere.
+/// Why a certificate cannot be read or accepted, in words that complete "it cannot be accepted:". A
+/// reason that is about a name, a time or an issuer has words of its own elsewhere.
 pub(crate) fn reason(error: &Error) -> &'static str {
     #[expect(deprecated, reason = "the library may still answer them")]
     match error {

@@ -11,7 +11,8 @@ use super::{NanInterpretation, RequestTargets, Settings, target};
 /// How long a request to an undeclared server may take.
 const UNDECLARED_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The longest text in connection details, in bytes: it is kept with a target and quoted in messages.
+/// The longest text in connection details, in bytes: it is kept with a target and quoted in
+/// messages.
 const MOST_TEXT_BYTES: usize = 2_047;
 
 /// What `connectionDetails` say, as far as they mean anything here.
@@ -93,7 +94,8 @@ pub enum ChooseError {
 }
 
 impl ConnectionDetails {
-    /// Reads connection details leniently: numbers may be text, null is absent, unknown keys are ignored.
+    /// Reads connection details leniently: numbers may be text, null is absent, unknown keys are
+    /// ignored.
     ///
     /// # Errors
     /// If a key that means something here has a value that does not.
@@ -305,8 +307,9 @@ pub fn choose(settings: &Settings, details: &ConnectionDetails) -> Result<Choice
     })
 }
 
-/// The one form of a host that all its spellings have in common: lower case, without the final dot of DNS and the brackets of IPv6,
-/// an address as it is usually written, one of IPv4 within IPv6 as IPv4.
+/// The one form of a host that all its spellings have in common: lower case, without the final dot
+/// of DNS and the brackets of IPv6, an address as it is usually written, one of IPv4 within IPv6 as
+/// IPv4.
 pub(super) fn canonical_host(host: &str) -> String {
     let bare = host.trim_matches(['[', ']']);
     let bare = bare.strip_suffix('.').unwrap_or(bare);
@@ -340,7 +343,8 @@ pub(crate) fn is_listed(host: &str, listed: &[String]) -> bool {
         })
 }
 
-/// An entry of `requestTargets.hosts` or `server.allowedHosts` in the form in which hosts are compared.
+/// An entry of `requestTargets.hosts` or `server.allowedHosts` in the form in which hosts are
+/// compared.
 pub(super) fn host_pattern(declared: &str) -> String {
     match declared.strip_prefix("*.") {
         Some(domain) => format!("*.{}", domain.trim_end_matches('.').to_ascii_lowercase()),
@@ -348,8 +352,8 @@ pub(super) fn host_pattern(declared: &str) -> String {
     }
 }
 
-/// The one form of a path that all its spellings have in common: slashes in a row are one, none is at the end, and nothing is
-/// percent-encoded that need not be.
+/// The one form of a path that all its spellings have in common: slashes in a row are one, none is
+/// at the end, and nothing is percent-encoded that need not be.
 fn canonical_path(path: &str) -> String {
     let segments = path.split('/').filter(|segment| !segment.is_empty());
     segments

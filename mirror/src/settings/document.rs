@@ -75,7 +75,8 @@ impl Document {
         }
     }
 
-    /// Puts faults into the order in which their fields were written. A missing field counts as its parent.
+    /// Puts faults into the order in which their fields were written. A missing field counts as its
+    /// parent.
     pub(super) fn sort(&self, faults: &mut [Fault]) {
         let mut places = HashMap::new();
         for (place, path) in self.order.iter().enumerate() {
@@ -97,7 +98,8 @@ impl Document {
     }
 }
 
-/// So many bytes may a document become for each byte that it has, and so many in any case. Compact JSON with deep paths needs ten.
+/// So many bytes may a document become for each byte that it has, and so many in any case. Compact
+/// JSON with deep paths needs ten.
 const FOR_EACH_BYTE: usize = 32;
 const AT_LEAST: usize = 64 << 10;
 /// What a value takes beside its path and its text.
@@ -106,7 +108,8 @@ const VALUE: usize = 16;
 /// What is noted while a document is read.
 struct Notes {
     order: RefCell<Vec<String>>,
-    /// How many bytes it may still become. Aliases of YAML repeat what they name, and each value's path repeats its parents' names.
+    /// How many bytes it may still become. Aliases of YAML repeat what they name, and each value's
+    /// path repeats its parents' names.
     left: Cell<usize>,
 }
 

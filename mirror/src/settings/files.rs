@@ -1,5 +1,5 @@
-//! What a document refers to, as files: `<secrets-dir>/<name>/<key>` and `<configmaps-dir>/<name>/<key>`, a projected volume in a
-//! pod and folders on a laptop.
+//! What a document refers to, as files: `<secrets-dir>/<name>/<key>` and
+//! `<configmaps-dir>/<name>/<key>`, a projected volume in a pod and folders on a laptop.
 
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -49,8 +49,8 @@ impl Kind {
 }
 
 impl Reference<'_> {
-    /// The file that `{name, key}` leads to. None if the reference itself is wrong, which is reported: the schema's patterns also
-    /// keep the path within the folder.
+    /// The file that `{name, key}` leads to. None if the reference itself is wrong, which is
+    /// reported: the schema's patterns also keep the path within the folder.
     pub(super) fn file(
         &self,
         source: &Source,
@@ -71,7 +71,8 @@ impl Reference<'_> {
         Some(folder.join(reference["name"].as_str()?).join(key))
     }
 
-    /// The folder of an object that is referred to by its name alone. None if the name is wrong, which is reported.
+    /// The folder of an object that is referred to by its name alone. None if the name is wrong,
+    /// which is reported.
     pub(super) fn folder(
         &self,
         source: &Source,
@@ -131,7 +132,8 @@ impl Reference<'_> {
         Ok(Some(bytes))
     }
 
-    /// The text of a file without the line break at its end, which editors and `echo` leave. Never empty.
+    /// The text of a file without the line break at its end, which editors and `echo` leave. Never
+    /// empty.
     pub(super) fn text<'a>(&self, file: &Path, bytes: &'a [u8]) -> Result<&'a str, Fault> {
         // Bytes that are no text become ones that no header takes.
         let text = str::from_utf8(bytes).unwrap_or("\0");

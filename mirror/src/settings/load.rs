@@ -1,4 +1,5 @@
-//! From a file and the folders of what it refers to, to [`Settings`], or to everything that is wrong with them.
+//! From a file and the folders of what it refers to, to [`Settings`], or to everything that is
+//! wrong with them.
 
 use std::fmt;
 use std::io::Read as _;
@@ -40,7 +41,8 @@ pub enum LoadError {
         /// What it is instead, with line and column where there are some.
         message: String,
     },
-    /// Everything that is wrong with the document and its Secrets, in the document's order. One line each.
+    /// Everything that is wrong with the document and its Secrets, in the document's order. One
+    /// line each.
     #[error("{}", Lines(.0))]
     Faults(Vec<Fault>),
 }
@@ -141,7 +143,8 @@ fn hash(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// What the mirror asks beyond the schema. Looks at the document as it is, so that nothing waits for other faults to be mended.
+/// What the mirror asks beyond the schema. Looks at the document as it is, so that nothing waits
+/// for other faults to be mended.
 fn check(document: &Value, faults: &mut Vec<Fault>) {
     let spec = &document["spec"];
     if spec["mode"] == "Sidecar" {
@@ -175,7 +178,8 @@ fn field_value<'a>(spec: &'a Value, path: &str) -> Option<&'a str> {
     targets[index]["url"].as_str()
 }
 
-/// Reads what a document refers to, as far as the references themselves are sound. None if something is wrong, which is reported.
+/// Reads what a document refers to, as far as the references themselves are sound. None if
+/// something is wrong, which is reported.
 fn refer(source: &Source, document: &Value, found: &mut Found) -> Option<Referred> {
     let api_keys = files::api_keys(source, document, &mut found.faults);
     let targets = document["spec"]["targets"].as_array();

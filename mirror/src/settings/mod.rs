@@ -53,7 +53,8 @@ struct Found {
 pub struct Settings {
     /// `metadata.name` of the document.
     pub name: String,
-    /// SHA-256 over the document's bytes, in hex: what a pod reports so that the operator knows which document it serves.
+    /// SHA-256 over the document's bytes, in hex: what a pod reports so that the operator knows
+    /// which document it serves.
     pub document_hash: String,
     /// The keys of the API, from `spec.apiKeySecretRef`.
     pub api_keys: ApiKeys,
@@ -61,13 +62,15 @@ pub struct Settings {
     pub require_api_key: bool,
     /// `spec.server.errorStatus`.
     pub error_status: ErrorStatus,
-    /// `spec.server.allowedHosts`: names and patterns, one of which a request's host must fit. None: any.
+    /// `spec.server.allowedHosts`: names and patterns, one of which a request's host must fit.
+    /// None: any.
     pub allowed_hosts: Option<Vec<String>>,
     /// `spec.server.tls`: the API port speaks TLS.
     pub server_tls: Option<ServerTls>,
     /// `spec.targets`, in the document's order, at least one.
     pub targets: Vec<Arc<TargetSettings>>,
-    /// Index into `targets` of the target that answers `connectionDetails: {}`; none when several are declared and none is the default.
+    /// Index into `targets` of the target that answers `connectionDetails: {}`; none when several
+    /// are declared and none is the default.
     pub default_target: Option<usize>,
     /// `spec.requestTargets`: servers that a request may name without their being declared.
     pub request_targets: Option<RequestTargets>,
@@ -75,8 +78,8 @@ pub struct Settings {
     pub workers: NonZeroUsize,
     /// `spec.limits`: how much memory the process may use, and how much work a request may make.
     pub limits: Limits,
-    /// What is not wrong, but should be known: what was skipped in files of certificates, URLs that look odd. In the document's order,
-    /// each with its field.
+    /// What is not wrong, but should be known: what was skipped in files of certificates, URLs that
+    /// look odd. In the document's order, each with its field.
     pub notices: Vec<crds::Fault>,
     /// `spec.port`: where the Mirror API listens unless `--listen` says otherwise.
     pub port: u16,

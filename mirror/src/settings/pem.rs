@@ -1,8 +1,9 @@
 //! PEM as people have it: the sections of a file, each sound or with what is wrong with it. Pure.
 //!
-//! Files are joined without a line break, edited on Windows, indented by templates, kept in one line with `\n` for line breaks, and
-//! hold what `openssl x509 -text` prints around the certificate. None of that hides a section, and a damaged one does not hide the
-//! others. What is found is rewritten in the one form that every library reads.
+//! Files are joined without a line break, edited on Windows, indented by templates, kept in one
+//! line with `\n` for line breaks, and hold what `openssl x509 -text` prints around the
+//! certificate. None of that hides a section, and a damaged one does not hide the others. What is
+//! found is rewritten in the one form that every library reads.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -94,7 +95,8 @@ fn broken(label: String, defect: Defect) -> Section {
     }
 }
 
-/// Text in UTF-16, which is what Windows writes when nobody says otherwise, byte by byte; other text as it is.
+/// Text in UTF-16, which is what Windows writes when nobody says otherwise, byte by byte; other
+/// text as it is.
 fn ascii(bytes: &[u8]) -> Cow<'_, [u8]> {
     let low = match bytes {
         [0xff, 0xfe, rest @ ..] => (rest, 0),
@@ -161,7 +163,8 @@ impl Boundary {
         let is_ours = label.ends_with("CERTIFICATE") || label.ends_with("PRIVATE KEY");
         let is_sound = match (leading, trailing) {
             (5.., 5..) => true,
-            // Something between text and boundary: said, not passed over, where it is about what we look for.
+            // Something between text and boundary: said, not passed over, where it is about what we
+            // look for.
             (1.., 1..) if is_ours => true,
             _ if !is_ours || label.is_empty() => return None,
             (0, 0) => return None,
@@ -202,7 +205,8 @@ fn section(label: String, body: &[u8]) -> Section {
     }
 }
 
-/// In values that went through JSON or an environment variable, line breaks are a backslash and a letter. Base64 has no backslash.
+/// In values that went through JSON or an environment variable, line breaks are a backslash and a
+/// letter. Base64 has no backslash.
 fn unescaped(body: &[u8]) -> Cow<'_, [u8]> {
     if !body.contains(&b'\\') {
         return Cow::Borrowed(body);
@@ -216,7 +220,8 @@ fn unescaped(body: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(text)
 }
 
-/// How many of the lines are headers (RFC 1421): those with a colon, and what follows them up to the empty line.
+/// How many of the lines are headers (RFC 1421): those with a colon, and what follows them up to
+/// the empty line.
 fn headers(lines: &[&[u8]]) -> usize {
     let first = lines.iter().position(|line| !line.is_empty());
     let has_headers = first.is_some_and(|first| lines[first].contains(&b':'));

@@ -28,7 +28,8 @@ const RESERVED: &[&str] = &[
 /// References that only the operator can follow.
 const REFERENCES: &[&str] = &["service", "prometheus"];
 
-/// Reports what is wrong with a target as it stands in the document, whatever else is wrong with it.
+/// Reports what is wrong with a target as it stands in the document, whatever else is wrong with
+/// it.
 pub(super) fn check(path: &str, target: &Value, faults: &mut Vec<Fault>) {
     let set = |field: &&&str| {
         target
@@ -86,7 +87,8 @@ const ENDINGS: &[&str] = &[
     "/vmui",
 ];
 
-/// What a base URL ends in that is a page or an endpoint of Prometheus, such as `/graph`. It may be a path prefix all the same.
+/// What a base URL ends in that is a page or an endpoint of Prometheus, such as `/graph`. It may be
+/// a path prefix all the same.
 pub(crate) fn wrong_ending(url: &Url) -> Option<&'static str> {
     let path = url.path().trim_end_matches('/');
     let fits = |ending: &&&str| path.to_ascii_lowercase().ends_with(**ending);
@@ -137,7 +139,8 @@ pub(super) fn notice_memory(document: &Value, notices: &mut Vec<Fault>) {
     }
 }
 
-/// The base URL of a server, without a slash at its end. Beyond the schema's rule: a host and a port that exist.
+/// The base URL of a server, without a slash at its end. Beyond the schema's rule: a host and a
+/// port that exist.
 pub(super) fn url(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
     if !["http", "https"].contains(&url.scheme())

@@ -1,4 +1,5 @@
-//! Certificates from PEM, of targets and of the API port: parsed, and each key matched to its certificate, when a document is loaded.
+//! Certificates from PEM, of targets and of the API port: parsed, and each key matched to its
+//! certificate, when a document is loaded.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,14 +26,16 @@ const MOST_PEM_BYTES: u64 = 1 << 20;
 /// So many keys of a file are tried on its certificates.
 const MOST_KEYS: usize = 16;
 
-/// How a target's certificate is checked, and what the mirror presents. The default: well-known authorities, and nothing.
+/// How a target's certificate is checked, and what the mirror presents. The default: well-known
+/// authorities, and nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetTls {
     /// Whose certificates are good.
     pub trust: Trust,
     /// The mirror's own certificate.
     pub identity: Option<Identity>,
-    /// A DNS name: what the certificate must be valid for and the TLS handshake asks for, if not the URL's host.
+    /// A DNS name: what the certificate must be valid for and the TLS handshake asks for, if not
+    /// the URL's host.
     pub server_name: Option<String>,
 }
 
@@ -52,7 +55,8 @@ pub enum Trust {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authorities(Arc<[CertificateDer<'static>]>);
 
-/// A certificate with its chain, and the private key that fits. Its `Debug` prints nothing of the key.
+/// A certificate with its chain, and the private key that fits. Its `Debug` prints nothing of the
+/// key.
 #[derive(Clone)]
 pub struct Identity {
     pem: Arc<[u8]>,
@@ -84,7 +88,8 @@ impl From<TooMany> for PemError {
     }
 }
 
-/// Sections of a file that are not used, each with the reason: `the 2nd of 3 certificates (CN=b): its encoding (DER) is damaged`.
+/// Sections of a file that are not used, each with the reason: `the 2nd of 3 certificates (CN=b):
+/// its encoding (DER) is damaged`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Skipped(Vec<String>);
 
@@ -144,11 +149,12 @@ impl fmt::Debug for Authorities {
 }
 
 impl Identity {
-    /// From the content of `tls.crt` and of `tls.key`, and what was skipped in the one and in the other. The error says which of them
-    /// is wrong.
+    /// From the content of `tls.crt` and of `tls.key`, and what was skipped in the one and in the
+    /// other. The error says which of them is wrong.
     ///
-    /// The first key that fits a certificate is used. That certificate is sent first, then its issuer, and so on, however the file
-    /// orders them; certificates that are not of this chain come last.
+    /// The first key that fits a certificate is used. That certificate is sent first, then its
+    /// issuer, and so on, however the file orders them; certificates that are not of this chain
+    /// come last.
     pub(super) fn from_pem(
         certificate: &[u8],
         key: &[u8],
@@ -312,7 +318,8 @@ struct Readable {
     pem: Vec<u8>,
 }
 
-/// The certificates of a file that pass `check`, at least one, and what was skipped. `misplaced` is said of private keys.
+/// The certificates of a file that pass `check`, at least one, and what was skipped. `misplaced` is
+/// said of private keys.
 fn certificates(
     pem: &[u8],
     misplaced: &'static str,
@@ -469,7 +476,8 @@ fn counted(certificates: usize) -> String {
     }
 }
 
-/// Reads what a target's `tls`, at `path`, refers to. None if something is wrong, which is reported.
+/// Reads what a target's `tls`, at `path`, refers to. None if something is wrong, which is
+/// reported.
 pub(super) fn target_tls(
     source: &Source,
     path: &str,

@@ -1,7 +1,8 @@
 //! Notices changes of the document, its Secrets and its ConfigMaps.
 //!
-//! Contents are read and compared, not times or file-system events: mounted volumes change by swapping a symbolic link, which
-//! defeats watchers. Reading a few small files each second costs nothing that one could measure.
+//! Contents are read and compared, not times or file-system events: mounted volumes change by
+//! swapping a symbolic link, which defeats watchers. Reading a few small files each second costs
+//! nothing that one could measure.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,8 +33,8 @@ pub struct Watcher {
     source: Source,
     /// The content that was last reported, or that was there at the start.
     reported: Fingerprint,
-    /// A content that could not be loaded at the last look. It is reported if it is still there at the next one: in the middle of
-    /// a swap files are absent for an instant.
+    /// A content that could not be loaded at the last look. It is reported if it is still there at
+    /// the next one: in the middle of a swap files are absent for an instant.
     suspect: Option<Fingerprint>,
 }
 
@@ -77,8 +78,8 @@ impl Watcher {
         }
     }
 
-    /// Waits for the next event, looking every `interval` (normally [`INTERVAL`]). Dropping the future loses no event that has not
-    /// been returned.
+    /// Waits for the next event, looking every `interval` (normally [`INTERVAL`]). Dropping the
+    /// future loses no event that has not been returned.
     pub async fn next(&mut self, interval: Duration) -> Event {
         loop {
             tokio::time::sleep(interval).await;
@@ -120,7 +121,8 @@ fn fingerprint(source: &Source) -> Fingerprint {
     hash.finalize().into()
 }
 
-/// What is in a folder, sorted, without the `..data` folders of mounted volumes, whose content is linked from the names.
+/// What is in a folder, sorted, without the `..data` folders of mounted volumes, whose content is
+/// linked from the names.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let visible = entries

@@ -1,7 +1,8 @@
 //! The mirror's own metrics, on the admin port's `/metrics`.
 //!
-//! Label values come from closed sets (methods, outcomes, declared targets), never from requests, so that no client can grow
-//! the number of series. Handles of hot series are looked up once a request under a read lock; nothing is allocated.
+//! Label values come from closed sets (methods, outcomes, declared targets), never from requests,
+//! so that no client can grow the number of series. Handles of hot series are looked up once a
+//! request under a read lock; nothing is allocated.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ impl Method {
         }
     }
 
-    /// The method that a request path means. Doubled and trailing slashes don't count, as for the router.
+    /// The method that a request path means. Doubled and trailing slashes don't count, as for the
+    /// router.
     #[must_use]
     pub fn of_path(path: &str) -> Self {
         let mut segments = path.split('/').filter(|segment| !segment.is_empty());
@@ -71,8 +73,8 @@ impl Method {
     }
 }
 
-/// How a request ended, as the `outcome` label. The error map puts one into the response's extensions; without it a
-/// response counts as `ok`.
+/// How a request ended, as the `outcome` label. The error map puts one into the response's
+/// extensions; without it a response counts as `ok`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome(pub &'static str);
 
@@ -131,7 +133,8 @@ pub struct Metrics {
     pub upstream: UpstreamMetrics,
 }
 
-/// Upper bounds of the duration buckets, in seconds: from an answer without an upstream call to StackState's patience (15 s).
+/// Upper bounds of the duration buckets, in seconds: from an answer without an upstream call to
+/// StackState's patience (15 s).
 const DURATION_BUCKETS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0,
 ];
@@ -247,7 +250,8 @@ impl Metrics {
             .observe(duration.as_secs_f64());
     }
 
-    /// Counts a request or connection as long as the returned guard lives, also when the client goes away.
+    /// Counts a request or connection as long as the returned guard lives, also when the client
+    /// goes away.
     #[must_use]
     pub fn request_in_flight(&self) -> Counted {
         Counted::new(&self.in_flight)
@@ -341,8 +345,9 @@ impl Format {
     }
 }
 
-/// Rewrites OpenMetrics' text into the older format: there the metadata names the sample (`x_total`, `x_info`), not the family,
-/// there is no `info` type, and `# UNIT` and `# EOF` are unknown.
+/// Rewrites OpenMetrics' text into the older format: there the metadata names the sample
+/// (`x_total`, `x_info`), not the family, there is no `info` type, and `# UNIT` and `# EOF` are
+/// unknown.
 fn to_prometheus_text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut help = None;
@@ -371,7 +376,8 @@ fn to_prometheus_text(open_metrics: &str) -> String {
     text
 }
 
-/// Records every request that passes: for `axum::middleware::from_fn_with_state`, around the whole router.
+/// Records every request that passes: for `axum::middleware::from_fn_with_state`, around the whole
+/// router.
 pub async fn record(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     let method = Method::of_path(request.uri().path());
     let started = Instant::now();

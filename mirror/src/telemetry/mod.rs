@@ -1,8 +1,9 @@
 //! Logs and traces: how a request can be followed.
 //!
-//! Logs go to stderr (stdout is for results), as text or JSON. Every line written on behalf of a request carries its id, which
-//! the response's `X-Request-Id` repeats. OpenTelemetry spans leave over OTLP (HTTP, protobuf) only when the standard
-//! `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set; otherwise nothing of it is even built.
+//! Logs go to stderr (stdout is for results), as text or JSON. Every line written on behalf of a
+//! request carries its id, which the response's `X-Request-Id` repeats. OpenTelemetry spans leave
+//! over OTLP (HTTP, protobuf) only when the standard `OTEL_EXPORTER_OTLP_ENDPOINT` or
+//! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set; otherwise nothing of it is even built.
 
 pub mod metrics;
 pub mod process;
@@ -79,7 +80,8 @@ impl Telemetry {
 
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// Sets up logs at `level` (an `EnvFilter` directive) and, when the environment asks for it, traces. Call inside the runtime.
+/// Sets up logs at `level` (an `EnvFilter` directive) and, when the environment asks for it,
+/// traces. Call inside the runtime.
 ///
 /// # Errors
 /// [`TelemetryError`] if `level` or the environment's OTLP settings make no sense.
@@ -159,7 +161,8 @@ fn provider(
     ))
 }
 
-/// Sends batches on the mirror's runtime: the exporter calls from a thread of its own, where reqwest cannot work.
+/// Sends batches on the mirror's runtime: the exporter calls from a thread of its own, where
+/// reqwest cannot work.
 #[derive(Clone, Debug)]
 struct OnRuntime {
     client: reqwest::Client,
@@ -206,7 +209,8 @@ impl HttpClient for OnRuntime {
     }
 }
 
-/// The id of a request: on every log line, on the response, and in "internal error" bodies. In the request's extensions.
+/// The id of a request: on every log line, on the response, and in "internal error" bodies. In the
+/// request's extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(HeaderValue);
 

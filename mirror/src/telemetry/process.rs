@@ -1,4 +1,5 @@
-//! The standard `process_*` metrics, read from `/proc` at each scrape. Where there is no `/proc` they are absent.
+//! The standard `process_*` metrics, read from `/proc` at each scrape. Where there is no `/proc`
+//! they are absent.
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -44,7 +45,8 @@ impl Process {
     }
 
     fn parse(stat: &str, status: &str, limits: &str, system: &str) -> Self {
-        // The second field, the program's name in brackets, may hold blanks; the third is the first after the last bracket.
+        // The second field, the program's name in brackets, may hold blanks; the third is the first
+        // after the last bracket.
         let fields: Vec<&str> = stat
             .rsplit_once(')')
             .map_or("", |(_, rest)| rest)

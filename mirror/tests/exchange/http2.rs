@@ -1,4 +1,5 @@
-//! The same over HTTP/2, where one connection carries many requests and a server can refuse a single one.
+//! The same over HTTP/2, where one connection carries many requests and a server can refuse a
+//! single one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -96,7 +96,8 @@ pub(crate) const KNOWN: &[&str] = &[
     "histogram_quantile(0.9, sum by (le) (rate(a_bucket[5m])))",
 ];
 
-/// A source of expressions. None has a plus for a sign, which means nothing and is left out when an expression is written anew.
+/// A source of expressions. None has a plus for a sign, which means nothing and is left out when an
+/// expression is written anew.
 pub(crate) struct Generator(u64);
 
 impl Generator {

@@ -1,4 +1,5 @@
-//! Certificates and keys that a document refers to: what is taken, what is refused, and what a change does.
+//! Certificates and keys that a document refers to: what is taken, what is refused, and what a
+//! change does.
 
 use std::fs;
 
@@ -238,7 +239,8 @@ fn notices(files: &Files) -> Vec<String> {
         .collect()
 }
 
-/// One that is damaged after its 40th byte, as a certificate with a broken serial number, version or time is.
+/// One that is damaged after its 40th byte, as a certificate with a broken serial number, version
+/// or time is.
 fn damaged() -> String {
     let der = rcgen::generate_simple_self_signed(["broken".to_owned()])
         .unwrap()

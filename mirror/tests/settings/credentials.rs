@@ -1,4 +1,5 @@
-//! Credentials that a document refers to: what is taken, what is refused, and that nothing prints them.
+//! Credentials that a document refers to: what is taken, what is refused, and that nothing prints
+//! them.
 
 use mirror::settings::Auth;
 use mirror::settings::watch::{Event, Watcher};

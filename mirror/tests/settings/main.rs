@@ -1,4 +1,5 @@
-//! From a file and a folder of Secrets to settings: what is taken, what is refused, and what a change does.
+//! From a file and a folder of Secrets to settings: what is taken, what is refused, and what a
+//! change does.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -35,7 +35,8 @@ pub(crate) enum Reply {
     Reset(Vec<u8>),
     /// The first, then the second again and again.
     Endless(Vec<u8>, Vec<u8>),
-    /// 200 with this JSON; what comes next on the same connection gets the other, whatever the script says.
+    /// 200 with this JSON; what comes next on the same connection gets the other, whatever the
+    /// script says.
     Then(String, Box<Reply>),
 }
 
@@ -59,7 +60,8 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Starts a server that answers each request, given its head and body as text, with what `script` says.
+    /// Starts a server that answers each request, given its head and body as text, with what
+    /// `script` says.
     pub(crate) async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();

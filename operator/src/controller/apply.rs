@@ -1,8 +1,9 @@
 //! Step 4: makes the cluster hold what was built. The only code that writes children.
 //!
-//! Server-side apply with one field manager: fields of others (an autoscaler's replicas, an injected sidecar, annotations) stay.
-//! A child is written only if it differs, see [`decide`]; one of somebody else is never touched: what is made is made under the
-//! condition that there is nothing of its name, see [`UNMADE`].
+//! Server-side apply with one field manager: fields of others (an autoscaler's replicas, an
+//! injected sidecar, annotations) stay. A child is written only if it differs, see [`decide`]; one
+//! of somebody else is never touched: what is made is made under the condition that there is
+//! nothing of its name, see [`UNMADE`].
 
 mod difference;
 mod pods;
@@ -28,9 +29,10 @@ use crate::names::{APPLIED_ANNOTATION, OPERATOR};
 /// Holds the replicas of a Deployment from when an autoscaler is asked for until it sets them.
 const REPLICAS_MANAGER: &str = "prometheus-mirror-operator-replicas";
 
-/// The version of a child that is not there. The API server compares it with that of the object, if there is one: no object has it,
-/// as the first write to etcd makes version 2. If there is none, the version is ignored and the object made; so it is in Kubernetes 1.29
-/// to 1.37 (`Store.Update` of k8s.io/apiserver's generic registry, with `forceAllowCreate`).
+/// The version of a child that is not there. The API server compares it with that of the object, if
+/// there is one: no object has it, as the first write to etcd makes version 2. If there is none,
+/// the version is ignored and the object made; so it is in Kubernetes 1.29 to 1.37 (`Store.Update`
+/// of k8s.io/apiserver's generic registry, with `forceAllowCreate`).
 const UNMADE: &str = "1";
 
 /// What applying came to.
@@ -106,7 +108,8 @@ enum Decision {
 
 /// Makes what is in `children`, and removes what belongs to the resource and is not.
 ///
-/// Of a `new` resource, of which no status tells yet, there are most likely none: they are made without asking first.
+/// Of a `new` resource, of which no status tells yet, there are most likely none: they are made
+/// without asking first.
 ///
 /// # Errors
 /// At the first request that fails.
@@ -144,8 +147,9 @@ pub async fn apply(
             settled => applied.note(&child, &settled),
         }
     }
-    // The deletion of children may be heard of before that of the resource: each kind has a watch of its own. Those that are made for
-    // a new one that is gone again are removed by the garbage collector.
+    // The deletion of children may be heard of before that of the resource: each kind has a watch
+    // of its own. Those that are made for a new one that is gone again are removed by the garbage
+    // collector.
     if !new
         && writes
             .iter()
@@ -154,7 +158,8 @@ pub async fn apply(
     {
         return Err(Error::Gone);
     }
-    // Before anything is written: a pod template that the API server refuses must leave the other children as they are.
+    // Before anything is written: a pod template that the API server refuses must leave the other
+    // children as they are.
     for (child, decision) in &writes {
         if child.kind == Kind::Deployment && (*decision != Decision::Create || step.shapes_pods()) {
             match step.patch(child, decision, true).await {
@@ -280,8 +285,9 @@ impl Applied {
     }
 }
 
-/// What is there under the name of a child, as far as the cache knows. Read from the API server where the cache does not have all of
-/// it: nobody's child is so large unless somebody else made it so.
+/// What is there under the name of a child, as far as the cache knows. Read from the API server
+/// where the cache does not have all of it: nobody's child is so large unless somebody else made it
+/// so.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -425,8 +431,8 @@ impl Apply<'_> {
             .patch(child.name(), &params, &Patch::Apply(&manifest))
             .await;
         if matches!(decision, Decision::Update { uid: Some(_) }) && refusal(&patched).is_some() {
-            // Somebody may have put an item into a list that ours cannot be beside, such as another port of the same name.
-            // Merging replaces lists as a whole.
+            // Somebody may have put an item into a list that ours cannot be beside, such as another
+            // port of the same name. Merging replaces lists as a whole.
             let params = PatchParams {
                 dry_run,
                 field_manager: Some(OPERATOR.to_owned()),
@@ -451,7 +457,8 @@ impl Apply<'_> {
         })
     }
 
-    /// When an autoscaler takes over, the field that the operator no longer sends would fall back to one replica.
+    /// When an autoscaler takes over, the field that the operator no longer sends would fall back
+    /// to one replica.
     async fn hand_over_replicas(&self, child: &Child) -> Result<(), Error> {
         let Some(there) = self.cached(child).await? else {
             return Ok(());
@@ -464,7 +471,8 @@ impl Apply<'_> {
             .await
     }
 
-    /// A new Deployment without a number has one replica, until the autoscaler looks: with its fewest, there is no such time.
+    /// A new Deployment without a number has one replica, until the autoscaler looks: with its
+    /// fewest, there is no such time.
     async fn start_with_the_fewest(&self, child: &Child) -> Result<(), Error> {
         match &self.mirror.spec.autoscaling {
             Some(asked) if asked.min_replicas > 1 => {

@@ -1,8 +1,9 @@
-//! Step 3: from a validated resource to the objects that should exist. Pure and total: one builder a kind, each in its file.
+//! Step 3: from a validated resource to the objects that should exist. Pure and total: one builder
+//! a kind, each in its file.
 //!
-//! A builder writes its object as JSON, as a manifest is written: server-side apply owns exactly the fields that are sent, and
-//! types would send fields that nobody meant. A test reads every object into Kubernetes' own type and back, so that a misspelt
-//! field cannot stay.
+//! A builder writes its object as JSON, as a manifest is written: server-side apply owns exactly
+//! the fields that are sent, and types would send fields that nobody meant. A test reads every
+//! object into Kubernetes' own type and back, so that a misspelt field cannot stay.
 
 mod autoscaler;
 mod config_map;
@@ -214,7 +215,8 @@ pub fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Built {
     }
 }
 
-/// The name of the children, except of the Service that StackState reads from: that one has the resource's own.
+/// The name of the children, except of the Service that StackState reads from: that one has the
+/// resource's own.
 fn child_name(mirror: &ValidatedMirror) -> String {
     format!("{}-mirror", mirror.name)
 }
@@ -228,7 +230,8 @@ fn labels(mirror: &ValidatedMirror) -> Value {
     json!({ NAME_LABEL: NAME, INSTANCE_LABEL: mirror.name, MANAGED_BY_LABEL: OPERATOR })
 }
 
-/// An object of a kind with the metadata that every child has; `rest` is what stands beside `metadata`.
+/// An object of a kind with the metadata that every child has; `rest` is what stands beside
+/// `metadata`.
 fn object(mirror: &ValidatedMirror, kind: Kind, name: &str, rest: Value) -> Value {
     let resource = kind.resource();
     let mut object = json!({

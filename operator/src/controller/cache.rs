@@ -1,7 +1,7 @@
 //! The objects of one kind that the operator watches, and whether they can be watched at all.
 //!
-//! A kind may be absent (its API is not installed) or forbidden. Its watch then goes on trying, at a slow pace, and the cache says
-//! why it is empty.
+//! A kind may be absent (its API is not installed) or forbidden. Its watch then goes on trying, at
+//! a slow pace, and the cache says why it is empty.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -43,7 +43,8 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     K::DynamicType: Hash + Eq + Clone + Send + Sync,
 {
-    /// Starts nothing: the cache fills while the stream is polled. The stream's items are the objects that changed or went.
+    /// Starts nothing: the cache fills while the stream is polled. The stream's items are the
+    /// objects that changed or went.
     pub fn watch(
         api: Api<K>,
         config: watcher::Config,
@@ -109,7 +110,8 @@ where
         self.unavailable().filter(|_| self.store.is_empty())
     }
 
-    /// Waits until it is known what there is, or that nothing can be known, or lists have failed too often.
+    /// Waits until it is known what there is, or that nothing can be known, or lists have failed
+    /// too often.
     pub async fn settled(&self, patience: u32) {
         let open =
             |known: &Availability| matches!(known, Availability::Unknown(n) if *n < patience);
@@ -161,8 +163,8 @@ fn note<K>(
     }
 }
 
-/// The pauses of a watch that fails. They grow until it has been quiet for a while; kube's own begin anew with each attempt,
-/// because an attempt begins with an event.
+/// The pauses of a watch that fails. They grow until it has been quiet for a while; kube's own
+/// begin anew with each attempt, because an attempt begins with an event.
 struct Patience {
     pause: Duration,
     failed: Instant,
@@ -201,8 +203,9 @@ impl Backoff for Patience {
     fn reset(&mut self) {}
 }
 
-/// Why the API server will not let this kind be listed, if it said so. A watch that is refused after that says nothing: an API server
-/// that has just started refuses everything for a moment, and what was listed stays known.
+/// Why the API server will not let this kind be listed, if it said so. A watch that is refused
+/// after that says nothing: an API server that has just started refuses everything for a moment,
+/// and what was listed stays known.
 fn refusal(error: &watcher::Error) -> Option<String> {
     let watcher::Error::InitialListFailed(kube::Error::Api(status)) = error else {
         return None;

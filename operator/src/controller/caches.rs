@@ -1,4 +1,5 @@
-//! What the operator knows of the cluster: one watch and one store a kind, so that a reconcile reads from memory.
+//! What the operator knows of the cluster: one watch and one store a kind, so that a reconcile
+//! reads from memory.
 //!
 //! A kind that cannot be watched never holds up the other kinds; see [`cache`](super::cache).
 
@@ -27,12 +28,13 @@ use crate::names::{MANAGED_BY_LABEL, OPERATOR, mirror_resource};
 /// How many objects come in one answer to a list of metadata.
 const PAGE: u32 = 25;
 
-/// The same where objects come whole. The text of a page is in memory twice before its objects are packed, and each may be a
-/// megabyte and a half.
+/// The same where objects come whole. The text of a page is in memory twice before its objects are
+/// packed, and each may be a megabyte and a half.
 const PAGE_OF_WHOLE: u32 = 5;
 
-/// After so many lists that failed, in a quarter of a minute, a kind that not every resource asks for holds up none of them any more.
-/// Its lists may fail for good: a conversion webhook that is down is enough.
+/// After so many lists that failed, in a quarter of a minute, a kind that not every resource asks
+/// for holds up none of them any more. Its lists may fail for good: a conversion webhook that is
+/// down is enough.
 const PATIENCE_WITH_OPTIONAL: u32 = 5;
 
 /// Where the operator looks.
@@ -210,8 +212,8 @@ impl Caches {
         (caches, streams)
     }
 
-    /// Waits until every cache knows what there is, or that its kind cannot be watched; for what not every resource needs, only for a
-    /// while.
+    /// Waits until every cache knows what there is, or that its kind cannot be watched; for what
+    /// not every resource needs, only for a while.
     pub async fn settled(&self) {
         if let Some(namespaces) = &self.namespaces {
             namespaces.settled(u32::MAX).await;
@@ -234,8 +236,9 @@ impl Caches {
         self.prometheuses.settled(PATIENCE_WITH_OPTIONAL).await;
     }
 
-    /// Why nothing can be said of a resource with these references: what it needs was never seen. Not seeing a Secret would otherwise be
-    /// taken for its absence. What was seen once and is refused later stays known.
+    /// Why nothing can be said of a resource with these references: what it needs was never seen.
+    /// Not seeing a Secret would otherwise be taken for its absence. What was seen once and is
+    /// refused later stays known.
     #[must_use]
     pub fn blind(&self, references: &References) -> Option<String> {
         let config_maps = match references.config_maps.is_empty() {
@@ -284,7 +287,8 @@ impl Caches {
         })
     }
 
-    /// Whether resources of `namespace` are the operator's to reconcile. Nobody's, while it is not known which namespaces match.
+    /// Whether resources of `namespace` are the operator's to reconcile. Nobody's, while it is not
+    /// known which namespaces match.
     #[must_use]
     pub fn selects(&self, namespace: &str) -> bool {
         let Some(namespaces) = &self.namespaces else {

@@ -1,7 +1,7 @@
 //! Step 1: reads what a spec refers to, and nothing else.
 //!
-//! Of a Secret or ConfigMap it learns which keys there are. The values are skipped while the answer is read: the pods that mount them
-//! are the only ones to see them.
+//! Of a Secret or ConfigMap it learns which keys there are. The values are skipped while the answer
+//! is read: the pods that mount them are the only ones to see them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -290,8 +290,8 @@ fn prometheus_facts(prometheus: &PrometheusObject) -> PrometheusFacts {
     }
 }
 
-/// Whether what the owner of a Prometheus object wrote can be part of a URL, and means nothing else there. The resource's own fields
-/// have the same bounds by its schema.
+/// Whether what the owner of a Prometheus object wrote can be part of a URL, and means nothing else
+/// there. The resource's own fields have the same bounds by its schema.
 fn leads_to_a_url(facts: &PrometheusFacts) -> bool {
     let PrometheusFacts {
         service,

@@ -1,4 +1,5 @@
-//! What the pods say about themselves, asked on their admin port. Makes no request to the API server.
+//! What the pods say about themselves, asked on their admin port. Makes no request to the API
+//! server.
 
 use std::time::Duration;
 
@@ -65,7 +66,8 @@ pub struct ProbedTarget {
     pub version: Option<String>,
     /// Why not.
     pub message: Option<String>,
-    /// What was skipped or looks odd in its part of the document. It works all the same. Older mirrors do not say.
+    /// What was skipped or looks odd in its part of the document. It works all the same. Older
+    /// mirrors do not say.
     #[serde(default)]
     pub notices: Vec<String>,
 }
@@ -89,8 +91,9 @@ struct Targets {
     notices: Vec<String>,
 }
 
-/// The client that asks pods. What answers is not to be trusted: `podTemplate` may run anything in them. A
-/// redirect would have the operator ask, and show in a status, what only the operator can reach.
+/// The client that asks pods. What answers is not to be trusted: `podTemplate` may run anything in
+/// them. A redirect would have the operator ask, and show in a status, what only the operator can
+/// reach.
 ///
 /// # Errors
 /// If it cannot be made.
@@ -99,7 +102,8 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(2))
-        // The two questions to a pod share a connection; thousands of pods that are asked twice a minute must not hold one each.
+        // The two questions to a pod share a connection; thousands of pods that are asked twice a
+        // minute must not hold one each.
         .pool_idle_timeout(Duration::from_secs(1))
         .build()
 }
@@ -138,14 +142,15 @@ async fn ask(http: &reqwest::Client, ip: &str) -> Option<Answer> {
     };
     let url = |path: &str| format!("http://{host}:{ADMIN_PORT_NUMBER}{path}");
     let readiness: Readiness = get(http.get(url("/readyz"))).await?;
-    // Over the same connection, which is not wanted after that: thousands of pods are asked. Older mirrors do not have it.
+    // Over the same connection, which is not wanted after that: thousands of pods are asked. Older
+    // mirrors do not have it.
     let last = http.get(url("/targets")).header(CONNECTION, "close");
     let targets: Option<Targets> = get(last).await;
     Some(answer(readiness, targets))
 }
 
-/// What a pod answered, with texts no longer than a status has room for: one that is too long would have the API server
-/// refuse the whole status.
+/// What a pod answered, with texts no longer than a status has room for: one that is too long would
+/// have the API server refuse the whole status.
 fn answer(readiness: Readiness, targets: Option<Targets>) -> Answer {
     let (targets, notices) = targets
         .map(|found| (found.targets, found.notices))

@@ -1,5 +1,6 @@
-//! How often a status that tells only of progress is written. A rollout changes its numbers many times a second; each write costs the API
-//! server as much as a child does, and comes back as an event.
+//! How often a status that tells only of progress is written. A rollout changes its numbers many
+//! times a second; each write costs the API server as much as a child does, and comes back as an
+//! event.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

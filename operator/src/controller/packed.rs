@@ -1,8 +1,10 @@
-//! Objects in little memory. As a tree, JSON takes ten times the memory of its text, and most objects are looked at once in half a
-//! minute: caches keep the text, and of the metadata as fields only what finds an object and says whose it is.
+//! Objects in little memory. As a tree, JSON takes ten times the memory of its text, and most
+//! objects are looked at once in half a minute: caches keep the text, and of the metadata as fields
+//! only what finds an object and says whose it is.
 //!
-//! An object may be a megabyte and a half, and whoever may write objects in one namespace may write many: of a large one only the
-//! names are kept. A child is then read when it is needed; a resource is refused, because to build it takes many times its size.
+//! An object may be a megabyte and a half, and whoever may write objects in one namespace may write
+//! many: of a large one only the names are kept. A child is then read when it is needed; a resource
+//! is refused, because to build it takes many times its size.
 
 use std::borrow::Cow;
 
@@ -13,8 +15,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-/// The largest text of an object that is kept, in bytes of JSON. 64 targets with all their fields and what the pods say about them,
-/// and a pod template of [`LARGEST_POD_TEMPLATE`], are below.
+/// The largest text of an object that is kept, in bytes of JSON. 64 targets with all their fields
+/// and what the pods say about them, and a pod template of [`LARGEST_POD_TEMPLATE`], are below.
 pub const LARGEST: usize = 256 << 10;
 
 /// The largest `spec.podTemplate` of a resource, in bytes of JSON.
@@ -32,11 +34,12 @@ pub enum Oversize {
     PodTemplate(usize),
 }
 
-/// An object of any kind. It is packed while an answer of the API server is read, one object after the other: a page of trees is never
-/// in memory as a whole.
+/// An object of any kind. It is packed while an answer of the API server is read, one object after
+/// the other: a page of trees is never in memory as a whole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packed {
-    /// Names, uid, versions, owners, and whether it is being deleted. Labels and annotations are in the text only.
+    /// Names, uid, versions, owners, and whether it is being deleted. Labels and annotations are in
+    /// the text only.
     metadata: ObjectMeta,
     /// All of it, but for the record of who manages which field, which is often the larger half.
     text: Box<str>,
@@ -127,7 +130,8 @@ fn without_pod_template(whole: &mut Value) -> Option<Oversize> {
     Some(Oversize::PodTemplate(size.0))
 }
 
-/// Of an object that is too large: its names, whether it is paused, and its status if that is not the large part.
+/// Of an object that is too large: its names, whether it is paused, and its status if that is not
+/// the large part.
 fn in_short(mut whole: Value) -> String {
     let names = [
         "name",

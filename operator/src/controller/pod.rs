@@ -1,4 +1,5 @@
-//! A mirror's pod, as far as the operator looks at it. A pod as the API server describes it takes kilobytes; of thousands only this is kept.
+//! A mirror's pod, as far as the operator looks at it. A pod as the API server describes it takes
+//! kilobytes; of thousands only this is kept.
 
 use std::borrow::Cow;
 

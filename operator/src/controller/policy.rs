@@ -86,7 +86,8 @@ impl Policy {
 }
 
 impl CrossNamespace {
-    /// Whether a resource in `namespace` may refer to an object of another one with this annotation.
+    /// Whether a resource in `namespace` may refer to an object of another one with this
+    /// annotation.
     #[must_use]
     pub fn allows(self, annotation: Option<&str>, namespace: &str) -> bool {
         match self {

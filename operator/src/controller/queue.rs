@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::references::NamespacedName;
 
-/// Resources with an event whose reconcile has not begun. Reconciles that only time asks for are not in it.
+/// Resources with an event whose reconcile has not begun. Reconciles that only time asks for are
+/// not in it.
 #[derive(Debug, Default)]
 pub struct Queue(Mutex<HashMap<NamespacedName, Instant>>);
 
@@ -16,7 +17,8 @@ impl Queue {
         self.lock().entry(resource).or_insert_with(Instant::now);
     }
 
-    /// The reconcile of a resource begins, or it is gone: how long it waited, if there was an event.
+    /// The reconcile of a resource begins, or it is gone: how long it waited, if there was an
+    /// event.
     pub fn take(&self, resource: &NamespacedName) -> Option<Duration> {
         let since = self.lock().remove(resource)?;
         Some(since.elapsed())

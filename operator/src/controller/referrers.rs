@@ -1,4 +1,5 @@
-//! Which resources refer to an object. An index, because every change of any Secret, ConfigMap or Service of the cluster asks.
+//! Which resources refer to an object. An index, because every change of any Secret, ConfigMap or
+//! Service of the cluster asks.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -23,7 +23,8 @@ use crate::names::mirror_resource;
 /// How many resources of a scope are reconciled at once. Most of a reconcile is waiting for pods.
 const CONCURRENCY: u16 = 16;
 
-/// How long to wait for more of the same: a rollout changes Deployment and pods many times a second, and each look may write a status.
+/// How long to wait for more of the same: a rollout changes Deployment and pods many times a
+/// second, and each look may write a status.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// Reconciles until `shutdown` resolves, and then what is under way to its end.
@@ -105,7 +106,8 @@ pub async fn run(
         })
         .watches_stream(
             streams.prometheuses,
-            // Another one in the namespace may share its Service, so all that name one there are asked.
+            // Another one in the namespace may share its Service, so all that name one there are
+            // asked.
             move |prometheus: PrometheusObject| {
                 referring(Referent::PrometheusIn(key(&prometheus).0))
             },
@@ -123,7 +125,8 @@ async fn log<E: std::error::Error + 'static, Q: std::error::Error + 'static>(
     reconciled
         .for_each(async |result| match result {
             Ok((object, action)) => tracing::debug!(%object, ?action, "reconciled"),
-            // Reconcile errors are logged by the error policy; what is left is resources that went before their turn.
+            // Reconcile errors are logged by the error policy; what is left is resources that went
+            // before their turn.
             Err(error) => {
                 if let controller::Error::ObjectNotFound(gone) = &error {
                     let namespace = gone.namespace.clone().unwrap_or_default();

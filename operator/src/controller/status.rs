@@ -1,8 +1,9 @@
 //! Step 5: conditions from what was decided, applied and observed. Pure, except [`write`].
 //!
-//! `Ready` is about answering StackState: every pod is there and serves the current document. `Reconciling` is there while the
-//! operator expects that to come by itself, `Stalled` when only a change of the resource or of what it refers to can help; never
-//! both, and neither of them when there is nothing to do.
+//! `Ready` is about answering StackState: every pod is there and serves the current document.
+//! `Reconciling` is there while the operator expects that to come by itself, `Stalled` when only a
+//! change of the resource or of what it refers to can help; never both, and neither of them when
+//! there is nothing to do.
 
 use crds::{PrometheusMirror, PrometheusMirrorStatus, TargetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -20,7 +21,8 @@ use crate::names::OPERATOR;
 /// What this reconcile came to.
 #[derive(Debug)]
 pub enum Outcome<'a> {
-    /// The resource cannot be built, or the API server refuses what was built. What ran before still runs.
+    /// The resource cannot be built, or the API server refuses what was built. What ran before
+    /// still runs.
     Invalid(&'a Invalid),
     /// `spec.paused`: nothing was looked at.
     Paused,
@@ -160,8 +162,9 @@ pub fn status(
     status
 }
 
-/// Whether a status tells nothing new but how far things have come, while they are still on their way: numbers and messages, or that a
-/// new resource was seen at all. Such a status may wait for the next one.
+/// Whether a status tells nothing new but how far things have come, while they are still on their
+/// way: numbers and messages, or that a new resource was seen at all. Such a status may wait for
+/// the next one.
 #[must_use]
 pub fn is_progress(before: &PrometheusMirrorStatus, after: &PrometheusMirrorStatus) -> bool {
     let but_progress = |status: &PrometheusMirrorStatus| {
@@ -286,7 +289,8 @@ impl Replicas {
     }
 }
 
-/// The first cause there is, from the one nearest to the user's hands to the one that only takes time.
+/// The first cause there is, from the one nearest to the user's hands to the one that only takes
+/// time.
 fn readiness(progress: &Progress, replicas: &Replicas, spreading: bool) -> (Finding, Outlook) {
     let no = |reason: &str, message: String, outlook| {
         (finding("Ready", "False", reason, message), outlook)
@@ -327,7 +331,8 @@ fn readiness(progress: &Progress, replicas: &Replicas, spreading: bool) -> (Find
         .iter()
         .find_map(|pod| Some((&pod.name, pod.trouble.as_ref()?)))
     {
-        // Exit code 1 is the mirror's own word: it cannot serve this configuration. 137 is the kernel's.
+        // Exit code 1 is the mirror's own word: it cannot serve this configuration. 137 is the
+        // kernel's.
         let refused = trouble.starts_with("ended with exit code 1:");
         let (reason, outlook) = match refused {
             true => ("ConfigurationRefused", Outlook::Stalled),
@@ -402,8 +407,9 @@ fn readiness(progress: &Progress, replicas: &Replicas, spreading: bool) -> (Find
     )
 }
 
-/// A pod says which document it serves, but of a Secret it only says when it refuses one. So long after pods were told, what they
-/// say counts: the kubelet brings them the Secret in about two seconds, and they look each second.
+/// A pod says which document it serves, but of a Secret it only says when it refuses one. So long
+/// after pods were told, what they say counts: the kubelet brings them the Secret in about two
+/// seconds, and they look each second.
 const SPREADING: i64 = 5;
 
 /// Whether pods were told of a changed configuration less than [`SPREADING`] seconds ago.
@@ -475,7 +481,8 @@ fn targets(
                 .map(|message| shortened(message, 1024)),
             last_probe_time: before.and_then(|before| before.last_probe_time.clone()),
         };
-        // The time of the last change, not of the last look: a look that finds nothing new writes nothing.
+        // The time of the last change, not of the last look: a look that finds nothing new writes
+        // nothing.
         if before != Some(&target) {
             target.last_probe_time = target.reachable.map(|_| Time(whole_second(now)));
         }

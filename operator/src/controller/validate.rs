@@ -1,5 +1,5 @@
-//! Step 2: the spec and what it refers to become a [`ValidatedMirror`], or the reason why they cannot. Pure. The only place where
-//! a spec is refused.
+//! Step 2: the spec and what it refers to become a [`ValidatedMirror`], or the reason why they
+//! cannot. Pure. The only place where a spec is refused.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,8 @@ pub fn check_size(oversize: Option<Oversize>) -> Result<(), Invalid> {
 /// The resource as its type.
 ///
 /// # Errors
-/// Everything that the schema has against it. The API server has asked the same, but perhaps with an older schema.
+/// Everything that the schema has against it. The API server has asked the same, but perhaps with
+/// an older schema.
 pub fn parse(object: &DynamicObject) -> Result<PrometheusMirrorSpec, Invalid> {
     let document = json!({
         "apiVersion": crds::API_VERSION,

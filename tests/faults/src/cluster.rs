@@ -345,7 +345,8 @@ impl Cluster {
         bail!("{name} is not served")
     }
 
-    /// A way to the API server with the rights of the operator's service account, as it is installed.
+    /// A way to the API server with the rights of the operator's service account, as it is
+    /// installed.
     ///
     /// # Errors
     /// If there is no such account.
@@ -367,7 +368,8 @@ impl Cluster {
         bearer.set_sensitive(true);
         let mut builder = reqwest::Client::builder()
             .no_proxy()
-            // Of HTTP/2 a connection takes a hundred requests at once, and each trial has near twenty watches.
+            // Of HTTP/2 a connection takes a hundred requests at once, and each trial has near
+            // twenty watches.
             .http1_only()
             .default_headers(
                 [(http::header::AUTHORIZATION, bearer)]
@@ -392,7 +394,8 @@ impl Cluster {
 fn taken<T>(answer: kube::Result<T>) -> Result<bool> {
     match answer {
         Ok(_) => Ok(true),
-        // What server-side apply cannot read as the kind's type is an internal error to the API server.
+        // What server-side apply cannot read as the kind's type is an internal error to the API
+        // server.
         Err(kube::Error::Api(status))
             if (400..500).contains(&status.code)
                 || status

@@ -33,7 +33,8 @@ impl Verb {
 pub struct ApiRequest {
     /// What is done.
     pub verb: Verb,
-    /// In plural, with its subresource: `deployments`, `prometheusmirrors/status`. Empty if the path is not one of objects.
+    /// In plural, with its subresource: `deployments`, `prometheusmirrors/status`. Empty if the
+    /// path is not one of objects.
     pub resource: String,
     /// Of the object or of the collection.
     pub namespace: Option<String>,
@@ -70,7 +71,8 @@ impl ApiRequest {
         }
     }
 
-    /// Whether it changes something that is the operator's work: its lease aside, and what it only tries.
+    /// Whether it changes something that is the operator's work: its lease aside, and what it only
+    /// tries.
     #[must_use]
     pub fn is_write(&self) -> bool {
         self.verb.writes() && !self.is_lease() && !self.dry_run

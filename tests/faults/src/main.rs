@@ -14,13 +14,15 @@ use fault_harness::report::{self, Tally};
 use fault_harness::trial::Harness;
 use fault_harness::{classes, reference};
 
-/// Runs the operator under faults. KUBECONFIG names the cluster, which is to be without an operator.
+/// Runs the operator under faults. KUBECONFIG names the cluster, which is to be without an
+/// operator.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The operator's binary
     #[arg(long)]
     operator: PathBuf,
-    /// The binary of another version, for class 16; without it, the same binary with another default image
+    /// The binary of another version, for class 16; without it, the same binary with another
+    /// default image
     #[arg(long)]
     next: Option<PathBuf>,
     /// The checkout: where the definition and the operator's rights are
@@ -51,7 +53,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Before any client is made. It can only fail if there is a provider already, and nothing ran before.
+    // Before any client is made. It can only fail if there is a provider already, and nothing ran
+    // before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match run(Arguments::parse()).await {
         Ok(true) => ExitCode::SUCCESS,

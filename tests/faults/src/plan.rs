@@ -1,4 +1,5 @@
-//! What goes wrong, and when: an ordered list of rules that the proxy asks for every request, and counts.
+//! What goes wrong, and when: an ordered list of rules that the proxy asks for every request, and
+//! counts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

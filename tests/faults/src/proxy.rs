@@ -1,4 +1,5 @@
-//! Stands between the operator and the API server: hands requests on with the operator's own rights, unless the plan says otherwise.
+//! Stands between the operator and the API server: hands requests on with the operator's own
+//! rights, unless the plan says otherwise.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

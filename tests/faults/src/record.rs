@@ -94,7 +94,8 @@ pub fn writes(entries: &[Entry]) -> Vec<&Entry> {
         .collect()
 }
 
-/// What some requests did to children, object by object. Pods are the Deployment's, and events nobody's.
+/// What some requests did to children, object by object. Pods are the Deployment's, and events
+/// nobody's.
 #[must_use]
 pub fn lives(entries: &[Entry]) -> BTreeMap<String, Lives> {
     let mut lives = BTreeMap::<String, Lives>::new();

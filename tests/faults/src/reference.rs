@@ -1,4 +1,5 @@
-//! Clean runs: what the story leaves behind when nothing goes wrong, and proof that the comparison sees nothing else.
+//! Clean runs: what the story leaves behind when nothing goes wrong, and proof that the comparison
+//! sees nothing else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,10 +11,12 @@ use crate::snapshot::{self, Comparison, MASKS, Snapshot};
 use crate::story::{NAME, Step};
 use crate::trial::{Harness, Trial};
 
-/// After so long without a write a clean run has come to rest: longer than the operator waits before it says that pods are ready.
+/// After so long without a write a clean run has come to rest: longer than the operator waits
+/// before it says that pods are ready.
 const REST: Duration = Duration::from_secs(7);
 
-/// Clean runs start so far apart: Kubernetes' times are whole seconds, and a time that is the same in all runs proves nothing.
+/// Clean runs start so far apart: Kubernetes' times are whole seconds, and a time that is the same
+/// in all runs proves nothing.
 const APART: Duration = Duration::from_millis(1700);
 
 /// What a step comes to.
@@ -34,7 +37,8 @@ pub struct Reference {
     pub hidden: Vec<usize>,
 }
 
-/// Runs the story `runs` times without faults, compares the runs with each other, and returns the first.
+/// Runs the story `runs` times without faults, compares the runs with each other, and returns the
+/// first.
 ///
 /// # Errors
 /// If two clean runs differ where no mask says so, or a mask hides nothing.

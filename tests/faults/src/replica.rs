@@ -24,7 +24,8 @@ pub struct Replica {
 pub struct Settings {
     /// The binary.
     pub program: PathBuf,
-    /// That of the next version. None: the same program with the one thing that each version brings, another default image.
+    /// That of the next version. None: the same program with the one thing that each version
+    /// brings, another default image.
     pub next: Option<PathBuf>,
     /// Where its kubeconfig and log are.
     pub directory: PathBuf,

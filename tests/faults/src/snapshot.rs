@@ -1,8 +1,9 @@
 //! What a run leaves behind, as one comparable value, and the comparison.
 //!
-//! A snapshot holds every object of the kinds that the operator and the Deployment make, whole, and the resource with its status.
-//! Names that every run has anew are replaced by what they stand for: the namespace by `NAMESPACE`, each uid by the object's name.
-//! Everything else that may differ between two runs is in [`MASKS`]; nothing may be there that does not differ between clean runs.
+//! A snapshot holds every object of the kinds that the operator and the Deployment make, whole, and
+//! the resource with its status. Names that every run has anew are replaced by what they stand for:
+//! the namespace by `NAMESPACE`, each uid by the object's name. Everything else that may differ
+//! between two runs is in [`MASKS`]; nothing may be there that does not differ between clean runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,7 +89,8 @@ pub const MASKS: &[Mask] = &[
     ),
 ];
 
-/// What counts how often something was changed, for trials in which it is changed more often than in the reference run.
+/// What counts how often something was changed, for trials in which it is changed more often than
+/// in the reference run.
 pub const HISTORY: &[Mask] = &[
     mask("", "metadata/generation", "counts changes"),
     mask("Deployment", "status/observedGeneration", "counts changes"),
@@ -169,7 +171,8 @@ pub async fn take(cluster: &Cluster, namespace: &str) -> Result<Snapshot> {
     take_kinds(cluster, namespace, all).await
 }
 
-/// Looks at the resources of a namespace alone: one request instead of one a kind, for whoever only waits for a change.
+/// Looks at the resources of a namespace alone: one request instead of one a kind, for whoever only
+/// waits for a change.
 ///
 /// # Errors
 /// If the request fails.
@@ -370,7 +373,8 @@ impl Comparison {
 }
 
 impl Mask {
-    /// Whether this is why two runs differ there. What is missing altogether is not hidden, unless the mask says so.
+    /// Whether this is why two runs differ there. What is missing altogether is not hidden, unless
+    /// the mask says so.
     #[must_use]
     pub fn hides(&self, difference: &Difference) -> bool {
         let kind = difference.object.split(' ').next().unwrap_or_default();

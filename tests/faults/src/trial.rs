@@ -57,8 +57,8 @@ const AFTERMATH: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(400);
 
 impl Harness {
-    /// Runs `story` in a trial with so many replicas and enters what came of it. The operators have panicked or ended by themselves
-    /// in none that is fine.
+    /// Runs `story` in a trial with so many replicas and enters what came of it. The operators have
+    /// panicked or ended by themselves in none that is fine.
     pub async fn trial(
         &self,
         class: u8,
@@ -265,7 +265,8 @@ impl<'a> Trial<'a> {
             if let Some(trouble) = self.trouble() {
                 bail!(trouble);
             }
-            // Its status is the last to become what it should be, so that most looks need one request only.
+            // Its status is the last to become what it should be, so that most looks need one
+            // request only.
             let found = snapshot::take_mirrors(&self.harness.cluster, &self.namespace).await?;
             if !late && !how.differences(&mirrors, &found).is_empty() {
                 tokio::time::sleep(POLL).await;
@@ -302,7 +303,8 @@ impl<'a> Trial<'a> {
         self.stays(expected, how).await
     }
 
-    /// What there is once pods and their controllers have followed; for what is neither ready nor has a reference.
+    /// What there is once pods and their controllers have followed; for what is neither ready nor
+    /// has a reference.
     ///
     /// # Errors
     /// If that takes too long.
@@ -374,7 +376,8 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// One step of the story under the rules in force, until it looks as in the reference run; then without rules, O2.
+    /// One step of the story under the rules in force, until it looks as in the reference run; then
+    /// without rules, O2.
     ///
     /// # Errors
     /// If an oracle says no.
@@ -402,7 +405,8 @@ impl<'a> Trial<'a> {
             .with_context(|| format!("in step {step:?}"))
     }
 
-    /// Waits until the resource is ready and its operator has come to rest; for what there is no reference of.
+    /// Waits until the resource is ready and its operator has come to rest; for what there is no
+    /// reference of.
     ///
     /// # Errors
     /// If that takes too long.

@@ -1,11 +1,13 @@
 //! The mirrors in pods that kwok pretends: one process answers the admin port of all of them.
 //!
-//! kwok gives a pod an address and says that it is ready, and runs nothing. An operator that asks pods what they serve would wait
-//! forever. So this process watches pods, ConfigMaps and Secrets, works out which files each pod would find in its volume, and
-//! loads them with the mirror's own code: a pod serves a document, refuses one, or waits for its volume, as it really would. The
+//! kwok gives a pod an address and says that it is ready, and runs nothing. An operator that asks
+//! pods what they serve would wait forever. So this process watches pods, ConfigMaps and Secrets,
+//! works out which files each pod would find in its volume, and loads them with the mirror's own
+//! code: a pod serves a document, refuses one, or waits for its volume, as it really would. The
 //! kubelet is taken to be quick: a change is in the volume as soon as the API server tells of it.
 //!
-//! Connections come to the pod's own address, which the test cluster makes local (`tests/cluster/lib/pretended-nodes.sh`).
+//! Connections come to the pod's own address, which the test cluster makes local
+//! (`tests/cluster/lib/pretended-nodes.sh`).
 //!
 //! * [`volume`]: the files in a pod's volume;
 //! * [`process`]: what a mirror makes of them;

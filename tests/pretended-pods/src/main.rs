@@ -1,5 +1,5 @@
-//! Answers the admin port of every mirror's pod that kwok pretends. Run it in the cluster's network:
-//! `tests/cluster/cluster exec target/debug/pretended-pods`.
+//! Answers the admin port of every mirror's pod that kwok pretends. Run it in the cluster's
+//! network: `tests/cluster/cluster exec target/debug/pretended-pods`.
 
 use anyhow::Context as _;
 

@@ -44,7 +44,8 @@ pub fn load(files: &Files) -> anyhow::Result<Loaded> {
     })
 }
 
-/// A mirror's process. It starts once it has files that it can serve; before, a real one would end and be started again.
+/// A mirror's process. It starts once it has files that it can serve; before, a real one would end
+/// and be started again.
 #[derive(Default)]
 pub struct Process {
     health: Health,

@@ -54,7 +54,8 @@ fn source(secret: bool, name: &str, items: &[KeyToPath], optional: Option<bool>)
     }
 }
 
-/// The files; none if something is missing that is not optional: the kubelet then leaves the volume as it is.
+/// The files; none if something is missing that is not optional: the kubelet then leaves the volume
+/// as it is.
 #[must_use]
 pub fn files(
     namespace: &str,

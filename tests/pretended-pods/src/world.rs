@@ -65,7 +65,8 @@ impl World {
         Some(known.at(address)?.process.readiness())
     }
 
-    /// What the pod with this address answers to `/targets`; none if there is no such pod or it serves nothing yet.
+    /// What the pod with this address answers to `/targets`; none if there is no such pod or it
+    /// serves nothing yet.
     #[must_use]
     pub fn targets(&self, address: IpAddr) -> Option<Vec<TargetReachability>> {
         let known = self.lock();
@@ -128,7 +129,8 @@ impl Known {
         self.pods.get(self.by_address.get(&address)?)
     }
 
-    /// An event as a change. After a watch broke off, a new list tells what is there, and not what went.
+    /// An event as a change. After a watch broke off, a new list tells what is there, and not what
+    /// went.
     fn change<K: Resource>(&mut self, watch: Watch, event: Event<K>) -> Option<Change<K>> {
         let name = |object: &K| (object.namespace().unwrap_or_default(), object.name_any());
         let listed = &mut self.listed[watch as usize];

@@ -1,4 +1,5 @@
-//! What is sent: each kind of input that once stopped a mirror, varied by a generator with a fixed seed.
+//! What is sent: each kind of input that once stopped a mirror, varied by a generator with a fixed
+//! seed.
 
 use serde_json::{Value, json};
 
@@ -241,7 +242,8 @@ fn values_of(name: &str, field: &str, prefix: &str) -> Attack {
     )
 }
 
-/// A body of up to 1 MiB whose bulk is something that is not needed, in one of the places where something may be.
+/// A body of up to 1 MiB whose bulk is something that is not needed, in one of the places where
+/// something may be.
 fn junk(random: &mut Random) -> Attack {
     let element = *random.one_of(&[
         r#"{"":0}"#,
@@ -282,7 +284,8 @@ fn junk(random: &mut Random) -> Attack {
     }
 }
 
-/// An expression of up to 8 KiB that is mostly regular expressions, for a target with enforced matchers.
+/// An expression of up to 8 KiB that is mostly regular expressions, for a target with enforced
+/// matchers.
 fn regular_expressions(random: &mut Random) -> Attack {
     let piece = *random.one_of(&[
         r"\\pL{150}",

@@ -1,5 +1,6 @@
-//! Counts the instructions that the mirror needs for one request as the input grows tenfold and a hundredfold, and fails where they
-//! grow faster than the input times its logarithm. Counted by callgrind, so that a loaded machine changes nothing.
+//! Counts the instructions that the mirror needs for one request as the input grows tenfold and a
+//! hundredfold, and fails where they grow faster than the input times its logarithm. Counted by
+//! callgrind, so that a loaded machine changes nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -205,7 +206,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Prints a line. The last step of growth is judged: in the first one, what every request costs still weighs.
+/// Prints a line. The last step of growth is judged: in the first one, what every request costs
+/// still weighs.
 fn report(name: &str, sizes: [usize; 3], counts: &[u64], faults: &mut Vec<String>) {
     let cell = |index: usize| format!("{} ({})", counts[index] / 1000, sizes[index]);
     let growth = counts[2] as f64 / counts[1].max(1) as f64;
@@ -228,7 +230,8 @@ fn report(name: &str, sizes: [usize; 3], counts: &[u64], faults: &mut Vec<String
 fn wrapper(folder: &Path, valgrind: &Path, mirror: &Path) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let file = folder.join("under-callgrind");
-    // With its allocator's settings made, the mirror does not start itself again, which callgrind would not follow.
+    // With its allocator's settings made, the mirror does not start itself again, which callgrind
+    // would not follow.
     let script = format!(
         "#!/bin/sh\nMIMALLOC_PURGE_DELAY=0 exec {} --quiet --tool=callgrind --callgrind-out-file={}/out {} \"$@\"\n",
         valgrind.display(),

@@ -1,5 +1,5 @@
-//! A store that answers badly on purpose. What a call's text says after `hostile_` chooses the answer; every other call goes to a
-//! real store, so that the mirror believes in this one.
+//! A store that answers badly on purpose. What a call's text says after `hostile_` chooses the
+//! answer; every other call goes to a real store, so that the mirror believes in this one.
 
 use std::io::Write as _;
 use std::sync::Arc;

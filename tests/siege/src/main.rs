@@ -1,7 +1,8 @@
 //! Attacks a mirror with 512 MiB of memory and watches whether anybody else notices.
 //!
-//! Each attack runs alone and then twenty at once. It holds if no process is killed, every answer is one of the contract and comes
-//! within the deadline, every probe of `/livez` is answered, and the honest client keeps getting its points.
+//! Each attack runs alone and then twenty at once. It holds if no process is killed, every answer
+//! is one of the contract and comes within the deadline, every probe of `/livez` is answered, and
+//! the honest client keeps getting its points.
 
 mod attacks;
 mod cgroup;
@@ -363,7 +364,8 @@ async fn requests(url: &str, body: &[u8], at_once: usize) -> Result<Answers> {
     Ok(answers)
 }
 
-/// The same request with another number wherever it has the first: the same calls at the same time would be sent once for all.
+/// The same request with another number wherever it has the first: the same calls at the same time
+/// would be sent once for all.
 fn differing(body: &[u8], index: usize) -> Vec<u8> {
     match std::str::from_utf8(body) {
         Ok(text) => text
@@ -373,7 +375,8 @@ fn differing(body: &[u8], index: usize) -> Vec<u8> {
     }
 }
 
-/// Opens connections, sends the same bytes on each, and holds them for some seconds. What becomes of them is the mirror's choice.
+/// Opens connections, sends the same bytes on each, and holds them for some seconds. What becomes
+/// of them is the mirror's choice.
 async fn connections(port: u16, count: usize, bytes: &[u8]) -> Result<Answers> {
     let mut held = Vec::new();
     for _ in 0..count {

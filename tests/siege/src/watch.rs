@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long a probe may take, as the operator sets it for the kubelet, is a second. This is what we want.
+/// How long a probe may take, as the operator sets it for the kubelet, is a second. This is what we
+/// want.
 pub(crate) const WANTED: Duration = Duration::from_millis(100);
 
 /// What was seen.
@@ -34,7 +35,8 @@ pub(crate) fn quantile(values: &[Duration], share: f64) -> Duration {
         .unwrap_or_default()
 }
 
-/// Probes every second and asks five times a second, on a thread of its own: what keeps the siege busy does not delay them.
+/// Probes every second and asks five times a second, on a thread of its own: what keeps the siege
+/// busy does not delay them.
 #[derive(Debug)]
 pub(crate) struct Watch {
     seen: Arc<Mutex<Seen>>,

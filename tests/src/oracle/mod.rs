@@ -1,17 +1,20 @@
 //! What the mirror has to answer, computed from the raw samples.
 //!
-//! This module shares no code with the mirror and asks no server: it is arithmetic over [`crate::samples`]. A reader who trusts this folder
-//! can trust the mirror's numbers, so it is written to be read:
+//! This module shares no code with the mirror and asks no server: it is arithmetic over
+//! [`crate::samples`]. A reader who trusts this folder can trust the mirror's numbers, so it is
+//! written to be read:
 //!
 //! - this file: buckets, the query kinds, and which points a question has;
 //! - [`prometheus`]: what `rate`, `increase` and `histogram_quantile` are in Prometheus 2.42, 3.10,
 //!   Mimir and Thanos (extrapolation to the window's edges);
-//! - [`victoriametrics`]: what they are in VictoriaMetrics 1.79 and 1.151 (no extrapolation, the sample before the window counts);
+//! - [`victoriametrics`]: what they are in VictoriaMetrics 1.79 and 1.151 (no extrapolation, the
+//!   sample before the window counts);
 //! - [`native`]: arithmetic of native histograms;
 //! - [`quantile`]: quantiles of plain numbers.
 //!
-//! All times are milliseconds. A window of length `R` evaluated at `t` holds the samples in `(t − R, t]`. Prometheus 2, whose ranges are
-//! closed, is asked for rates over `R − 1` ms: the same samples, but 1 ms less to extrapolate to. An increase is that over `R`.
+//! All times are milliseconds. A window of length `R` evaluated at `t` holds the samples in `(t −
+//! R, t]`. Prometheus 2, whose ranges are closed, is asked for rates over `R − 1` ms: the same
+//! samples, but 1 ms less to extrapolate to. An increase is that over `R`.
 
 pub mod native;
 pub mod prometheus;
@@ -186,10 +189,12 @@ pub struct Point {
     pub end: i64,
     /// Its value.
     pub value: f64,
-    /// The value on the other side, where a quantile falls exactly on an empty bucket of a histogram: the last bit of the sum decides
-    /// between the two ends of the gap, and stores sum in an order of their own.
+    /// The value on the other side, where a quantile falls exactly on an empty bucket of a
+    /// histogram: the last bit of the sum decides between the two ends of the gap, and stores sum
+    /// in an order of their own.
     pub or: Option<f64>,
-    /// Deviations are relative to the larger of the value and this: the size of what was subtracted to get a value near zero.
+    /// Deviations are relative to the larger of the value and this: the size of what was subtracted
+    /// to get a value near zero.
     pub scale: f64,
 }
 
@@ -292,8 +297,9 @@ fn between(samples: &[Sample], from: i64, to: i64) -> &[Sample] {
     &samples[low..high.max(low)]
 }
 
-/// What a store keeps of the samples: VictoriaMetrics documents that it drops NaN, and 1.79 knows no native histograms. 1.151 takes
-/// them apart; none are loaded there, see [`crate::servers::load`].
+/// What a store keeps of the samples: VictoriaMetrics documents that it drops NaN, and 1.79 knows
+/// no native histograms. 1.151 takes them apart; none are loaded there, see
+/// [`crate::servers::load`].
 #[must_use]
 pub fn as_stored(store: Store, mut all: Vec<Series>) -> Vec<Series> {
     if store.is_victoriametrics() {
@@ -305,7 +311,8 @@ pub fn as_stored(store: Store, mut all: Vec<Series>) -> Vec<Series> {
     all
 }
 
-/// What `store`, holding `stored`, makes the mirror answer to `question`, with `nanInterpretation: Zero`.
+/// What `store`, holding `stored`, makes the mirror answer to `question`, with `nanInterpretation:
+/// Zero`.
 #[must_use]
 pub fn answer(store: Store, stored: &[Series], question: &Question) -> Expected {
     let oracle = Oracle {
@@ -394,8 +401,9 @@ impl Oracle<'_> {
         points(present.filter(|(_, _, value)| answers_nan || !value.value.is_nan()))
     }
 
-    /// A percentile is computed in the mirror where the store has no function for it (several series) or where buckets are so much shorter
-    /// than scrapes that reading the samples is less work.
+    /// A percentile is computed in the mirror where the store has no function for it (several
+    /// series) or where buckets are so much shorter than scrapes that reading the samples is less
+    /// work.
     fn is_pooled_by_the_mirror(&self, method: Method, buckets: Buckets) -> bool {
         let several = |name| self.matching(name).len() > 1;
         let percentile = matches!(method, Method::Percentile(_));
@@ -419,7 +427,8 @@ impl Oracle<'_> {
         buckets.starts().map(of_bucket).collect()
     }
 
-    /// MEAN and SUM from the window `R`, EVENT_COUNT from the samples, MIN, MAX and percentiles from the rate at every scrape time.
+    /// MEAN and SUM from the window `R`, EVENT_COUNT from the samples, MIN, MAX and percentiles
+    /// from the rate at every scrape time.
     fn counter(&self, method: Method, series: &[&Series], buckets: Buckets) -> Vec<Option<Value>> {
         let window = window(buckets);
         match method {
@@ -462,7 +471,8 @@ impl Oracle<'_> {
         }
     }
 
-    /// `rate(s[4 × scrape])` at the multiples of the scrape interval: the subquery that MIN, MAX and percentiles of a counter look at.
+    /// `rate(s[4 × scrape])` at the multiples of the scrape interval: the subquery that MIN, MAX
+    /// and percentiles of a counter look at.
     fn rate_series(&self, samples: &[Sample], buckets: Buckets) -> Vec<Sample> {
         let grid = self.subquery_grid(buckets);
         let rates = self.rates(samples, grid, 4 * SCRAPE);
@@ -472,7 +482,8 @@ impl Oracle<'_> {
             .collect()
     }
 
-    /// Evaluation times of a subquery with the scrape interval as its step: multiples of it since the epoch.
+    /// Evaluation times of a subquery with the scrape interval as its step: multiples of it since
+    /// the epoch.
     fn subquery_grid(&self, buckets: Buckets) -> Grid {
         let grid = buckets.grid();
         match self.store {
@@ -538,7 +549,8 @@ impl Oracle<'_> {
         pods.into_values().collect()
     }
 
-    /// Of each pod what its one form says, of both the one with more samples, and both where one ends before the other begins.
+    /// Of each pod what its one form says, of both the one with more samples, and both where one
+    /// ends before the other begins.
     fn added(&self, method: Method, pods: &[Pod<'_>], buckets: Buckets) -> Vec<Option<Value>> {
         let window = window(buckets);
         let closed = self.store == Store::Prometheus2;
@@ -818,7 +830,8 @@ fn unsupported() -> Expected {
     }
 }
 
-/// Start, end and value as points: NaN is zero, ±Inf is left out and makes the answer partial where a point follows it.
+/// Start, end and value as points: NaN is zero, ±Inf is left out and makes the answer partial where
+/// a point follows it.
 fn points(values: impl Iterator<Item = (i64, i64, Value)>) -> Expected {
     let (mut points, mut partial, mut left_out) = (Vec::new(), false, false);
     for (start, end, Value { value, or, scale }) in values {
@@ -839,7 +852,8 @@ fn points(values: impl Iterator<Item = (i64, i64, Value)>) -> Expected {
     Expected::Points { points, partial }
 }
 
-/// A method over numbers; none of no numbers. NaN is contagious except for MIN and MAX, which pass over it, as in PromQL.
+/// A method over numbers; none of no numbers. NaN is contagious except for MIN and MAX, which pass
+/// over it, as in PromQL.
 fn aggregate(method: Method, numbers: Vec<f64>) -> Option<f64> {
     if numbers.is_empty() {
         return None;

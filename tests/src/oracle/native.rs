@@ -152,8 +152,8 @@ impl FloatHistogram {
             .collect()
     }
 
-    /// The `q`-quantile: the bucket that holds rank `q · count`, and in it linear (Prometheus 2) or `exponential` (Prometheus 3, except in
-    /// the zero bucket) interpolation.
+    /// The `q`-quantile: the bucket that holds rank `q · count`, and in it linear (Prometheus 2) or
+    /// `exponential` (Prometheus 3, except in the zero bucket) interpolation.
     #[must_use]
     pub fn quantile(&self, q: f64, exponential: bool) -> Value {
         if self.count == 0.0 {

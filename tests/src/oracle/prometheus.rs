@@ -1,11 +1,12 @@
-//! Prometheus' own definitions, as its documentation and `promql/functions.go` and `promql/quantile.go` publish them.
+//! Prometheus' own definitions, as its documentation and `promql/functions.go` and
+//! `promql/quantile.go` publish them.
 
 use super::native::FloatHistogram;
 use super::{Grid, Store, Value, between};
 use crate::samples::{NativeHistogram, Sample};
 
-/// Length of the range that selects a window of `window` ms, which a `rate` extrapolates to and divides by: one less where ranges are
-/// closed.
+/// Length of the range that selects a window of `window` ms, which a `rate` extrapolates to and
+/// divides by: one less where ranges are closed.
 #[must_use]
 pub fn range(store: Store, window: i64) -> i64 {
     if store == Store::Prometheus2 {
@@ -15,7 +16,8 @@ pub fn range(store: Store, window: i64) -> i64 {
     }
 }
 
-/// The increase over `window` at the times of `grid`, extrapolated to both edges of the window; none where it holds fewer than two samples.
+/// The increase over `window` at the times of `grid`, extrapolated to both edges of the window;
+/// none where it holds fewer than two samples.
 #[must_use]
 pub fn increases(store: Store, samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
     growths(store, samples, grid, window, window)
@@ -63,7 +65,8 @@ fn growths(
                 to: at,
                 samples: inside.len(),
             };
-            // How long ago, before the first sample, the counter would have been zero at this slope.
+            // How long ago, before the first sample, the counter would have been zero at this
+            // slope.
             let since_zero = (grown > 0.0 && first.value >= 0.0)
                 .then(|| times.sampled() * (first.value / grown));
             Some(grown * times.extrapolation(since_zero, store == Store::Prometheus2))
@@ -89,7 +92,8 @@ fn without_resets(samples: &[Sample]) -> Vec<Sample> {
         .collect()
 }
 
-/// The same for a native histogram, extrapolated to the edges of `range`. Prometheus 2 (`closed`) doesn't stop at the counter's zero here.
+/// The same for a native histogram, extrapolated to the edges of `range`. Prometheus 2 (`closed`)
+/// doesn't stop at the counter's zero here.
 #[must_use]
 pub fn histogram_increase(
     histograms: &[(i64, NativeHistogram)],
@@ -140,10 +144,12 @@ impl Times {
         (self.last - self.first) as f64 / 1000.0
     }
 
-    /// By how much the growth between first and last sample is stretched to the window's edges: all the way if an edge is nearer than 1.1
-    /// average intervals, else by half an interval, and never beyond the point where the counter would have been zero.
+    /// By how much the growth between first and last sample is stretched to the window's edges: all
+    /// the way if an edge is nearer than 1.1 average intervals, else by half an interval, and never
+    /// beyond the point where the counter would have been zero.
     ///
-    /// Prometheus 2 (`zero_first`) looks at that point before it looks at the distance, Prometheus 3 after.
+    /// Prometheus 2 (`zero_first`) looks at that point before it looks at the distance, Prometheus
+    /// 3 after.
     fn extrapolation(&self, since_zero: Option<f64>, zero_first: bool) -> f64 {
         let sampled = self.sampled();
         let average = sampled / (self.samples as f64 - 1.0);

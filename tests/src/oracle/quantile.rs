@@ -1,6 +1,7 @@
 //! Sums and quantiles of plain numbers.
 
-/// The sum, with what rounding loses carried along (Neumaier), so that the truth is better than what it is compared with.
+/// The sum, with what rounding loses carried along (Neumaier), so that the truth is better than
+/// what it is compared with.
 #[must_use]
 pub fn sum(numbers: &[f64]) -> f64 {
     let (mut total, mut lost) = (0.0f64, 0.0f64);
@@ -21,7 +22,8 @@ pub fn sum(numbers: &[f64]) -> f64 {
     }
 }
 
-/// The `q`-quantile: linear between the two neighbours of rank `q · (n − 1)`, NaN sorted first. The definition of Prometheus and VictoriaMetrics.
+/// The `q`-quantile: linear between the two neighbours of rank `q · (n − 1)`, NaN sorted first. The
+/// definition of Prometheus and VictoriaMetrics.
 #[must_use]
 pub fn quantile(q: f64, mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(|a, b| {

@@ -85,7 +85,8 @@ fn sum_and_count(oracle: &Oracle<'_>, base: &str) -> Option<Vec<Sample>> {
     ))
 }
 
-/// The mean of the observations since the sample before: Δsum / Δcount, absolute after a reset of the count. NaN where there were none.
+/// The mean of the observations since the sample before: Δsum / Δcount, absolute after a reset of
+/// the count. NaN where there were none.
 fn means(
     at: impl Iterator<Item = i64>,
     sums: impl Iterator<Item = f64>,

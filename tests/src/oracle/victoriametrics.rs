@@ -1,8 +1,10 @@
-//! VictoriaMetrics' own definitions, as MetricsQL's documentation and `app/vmselect/promql/rollup.go` of 1.79 and 1.151 publish them.
+//! VictoriaMetrics' own definitions, as MetricsQL's documentation and
+//! `app/vmselect/promql/rollup.go` of 1.79 and 1.151 publish them.
 //!
-//! Nothing is extrapolated. A rollup knows the samples in its window and the one before, if that one is not older than about one and
-//! a half scrape intervals, which VictoriaMetrics estimates from the first samples that a query reads (1.79) or from the last ones
-//! (1.151): it reads from five minutes and one window before the first evaluation on.
+//! Nothing is extrapolated. A rollup knows the samples in its window and the one before, if that
+//! one is not older than about one and a half scrape intervals, which VictoriaMetrics estimates
+//! from the first samples that a query reads (1.79) or from the last ones (1.151): it reads from
+//! five minutes and one window before the first evaluation on.
 
 use super::prometheus::with_jump;
 use super::{Grid, Store, Value, between};
@@ -20,8 +22,9 @@ fn read(samples: &[Sample], grid: Grid, window: i64) -> &[Sample] {
     )
 }
 
-/// How old the sample before the window may be: the 0.6-quantile of the first 20 intervals (of the last 20 in 1.151) and some more, the
-/// more the shorter it is. In 1.151 one step where there is one evaluation only.
+/// How old the sample before the window may be: the 0.6-quantile of the first 20 intervals (of the
+/// last 20 in 1.151) and some more, the more the shorter it is. In 1.151 one step where there is
+/// one evaluation only.
 fn longest_interval(store: Store, read: &[Sample], grid: Grid) -> i64 {
     let step = grid.step;
     let recent = store == Store::RecentVictoriaMetrics;
@@ -62,7 +65,8 @@ pub fn lookback(store: Store, samples: &[Sample], grid: Grid) -> i64 {
         .max(longest_interval(store, read(samples, grid, 0), grid))
 }
 
-/// Where a subquery `[window:step]` inside a query over `outer` is evaluated: multiples of `step`, reading back as far as a query does.
+/// Where a subquery `[window:step]` inside a query over `outer` is evaluated: multiples of `step`,
+/// reading back as far as a query does.
 #[must_use]
 pub fn subquery_grid(outer: Grid, window: i64, step: i64) -> Grid {
     let start = outer.start - window - SILENCE - step;
@@ -74,7 +78,8 @@ pub fn subquery_grid(outer: Grid, window: i64, step: i64) -> Grid {
     }
 }
 
-/// The samples with resets taken out: after one, what was before is added. A drop of less than an eighth is taken for a glitch.
+/// The samples with resets taken out: after one, what was before is added. A drop of less than an
+/// eighth is taken for a glitch.
 fn without_resets(samples: &[Sample]) -> Vec<Sample> {
     let mut added = 0.0;
     let mut before = samples.first().map_or(0.0, |sample| sample.value);
@@ -94,13 +99,15 @@ fn without_resets(samples: &[Sample]) -> Vec<Sample> {
         .collect()
 }
 
-/// `rate(s[window])`: from the sample before the window, else from the first in it, to the last in it.
+/// `rate(s[window])`: from the sample before the window, else from the first in it, to the last in
+/// it.
 #[must_use]
 pub fn rates(store: Store, samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
     let read = read(samples, grid, window);
     let longest = longest_interval(store, read, grid);
     let counter = without_resets(read);
-    // A rate's window is never shorter than that in 1.79; 1.151 leaves a window that was asked for as it is.
+    // A rate's window is never shorter than that in 1.79; 1.151 leaves a window that was asked for
+    // as it is.
     let window = match store {
         Store::RecentVictoriaMetrics => window,
         _ => window.max(longest),
@@ -118,8 +125,9 @@ pub fn rates(store: Store, samples: &[Sample], grid: Grid, window: i64) -> Vec<O
     grid.times().map(rate).collect()
 }
 
-/// `increase(s[window])`: from the sample before the window, however old, to the last in it. A series that begins in the window is taken
-/// to have begun at zero, unless its first value is large against what follows.
+/// `increase(s[window])`: from the sample before the window, however old, to the last in it. A
+/// series that begins in the window is taken to have begun at zero, unless its first value is large
+/// against what follows.
 #[must_use]
 pub fn increases(store: Store, samples: &[Sample], grid: Grid, window: i64) -> Vec<Option<f64>> {
     let read = read(samples, grid, window);
@@ -150,14 +158,16 @@ pub fn increases(store: Store, samples: &[Sample], grid: Grid, window: i64) -> V
     grid.times().map(increase).collect()
 }
 
-/// The newest sample at or before `start`, if less than `longest` before it and not the last of all: a series that has ended stays as it was.
+/// The newest sample at or before `start`, if less than `longest` before it and not the last of
+/// all: a series that has ended stays as it was.
 fn before(counter: &[Sample], start: i64, longest: i64) -> Option<&Sample> {
     let later = counter.partition_point(|sample| sample.at <= start);
     let newest = counter[..later].last().filter(|_| later < counter.len());
     newest.filter(|sample| sample.at > start - longest)
 }
 
-/// `histogram_quantile`: empty buckets at the low end move the lower bound, a quantile in the last bucket is its lower bound.
+/// `histogram_quantile`: empty buckets at the low end move the lower bound, a quantile in the last
+/// bucket is its lower bound.
 #[must_use]
 pub fn classic_quantile(q: f64, buckets: &[(f64, f64)]) -> Value {
     let total = buckets.last().map_or(0.0, |(_, count)| *count);

@@ -22,7 +22,8 @@ pub struct MirrorConfig {
 }
 
 impl MirrorConfig {
-    /// A mirror for targets, given as name and URL, with 15 s between scrapes and the API key `test-key`.
+    /// A mirror for targets, given as name and URL, with 15 s between scrapes and the API key
+    /// `test-key`.
     #[must_use]
     pub fn for_targets(targets: &[(&str, &str)]) -> Self {
         let list: Vec<Value> = targets
@@ -62,7 +63,8 @@ impl MirrorConfig {
         self
     }
 
-    /// Writes document and files into a folder, where `prometheus-mirror check -f mirror.yaml` finds them.
+    /// Writes document and files into a folder, where `prometheus-mirror check -f mirror.yaml`
+    /// finds them.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -229,7 +231,8 @@ fn write_config(directory: &Path, config: &MirrorConfig) -> Result<()> {
     )
 }
 
-/// The mirror's binary: `PROMETHEUS_MIRROR_BIN`, or what `cargo build` makes of the present sources.
+/// The mirror's binary: `PROMETHEUS_MIRROR_BIN`, or what `cargo build` makes of the present
+/// sources.
 ///
 /// # Errors
 /// If cargo cannot build it.

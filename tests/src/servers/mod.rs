@@ -1,7 +1,8 @@
 //! Real servers on ephemeral loopback ports, each in a temporary folder of its own.
 //!
-//! A server ends when its value is dropped, and also when the test process ends in any other way: [`Process`] runs it under a small
-//! shell that waits for its standard input, a pipe from the test, to close.
+//! A server ends when its value is dropped, and also when the test process ends in any other way:
+//! [`Process`] runs it under a small shell that waits for its standard input, a pipe from the test,
+//! to close.
 
 #[cfg(feature = "stores")]
 mod mimir;
@@ -33,7 +34,8 @@ use anyhow::{Result, bail, ensure};
 use crate::oracle::Store;
 use crate::{remote_write, samples};
 
-/// An HTTP client for the harness itself. One per test runtime: connections belong to the runtime that made them.
+/// An HTTP client for the harness itself. One per test runtime: connections belong to the runtime
+/// that made them.
 ///
 /// # Panics
 /// Never in practice: the provider and the settings are fixed.
@@ -79,8 +81,9 @@ pub async fn wait_until_ready(process: &Process, url: &str) -> Result<()> {
     }
 }
 
-/// Loads all of [`samples::everything`] that the store can hold and waits until it can be read. VictoriaMetrics 1.151 would take native
-/// histograms apart and mix their sums and counts with those of a classic histogram beside them, so it gets none.
+/// Loads all of [`samples::everything`] that the store can hold and waits until it can be read.
+/// VictoriaMetrics 1.151 would take native histograms apart and mix their sums and counts with
+/// those of a classic histogram beside them, so it gets none.
 ///
 /// # Errors
 /// If the store refuses something.

@@ -12,7 +12,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts nginx before `upstream` (`host:port`), with connections to it kept open, as the mirror keeps them.
+    /// Starts nginx before `upstream` (`host:port`), with connections to it kept open, as the
+    /// mirror keeps them.
     ///
     /// # Errors
     /// If it is not installed or does not start.

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
-/// Starts `"$@"`, writes its pid, waits until standard input closes, ends it and removes its folder.
+/// Starts `"$@"`, writes its pid, waits until standard input closes, ends it and removes its
+/// folder.
 const GUARD: &str = r#"
 directory=$1; shift
 "$@" >"$directory/log" 2>&1 & pid=$!
@@ -169,7 +170,8 @@ fn field_of_status(pid: u32, field: &str) -> u64 {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A line makes the guard go on, as closing the pipe does; a stopped process has to be woken to end.
+        // A line makes the guard go on, as closing the pipe does; a stopped process has to be woken
+        // to end.
         if self.is_running() {
             let _ = self.signal("CONT");
         }
@@ -180,7 +182,8 @@ impl Drop for Process {
     }
 }
 
-/// Writes a file, and the folders above it, so that a reader sees the old or the new one, never half.
+/// Writes a file, and the folders above it, so that a reader sees the old or the new one, never
+/// half.
 ///
 /// # Errors
 /// If it cannot be written.

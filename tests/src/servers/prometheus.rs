@@ -32,7 +32,8 @@ pub struct Web {
 
 impl Web {
     fn write(&self, folder: &Path) -> Result<()> {
-        // Files under new names, then the one that names them: no half of a pair is ever read with the half of another.
+        // Files under new names, then the one that names them: no half of a pair is ever read with
+        // the half of another.
         static VERSIONS: AtomicUsize = AtomicUsize::new(0);
         let version = VERSIONS.fetch_add(1, Ordering::SeqCst);
         let add = |name: &str, content: &str| {
@@ -117,7 +118,8 @@ impl Prometheus {
         Ok(server)
     }
 
-    /// Starts Prometheus 3 as one of several replicas: `replica` is an external label, as Thanos wants it.
+    /// Starts Prometheus 3 as one of several replicas: `replica` is an external label, as Thanos
+    /// wants it.
     ///
     /// # Errors
     /// If it cannot be built or does not start.
@@ -135,7 +137,8 @@ impl Prometheus {
         Self::start_in("a replica of Prometheus", &binary, &flags, directory).await
     }
 
-    /// Starts Debian's Prometheus and lets in whom `web` says. It is not known to be ready, only to accept connections.
+    /// Starts Debian's Prometheus and lets in whom `web` says. It is not known to be ready, only to
+    /// accept connections.
     ///
     /// # Errors
     /// If it is not installed or does not start.

@@ -17,11 +17,12 @@ pub struct Thanos {
 }
 
 impl Thanos {
-    /// `deduplication` is `penalty`, its default, which follows one replica as long as it has samples, or `chain`, which takes every
-    /// instant once.
+    /// `deduplication` is `penalty`, its default, which follows one replica as long as it has
+    /// samples, or `chain`, which takes every instant once.
     ///
-    /// Starts two replicas, loads `a` into the first and `b` into the second, and puts sidecars and a Query in front. Sidecars tell
-    /// when the oldest sample was only now and then, so the samples come first.
+    /// Starts two replicas, loads `a` into the first and `b` into the second, and puts sidecars and
+    /// a Query in front. Sidecars tell when the oldest sample was only now and then, so the samples
+    /// come first.
     ///
     /// # Errors
     /// If something cannot be built, does not start or takes no samples.

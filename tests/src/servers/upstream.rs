@@ -26,7 +26,8 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// The answer to an instant query for one series with these samples: seconds, and the value as Prometheus writes it.
+    /// The answer to an instant query for one series with these samples: seconds, and the value as
+    /// Prometheus writes it.
     #[must_use]
     pub fn samples(samples: &[(i64, &str)]) -> Self {
         let values: Vec<_> = samples

@@ -1,5 +1,5 @@
-//! Programs that know nothing of the mirror but `docs/openapi.yaml`: a validator of such documents, and schemathesis, which
-//! makes requests of it at random and holds the answers against it.
+//! Programs that know nothing of the mirror but `docs/openapi.yaml`: a validator of such documents,
+//! and schemathesis, which makes requests of it at random and holds the answers against it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::*;
 
-/// The folder with the programs that `tests/tools/openapi/requirements.txt` pins; installs them where that was not done before.
+/// The folder with the programs that `tests/tools/openapi/requirements.txt` pins; installs them
+/// where that was not done before.
 fn programs() -> Result<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/python");
     let output = Command::new(&script)
@@ -59,8 +60,8 @@ async fn the_document_is_one_and_a_broken_one_is_noticed() -> Result<()> {
     Ok(())
 }
 
-/// Drives the mirror at `url` by the document in a folder with the same requests every time, and answers what schemathesis says.
-/// `key` is the one that answers are expected to carry.
+/// Drives the mirror at `url` by the document in a folder with the same requests every time, and
+/// answers what schemathesis says. `key` is the one that answers are expected to carry.
 fn drive(url: &str, folder: &Path, key: &str, phases: &str) -> Result<Output> {
     let checks = [
         "status_code_conformance",

@@ -1,7 +1,9 @@
-//! The contract with StackState, row by row, on the running program: `mirror-api.md`, whose sections the modules name.
+//! The contract with StackState, row by row, on the running program: `mirror-api.md`, whose
+//! sections the modules name.
 //!
-//! The store is a real Prometheus with a handful of samples, so that whole answers can be written down here. What a real one cannot be
-//! made to do (hang, write `1.50`, have metadata without scraping) a scripted one does.
+//! The store is a real Prometheus with a handful of samples, so that whole answers can be written
+//! down here. What a real one cannot be made to do (hang, write `1.50`, have metadata without
+//! scraping) a scripted one does.
 
 // Helpers outside the test functions unwrap too.
 #![allow(clippy::unwrap_used)]

@@ -1,6 +1,8 @@
-//! Every message of the contract, a file each in `data`: the requests as they stand, and the answers member by member.
+//! Every message of the contract, a file each in `data`: the requests as they stand, and the
+//! answers member by member.
 //!
-//! The test puts in place what a file cannot know: the target, and the hour. The names in the files are those of the samples here.
+//! The test puts in place what a file cannot know: the target, and the hour. The names in the files
+//! are those of the samples here.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,8 +53,8 @@ fn request(name: &str, port: u16) -> Value {
 /// Where nothing listens: the port of [`DEAD`].
 const DEAD_PORT: u16 = 1;
 
-/// Says where two messages differ in their members, in the types of those, or in a `_type`. Of a list, each element must be
-/// like one of the example's; texts and numbers may be others.
+/// Says where two messages differ in their members, in the types of those, or in a `_type`. Of a
+/// list, each element must be like one of the example's; texts and numbers may be others.
 fn same_members(example: &Value, answer: &Value, path: &str) -> Result<()> {
     match (example, answer) {
         (Value::Object(expected), Value::Object(got)) => {
@@ -100,7 +102,8 @@ fn same_members(example: &Value, answer: &Value, path: &str) -> Result<()> {
     }
 }
 
-/// Values as floats, rounded: whether a store writes 1 or 1.0 says nothing, and 95.00000000000001 not much.
+/// Values as floats, rounded: whether a store writes 1 or 1.0 says nothing, and 95.00000000000001
+/// not much.
 fn rounded(mut answer: Value) -> Value {
     let points = answer.pointer_mut("/telemetry/points");
     for point in points.and_then(Value::as_array_mut).into_iter().flatten() {

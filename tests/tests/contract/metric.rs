@@ -74,7 +74,8 @@ async fn raw_points_are_what_the_query_kind_says() -> Result<()> {
             json!([equals("__gauge__", "load"), equals("place", "loft")]),
             json!([[3, at(0)], [6, at(1)]]),
         ),
-        // An expression has a point at each scrape interval, also where its series has ended a moment ago.
+        // An expression has a point at each scrape interval, also where its series has ended a
+        // moment ago.
         (
             json!([equals("~", "10 * load"), equals("index", "0")]),
             json!([
@@ -131,7 +132,8 @@ async fn points_are_the_oldest_ones_ascending_whatever_latest_first_says() -> Re
         (json!(4), first(4), false),
         (json!(2_147_483_647), first(4), false),
         (Value::Null, first(4), false),
-        // The first point is at the start, which a caller who continues has already; one more takes it further.
+        // The first point is at the start, which a caller who continues has already; one more takes
+        // it further.
         (json!(1), first(2), true),
     ];
     for (limit, points, partial) in table {

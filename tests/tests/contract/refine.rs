@@ -1,4 +1,5 @@
-//! A client that follows patterns and pages until nothing is left finds exactly the names there are.
+//! A client that follows patterns and pages until nothing is left finds exactly the names there
+//! are.
 
 use std::collections::VecDeque;
 
@@ -7,8 +8,8 @@ use harness::servers::{Reply, Upstream};
 
 use super::*;
 
-/// All values of a query kind, found as StackState's query editor finds them: a pattern comes back as the prefix as it was
-/// answered, and what is partial is continued with `offset`.
+/// All values of a query kind, found as StackState's query editor finds them: a pattern comes back
+/// as the prefix as it was answered, and what is partial is continued with `offset`.
 async fn refined(client: &Client, limit: usize) -> Result<(Vec<String>, usize)> {
     let (mut prefixes, mut names, mut requests) = (VecDeque::from([String::new()]), Vec::new(), 0);
     while let Some(prefix) = prefixes.pop_front() {
@@ -49,8 +50,8 @@ async fn refined(client: &Client, limit: usize) -> Result<(Vec<String>, usize)> 
     Ok((names, requests))
 }
 
-/// Names of every form that makes folding difficult: nested, equal to a prefix of others, with separators beside each other and
-/// at the end, many without any, and patterns' own characters.
+/// Names of every form that makes folding difficult: nested, equal to a prefix of others, with
+/// separators beside each other and at the end, many without any, and patterns' own characters.
 fn awkward() -> Vec<String> {
     let mut names: Vec<String> = [
         "node", "node_", "node__", "node___a", "node___b", "_", "__", "_a", "up", "a:b_c", "a:b_d",

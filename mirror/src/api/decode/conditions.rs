@@ -14,7 +14,8 @@ const MOST_CONDITIONS: usize = 200;
 /// The most elements of a set.
 const MOST_ELEMENTS: usize = 10_000;
 
-/// What all conditions together may take up in PromQL, in bytes. An expression has a selector several times.
+/// What all conditions together may take up in PromQL, in bytes. An expression has a selector
+/// several times.
 const MOST_WRITTEN: usize = 128 << 10;
 
 /// What is left of [`MOST_WRITTEN`].

@@ -54,7 +54,8 @@ impl<'a> Object<'a> {
         DecodeError::Malformed(format!("{}: {problem}", self.path_of(field)))
     }
 
-    /// Checks `_type` where the place says what it must be: it may be left out, but it may not be another.
+    /// Checks `_type` where the place says what it must be: it may be left out, but it may not be
+    /// another.
     pub(super) fn expect_type(&self, expected: &str) -> Result<(), DecodeError> {
         match self.optional_string("_type")? {
             Some(said) if said != expected => {

@@ -1,8 +1,10 @@
-//! JSON of which only the fields that the mirror reads are kept. A megabyte of others costs nothing.
+//! JSON of which only the fields that the mirror reads are kept. A megabyte of others costs
+//! nothing.
 //!
-//! A [`Shape`] says what is read in each place. Whatever else stands there is skipped while it is parsed: fields with other
-//! names, and what is inside an array or object where a simple value belongs. Such an array or object itself stays, empty, so
-//! that the fault that names it can be told.
+//! A [`Shape`] says what is read in each place. Whatever else stands there is skipped while it is
+//! parsed: fields with other names, and what is inside an array or object where a simple value
+//! belongs. Such an array or object itself stays, empty, so that the fault that names it can be
+//! told.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -23,7 +25,8 @@ pub(super) enum Shape {
     Object(&'static [(&'static str, Shape)]),
     /// An array.
     List(&'static Shape),
-    /// A condition's value, or an element of a set: simple, an object with its type, or a list of such.
+    /// A condition's value, or an element of a set: simple, an object with its type, or a list of
+    /// such.
     Typed,
 }
 

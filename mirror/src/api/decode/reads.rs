@@ -1,4 +1,5 @@
-//! Which fields the decoder looks for, without the indexes of lists: for the test that compares them with the document.
+//! Which fields the decoder looks for, without the indexes of lists: for the test that compares
+//! them with the document.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

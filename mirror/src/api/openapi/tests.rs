@@ -41,8 +41,8 @@ fn of_schema(request_type: RequestType) -> &'static str {
     }
 }
 
-/// Whether the decoder finds nothing wrong with the form of a body. That a time range is upside down or that no metric is
-/// named is beyond a schema.
+/// Whether the decoder finds nothing wrong with the form of a body. That a time range is upside
+/// down or that no metric is named is beyond a schema.
 fn is_read(body: &Value, request_type: RequestType) -> bool {
     match decode::request(body.to_string().as_bytes(), Some(request_type)) {
         Ok(_) | Err(DecodeError::NoKind) => true,

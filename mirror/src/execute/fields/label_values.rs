@@ -8,10 +8,11 @@ use crate::prometheus::{Call, Store, StoreError};
 
 /// The values of `query.field`: those that begin with its prefix, and perhaps others.
 ///
-/// Stores read names outside the legacy character set in several ways (tried in November 2026): Prometheus 3, Thanos 0.42 and
-/// VictoriaMetrics 1.151 decode `U__…` in the path, VictoriaMetrics 1.79 takes the name itself, slashes included. A form that a
-/// store does not know is answered with an empty list, 400 or 404. So where nothing was found, the other form is tried, and
-/// then the labels of the series, which need no path.
+/// Stores read names outside the legacy character set in several ways (tried in November 2026):
+/// Prometheus 3, Thanos 0.42 and VictoriaMetrics 1.151 decode `U__…` in the path, VictoriaMetrics
+/// 1.79 takes the name itself, slashes included. A form that a store does not know is answered with
+/// an empty list, 400 or 404. So where nothing was found, the other form is tried, and then the
+/// labels of the series, which need no path.
 pub(super) async fn list<S: Store>(
     context: &Context<'_, S>,
     query: &ValuesQuery,
@@ -38,7 +39,8 @@ pub(super) async fn list<S: Store>(
     if is_legacy_label_name(field) || !is_nothing(&found) {
         return found;
     }
-    // Without the prefix: a store that reads the path otherwise may not read the name in a selector at all.
+    // Without the prefix: a store that reads the path otherwise may not read the name in a selector
+    // at all.
     if may_stand_in_path(field) {
         let found = listed::ask(context, fields.selector(), |selector| {
             Call::LabelValuesOtherwise {
@@ -56,8 +58,9 @@ pub(super) async fn list<S: Store>(
     from_series(context, query).await
 }
 
-/// Whether a name may be sent in the form that is not its first. Servers and proxies decode a path and clean it: dots alone
-/// between slashes would lead out of the target's own prefix, with its credentials. `U__…` is the encoding of another name.
+/// Whether a name may be sent in the form that is not its first. Servers and proxies decode a path
+/// and clean it: dots alone between slashes would lead out of the target's own prefix, with its
+/// credentials. `U__…` is the encoding of another name.
 fn may_stand_in_path(field: &str) -> bool {
     let leads_elsewhere = |segment: &str| matches!(segment, "" | "." | "..");
     !field.starts_with("U__") && !field.split(['/', '\\']).any(leads_elsewhere)
@@ -72,7 +75,8 @@ fn is_nothing(found: &Result<Listed, EvaluateError>) -> bool {
     }
 }
 
-/// The same, from the labels of the series. A store that cannot read the selector has no such label.
+/// The same, from the labels of the series. A store that cannot read the selector has no such
+/// label.
 async fn from_series<S: Store>(
     context: &Context<'_, S>,
     query: &ValuesQuery,

@@ -25,11 +25,13 @@ impl Listed {
     }
 }
 
-/// Asks `call` for the series of `selector`. Where that is too long for a URL and the store takes nothing else, the longest set
-/// of accepted texts is halved until the parts fit: what each of them answers, together, is the answer.
+/// Asks `call` for the series of `selector`. Where that is too long for a URL and the store takes
+/// nothing else, the longest set of accepted texts is halved until the parts fit: what each of them
+/// answers, together, is the answer.
 ///
 /// # Errors
-/// Those of the store; that the question is too long if it cannot be divided, or not into [`MOST_PARTS`].
+/// Those of the store; that the question is too long if it cannot be divided, or not into
+/// [`MOST_PARTS`].
 pub(super) async fn ask<S: Store>(
     context: &Context<'_, S>,
     selector: Option<Selector>,
@@ -59,8 +61,8 @@ pub(super) async fn ask<S: Store>(
                 at_most,
             }) => {
                 let halves = selector.as_ref().and_then(Selector::halved);
-                // Halves come in powers of two, so there may be twice as many as are needed. What would be too many is refused
-                // before any of it is asked.
+                // Halves come in powers of two, so there may be twice as many as are needed. What
+                // would be too many is refused before any of it is asked.
                 let fits = bytes.div_ceil(at_most.max(1)) <= MOST_PARTS / 2
                     && asked + left.len() + 2 <= MOST_PARTS;
                 match halves.filter(|_| fits) {

@@ -14,8 +14,8 @@ use crate::plan::classify::classify;
 use crate::plan::selector::Selector;
 use crate::prometheus::{Call, Data, Store, StoreError};
 
-/// How long metadata is waited for once the names are there: a fifth of the time, between these. They may be hundreds of
-/// megabytes, or a proxy may drop them, and names are what was asked for.
+/// How long metadata is waited for once the names are there: a fifth of the time, between these.
+/// They may be hundreds of megabytes, or a proxy may drop them, and names are what was asked for.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
 /// The metrics of the kind that `query.field` is the key of.
@@ -47,7 +47,8 @@ pub(super) async fn list<S: Store>(
             let is_incomplete = answer.is_incomplete();
             (Some(answer), is_incomplete)
         }
-        // Not every store has metadata: then the names themselves tell, and there is no more to know.
+        // Not every store has metadata: then the names themselves tell, and there is no more to
+        // know.
         Some(Err(StoreError::NotOffered(_) | StoreError::Rejected { .. })) => (None, false),
         Some(Err(_)) | None => (None, true),
     };

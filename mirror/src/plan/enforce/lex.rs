@@ -1,9 +1,11 @@
-//! The tokens of an expression, as far as Prometheus, VictoriaMetrics and the parser here take the same text for the same tokens. Anything
-//! else is an error. One pass, no recursion, no regular expression is ever compiled.
+//! The tokens of an expression, as far as Prometheus, VictoriaMetrics and the parser here take the
+//! same text for the same tokens. Anything else is an error. One pass, no recursion, no regular
+//! expression is ever compiled.
 
 use super::EnforceError;
 
-/// The seconds that the longest duration may have, and the most of one unit: what the parser and Prometheus both can hold.
+/// The seconds that the longest duration may have, and the most of one unit: what the parser and
+/// Prometheus both can hold.
 const MOST_SECONDS: f64 = 4_294_967_295.0;
 /// The instants that `@` may name, in seconds before and after 1970: until the year 9999.
 const MOST_INSTANT: f64 = 253_402_300_799.0;
@@ -257,7 +259,8 @@ enum Position {
     Instant,
 }
 
-/// What a number is worth; none if it is not one that all read alike. A zero before other digits means octal to some.
+/// What a number is worth; none if it is not one that all read alike. A zero before other digits
+/// means octal to some.
 fn worth(text: &str, hexadecimal: bool) -> Option<f64> {
     if hexadecimal {
         // Beyond it, floating point and integers differ.
@@ -277,7 +280,8 @@ fn worth(text: &str, hexadecimal: bool) -> Option<f64> {
     (!octal && text.bytes().all(plain)).then(|| text.parse().ok())?
 }
 
-/// Whether a duration is within what can be held; none if it is not one. The parser checks the order of its units.
+/// Whether a duration is within what can be held; none if it is not one. The parser checks the
+/// order of its units.
 fn duration(text: &str) -> Option<bool> {
     let mut rest = text;
     let mut seconds = 0.0;
@@ -309,7 +313,8 @@ fn duration(text: &str) -> Option<bool> {
     Some(within && seconds <= MOST_SECONDS)
 }
 
-/// What is in quotes, without its escapes; none if one is unknown or they make something else than text.
+/// What is in quotes, without its escapes; none if one is unknown or they make something else than
+/// text.
 fn unquoted(inside: &str, quote: u8) -> Option<String> {
     let mut bytes = Vec::with_capacity(inside.len());
     let mut rest = inside;

@@ -1,15 +1,18 @@
 //! What the parser gets to see in place of a user's strings, and how they come back.
 //!
-//! The parser compiles every regular expression that it reads. So no string of a user reaches it: each literal is taken out, `"s 0"`,
-//! `"s 1"` and so on stand in its place, and all matchers are equalities. What the parser prints is taken apart into tokens again, and
-//! each stand-in is replaced by the literal, with the operator that was there.
+//! The parser compiles every regular expression that it reads. So no string of a user reaches it:
+//! each literal is taken out, `"s 0"`, `"s 1"` and so on stand in its place, and all matchers are
+//! equalities. What the parser prints is taken apart into tokens again, and each stand-in is
+//! replaced by the literal, with the operator that was there.
 //!
 //! Why nothing can get out of its place:
-//! * A stand-in has a blank in it, and the only strings of users that stay are names without one: none is mistaken for another.
-//! * Stand-ins are replaced as whole tokens, never as text within others. Each must come back exactly once, in the role that it had;
-//!   any other literal in what was printed is a refusal.
-//! * What comes back is one string literal, written by [`quote`] from the decoded text. To a store, which reads strings as one token
-//!   each, the structure of the result is the one that was printed, and that was parsed and compared.
+//! * A stand-in has a blank in it, and the only strings of users that stay are names without one:
+//!   none is mistaken for another.
+//! * Stand-ins are replaced as whole tokens, never as text within others. Each must come back
+//!   exactly once, in the role that it had; any other literal in what was printed is a refusal.
+//! * What comes back is one string literal, written by [`quote`] from the decoded text. To a store,
+//!   which reads strings as one token each, the structure of the result is the one that was
+//!   printed, and that was parsed and compared.
 
 use std::fmt::Write as _;
 
@@ -17,7 +20,8 @@ use super::lex::{Match, Token, TokenKind, tokens};
 use super::{EnforceError, MOST_COMPLETED};
 use crate::plan::selector::{is_legacy_label_name, quote};
 
-/// A number that is written with more characters gets an exponent: the parser prints 1e308 with all its digits.
+/// A number that is written with more characters gets an exponent: the parser prints 1e308 with all
+/// its digits.
 const LONG_NUMBER: usize = 24;
 
 /// An expression without the user's strings, and those strings.
@@ -41,7 +45,8 @@ pub(super) fn enforced(index: usize) -> String {
     format!("e {index}")
 }
 
-/// A name that means the same with quotes and without. `or` begins an alternative where there are some.
+/// A name that means the same with quotes and without. `or` begins an alternative where there are
+/// some.
 fn is_plain_name(text: &str) -> bool {
     is_legacy_label_name(text) && !text.eq_ignore_ascii_case("or")
 }
@@ -64,7 +69,8 @@ pub(super) fn stand_in(promql: &str, tokens: &[Token]) -> Result<StoodIn, Enforc
                 compared = Some(*how);
                 put("=");
             }
-            // A name that may stand as it is means something to the parser: that of a metric, of a label.
+            // A name that may stand as it is means something to the parser: that of a metric, of a
+            // label.
             (TokenKind::Text(text), None) if is_plain_name(text) => put(&quote(text)),
             (TokenKind::Text(text), how) => {
                 put(&format!("\"s {}\"", literals.len()));

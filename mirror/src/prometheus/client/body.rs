@@ -33,7 +33,8 @@ pub(in crate::prometheus) struct Body {
 }
 
 impl Body {
-    /// The body of a response. Neither as it arrives nor decoded may it have more than `most` bytes.
+    /// The body of a response. Neither as it arrives nor decoded may it have more than `most`
+    /// bytes.
     ///
     /// # Errors
     /// The name of an encoding that cannot be decoded.
@@ -97,8 +98,8 @@ impl Body {
         }
     }
 
-    /// What comes, behind `begun`, until there are `most` bytes, the body ends or breaks off, or `patience` is over: enough to say
-    /// what it is.
+    /// What comes, behind `begun`, until there are `most` bytes, the body ends or breaks off, or
+    /// `patience` is over: enough to say what it is.
     pub(in crate::prometheus) async fn beginning(
         &mut self,
         begun: &[u8],

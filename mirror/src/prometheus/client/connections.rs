@@ -1,11 +1,13 @@
 //! Kept connections, and when a request may be sent again because one of them was closed under it.
 //!
-//! Servers and load balancers close connections that are idle, and sometimes just then the next request is on its way. Queries change
-//! nothing, so a request that got no byte of an answer on a kept connection may be sent once more. On a new connection it may not:
-//! there a server that closes it most likely does so because of the request.
+//! Servers and load balancers close connections that are idle, and sometimes just then the next
+//! request is on its way. Queries change nothing, so a request that got no byte of an answer on a
+//! kept connection may be sent once more. On a new connection it may not: there a server that
+//! closes it most likely does so because of the request.
 //!
-//! hyper reports a connection that ends within the head of an answer as it reports one that ends before it, so such a request is sent
-//! again as well. Anything after the head, and anything that is no HTTP, is told apart.
+//! hyper reports a connection that ends within the head of an answer as it reports one that ends
+//! before it, so such a request is sent again as well. Anything after the head, and anything that
+//! is no HTTP, is told apart.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -17,7 +19,8 @@ use http::Extensions;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connection, HttpInfo};
 
-/// So many connections that never answered are remembered. More would be a flood of failures; then the memory begins again.
+/// So many connections that never answered are remembered. More would be a flood of failures; then
+/// the memory begins again.
 const MOST_FRESH: usize = 4096;
 
 /// The connections of one client on which no answer came yet, by their own address.

@@ -1,4 +1,5 @@
-//! `Content-Encoding` of answers. The mirror asks for none, but some servers and proxies compress all the same.
+//! `Content-Encoding` of answers. The mirror asks for none, but some servers and proxies compress
+//! all the same.
 
 use std::io::{self, Write as _};
 
@@ -6,7 +7,8 @@ use bytes::Bytes;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, header};
 
-/// Deflate makes at most 1,032 bytes of one: so many at a time keep what is decoded at once near a mebibyte.
+/// Deflate makes at most 1,032 bytes of one: so many at a time keep what is decoded at once near a
+/// mebibyte.
 const PIECE: usize = 1024;
 
 /// One encoding is normal, two were seen where two proxies compress. More are nobody's intention.
@@ -19,7 +21,8 @@ enum Coding {
     Deflate,
 }
 
-/// The encodings of a body that have to be taken off, as far as they are known; in the order in which they were applied.
+/// The encodings of a body that have to be taken off, as far as they are known; in the order in
+/// which they were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::prometheus) struct Codings(Vec<Coding>);
 
@@ -165,7 +168,8 @@ impl Inflater {
         Ok(decoded.into())
     }
 
-    /// The last decoded bytes, once nothing more arrives and all else is [`decoded`](Self::decoded). Answers none when there are no more.
+    /// The last decoded bytes, once nothing more arrives and all else is
+    /// [`decoded`](Self::decoded). Answers none when there are no more.
     pub(super) fn finish(&mut self) -> Result<Option<Bytes>, DecodingError> {
         // From the outside in: the end of one layer may be the middle of the next.
         while let Some(outermost) = self.layers.last_mut() {

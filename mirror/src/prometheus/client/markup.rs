@@ -1,4 +1,5 @@
-//! Pages where JSON is due: is it HTML, and what is its title? A few linear scans; nothing here is a parser of HTML.
+//! Pages where JSON is due: is it HTML, and what is its title? A few linear scans; nothing here is
+//! a parser of HTML.
 
 /// Elements that a page may begin with when it has no doctype.
 const ELEMENTS: [&str; 16] = [
@@ -9,7 +10,8 @@ const ELEMENTS: [&str; 16] = [
 /// The longest entity that is looked for, between `&` and `;`.
 const LONGEST_ENTITY: usize = 10;
 
-/// Whether a text begins as a page of HTML does, behind a byte order mark, white space, comments and an XML declaration.
+/// Whether a text begins as a page of HTML does, behind a byte order mark, white space, comments
+/// and an XML declaration.
 pub(super) fn is_html(text: &str) -> bool {
     let Some(tag) = begin(text).strip_prefix('<') else {
         return false;

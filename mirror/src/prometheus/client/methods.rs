@@ -1,7 +1,8 @@
 //! GET or POST: what a target lets through, as far as it showed.
 //!
-//! Short calls go as GET, long ones as a form. Some proxies only let GET through, and some take only short URLs; both show when a call
-//! is refused. What was learned is used for the target's later calls, so that each of them is sent once.
+//! Short calls go as GET, long ones as a form. Some proxies only let GET through, and some take
+//! only short URLs; both show when a call is refused. What was learned is used for the target's
+//! later calls, so that each of them is sent once.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -10,10 +11,12 @@ use http::StatusCode;
 use crate::prometheus::Call;
 use crate::prometheus::request::Request;
 
-/// Servers and proxies take URLs of 8 KiB, some less; beyond this the parameters go as a form where they can.
+/// Servers and proxies take URLs of 8 KiB, some less; beyond this the parameters go as a form where
+/// they can.
 const LONGEST_BY_CHOICE: usize = 4096;
 
-/// The longest URL that is tried where a call can only be a GET. nginx takes a request line of 8,192 bytes.
+/// The longest URL that is tried where a call can only be a GET. nginx takes a request line of
+/// 8,192 bytes.
 pub(in crate::prometheus) const LONGEST_URL: usize = 8000;
 
 /// A URL this short is not why a server finds the header fields too large.
@@ -76,7 +79,8 @@ impl Methods {
             && (is_query(call) || !self.refuses_post_of_series.load(Ordering::Relaxed))
     }
 
-    /// What the status of an answer means for the call. `before` is how it was sent before this, if this was the second time.
+    /// What the status of an answer means for the call. `before` is how it was sent before this, if
+    /// this was the second time.
     pub(super) fn learn(
         &self,
         call: &Call,
@@ -93,8 +97,9 @@ impl Methods {
                     _ => Next::TooLong,
                 }
             }
-            // Filters, gateways and Kubernetes' rules for verbs refuse POST like this, and wrong credentials and paths look the same.
-            // The GET tells; only if it is answered something is learned.
+            // Filters, gateways and Kubernetes' rules for verbs refuse POST like this, and wrong
+            // credentials and paths look the same. The GET tells; only if it is answered something
+            // is learned.
             Way::Post if may_be_refusal_of_post(status) && before.is_none() => {
                 if request.url_length() <= self.longest_url() {
                     Next::Again(Way::Get)

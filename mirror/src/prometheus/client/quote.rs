@@ -10,7 +10,8 @@ use crate::settings::{Auth, Secret, TargetSettings};
 /// So much of an upstream's text goes into a message.
 const MOST_CHARACTERS: usize = 200;
 
-/// The shortest header value that is cut. A tenant `1` is no secret, and cutting it would tear up every number.
+/// The shortest header value that is cut. A tenant `1` is no secret, and cutting it would tear up
+/// every number.
 const SHORTEST_HEADER_VALUE: usize = 4;
 
 /// What the mirror sends to a server to get in, and so must never show: the longest first.
@@ -100,7 +101,8 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// `text` in one line, without what cannot be seen and without credentials, cut to a readable length.
+/// `text` in one line, without what cannot be seen and without credentials, cut to a readable
+/// length.
 pub(in crate::prometheus) fn quote(text: &str, secrets: &Secrets) -> String {
     shortened(&without_credentials(&printable(text), &secrets.0))
 }
@@ -127,7 +129,8 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// `text` without characters that are not seen or that change how others are seen; white space and control characters as single spaces.
+/// `text` without characters that are not seen or that change how others are seen; white space and
+/// control characters as single spaces.
 fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {
@@ -146,7 +149,8 @@ fn printable(text: &str) -> String {
     printable
 }
 
-/// Zero width, direction of writing, variants and tags: Unicode's format characters, and some more that show nothing.
+/// Zero width, direction of writing, variants and tags: Unicode's format characters, and some more
+/// that show nothing.
 fn is_invisible(character: char) -> bool {
     matches!(
         character,

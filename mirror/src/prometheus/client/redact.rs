@@ -1,12 +1,15 @@
-//! Cuts credentials out of text that others wrote, before it goes into a message. One pass over the text.
+//! Cuts credentials out of text that others wrote, before it goes into a message. One pass over the
+//! text.
 
 /// Stands for what was cut.
 const CUT: &str = "***";
 
-/// A shorter secret is cut only where it is a whole word: as a part of others it would tear up every message.
+/// A shorter secret is cut only where it is a whole word: as a part of others it would tear up
+/// every message.
 const SHORTEST_INSIDE_WORDS: usize = 8;
 
-/// Names whose value is a credential, as the end of a name in small letters without punctuation: `X-Vault-Token`, `client_secret`.
+/// Names whose value is a credential, as the end of a name in small letters without punctuation:
+/// `X-Vault-Token`, `client_secret`.
 const KEYS: [&str; 19] = [
     "token",
     "password",
@@ -60,7 +63,8 @@ const TOKEN_BEGINNINGS: [&str; 12] = [
     "sk-",
 ];
 
-/// What follows `bearer`, `basic`, `token:` and the like in plain sentences, where nothing needs to be cut.
+/// What follows `bearer`, `basic`, `token:` and the like in plain sentences, where nothing needs to
+/// be cut.
 const PLAIN_WORDS: [&str; 66] = [
     "a",
     "access",

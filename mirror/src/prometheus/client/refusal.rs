@@ -142,7 +142,8 @@ impl Client {
         }
     }
 
-    /// What Prometheus' own complaint means. VictoriaMetrics puts the status code where Prometheus puts a kind of error.
+    /// What Prometheus' own complaint means. VictoriaMetrics puts the status code where Prometheus
+    /// puts a kind of error.
     pub(super) fn complaint(
         &self,
         status: StatusCode,
@@ -229,8 +230,9 @@ impl Client {
     }
 }
 
-/// VictoriaMetrics repeats the whole query before it comes to the point: `error when executing query="…" on the time range (…): …`.
-/// Whoever sent it knows it, and of a long one nothing else would be left.
+/// VictoriaMetrics repeats the whole query before it comes to the point: `error when executing
+/// query="…" on the time range (…): …`. Whoever sent it knows it, and of a long one nothing else
+/// would be left.
 fn without_echo(message: &str) -> Cow<'_, str> {
     const BEFORE: &str = "error when executing query=";
     let Some(echo) = message

@@ -1,8 +1,10 @@
-//! Numbers the way Prometheus writes them: sample values as text that is checked and kept, timestamps as exact milliseconds.
+//! Numbers the way Prometheus writes them: sample values as text that is checked and kept,
+//! timestamps as exact milliseconds.
 
 use crate::model::time::Timestamp;
 
-/// Seconds are read digit by digit up to this many integer digits: beyond, a float is exact enough for nobody.
+/// Seconds are read digit by digit up to this many integer digits: beyond, a float is exact enough
+/// for nobody.
 const EXACT_INTEGER_DIGITS: usize = 12;
 
 /// No store writes a value with more digits: all zeros of the largest and the smallest float fit.
@@ -11,7 +13,8 @@ const LONGEST_VALUE: usize = 400;
 /// Longer numbers, and those with larger exponents, may be more than a float can hold.
 const LONGEST_PLAIN: usize = 32;
 
-/// Checks that `text` is a sample's value: a JSON number that a float can hold, `NaN`, `+Inf` or `-Inf`.
+/// Checks that `text` is a sample's value: a JSON number that a float can hold, `NaN`, `+Inf` or
+/// `-Inf`.
 pub(super) fn check_value(text: &[u8]) -> Result<(), &'static str> {
     if matches!(text, b"NaN" | b"+Inf" | b"-Inf") || plain_number_length(text) == Some(text.len()) {
         return Ok(());
@@ -77,8 +80,8 @@ fn digits(text: &[u8]) -> usize {
         .unwrap_or(text.len())
 }
 
-/// Reads the seconds at the start of `text` if they are plain (`1700000000`, `1700000000.059`): the instant, and how many
-/// bytes it took. `None` for every other form, which [`timestamp`] reads.
+/// Reads the seconds at the start of `text` if they are plain (`1700000000`, `1700000000.059`): the
+/// instant, and how many bytes it took. `None` for every other form, which [`timestamp`] reads.
 #[inline]
 pub(super) fn plain_timestamp(text: &[u8]) -> Option<(Timestamp, usize)> {
     let whole = digits(text);
@@ -109,7 +112,8 @@ pub(super) fn plain_timestamp(text: &[u8]) -> Option<(Timestamp, usize)> {
     }
 }
 
-/// Reads seconds, rounded to the nearest millisecond. `None` if `text` is not a JSON number or lies outside ± 2^53 ms.
+/// Reads seconds, rounded to the nearest millisecond. `None` if `text` is not a JSON number or lies
+/// outside ± 2^53 ms.
 pub(super) fn timestamp(text: &[u8]) -> Option<Timestamp> {
     const LIMIT: f64 = 9_007_199_254_740_992.0;
     if json_number_length(text) != Some(text.len()) {

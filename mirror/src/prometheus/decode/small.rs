@@ -69,7 +69,8 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// Decodes the whole body of an answer to `call`. Answers of instant and range queries go through [`super::Decoder`] instead.
+/// Decodes the whole body of an answer to `call`. Answers of instant and range queries go through
+/// [`super::Decoder`] instead.
 pub(in crate::prometheus) fn decode(
     call: &Call,
     body: &[u8],
@@ -130,7 +131,8 @@ fn nothing(call: &Call) -> Data {
     }
 }
 
-/// Reads `data`, which depends on the call. Only what the mirror uses is kept, and counted before it is.
+/// Reads `data`, which depends on the call. Only what the mirror uses is kept, and counted before
+/// it is.
 #[derive(Clone, Copy)]
 struct Reader<'a, 'b> {
     call: &'a Call,

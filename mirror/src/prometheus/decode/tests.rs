@@ -302,7 +302,8 @@ fn what_is_not_prometheus_json_says_why() {
     );
 }
 
-/// The oracle: the whole body through serde_json, and then by the letter of Prometheus' documentation.
+/// The oracle: the whole body through serde_json, and then by the letter of Prometheus'
+/// documentation.
 fn reference(body: &[u8]) -> Decoded {
     let body: Value = serde_json::from_slice(body).unwrap();
     let at = |seconds: &Value| Timestamp((seconds.as_f64().unwrap() * 1000.0).round() as i64);

@@ -27,7 +27,8 @@ pub(super) enum Token<'a> {
 /// Why there is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenError {
-    /// The slice ends before the token does. A string without its end has none in the first `scanned` bytes of the token either.
+    /// The slice ends before the token does. A string without its end has none in the first
+    /// `scanned` bytes of the token either.
     Incomplete {
         scanned: usize,
     },
@@ -40,7 +41,8 @@ pub(super) enum TokenError {
 }
 
 /// Reads the token that `bytes` begins with (no white space before it): the token and its length.
-/// `scanned` is what the last attempt on the same token answered, 0 at first. `last` says that nothing follows `bytes`.
+/// `scanned` is what the last attempt on the same token answered, 0 at first. `last` says that
+/// nothing follows `bytes`.
 pub(super) fn read(
     bytes: &[u8],
     scanned: usize,
@@ -70,7 +72,8 @@ fn string(bytes: &[u8], scanned: usize) -> Result<(Token<'_>, usize), TokenError
     let end = loop {
         match bytes.get(at) {
             None if at > MAX_TOKEN_BYTES => return Err(TokenError::TooLong),
-            // A backslash as the last byte has moved `at` beyond the end: that is where the next attempt goes on.
+            // A backslash as the last byte has moved `at` beyond the end: that is where the next
+            // attempt goes on.
             None => return Err(TokenError::Incomplete { scanned: at }),
             Some(b'"') => break at,
             Some(b'\\') => at += 2,

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// Lists that others may add items to, and whose order means nothing: an injected sidecar with its volume stays. In other lists
-/// every item counts.
+/// Lists that others may add items to, and whose order means nothing: an injected sidecar with its
+/// volume stays. In other lists every item counts.
 const SHARED_LISTS: &[&str] = &[
     "containers",
     "initContainers",

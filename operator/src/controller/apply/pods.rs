@@ -11,8 +11,8 @@ use crate::controller::observe::PodReport;
 use crate::controller::status::is_told;
 use crate::names::CONFIGURATION_ANNOTATION;
 
-/// Tells pods that they have something new to read, by changing an annotation: the kubelet then looks at their volumes at once and
-/// not within its minute.
+/// Tells pods that they have something new to read, by changing an annotation: the kubelet then
+/// looks at their volumes at once and not within its minute.
 ///
 /// Returns whether a pod was told of another configuration than the one it began with.
 ///
@@ -32,7 +32,8 @@ pub async fn tell_pods(
         };
         changed |= pod.told.is_some();
         if gave_up(pod) {
-            // Its container would be tried again only after minutes. Another pod takes its place and reads what is new at once.
+            // Its container would be tried again only after minutes. Another pod takes its place
+            // and reads what is new at once.
             delete_pod(&api, &pod.name).await?;
             continue;
         }
@@ -54,7 +55,8 @@ pub async fn tell_pods(
     Ok(changed)
 }
 
-/// Whether a pod's container has ended although it was told of a configuration: of the one before, when there is something to tell.
+/// Whether a pod's container has ended although it was told of a configuration: of the one before,
+/// when there is something to tell.
 fn gave_up(pod: &PodReport) -> bool {
     pod.told.is_some()
         && pod
@@ -74,7 +76,8 @@ async fn delete_pod(api: &Api<PartialObjectMeta<Pod>>, name: &str) -> Result<(),
     }
 }
 
-/// What to tell a pod, if anything: the configuration, or that it looked too early and should look again (`<configuration>.1`, …).
+/// What to tell a pod, if anything: the configuration, or that it looked too early and should look
+/// again (`<configuration>.1`, …).
 fn to_tell(pod: &PodReport, document: &Document) -> Option<String> {
     /// After so many times the kubelet's own minute has passed.
     const MOST_REMINDERS: u32 = 60;

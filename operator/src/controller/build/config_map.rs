@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 use super::{Kind, ValidatedMirror, child_name, object};
 use crate::names::DOCUMENT;
 
-/// The fields of the spec that the mirror reads. The others are about what runs it: a change of theirs is no change of the document.
+/// The fields of the spec that the mirror reads. The others are about what runs it: a change of
+/// theirs is no change of the document.
 const FIELDS: &[&str] = &[
     "apiKeySecretRef",
     "targets",
@@ -25,7 +26,8 @@ pub struct Document {
     pub text: String,
     /// SHA-256 of the text in hex, as pods report it.
     pub hash: String,
-    /// SHA-256 over the hash and the versions of all Secrets and ConfigMaps: changes whenever a pod has something new to read.
+    /// SHA-256 over the hash and the versions of all Secrets and ConfigMaps: changes whenever a pod
+    /// has something new to read.
     pub configuration: String,
 }
 

@@ -1,7 +1,8 @@
 //! The Deployment: how the mirror's pods run.
 //!
-//! The template holds nothing that a pod picks up by itself, so that only what needs new pods makes new pods: the document, the
-//! keys and the certificates come through one projected volume, which the kubelet swaps as a whole.
+//! The template holds nothing that a pod picks up by itself, so that only what needs new pods makes
+//! new pods: the document, the keys and the certificates come through one projected volume, which
+//! the kubelet swaps as a whole.
 
 use serde_json::{Value, json};
 
@@ -11,7 +12,8 @@ use crate::names::{
     SECRETS,
 };
 
-/// How long a pod that ends goes on accepting: until every kube-proxy and load balancer has noticed.
+/// How long a pod that ends goes on accepting: until every kube-proxy and load balancer has
+/// noticed.
 const DRAIN_DELAY_SECONDS: u32 = 5;
 /// How long its requests under way may take after that.
 const DRAIN_TIMEOUT_SECONDS: u32 = 30;
@@ -95,7 +97,8 @@ fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
         "env": [
             {"name": "PROMETHEUS_MIRROR_FILE", "value": format!("{CONFIGURATION_DIR}/{DOCUMENT}")},
             {"name": "PROMETHEUS_MIRROR_SECRETS_DIR", "value": format!("{CONFIGURATION_DIR}/{SECRETS}")},
-            // Fixed for the pod's life: the Service finds the port by its name in the template, not in the document.
+            // Fixed for the pod's life: the Service finds the port by its name in the template, not
+            // in the document.
             {"name": "PROMETHEUS_MIRROR_LISTEN", "value": format!("0.0.0.0:{}", mirror.spec.port)},
             {"name": "PROMETHEUS_MIRROR_ADMIN_LISTEN", "value": format!("0.0.0.0:{ADMIN_PORT_NUMBER}")},
             {"name": "PROMETHEUS_MIRROR_DRAIN_DELAY", "value": format!("{DRAIN_DELAY_SECONDS}s")},
@@ -118,7 +121,8 @@ fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
             "readOnlyRootFilesystem": true,
             "capabilities": { "drop": ["ALL"] },
         },
-        // What the mirror says when it refuses its document; the operator repeats it in a condition.
+        // What the mirror says when it refuses its document; the operator repeats it in a
+        // condition.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "configuration", "mountPath": CONFIGURATION_DIR, "readOnly": true}],
     })

@@ -1,8 +1,10 @@
-//! Merging a piece of a manifest over another, as `spec.podTemplate` over the pod template that the operator makes.
+//! Merging a piece of a manifest over another, as `spec.podTemplate` over the pod template that the
+//! operator makes.
 //!
-//! Maps are merged field by field, null removes a field, and lists whose items have a key in Kubernetes are merged item by item;
-//! any other list takes the place of the one before. That is what `kubectl` does when it patches, on JSON, so that fields newer
-//! than this program come through.
+//! Maps are merged field by field, null removes a field, and lists whose items have a key in
+//! Kubernetes are merged item by item; any other list takes the place of the one before. That is
+//! what `kubectl` does when it patches, on JSON, so that fields newer than this program come
+//! through.
 
 use serde_json::{Map, Value};
 

@@ -12,7 +12,8 @@ pub(super) fn build(mirror: &ValidatedMirror, asked: &PodDisruptionBudget) -> Va
         (None, Some(pods)) => spec["maxUnavailable"] = json!(pods),
         (None, None) => spec["maxUnavailable"] = json!(1),
     }
-    // Pods that are not ready answer nobody: they may go at any time, or a broken rollout blocks the draining of nodes.
+    // Pods that are not ready answer nobody: they may go at any time, or a broken rollout blocks
+    // the draining of nodes.
     spec["unhealthyPodEvictionPolicy"] = json!("AlwaysAllow");
     object(
         mirror,

@@ -17,7 +17,8 @@ pub(super) fn build(mirror: &ValidatedMirror) -> Value {
         "spec": {
             "type": type_,
             "selector": selector_labels(mirror),
-            // By name: while a change of the port rolls out, each pod is reached on the port that it has.
+            // By name: while a change of the port rolls out, each pod is reached on the port that
+            // it has.
             "ports": [{"name": API_PORT, "port": mirror.spec.port, "targetPort": API_PORT, "protocol": "TCP"}],
         },
     });

@@ -1,4 +1,5 @@
-//! The ServiceAccount of the pods. It may do nothing and its token is mounted nowhere; a cloud's pod identity attaches to it.
+//! The ServiceAccount of the pods. It may do nothing and its token is mounted nowhere; a cloud's
+//! pod identity attaches to it.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! The ServiceMonitor of the Prometheus Operator, and a headless Service of its own: the admin port must not be reachable through
-//! the Service that StackState reads from.
+//! The ServiceMonitor of the Prometheus Operator, and a headless Service of its own: the admin port
+//! must not be reachable through the Service that StackState reads from.
 
 use crds::Monitor;
 use serde_json::{Value, json};

@@ -1,7 +1,9 @@
-//! Class 5: the API server refuses, is silent, breaks off, or does what it was asked and the answer is lost; by verb and kind.
+//! Class 5: the API server refuses, is silent, breaks off, or does what it was asked and the answer
+//! is lost; by verb and kind.
 //!
-//! A trial has one fault and a few kinds. In every step of the story the first request of each verb for each object of these kinds
-//! meets the fault; a restart at the beginning lets the first lists and watches meet it, too.
+//! A trial has one fault and a few kinds. In every step of the story the first request of each verb
+//! for each object of these kinds meets the fault; a restart at the beginning lets the first lists
+//! and watches meet it, too.
 
 use anyhow::{Result, ensure};
 
@@ -65,7 +67,8 @@ async fn story(
     fault: &Fault,
     kinds: &'static [&'static str],
 ) -> Result<()> {
-    // Each time-out takes half a minute, so there is one a step, and none of a watch, which may be silent.
+    // Each time-out takes half a minute, so there is one a step, and none of a watch, which may be
+    // silent.
     let silence = matches!(fault, Fault::Silence);
     let rule = || Rule {
         label,

@@ -62,7 +62,8 @@ fn answer(label: &'static str, resource: &'static str, writes_only: bool, code: 
     }
 }
 
-/// An optional kind is not to be had. Everything else is made, also for another resource, and a condition says what is missing.
+/// An optional kind is not to be had. Everything else is made, also for another resource, and a
+/// condition says what is missing.
 async fn without_kind(
     trial: &Trial<'_>,
     reference: &Reference,
@@ -100,7 +101,8 @@ async fn without_kind(
     allowed_again(trial, reference, Step::OptionsOn).await
 }
 
-/// A right to write is missing: a condition says so, the resource is tried again from time to time, and not more often.
+/// A right to write is missing: a condition says so, the resource is tried again from time to time,
+/// and not more often.
 async fn without_right_to_write(
     trial: &Trial<'_>,
     reference: &Reference,
@@ -112,7 +114,8 @@ async fn without_right_to_write(
     allowed_again(trial, reference, Step::Create).await
 }
 
-/// What every resource refers to, or runs in, may not be looked at: nothing is concluded from not seeing it.
+/// What every resource refers to, or runs in, may not be looked at: nothing is concluded from not
+/// seeing it.
 async fn without_right_to_see(
     trial: &Trial<'_>,
     reference: &Reference,

@@ -1,4 +1,5 @@
-//! Class 13: the resource, or its namespace, is deleted while the operator is in the middle of its work.
+//! Class 13: the resource, or its namespace, is deleted while the operator is in the middle of its
+//! work.
 
 use std::time::Duration;
 

@@ -1,7 +1,9 @@
-//! Classes 1 and 2: the operator is killed at each of its writes in turn, after the API server has done it or before it sees it.
+//! Classes 1 and 2: the operator is killed at each of its writes in turn, after the API server has
+//! done it or before it sees it.
 //!
-//! A trial goes through the whole story and kills at the n-th write of every step, so that as many trials as the longest step has
-//! writes are enough. Dry runs, status, events and what pods are told count as writes, the lease does not.
+//! A trial goes through the whole story and kills at the n-th write of every step, so that as many
+//! trials as the longest step has writes are enough. Dry runs, status, events and what pods are
+//! told count as writes, the lease does not.
 
 use anyhow::Result;
 
@@ -15,7 +17,8 @@ use crate::trial::{Harness, Trial};
 #[must_use]
 pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference, class: u8) -> Trials<'a> {
     let most = reference.steps.values().map(|step| step.writes).max();
-    // A kill may add a write: one more than the reference run has, which should find nothing to kill at.
+    // A kill may add a write: one more than the reference run has, which should find nothing to
+    // kill at.
     let positions = 1..=most.unwrap_or_default() + 1;
     positions
         .map(|position| {

@@ -1,4 +1,5 @@
-//! Class 14: two replicas, and the one that leads is killed, frozen, or cut off from the API server.
+//! Class 14: two replicas, and the one that leads is killed, frozen, or cut off from the API
+//! server.
 
 use std::time::Duration;
 

@@ -50,7 +50,8 @@ fn documents(folder: &Path) -> Result<Vec<(String, Value)>> {
     Ok(documents)
 }
 
-/// Each is refused at admission, both as a new resource and in the place of one that runs. Nothing is written.
+/// Each is refused at admission, both as a new resource and in the place of one that runs. Nothing
+/// is written.
 async fn refuses(trial: &Trial<'_>, reference: &Reference) -> Result<()> {
     trial.step(Step::Create, reference).await?;
     let documents = documents(&trial.harness.corpus)?;
@@ -119,7 +120,8 @@ fn ends() -> Vec<(&'static str, Value)> {
             with("networkPolicy", json!({"allowedFrom": []})),
         ),
         ("True Serving", with("imagePullSecrets", json!([]))),
-        // The API server knows better than the definition: no pod may ask for less than it is guaranteed.
+        // The API server knows better than the definition: no pod may ask for less than it is
+        // guaranteed.
         (
             "False Refused",
             with(

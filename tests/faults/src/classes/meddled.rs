@@ -1,4 +1,5 @@
-//! Classes 7 and 8: others change or delete children, or write what the operator does not care about.
+//! Classes 7 and 8: others change or delete children, or write what the operator does not care
+//! about.
 
 use std::time::Duration;
 

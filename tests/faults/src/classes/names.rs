@@ -19,7 +19,8 @@ use crate::trial::{Harness, PATIENCE, Trial};
 enum Taken {
     /// Long before the resource is made.
     Before,
-    /// While the operator's request that makes the child is under way: when it looked, there was nothing.
+    /// While the operator's request that makes the child is under way: when it looked, there was
+    /// nothing.
     AtTheLastMoment,
 }
 
@@ -48,7 +49,8 @@ pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
     trials
 }
 
-/// `shop` with a monitor has a Service `shop-mirror-metrics`; a resource of that name wants it, too.
+/// `shop` with a monitor has a Service `shop-mirror-metrics`; a resource of that name wants it,
+/// too.
 async fn two_resources(trial: &Trial<'_>) -> Result<()> {
     let mut spec = smallest();
     spec["monitor"] = json!({});

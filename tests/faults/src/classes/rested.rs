@@ -1,4 +1,5 @@
-//! Class 0 besides the runs that are the reference: nothing goes wrong, and nothing is written for two minutes.
+//! Class 0 besides the runs that are the reference: nothing goes wrong, and nothing is written for
+//! two minutes.
 
 use std::time::Duration;
 

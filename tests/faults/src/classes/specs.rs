@@ -1,4 +1,5 @@
-//! Classes 9, 10 and 12: the same spec reached on other ways, a bad one in between, and every optional field set and removed again.
+//! Classes 9, 10 and 12: the same spec reached on other ways, a bad one in between, and every
+//! optional field set and removed again.
 
 use std::time::Duration;
 
@@ -148,7 +149,8 @@ async fn field(trial: &Trial<'_>, before: &Snapshot, path: &str, value: &Value) 
         .context("O5: removed again")
 }
 
-/// The trials of class 9: another series of specs each, faster than the operator follows, and the story's in the end.
+/// The trials of class 9: another series of specs each, faster than the operator follows, and the
+/// story's in the end.
 #[must_use]
 pub fn other_ways<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
     let trials = (1..=12).map(|seed: u64| {

@@ -1,4 +1,5 @@
-//! Classes 3, 4 and 6: watches that break, that start too late, that are late, and lists of another time.
+//! Classes 3, 4 and 6: watches that break, that start too late, that are late, and lists of another
+//! time.
 
 use std::time::Duration;
 
@@ -62,8 +63,8 @@ pub fn broken<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
     cuts.into_iter().chain(starts).chain([expired]).collect()
 }
 
-/// Waits until every watch has begun anew, for which an operator whose watches have often failed takes its time: until then the fault
-/// goes on, and it may try to write what is gone.
+/// Waits until every watch has begun anew, for which an operator whose watches have often failed
+/// takes its time: until then the fault goes on, and it may try to write what is gone.
 async fn hears_again(trial: &Trial<'_>) -> Result<()> {
     let began = tokio::time::Instant::now();
     while trial.proxy.watches.open() < LISTS {
@@ -108,7 +109,8 @@ fn refused<'a>(
     })
 }
 
-/// The trials of class 4: something is changed and changed back, and the operator hears of both at once.
+/// The trials of class 4: something is changed and changed back, and the operator hears of both at
+/// once.
 #[must_use]
 pub fn withheld<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
     let resource = trial(
@@ -193,8 +195,8 @@ async fn begin(trial: &Trial<'_>, reference: &Reference) -> Result<serde_json::V
 
 async fn same(trial: &Trial<'_>, reference: &Reference) -> Result<()> {
     let expected = &reference.steps[&Step::OptionsOn].snapshot;
-    // Where all is as it was, it looks as it should before the operator has heard of anything. Of another Secret pods are told, and
-    // they are given some seconds to say no.
+    // Where all is as it was, it looks as it should before the operator has heard of anything. Of
+    // another Secret pods are told, and they are given some seconds to say no.
     trial.rests(NAME, Duration::from_secs(7)).await?;
     trial
         .reaches(expected, &Comparison::STATE, PATIENCE)
@@ -206,11 +208,13 @@ async fn same(trial: &Trial<'_>, reference: &Reference) -> Result<()> {
     trial.stays(expected, &Comparison::STATE).await
 }
 
-/// How many kinds the operator lists when it starts: the resource, its children, pods, Secrets, Services, Prometheus objects. The
-/// Services are listed twice, those that are children by their label.
+/// How many kinds the operator lists when it starts: the resource, its children, pods, Secrets,
+/// Services, Prometheus objects. The Services are listed twice, those that are children by their
+/// label.
 const LISTS: usize = CHILDREN.len() + 5;
 
-/// The trial of class 3: after the resource was deleted and made again, the operator starts with lists from before.
+/// The trial of class 3: after the resource was deleted and made again, the operator starts with
+/// lists from before.
 #[must_use]
 pub fn stale<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
     let stale = trial(
