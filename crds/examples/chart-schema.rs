@@ -23,7 +23,7 @@ fn values(spec: &Value) -> Value {
             "type": "object",
             "properties": {
                 "apiKey": text("The key that identifies this mirror to StackState."),
-                "previousApiKey": text("The key before, while apiKey is being replaced."),
+                "previousApiKey": text("The previous key, during a key rotation."),
             },
         },
         "operator": {
@@ -31,11 +31,11 @@ fn values(spec: &Value) -> Value {
             "additionalProperties": false,
             "properties": { "enabled": {
                 "type": "boolean",
-                "description": "Render a PrometheusMirror for the operator, and the Secret; nothing else.",
+                "description": "Render only a PrometheusMirror for the operator, and the Secret.",
             } },
         },
-        "nameOverride": text("Instead of the chart's name in the names of objects."),
-        "fullnameOverride": text("Instead of the release's and the chart's name in the names of objects."),
+        "nameOverride": text("Replaces the chart's name in the names of objects."),
+        "fullnameOverride": text("Replaces the release's and the chart's name in the names of objects."),
     });
     for (name, field) in object(&spec["properties"]) {
         if !NO_VALUES.contains(&name.as_str()) {
@@ -55,8 +55,8 @@ fn values(spec: &Value) -> Value {
     })
 }
 
-/// A schema of the API server as JSON schema: nothing but what is named may be there, and what is
-/// not required may be null.
+/// Converts a schema of the API server to JSON Schema: unknown fields are refused, and optional
+/// fields may be null.
 fn converted(schema: &Value) -> Value {
     let mut converted = Map::new();
     for (keyword, value) in object(schema) {

@@ -1,4 +1,4 @@
-//! How the mirror proves to a Prometheus server who it is.
+//! How the mirror authenticates to a Prometheus server.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::reference::SecretKeyRef;
 use crate::{HttpUrl, patterns, rules};
 
-/// How the mirror proves to the server who it is. At most one kind.
+/// How the mirror authenticates to the server. At most one method.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::AUTH)))]
@@ -25,7 +25,7 @@ pub struct Auth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oauth2: Option<OAuth2>,
 
-    /// AWS Signature Version 4, as Amazon Managed Service for Prometheus asks for.
+    /// AWS Signature Version 4, required by Amazon Managed Service for Prometheus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sig_v4: Option<SigV4>,
 }
@@ -59,11 +59,11 @@ pub struct OAuth2 {
     /// The key of a Secret with the client secret.
     pub client_secret_secret_ref: SecretKeyRef,
 
-    /// Where tokens are obtained. Its certificate must be of a well-known authority or of one that
-    /// tls names; it is always checked.
+    /// The token endpoint. Its certificate is always verified, against the well-known CAs and the
+    /// CA that tls sets.
     pub token_url: HttpUrl,
 
-    /// The scopes to ask for.
+    /// The scopes to request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),
@@ -72,13 +72,13 @@ pub struct OAuth2 {
     )]
     pub scopes: Vec<String>,
 
-    /// Further form fields of the token request, such as audience.
+    /// Additional form fields of the token request, such as audience.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = { "type": "string", "maxLength": 1024 }))]
     pub endpoint_params: BTreeMap<String, String>,
 }
 
-/// AWS Signature Version 4. Without keys the pod's own identity is used (IRSA, EKS Pod Identity,
+/// AWS Signature Version 4. Without keys, the pod's own identity is used (IRSA, EKS Pod Identity,
 /// instance profile).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -88,7 +88,7 @@ pub struct SigV4 {
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::DNS_LABEL))]
     pub region: String,
 
-    /// The AWS service that is signed for; aps is Amazon Managed Service for Prometheus.
+    /// The AWS service that requests are signed for; aps is Amazon Managed Service for Prometheus.
     #[serde(default = "default_service")]
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::DNS_LABEL))]
     pub service: String,

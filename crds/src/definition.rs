@@ -29,7 +29,7 @@ pub fn crd() -> CustomResourceDefinition {
             .as_mut()
             .and_then(|fields| fields.get_mut("status"))
         {
-            // kstatus, Flux and `helm --wait` take a resource without a status for a finished one.
+            // kstatus, Flux and `helm --wait` treat a resource without a status as ready.
             status.default = Some(JSON(json!({ "observedGeneration": -1 })));
         }
     }
@@ -97,12 +97,11 @@ fn tidy(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// Takes defaults out of what is inside lists and puts them into the descriptions; [`crate::parse`]
-/// fills them in.
+/// Moves the defaults of fields within lists into the descriptions; [`crate::parse`] fills them in.
 ///
-/// A tool that compares what a manifest says with what is stored (a client-side `kubectl apply`,
-/// Argo CD) takes a custom resource's list for one value. Were the API server to add a field to an
-/// item, the two would never be equal.
+/// Tools that compare a manifest with the stored object (a client-side `kubectl apply`, Argo CD)
+/// treat a list in a custom resource as one value. If the API server added a field to an item, the
+/// two would never be equal.
 fn say_defaults_in_lists(schema: &mut JSONSchemaProps, in_list: bool) {
     if let Some(default) = schema.default.take_if(|_| in_list) {
         let default = match default.0 {

@@ -29,7 +29,7 @@ pub enum ServiceType {
     /// Reachable inside the cluster.
     #[default]
     ClusterIP,
-    /// Reachable on a port of every node.
+    /// Also reachable on a port of every node.
     NodePort,
     /// Reachable through a load balancer of the cloud.
     LoadBalancer,
@@ -39,7 +39,7 @@ pub enum ServiceType {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicy {
-    /// Peers that may connect to the API port. Empty: nobody may.
+    /// Peers that may connect to the API port. Empty: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schemas::network_policy_peers")]
     pub allowed_from: Vec<NetworkPolicyPeer>,
@@ -49,11 +49,11 @@ pub struct NetworkPolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ingress {
-    /// The host name under which the mirror is reached.
+    /// The external host name of the mirror.
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
     pub host: String,
 
-    /// The path under which the mirror is reached.
+    /// The external URL path of the mirror.
     #[serde(default = "default_path")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = patterns::URL_PATH))]
     pub path: String,
@@ -63,7 +63,7 @@ pub struct Ingress {
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
     pub class_name: Option<String>,
 
-    /// The name of a Secret of type kubernetes.io/tls with the certificate for the host. Absent:
+    /// The name of a Secret of type kubernetes.io/tls with the certificate for the host. Default:
     /// plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
@@ -83,7 +83,7 @@ pub struct HttpRoute {
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub parent_refs: Vec<HttpRouteParent>,
 
-    /// The host names under which the mirror is reached. Empty: those of the Gateway.
+    /// The external host names of the mirror. Empty: those of the Gateway.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -106,7 +106,7 @@ pub struct HttpRouteParent {
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::DNS_LABEL))]
     pub namespace: Option<String>,
 
-    /// The name of the Gateway's listener. Default: all that fit.
+    /// The name of the Gateway's listener. Default: every listener that matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
     pub section_name: Option<String>,

@@ -1,24 +1,24 @@
-//! How much a pod may hold, and how much a request may ask for.
+//! Limits on the memory of a pod and on the calls of a request.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::patterns;
 
-/// How much memory a pod uses, and how many queries a request may make on its target.
+/// Limits on the memory of a pod, and on the API calls that one request may make to its target.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// How much memory the mirror's process may use, such as 400Mi: a whole number of M, G, Mi or
-    /// Gi. Requests that need more than what is left wait, and are then answered with 503. Default:
-    /// the memory limit of the container.
+    /// The memory that the mirror's process may use, such as 400Mi: a whole number of M, G, Mi or
+    /// Gi. A request that needs more than is free waits, and gets status 503 at its deadline.
+    /// Default: the container's memory limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 9), regex(pattern = patterns::MEMORY))]
     pub memory: Option<String>,
 
-    /// How many API calls a request may make on its target. A request that needs more is answered
-    /// with the points found by then and the header X-Mirror-Partial, or, without any, with an
-    /// error that says how to ask for less.
+    /// How many API calls one request may make to its target. A request that needs more gets the
+    /// points found so far and the header X-Mirror-Partial, or, if there are none, an error that
+    /// says how to narrow the request.
     #[serde(default = "default_upstream_calls")]
     #[schemars(range(min = 1, max = 10000))]
     pub upstream_calls_per_request: i32,

@@ -8,24 +8,24 @@ const MIB: u64 = 1 << 20;
 /// The memory limit of the mirror's container where the resource sets none, in bytes.
 pub const DEFAULT_LIMIT: u64 = 512 * MIB;
 
-/// The workers where the resource does not say how many.
+/// The number of workers if the resource does not set it.
 pub const DEFAULT_WORKERS: u64 = default_workers().unsigned_abs() as u64;
 
-/// What code, runtime, connections and metrics take, whatever the requests.
+/// The memory of code, runtime, connections and metrics, whatever the requests.
 const FIXED: u64 = 64 * MIB;
 
-/// What one worker needs for an ordinary large answer: the samples of a long range of many series,
-/// and the points made of it.
+/// The memory that one worker needs for a typical large answer: the samples of a long range of many
+/// series, and the points computed from them.
 const PER_WORKER: u64 = 12 * MIB;
 
-/// The bytes that requests may use within a memory limit. The allocator keeps every fourth byte of
-/// them: blocks are larger than what is in them, and what is free lies between what is not.
+/// The bytes that requests may use within a memory limit. A quarter is left to the allocator, for
+/// rounding and fragmentation.
 #[must_use]
 pub const fn for_requests(limit: u64) -> u64 {
     limit.saturating_sub(FIXED) / 4 * 3
 }
 
-/// The smallest memory limit with which that many workers can work on large answers at once.
+/// The smallest memory limit with which that many workers can process large answers at once.
 #[must_use]
 pub const fn needed_by(workers: u64) -> u64 {
     FIXED.saturating_add(workers.saturating_mul(PER_WORKER).saturating_mul(4) / 3)

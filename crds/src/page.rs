@@ -23,11 +23,11 @@ pub fn resource_reference() -> String {
     );
     for part in ["spec", "status"] {
         page += &format!(
-            "\n## {part}\n\n| field | type | default | bounds | what it is |\n|---|---|---|---|---|\n"
+            "\n## {part}\n\n| field | type | default | bounds | description |\n|---|---|---|---|---|\n"
         );
         fields(part, &schema["properties"][part], &mut page);
     }
-    page += "\n## Rules\n\nWhat must hold beyond types and bounds. A document that breaks a rule is refused with these words.\n\n\
+    page += "\n## Rules\n\nConstraints beyond types and bounds. A document that breaks a rule is refused with this message.\n\n\
              | where | rule |\n|---|---|\n";
     rules("", schema, &mut page);
     page
@@ -144,8 +144,8 @@ fn bounds(schema: &Value) -> String {
         schema["x-kubernetes-list-type"].as_str(),
         schema["x-kubernetes-list-map-keys"][0].as_str(),
     ) {
-        (Some("set"), _) => parts.push("no entry twice".to_owned()),
-        (Some("map"), Some(key)) => parts.push(format!("no `{key}` twice")),
+        (Some("set"), _) => parts.push("entries are unique".to_owned()),
+        (Some("map"), Some(key)) => parts.push(format!("`{key}` is unique")),
         _ => {}
     }
     for inside in ["items", "additionalProperties"]

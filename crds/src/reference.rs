@@ -82,8 +82,9 @@ pub struct ServiceRef {
     pub path: Option<String>,
 }
 
-/// A Prometheus object of the Prometheus Operator (monitoring.coreos.com/v1). Its Service, port and
-/// path prefix, and whether it speaks TLS, are taken from it; whom to trust says the target's tls.
+/// A Prometheus object of the Prometheus Operator (monitoring.coreos.com/v1). It determines the
+/// Service, the port, the path prefix and whether TLS is used. The target's tls sets the trusted
+/// CA.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrometheusRef {

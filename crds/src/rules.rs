@@ -1,11 +1,11 @@
-//! What the schema cannot say: each rule as CEL for the API server, as Rust for everyone else, and
-//! with one message for both.
+//! Rules that the schema cannot express: each as CEL for the API server and as Rust for everyone
+//! else, with one message for both.
 //!
 //! The types attach the lists below to their schemas with `rules::schema(…)`; [`crate::validate`]
 //! finds a rule by its CEL text when it meets it in the schema, so a rule is attached in one place.
-//! Why not evaluate the CEL text itself: an interpreter brings a parser generator's runtime,
-//! megabytes and milliseconds to a mirror that idles in a few MiB. A test evaluates every document
-//! of the corpus both ways and compares.
+//! The CEL text itself is not evaluated, because an interpreter would add megabytes and
+//! milliseconds to a mirror that idles in a few MiB. A test evaluates every document of the corpus
+//! both ways and compares the results.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use crate::duration;
 pub struct Rule {
     /// The condition in CEL; `self` is the value.
     pub cel: &'static str,
-    /// What is wrong when it is not met.
+    /// The message if it is not met.
     pub message: &'static str,
     /// The condition in Rust. Values of the wrong type never get here.
     pub holds: fn(&Value) -> bool,

@@ -1,7 +1,7 @@
 //! Schemas written by hand, for Kubernetes' own types inside the spec.
 //!
-//! The generated ones have no bounds and no list types, and their descriptions alone would not fit
-//! into a CRD that `kubectl apply` can store in an annotation.
+//! The generated ones have no bounds and no list types, and their descriptions alone would make the
+//! CRD too large for the annotation in which `kubectl apply` stores it.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ pub(crate) fn network_policy_peers(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-list-type": "atomic",
         "items": {
             "type": "object",
-            "description": "Who may connect: an address range, or the pods that the selectors choose.",
+            "description": "Who may connect: an address range, or the pods that the selectors match.",
             "x-kubernetes-validations": rules::schema(rules::NETWORK_POLICY_PEER),
             "properties": {
                 "ipBlock": {
@@ -35,8 +35,8 @@ pub(crate) fn network_policy_peers(_: &mut SchemaGenerator) -> Schema {
                         }
                     }
                 },
-                "podSelector": label_selector("Pods with these labels: in the namespaces that namespaceSelector chooses, else in this resource's. {} chooses all."),
-                "namespaceSelector": label_selector("Namespaces with these labels. {} chooses all.")
+                "podSelector": label_selector("Pods with these labels, in the namespaces that namespaceSelector matches, or in this namespace without it. {} matches all."),
+                "namespaceSelector": label_selector("Namespaces with these labels. {} matches all.")
             }
         }
     })
@@ -96,7 +96,7 @@ pub(crate) fn resources(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "properties": {
-            "limits": quantities("The most that the container may use, such as {memory: 128Mi}."),
+            "limits": quantities("The maximum that the container may use, such as {memory: 128Mi}."),
             "requests": quantities("What the container is guaranteed, such as {cpu: 50m, memory: 32Mi}.")
         }
     })
@@ -117,7 +117,7 @@ pub(crate) fn pods_or_percentage(_: &mut SchemaGenerator) -> Schema {
     int_or_string(0..=100, patterns::PERCENTAGE)
 }
 
-/// The range is for the number, the pattern for the text: bounds of a JSON schema say nothing about
+/// The range is for the number, the pattern for the text: bounds of a JSON schema do not apply to
 /// values of other types.
 fn int_or_string(range: std::ops::RangeInclusive<i32>, pattern: &str) -> Schema {
     json_schema!({
@@ -149,12 +149,12 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
                 },
                 "reason": {
                     "type": "string", "minLength": 1, "maxLength": 1024,
-                    "description": "Why, in one word for programs."
+                    "description": "The reason, as one word for programs."
                 },
-                "message": { "type": "string", "maxLength": 32768, "description": "Why, and what to do, for people." },
+                "message": { "type": "string", "maxLength": 32768, "description": "The reason, and what to do, for people." },
                 "observedGeneration": {
                     "type": "integer", "format": "int64", "minimum": 0,
-                    "description": "The metadata.generation that this condition is about."
+                    "description": "The metadata.generation that this condition describes."
                 },
                 "lastTransitionTime": {
                     "type": "string", "format": "date-time", "description": "When status last changed."

@@ -18,8 +18,8 @@ use crate::{
     Service, Target, rules, schemas,
 };
 
-/// Which Prometheus servers StackState may read through this mirror, with which key, and how the
-/// mirror runs.
+/// The Prometheus servers that StackState may read through this mirror, the key, and how the mirror
+/// runs.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "prometheus-mirror.io",
@@ -29,7 +29,7 @@ use crate::{
     namespaced,
     status = "PrometheusMirrorStatus",
     derive = "PartialEq",
-    doc = "A gateway through which StackState reads metrics from Prometheus. It says which Prometheus servers may be read, which key identifies the mirror to StackState, and how the mirror runs. The same document configures the mirror itself: prometheus-mirror serve -f FILE.",
+    doc = "A gateway through which StackState reads metrics from Prometheus. The resource declares the Prometheus servers that may be read, the key that identifies the mirror to StackState, and how the mirror runs. The same document configures the mirror itself: prometheus-mirror serve -f FILE.",
     shortname = "pmirror",
     category = "all",
     category = "observability",
@@ -42,7 +42,7 @@ use crate::{
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
-        description = "Whether every pod answers with the current configuration"
+        description = "Whether every pod serves the current configuration"
     ),
     printcolumn(
         name = "Reason",
@@ -54,7 +54,7 @@ use crate::{
         name = "Targets",
         type_ = "string",
         json_path = ".status.reachableTargets",
-        description = "Targets that the pods reach, of all targets"
+        description = "Reachable targets, out of all targets"
     ),
     printcolumn(
         name = "Endpoint",
@@ -66,7 +66,7 @@ use crate::{
         name = "Replicas",
         type_ = "integer",
         json_path = ".status.replicas",
-        description = "Pods of this mirror"
+        description = "The number of pods"
     ),
     printcolumn(
         name = "Age",
@@ -77,18 +77,18 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::SPEC)))]
 pub struct PrometheusMirrorSpec {
-    /// How the mirror runs. Deployment: pods of its own behind a Service. Sidecar: inside every pod
-    /// of this namespace that has the label prometheus-mirror.io/inject with this resource's name
-    /// as its value.
+    /// How the mirror runs. Deployment: in its own pods, behind a Service. Sidecar: as a container
+    /// in every pod of this namespace whose label prometheus-mirror.io/inject has this resource's
+    /// name as its value.
     #[serde(default)]
     pub mode: Mode,
 
     /// The Secret with the key that identifies this mirror to StackState: the API key of the data
-    /// source. While the key is being replaced the Secret may also hold previousApiKey, which is
-    /// then accepted on requests as well.
+    /// source. During a key rotation the Secret may also hold previousApiKey; requests with that
+    /// key are accepted too.
     pub api_key_secret_ref: ApiKeyRef,
 
-    /// The Prometheus servers that may be read. A data source chooses one by name in its connection
+    /// The Prometheus servers that may be read. A data source selects one by name in its connection
     /// details: {"target": "NAME"}.
     #[schemars(
         length(min = 1, max = 64),
@@ -96,42 +96,43 @@ pub struct PrometheusMirrorSpec {
     )]
     pub targets: Vec<Target>,
 
-    /// The name of the target that answers when the connection details name none. Not needed with a
+    /// The name of the target to use when the connection details name none. Not needed with a
     /// single target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub default_target: Option<String>,
 
-    /// Servers that connection details may name by host and port although they are not among the
-    /// targets. They are read without credentials. Absent: none.
+    /// Servers that are not targets, but that connection details may name by host and port. They
+    /// are queried without credentials. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_targets: Option<RequestTargets>,
 
-    /// How many queries each pod runs at once. More wait in a bounded queue; when that is full they
-    /// are answered with 503.
+    /// How many queries each pod runs at once. Excess queries wait in a bounded queue; when the
+    /// queue is full, requests get status 503.
     #[serde(default = "default_workers")]
     #[schemars(range(min = 1, max = 1000))]
     pub workers: i32,
 
-    /// How much memory a pod uses, and how many queries a request may make on its target.
+    /// Limits on the memory of a pod, and on the API calls that one request may make to its target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
 
-    /// The port on which the mirror answers StackState. 9901 is taken by health checks and metrics.
+    /// The port on which the mirror serves its API. Not 9901, which serves health checks and
+    /// metrics.
     #[serde(default = "default_port")]
     #[schemars(range(min = 1, max = 65535), extend("x-kubernetes-validations" = rules::schema(rules::API_PORT)))]
     pub port: i32,
 
-    /// How many pods run. Without effect when autoscaling is set and in mode Sidecar.
+    /// The number of pods. Ignored if autoscaling is set, and in mode Sidecar.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 100))]
     pub replicas: i32,
 
-    /// Lets the number of pods follow their CPU usage. Takes the place of replicas.
+    /// Scales the number of pods with their CPU usage. Replaces replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 
-    /// How the mirror answers: whether requests must carry the key, which status errors have, TLS.
+    /// Settings of the API: whether requests must carry the key, the HTTP status of errors, TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
 
@@ -139,32 +140,32 @@ pub struct PrometheusMirrorSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
 
-    /// Restricts who may connect to the API port. Absent: no NetworkPolicy is made.
+    /// Restricts who may connect to the API port. Default: no NetworkPolicy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicy>,
 
-    /// Makes an Ingress for StackState servers outside the cluster.
+    /// Creates an Ingress for StackState servers outside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Ingress>,
 
-    /// Makes a Gateway API HTTPRoute for StackState servers outside the cluster.
+    /// Creates a Gateway API HTTPRoute for StackState servers outside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_route: Option<HttpRoute>,
 
-    /// Makes a PodDisruptionBudget. {} allows one pod at a time to be evicted.
+    /// Creates a PodDisruptionBudget. {} allows one pod at a time to be evicted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_disruption_budget: Option<PodDisruptionBudget>,
 
-    /// Makes a ServiceMonitor, so that the Prometheus Operator scrapes the mirror's own metrics.
+    /// Creates a ServiceMonitor, so that the Prometheus Operator scrapes the mirror's own metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitor: Option<Monitor>,
 
-    /// The container image of the mirror. Default: the one that belongs to the operator's version.
+    /// The container image of the mirror. Default: the one that matches the operator's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = crate::patterns::IMAGE))]
     pub image: Option<String>,
 
-    /// Secrets of this namespace with credentials for pulling the image.
+    /// Secrets in this namespace with credentials for pulling the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -172,21 +173,20 @@ pub struct PrometheusMirrorSpec {
     )]
     pub image_pull_secrets: Vec<LocalName>,
 
-    /// CPU and memory of the mirror's container. Default: small requests and a memory limit that
-    /// fit the default workers.
+    /// CPU and memory of the mirror's container. Default: small requests, and a memory limit that
+    /// suits the default number of workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schemas::resources")]
     pub resources: Option<ResourceRequirements>,
 
-    /// Anything a pod template may hold, merged over the one that the operator makes: node
-    /// selectors, tolerations, more labels, more containers. The mirror's container is named
-    /// mirror. At most 64 KiB of JSON. The cluster's owner may deny it.
+    /// A partial pod template, merged into the one that the operator builds: node selectors,
+    /// tolerations, additional labels or containers. The mirror's container is named mirror. At
+    /// most 64 KiB of JSON. The cluster administrator can deny this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schemas::pod_template")]
     pub pod_template: Option<Value>,
 
-    /// Stops the operator from changing anything that belongs to this resource. What runs keeps
-    /// running.
+    /// Stops the operator from changing any object of this resource. Running pods keep running.
     #[serde(default)]
     pub paused: bool,
 }
@@ -194,20 +194,19 @@ pub struct PrometheusMirrorSpec {
 /// How the mirror runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Mode {
-    /// Pods of its own behind a Service.
+    /// In its own pods, behind a Service.
     #[default]
     Deployment,
-    /// A container inside other pods.
+    /// As a container in other pods.
     Sidecar,
 }
 
-/// Servers that connection details may name by host and port although they are not among the
-/// targets.
+/// Servers that are not targets, but that connection details may name by host and port.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestTargets {
-    /// Allowed hosts: names (prometheus.monitoring.svc, in upper or lower case), patterns whose
-    /// leading *. stands for one or more labels (*.monitoring.svc), or IP addresses.
+    /// Allowed hosts: host names (prometheus.monitoring.svc, upper or lower case), patterns whose
+    /// leading *. matches one or more labels (*.monitoring.svc), or IP addresses.
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"))]
     pub hosts: Vec<RequestHost>,
 

@@ -6,28 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::schemas;
 
-/// What the operator observed. Written by the operator only.
+/// The state that the operator observed. Only the operator writes it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrometheusMirrorStatus {
-    /// The metadata.generation that this status is about; -1 before the operator has seen the
+    /// The metadata.generation that this status describes; -1 before the operator has seen the
     /// resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready: every pod answers with the current configuration. TargetsReachable: the pods reach
-    /// every target. Reconciling: work is under way. Stalled: only a change of the spec or of a
-    /// referenced object can help.
+    /// Ready: every pod serves the current configuration. TargetsReachable: the pods reach every
+    /// target. Reconciling: changes are in progress. Stalled: no progress until the spec or a
+    /// referenced object changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// How many pods there are.
+    /// The number of pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub replicas: Option<i32>,
 
-    /// How many pods are ready.
+    /// The number of ready pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ready_replicas: Option<i32>,
@@ -37,12 +37,12 @@ pub struct PrometheusMirrorStatus {
     #[schemars(length(max = 1024))]
     pub selector: Option<String>,
 
-    /// What to enter as data source URL in StackState.
+    /// The data source URL to enter in StackState.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub endpoint: Option<String>,
 
-    /// How many targets the pods reach, of how many, such as 2/2.
+    /// The number of reachable targets out of all targets, such as 2/2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub reachable_targets: Option<String>,
@@ -64,12 +64,12 @@ pub struct TargetStatus {
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
 
-    /// The URL that is read: the declared one, or what the reference led to.
+    /// The URL that is queried: the declared one, or the one that the reference resolved to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub url: Option<String>,
 
-    /// Whether every pod got an answer to a query. Absent while nothing is known.
+    /// Whether every pod got an answer to a query. Absent while unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reachable: Option<bool>,
 
@@ -78,13 +78,13 @@ pub struct TargetStatus {
     #[schemars(length(max = 256))]
     pub version: Option<String>,
 
-    /// Why it is not reachable; if it is, what was skipped in its files of certificates or looks
-    /// odd about it.
+    /// Why the target is not reachable; if it is, warnings about it, such as certificates that were
+    /// skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub message: Option<String>,
 
-    /// When it was last tried.
+    /// When the target was last probed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_probe_time: Option<Time>,
 }

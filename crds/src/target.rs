@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::reference::{ConfigMapKeyRef, LocalName, PrometheusRef, SecretKeyRef, ServiceRef};
 use crate::{Auth, Duration, patterns, rules};
 
-/// A Prometheus server that may be read: Prometheus itself, or anything that answers its HTTP API,
+/// A Prometheus server that may be read: Prometheus itself, or any server with the same HTTP API,
 /// such as Thanos, Mimir or VictoriaMetrics.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::TARGET)))]
 pub struct Target {
-    /// The name by which connection details choose this target. Unique within the resource.
+    /// The name by which connection details select this target. Unique within the resource.
     #[schemars(length(min = 1, max = 63), regex(pattern = patterns::DNS_LABEL))]
     pub name: String,
 
@@ -31,39 +31,39 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusRef>,
 
-    /// The longest that a request may take, from its arrival to its answer, such as 15s or 1m30s.
-    /// From 100ms to 10m. StackState itself gives up after 15 seconds.
+    /// The time limit of a request, from its arrival to its answer, such as 15s or 1m30s. From
+    /// 100ms to 10m. StackState itself gives up after 15 seconds.
     #[serde(default = "default_request_timeout")]
     #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::REQUEST_TIMEOUT)))]
     pub request_timeout: Duration,
 
-    /// How often the server scrapes what it stores, such as 15s or 1m. From 1s to 1h. Rates are
-    /// taken over at least four of these.
+    /// The scrape interval of the server, such as 15s or 1m. From 1s to 1h. Rates are computed over
+    /// at least four intervals.
     #[serde(default = "default_scrape_interval")]
     #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::SCRAPE_INTERVAL)))]
     pub scrape_interval: Duration,
 
-    /// What a NaN becomes: Zero answers it as 0, Skip leaves the point out.
+    /// How NaN is answered: Zero as 0, Skip by leaving the point out.
     #[serde(default)]
     pub nan_interpretation: NanInterpretation,
 
-    /// How the mirror proves to the server who it is. At most one kind; every credential comes from
-    /// a Secret.
+    /// How the mirror authenticates to the server. At most one method; all credentials come from
+    /// Secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
 
-    /// How the server's certificate is checked, and the mirror's own certificate.
+    /// How the server's certificate is verified, and the mirror's own client certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TargetTls>,
 
-    /// HTTP headers sent with every query, such as X-Scope-OrgID for a tenant. Not for credentials:
-    /// those belong to auth.
+    /// HTTP headers sent with every query, such as X-Scope-OrgID for a tenant. Not for credentials;
+    /// auth is for those.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = { "type": "string", "maxLength": 4096 }))]
     pub headers: BTreeMap<String, String>,
 
-    /// Label matchers that are added to every selector of every query to this server, whoever wrote
-    /// it: a request can never read series outside them.
+    /// Label matchers that are added to every selector of every query to this server, users'
+    /// expressions included. No request can read series that they do not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -78,10 +78,10 @@ pub struct Target {
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::HTTP_URL)))]
 pub struct HttpUrl(#[schemars(length(min = 1, max = 2048))] pub String);
 
-/// What a NaN becomes.
+/// How NaN is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum NanInterpretation {
-    /// It is answered as 0.
+    /// As 0.
     #[default]
     Zero,
     /// The point is left out.
@@ -99,38 +99,36 @@ pub enum Scheme {
     Https,
 }
 
-/// How the server's certificate is checked, and the mirror's own certificate.
+/// How the server's certificate is verified, and the mirror's own client certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::TARGET_TLS)))]
 pub struct TargetTls {
-    /// The key of a Secret with the certificates (PEM) of the authorities to trust instead of the
-    /// well-known ones.
+    /// The key of a Secret with the CA certificates (PEM) to trust instead of the well-known CAs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<SecretKeyRef>,
 
-    /// The key of a ConfigMap with the certificates (PEM) of the authorities to trust instead of
-    /// the well-known ones.
+    /// The key of a ConfigMap with the CA certificates (PEM) to trust instead of the well-known
+    /// CAs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_config_map_ref: Option<ConfigMapKeyRef>,
 
-    /// A Secret of type kubernetes.io/tls with the certificate that the mirror presents.
+    /// A Secret of type kubernetes.io/tls with the client certificate that the mirror presents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate_secret_ref: Option<LocalName>,
 
-    /// The name that the server's certificate must be valid for, when it is not the host of the
-    /// URL.
+    /// The name that the server's certificate must be valid for, if it is not the host of the URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
     pub server_name: Option<String>,
 
     /// Accepts any certificate. Anyone between the mirror and the server can then read and change
-    /// everything.
+    /// all traffic, credentials included.
     #[serde(default)]
     pub insecure_skip_verify: bool,
 }
 
-/// A label and the one value that it must have.
+/// A label and the value that it must have.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EnforcedMatcher {

@@ -1,10 +1,9 @@
-//! Finds everything that is wrong with a document, by walking the schema that the API server
-//! enforces.
+//! Finds every fault of a document, by walking the schema that the API server enforces.
 //!
 //! The walk goes down the document and the schema together. At each value it checks, in this order,
-//! the type, the bounds, what is inside, and last the rules; a value of the wrong type is not
-//! looked into, and rules are not asked about a value that is already refused, so that one mistake
-//! is one fault.
+//! the type, the bounds, what is inside, and last the rules; the content of a value with the wrong
+//! type is not checked, and rules are skipped for a value that is already refused, so that one
+//! mistake gives one fault.
 
 mod bounds;
 mod metadata;
@@ -16,12 +15,11 @@ use crate::definition::schema;
 use crate::{API_VERSION, Fault, KIND, PrometheusMirror, rules};
 use suggest::{closest, list};
 
-/// Everything that is wrong with a document, in the order of the schema's fields; empty if nothing
-/// is.
+/// Every fault of a document, in the order of the schema's fields.
 ///
 /// It refuses what the API server refuses, and with the same message where that comes from a rule.
-/// Beyond that it refuses unknown fields, which the API server drops with a warning, because in a
-/// file nobody would see the warning.
+/// Beyond that it refuses unknown fields, which the API server drops with a warning, because nobody
+/// would see a warning about a file.
 #[must_use]
 pub fn validate(document: &Value) -> Vec<Fault> {
     let Some(fields) = document.as_object() else {
@@ -31,7 +29,7 @@ pub fn validate(document: &Value) -> Vec<Fault> {
     identity(fields, "apiVersion", API_VERSION, &mut faults);
     identity(fields, "kind", KIND, &mut faults);
     if !faults.is_empty() {
-        // The fields of something else would all be unknown here.
+        // All fields of another kind would be unknown here.
         return faults;
     }
     metadata::check(document, &mut faults);

@@ -1,6 +1,6 @@
 //! "Did you mean …?"
 
-/// The candidate that `typed` is probably a slip for: the nearest, if at most a third of it
+/// The candidate that `typed` is probably a typo of: the nearest, if at most a third of it
 /// differs.
 pub(super) fn closest<'a>(
     typed: &str,
