@@ -21,7 +21,7 @@
 {{- default $default .Values.serviceAccount.name }}
 {{- end }}
 
-{{/* `toYaml` quotes what YAML would take for a number or a truth: a release can be called 1e3. */}}
+{{/* `toYaml` quotes what YAML would read as a number or boolean: a release can be called 1e3. */}}
 {{- define "operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "operator.name" . | toYaml }}
 app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
@@ -38,7 +38,7 @@ app.kubernetes.io/part-of: prometheus-mirror
 {{- end }}
 {{- end }}
 
-{{/* metadata of an object: {root, name, labels, annotations}. What is more special wins. */}}
+{{/* Metadata of an object: {root, name, labels, annotations}. More specific values win. */}}
 {{- define "operator.metadata" -}}
 {{- $labels := mergeOverwrite (include "operator.labels" .root | fromYaml) (.labels | default dict) }}
 {{- $annotations := mergeOverwrite (dict) .root.Values.commonAnnotations (.annotations | default dict) -}}
@@ -52,7 +52,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* The same for what is in no namespace. */}}
+{{/* The same for cluster-scoped objects. */}}
 {{- define "operator.clusterMetadata" -}}
 {{- omit (include "operator.metadata" . | fromYaml) "namespace" | toYaml }}
 {{- end }}
@@ -71,7 +71,7 @@ name: {{ include "operator.serviceAccountName" . | toYaml }}
 namespace: {{ .Release.Namespace | toYaml }}
 {{- end }}
 
-{{/* Labels of the pod of `helm test`, which the operator's Service must not choose. */}}
+{{/* Labels of the `helm test` pod, which the operator's Service must not select. */}}
 {{- define "operator.testLabels" -}}
 app.kubernetes.io/name: {{ include "operator.name" . | trunc 58 | trimSuffix "-" }}-test
 app.kubernetes.io/instance: {{ .Release.Name | toYaml }}

@@ -1,28 +1,31 @@
-{{/* What the operator may do where it looks for resources: the rules of its ClusterRole, or of a Role in each watched namespace. */}}
+{{/*
+The operator's permissions in the namespaces that it watches: the rules of its ClusterRole, or of a
+Role in each watched namespace.
+*/}}
 {{- define "operator.rights" -}}
-# The resources, and what the operator says about them.
+# The resources, their status, and events.
 - apiGroups: [prometheus-mirror.io]
   resources: [prometheusmirrors]
   verbs: [list, watch]
 - apiGroups: [prometheus-mirror.io]
   resources: [prometheusmirrors/status]
   verbs: [patch]
-# An owner reference that blocks the owner's deletion needs this where OwnerReferencesPermissionEnforcement is on.
+# For owner references that block deletion, if OwnerReferencesPermissionEnforcement is enabled.
 - apiGroups: [prometheus-mirror.io]
   resources: [prometheusmirrors/finalizers]
   verbs: [update]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-# Children. Services and ConfigMaps are also referred to: of ConfigMaps only metadata is watched then, and one is read once for each of
-# its versions, to learn the names of its keys.
+# Children. Services and ConfigMaps can also be referenced: for referenced ConfigMaps only metadata
+# is watched, and each version is read once, to learn the names of its keys.
 - apiGroups: [""]
   resources: [configmaps, serviceaccounts, services]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
-# Children that a resource may ask for. Of those that no resource may ask for here (denyFields), only what there is can go.
+# Optional children. Existing objects of denied kinds (denyFields) can only be deleted.
 {{- $denied := .Values.denyFields }}
 {{- range list
     (list "policy" "poddisruptionbudgets" "podDisruptionBudget")
@@ -35,20 +38,20 @@
   resources: [{{ index . 1 }}]
   verbs: [{{ has (index . 2) $denied | ternary "list, watch, delete" "get, list, watch, create, patch, delete" }}]
 {{- end }}
-# Between a mirror's Deployment and its pods. Only metadata is kept: a pod is believed if one of these controls it.
+# Link a mirror's Deployment to its pods: only pods controlled by one of these are trusted.
 - apiGroups: [apps]
   resources: [replicasets]
   verbs: [list, watch]
-# Pods of the mirrors: what they are doing, an annotation that tells them of a new configuration, and the end of one that gave up
-# on the configuration before.
+# Pods of the mirrors: their state, an annotation that notifies them of a new configuration, and
+# deleting a pod that failed with the previous configuration.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch, delete]
-# Only metadata is watched. A Secret is read once for each of its versions, to learn the names of its keys.
+# Only metadata is watched. Each version of a Secret is read once, to learn the names of its keys.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch]
-# Targets may name a Prometheus object.
+# Targets can reference a Prometheus object.
 - apiGroups: [monitoring.coreos.com]
   resources: [prometheuses]
   verbs: [list, watch]

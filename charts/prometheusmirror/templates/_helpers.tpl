@@ -13,20 +13,23 @@ Releases named after the chart, as the original's documentation does it, get exa
 {{ include "prometheusmirror.name" . }}-mirror
 {{- end }}
 
-{{/* The name of the Service for scraping, as the operator makes it: a Service's has at most 63 characters. */}}
+{{/* The name of the Service for scraping, as in the operator: at most 63 characters. */}}
 {{- define "prometheusmirror.metricsName" -}}
 {{- $name := printf "%s-metrics" (include "prometheusmirror.childName" .) }}
 {{- if gt (len $name) 63 }}{{ $name = printf "%s-metrics" (include "prometheusmirror.name" .) }}{{ end }}
 {{- $name }}
 {{- end }}
 
-{{/* What pods are selected by. `toYaml` quotes a name that YAML would take for a number or a truth. It never changes: a Deployment's selector is immutable. */}}
+{{/*
+The selector of the pods. It must never change, because a Deployment's selector is immutable.
+`toYaml` quotes a name that YAML would read as a number or boolean.
+*/}}
 {{- define "prometheusmirror.selectorLabels" -}}
 app.kubernetes.io/name: prometheus-mirror
 app.kubernetes.io/instance: {{ include "prometheusmirror.name" . | toYaml }}
 {{- end }}
 
-{{/* Labels of pods. Nothing that a new version of the chart changes: that would replace the pods. */}}
+{{/* Labels of pods. None may change with the chart's version, because that would replace pods. */}}
 {{- define "prometheusmirror.podLabels" -}}
 {{ include "prometheusmirror.selectorLabels" . }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -63,7 +66,10 @@ key: apiKey
 {{- end }}
 {{- end }}
 
-{{/* The values that are fields of `spec` and set, as that spec. The one way to them, so that nothing comes of faulty values. */}}
+{{/*
+The values that are set and are fields of `spec`, as that spec. Templates must read them only here,
+after validation.
+*/}}
 {{- define "prometheusmirror.spec" -}}
 {{- include "prometheusmirror.validate" . }}
 {{- $spec := dict "apiKeySecretRef" (include "prometheusmirror.apiKeySecretRef" . | fromYaml) }}
@@ -78,7 +84,7 @@ key: apiKey
 {{- toYaml $spec }}
 {{- end }}
 
-{{/* The document that the mirror serves. What the operator looks up in the cluster is written out here. */}}
+{{/* The mirror's document, with everything that the operator would look up in the cluster. */}}
 {{- define "prometheusmirror.document" -}}
 {{- $spec := pick (include "prometheusmirror.spec" . | fromYaml) "apiKeySecretRef" "targets" "defaultTarget" "requestTargets" "workers" "limits" "port" "server" }}
 {{- range $target := $spec.targets }}

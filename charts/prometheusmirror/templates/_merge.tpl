@@ -1,6 +1,7 @@
 {{/*
-Merges `over` into the dict `base`, in place, as the operator merges spec.podTemplate: maps field by field, null removes a field,
-lists whose items have a key in Kubernetes item by item; any other list takes the place of the one before.
+Merges `over` into the dict `base`, in place, as the operator merges spec.podTemplate: maps are
+merged field by field, null removes a field, lists whose items have a key in Kubernetes are merged
+item by item, and any other list replaces the old one.
 */}}
 {{- define "prometheusmirror.merge" -}}
 {{- $base := .base }}
@@ -25,7 +26,7 @@ lists whose items have a key in Kubernetes item by item; any other list takes th
 {{- end }}
 {{- end }}
 
-{{/* Merges the items `over` into the list `name` of `base`, whose items are told apart by `key`. */}}
+{{/* Merges the items `over` into the list `name` of `base`, whose items are identified by `key`. */}}
 {{- define "prometheusmirror.mergeItems" -}}
 {{- $items := get .base .name }}
 {{- $key := .key }}
