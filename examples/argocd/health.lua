@@ -1,5 +1,6 @@
--- Argo CD's health check for PrometheusMirror: Healthy when every pod serves the current configuration.
--- argocd-cm.yaml has the same text, in the form in which Argo CD takes it.
+-- Argo CD's health check for PrometheusMirror: Healthy when every pod serves the current
+-- configuration.
+-- argocd-cm.yaml contains the same text, for Argo CD's configuration.
 local health = { status = "Progressing", message = "Waiting for the operator." }
 if obj.status == nil or obj.status.conditions == nil then
   return health
@@ -7,7 +8,7 @@ end
 
 local conditions = {}
 for _, condition in ipairs(obj.status.conditions) do
-  -- What was said of an earlier generation is not about this one.
+  -- Ignore conditions of an earlier generation.
   if condition.observedGeneration == obj.metadata.generation then
     conditions[condition.type] = condition
   end
@@ -28,7 +29,7 @@ elseif is("Stalled", "True") then
   health.message = conditions.Stalled.message
 elseif is("Ready", "True") then
   health.status = "Healthy"
-  -- A Prometheus that is down is no reason to hold a rollout of its mirror back; but it is worth reading.
+  -- An unreachable Prometheus must not block a rollout, but the message is shown.
   if is("TargetsReachable", "False") then
     health.message = health.message .. " " .. conditions.TargetsReachable.message
   end
