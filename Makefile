@@ -1,23 +1,24 @@
-# `make help` lists the targets. Each is one script under scripts/.
+# `make help` lists the targets. Each runs one script.
 .DEFAULT_GOAL := help
-.PHONY: help run cluster cluster-down test test-cluster lint generate manifests bench bench-scale reliability fuzz siege images sbom test-images clean
+.PHONY: help run cluster cluster-down test test-cluster lint generate manifests bench bench-scale \
+	reliability fuzz siege images sbom test-images clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## The mirror in front of a Prometheus with made-up data; ONCE=1, LISTEN=0.0.0.0, HOURS=6
+run: ## Run the mirror in front of a Prometheus with generated data; ONCE=1, LISTEN=0.0.0.0, HOURS=6
 	@scripts/run
 
-cluster: ## A real Kubernetes with the operator, a Prometheus and a mirror in it; as root
+cluster: ## Start a real Kubernetes with the operator, a Prometheus and a mirror; as root
 	@scripts/cluster
 
 cluster-down: ## Remove that cluster
 	@scripts/cluster down
 
-test: ## Everything that must hold before a change is merged
+test: ## Run everything that must pass before a merge
 	@scripts/test
 
-test-cluster: ## What of it needs a cluster, one after the other, with released images; as root
+test-cluster: ## Run the cluster tests one after the other, with release images; as root
 	@tests/cluster/test
 	@tests/cluster/crd-test
 	@tests/cluster/operator-test
@@ -29,38 +30,38 @@ test-cluster: ## What of it needs a cluster, one after the other, with released 
 	@tests/charts-test
 	@tests/monitoring-test
 
-lint: ## Formatting, clippy, dependencies, scripts
+lint: ## Check formatting, clippy, dependencies, scripts
 	@scripts/lint
 
 generate: ## Write the generated files: the CRD, dist/, pages and schemas
 	@scripts/generate
 
-bench: ## Measure, and write docs/performance.md
+bench: ## Run the benchmarks, and write docs/performance.md
 	@scripts/bench
 
-bench-scale: ## Measure the operator with a thousand resources, and write its part of docs/performance.md; as root
+bench-scale: ## Measure the operator with 1,000 resources, and write docs/performance.md; as root
 	@tests/cluster/bench-scale
 
-reliability: ## Every fault at every position, and write docs/reliability.md; as root
+reliability: ## Inject every fault at every position, and write docs/reliability.md; as root
 	@tests/cluster/fault-test --full
 
 fuzz: ## Fuzz every target for TIME (60) each
 	@scripts/fuzz $(or $(TIME),60)
 
-siege: ## Attack the released mirror in 512 MiB, and write its part of docs/reliability.md; as root
+siege: ## Attack the release build in 512 MiB, and write docs/reliability.md; as root
 	@scripts/siege --variations 6 --report docs/reliability.md
 
-images: ## The container images, as archives under dist/images
+images: ## Build the container images, as archives in dist/images
 	@scripts/images
 
-sbom: ## A bill of materials for each image, under dist/sbom
+sbom: ## Write an SBOM for each image to dist/sbom
 	@scripts/sbom
 
-test-images: ## Build them twice, in two places: the same digests, and small
+test-images: ## Build the images twice, in two places, and compare digests and sizes
 	@tests/images-test
 
 manifests: ## Write dist/install.yaml and dist/crds.yaml from the chart
 	@scripts/manifests
 
-clean: ## Remove what was built in the checkout; the tools in the cache stay
+clean: ## Remove build artifacts in the checkout; cached tools stay
 	cargo clean

@@ -1,21 +1,21 @@
-# Sourced by the other scripts: where things are, how to speak, how to get programs.
+# Sourced by the other scripts: paths, messages, and installing programs.
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Programs built from source are kept here, outside the checkout, one folder a version.
+# Programs built from source are kept here, outside the checkout, in a directory per version.
 tools_cache=${PROMETHEUS_MIRROR_TOOLS:-$HOME/.cache/prometheus-mirror}
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "$(basename "$0"): $*"; exit 1; }
 
-# The folder cargo builds into, as cargo itself sees it.
+# The directory that cargo builds into, as cargo itself reports it.
 target_directory() {
   cargo metadata --format-version 1 --no-deps --offline --manifest-path "$root/Cargo.toml" |
     sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
 }
 
-# as_root COMMAND…: runs it as root, through sudo where we aren't.
+# as_root COMMAND…: runs it as root, with sudo if needed.
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
     "$@"
@@ -26,7 +26,8 @@ as_root() {
   fi
 }
 
-# need PROGRAM=PACKAGE…: sees to it that the programs are on the PATH, and installs the Debian packages of those that aren't.
+# need PROGRAM=PACKAGE…: makes sure that the programs are on the PATH, and installs the Debian
+# packages of those that aren't.
 need() {
   local pair missing=() packages=()
   for pair in "$@"; do
@@ -36,7 +37,7 @@ need() {
   done
   [ ${#missing[@]} -eq 0 ] && return
   command -v apt-get >/dev/null || fail "not on the PATH, please install: ${missing[*]}"
-  say "Installing what is missing: ${packages[*]}"
+  say "Installing missing packages: ${packages[*]}"
   install_packages "${packages[@]}"
   for pair in "${missing[@]}"; do
     hash -r
@@ -44,7 +45,7 @@ need() {
   done
 }
 
-# Installs Debian packages without starting the servers some of them hold, now or at the next boot.
+# Installs Debian packages without starting the servers in them, now or at the next boot.
 install_packages() (
   policy=/usr/sbin/policy-rc.d
   log=$(mktemp)
@@ -54,8 +55,11 @@ install_packages() (
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
     as_root chmod +x "$policy"
   fi
-  install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >"$log" 2>&1; }
-  # The package lists may be missing or old, which shows when the first attempt fails.
+  install() {
+    as_root env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y --no-install-recommends "$@" >"$log" 2>&1
+  }
+  # If the package lists are missing or outdated, the first attempt fails.
   if ! install "$@"; then
     as_root apt-get update >&2 || fail "apt-get update failed"
     install "$@" || { cat "$log" >&2; fail "apt-get install $* failed"; }
@@ -69,19 +73,22 @@ install_packages() (
   fi
 )
 
-# cargo_tool NAME VERSION: installs a cargo subcommand into the cache, once a version, and puts it on the PATH.
+# cargo_tool NAME VERSION: installs a cargo subcommand into the cache, once per version, and puts it
+# on the PATH.
 cargo_tool() {
   local folder=$tools_cache/$1-$2
   if [ ! -x "$folder/bin/$1" ]; then
     say "Building $1 $2 (minutes, the first time only)"
-    # Not into the caller's target folder: the tool is to leave nothing there.
-    env -u CARGO_TARGET_DIR cargo install --quiet --locked --version "$2" --root "$folder" "$1" || fail "$1 $2 could not be built"
+    # Not into the caller's target directory: the tool must leave nothing there.
+    env -u CARGO_TARGET_DIR cargo install --quiet --locked --version "$2" --root "$folder" "$1" ||
+      fail "$1 $2 could not be built"
   fi
   PATH=$folder/bin:$PATH
 }
 
-# python_tool NAME: installs the Python packages that tests/tools/NAME/requirements.txt pins into the cache, once a list, and prints the folder
-# with their programs. Dependencies are in the list too, so that nothing is chosen on the day of the installation.
+# python_tool NAME: installs the Python packages that tests/tools/NAME/requirements.txt pins into
+# the cache, once per list, and prints the directory with their programs. The list pins dependencies
+# too, so that every installation is the same.
 python_tool() {
   local list=$root/tests/tools/$1/requirements.txt folder
   folder=$tools_cache/$1-$(sha256sum "$list" | cut -c1-12)
@@ -89,7 +96,8 @@ python_tool() {
     need python3=python3-venv
     say "Installing $1"
     rm -rf "$folder"
-    { python3 -m venv "$folder" && "$folder/bin/pip" install --quiet --no-deps --requirement "$list"; } >&2 ||
+    { python3 -m venv "$folder" &&
+      "$folder/bin/pip" install --quiet --no-deps --requirement "$list"; } >&2 ||
       fail "$1 could not be installed from $list"
     touch "$folder/complete"
   fi

@@ -1,5 +1,6 @@
-/* Loaded into the build of the released programs: the same "random" numbers in every build. promql-parser's build script keeps the
-   states of its parser in hash maps, whose order is random, and writes them into the program in that order. */
+/* Loaded into release builds: the same "random" numbers in every build. promql-parser's build
+   script keeps the states of its parser in hash maps, whose order is random, and writes them into
+   the program in that order. */
 #include <string.h>
 #include <sys/random.h>
 

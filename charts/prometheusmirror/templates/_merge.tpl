@@ -26,7 +26,7 @@ item by item, and any other list replaces the old one.
 {{- end }}
 {{- end }}
 
-{{/* Merges the items `over` into the list `name` of `base`, whose items are identified by `key`. */}}
+{{/* Merges the items `over` into the list `name` of `base`. Items are identified by `key`. */}}
 {{- define "prometheusmirror.mergeItems" -}}
 {{- $items := get .base .name }}
 {{- $key := .key }}
