@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::controller::policy::{CrossNamespace, Field, Policy};
+use crate::cluster::policy::{CrossNamespace, Field, Policy};
 
 /// Runs a mirror for every `PrometheusMirror` resource.
 #[derive(Debug, Parser)]

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! * Everything that the steps read from the API server comes from caches that watches keep
-//!   ([`controller::caches`]), so that a reconcile in which nothing changed makes no request there.
+//!   ([`cluster::caches`]), so that a reconcile in which nothing changed makes no request there.
 //!   Pods are asked directly, on their admin port.
 //! * An invalid spec or a missing Secret is a condition and waits for the next change; "not ready
 //!   yet" is a status. An `Err` is only what may be different when it is tried again: the API
@@ -20,12 +20,10 @@
 //! * What a child should look like is decided by the builders alone; whether it looks like that is
 //!   decided by [`controller::apply`], from a hash that the child carries and from its fields.
 
-pub mod admin;
 pub mod args;
-pub mod client;
+pub mod cluster;
 pub mod controller;
-pub mod events;
-pub mod lease;
-pub mod metrics;
+pub mod leader;
 pub mod names;
 pub mod run;
+pub mod telemetry;

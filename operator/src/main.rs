@@ -24,7 +24,9 @@ fn main() -> ExitCode {
                     .map_err(|error| error.to_string())
             }),
         Command::Run(args) => start(operator::run::run(args)),
-        Command::CheckHealth { url } => start(async move { operator::admin::check(&url).await }),
+        Command::CheckHealth { url } => {
+            start(async move { operator::telemetry::admin::check(&url).await })
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

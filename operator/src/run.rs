@@ -13,16 +13,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::admin;
 use crate::args::{LogFormat, RunArgs};
-use crate::client::{self, Term};
+use crate::cluster::caches::Caches;
+use crate::cluster::policy::Policy;
+use crate::cluster::scope::Scope;
 use crate::controller::build::Defaults;
-use crate::controller::caches::{Caches, Scope};
-use crate::controller::policy::Policy;
 use crate::controller::{self, Context, observe};
-use crate::lease::Leadership;
-use crate::metrics::Metrics;
+use crate::leader::client::{self, Term};
+use crate::leader::lease::Leadership;
 use crate::names::OPERATOR;
+use crate::telemetry::admin;
+use crate::telemetry::metrics::Metrics;
 
 /// How long reconciles under way may take when the operator ends.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -153,10 +154,10 @@ impl Operator {
                 recorder: self.recorder.clone(),
                 metrics: Arc::clone(&self.metrics),
                 failures: Default::default(),
-                pace: Default::default(),
-                queue: self.metrics.queue(),
+                throttle: Default::default(),
+                waiting: self.metrics.waiting(),
             };
-            controller::run::run(Arc::new(context), streams, wait(shutdown.clone()))
+            controller::triggers::run(Arc::new(context), streams, wait(shutdown.clone()))
         });
         let all = futures::future::join_all(controllers).map(|_| ());
         let late = async {

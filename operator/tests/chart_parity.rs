@@ -14,9 +14,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use operator::cluster::references::{Keys, References};
 use operator::controller::build::{Defaults, build};
 use operator::controller::dereference::{Dereferenced, KeyFacts, ServiceFacts};
-use operator::controller::references::{Keys, References};
 use operator::controller::validate::{parse, validate};
 use serde::Deserialize as _;
 use serde_json::{Value, json};

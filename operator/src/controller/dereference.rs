@@ -11,10 +11,10 @@ use kube::{Client, Resource, ResourceExt as _};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::caches::Caches;
-use super::policy::{ALLOW_FROM_ANNOTATION, CrossNamespace};
-use super::prometheus_object::PrometheusObject;
-use super::references::{NamespacedName, References};
+use crate::cluster::caches::Caches;
+use crate::cluster::policy::{ALLOW_FROM_ANNOTATION, CrossNamespace};
+use crate::cluster::prometheus::PrometheusObject;
+use crate::cluster::references::{NamespacedName, References};
 
 /// What was found. A name that is not in a map was not asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde::Deserialize;
 
-use super::caches::Caches;
+use crate::cluster::caches::Caches;
 use crate::names::ADMIN_PORT_NUMBER;
 
 /// How long a pod may take to answer.

@@ -9,8 +9,9 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::dereference::{Dereferenced, KeyFacts, PrometheusFacts, ServiceFacts};
-use super::packed::{LARGEST, LARGEST_POD_TEMPLATE, Oversize};
-use super::references::{Keys, References};
+use crate::cluster::packed::{LARGEST, LARGEST_POD_TEMPLATE, Oversize};
+use crate::cluster::policy::Policy;
+use crate::cluster::references::{Keys, References};
 
 /// A resource that can be built.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +64,24 @@ pub fn check_size(oversize: Option<Oversize>) -> Result<(), Invalid> {
     Err(Invalid {
         reason: "TooLarge",
         message,
+    })
+}
+
+/// Refuses a spec that sets denied fields.
+///
+/// # Errors
+/// All of the denied fields that it sets.
+pub fn check_policy(policy: &Policy, spec: &PrometheusMirrorSpec) -> Result<(), Invalid> {
+    let denied = policy.denied_by(spec);
+    if denied.is_empty() {
+        return Ok(());
+    }
+    Err(Invalid {
+        reason: "FieldDenied",
+        message: format!(
+            "{}: denied in this cluster (hint: leave it out, or ask whoever runs the operator to take it from --deny-fields)",
+            denied.join(", ")
+        ),
     })
 }
 
@@ -279,7 +298,10 @@ fn prometheus_url(facts: &PrometheusFacts, namespace: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
+    use crate::cluster::policy::Field;
 
     pub(crate) fn object(spec: Value) -> DynamicObject {
         serde_json::from_value(json!({
@@ -312,6 +334,29 @@ pub(crate) mod tests {
     fn refused(spec: Value, found: &Dereferenced) -> (&'static str, String) {
         let invalid = check(spec, found).unwrap_err();
         (invalid.reason, invalid.message)
+    }
+
+    #[test]
+    fn all_denied_fields_are_reported_at_once() {
+        let policy = Policy {
+            denied: Field::value_variants().to_vec(),
+            ..Policy::default()
+        };
+        let targets = json!([{"name": "a", "url": "http://a"}]);
+        let spec = serde_json::from_value(json!({
+            "apiKeySecretRef": {"name": "key"}, "targets": targets,
+            "podTemplate": {}, "service": {},
+            "ingress": {"host": "h", "annotations": {"a": "b"}},
+        }));
+        let message = "spec.podTemplate, spec.ingress, spec.ingress.annotations: denied in this cluster \
+                       (hint: leave it out, or ask whoever runs the operator to take it from --deny-fields)";
+        let refused = Invalid {
+            reason: "FieldDenied",
+            message: message.to_owned(),
+        };
+        let spec = spec.unwrap();
+        assert_eq!(check_policy(&policy, &spec), Err(refused));
+        assert_eq!(check_policy(&Policy::default(), &spec), Ok(()));
     }
 
     #[test]

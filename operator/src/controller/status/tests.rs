@@ -1,5 +1,5 @@
 use super::*;
-use crate::controller::apply::{Change, Written};
+use crate::cluster::written::{Change, Written};
 use crate::controller::build::{Defaults, build};
 use crate::controller::observe::{Answer, ProbedTarget};
 use crate::controller::validate::tests::{found, object};

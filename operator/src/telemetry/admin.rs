@@ -10,7 +10,7 @@ use axum::routing::get;
 use server::{Apart, Heartbeat, Limits};
 use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
+use super::metrics::Metrics;
 
 /// Serves `/livez`, `/readyz` and `/metrics` until dropped, on a thread of its own: whatever the
 /// runtime that this is called in does, they are answered at once. `/livez` says no only when that

@@ -2,20 +2,11 @@
 
 pub mod apply;
 pub mod build;
-pub mod cache;
-pub mod caches;
 pub mod dereference;
+pub mod notify;
 pub mod observe;
-pub mod pace;
-pub mod packed;
-pub mod pod;
-pub mod policy;
-pub mod prometheus_object;
-pub mod queue;
-pub mod references;
-pub mod referrers;
-pub mod run;
 pub mod status;
+pub mod triggers;
 pub mod validate;
 
 use std::collections::HashMap;
@@ -29,20 +20,23 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::{Client, Resource as _, ResourceExt as _};
 
-use self::apply::{Applied, Written};
-use self::build::{Built, Defaults, Kind};
-use self::caches::Caches;
+use self::apply::Applied;
+use self::build::{Built, Defaults};
 use self::dereference::KnownKeys;
 use self::observe::PodReport;
-use self::pace::Pace;
-use self::packed::{Oversize, Packed};
-use self::policy::Policy;
-use self::queue::Queue;
-use self::references::{NamespacedName, References};
+use self::status::throttle::Throttle;
 use self::status::{Outcome, Progress};
 use self::validate::{Invalid, ValidatedMirror};
-use crate::events;
-use crate::metrics::Metrics;
+use crate::cluster::caches::Caches;
+use crate::cluster::kind::Kind;
+use crate::cluster::owner::owned_by;
+use crate::cluster::packed::{Oversize, Packed};
+use crate::cluster::policy::Policy;
+use crate::cluster::references::{NamespacedName, References, key};
+use crate::cluster::written::Written;
+use crate::telemetry::events;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::waiting::Waiting;
 
 /// Between two looks at a mirror in which everything is fine.
 const STEADY: Duration = Duration::from_secs(30);
@@ -71,11 +65,11 @@ pub struct Context {
     /// The instruments.
     pub metrics: Arc<Metrics>,
     /// What waits for its reconcile.
-    pub queue: Arc<Queue>,
+    pub waiting: Arc<Waiting>,
     /// How often each resource has failed in a row.
     pub failures: Mutex<HashMap<NamespacedName, u32>>,
     /// Which statuses wait to be written.
-    pub pace: Pace,
+    pub throttle: Throttle,
 }
 
 /// What may be different when it is tried again.
@@ -120,7 +114,7 @@ pub async fn reconcile(object: Arc<Packed>, context: Arc<Context>) -> Result<Act
         return Ok(Action::await_change());
     }
     context.caches.settled().await;
-    if let Some(waited) = context.queue.take(&key(object.as_ref())) {
+    if let Some(waited) = context.waiting.take(&key(object.as_ref())) {
         context.metrics.waited(waited);
     }
     if !context
@@ -167,7 +161,7 @@ async fn steps(packed: &Packed, context: &Context) -> Result<Action, Error> {
         Timestamp::now(),
     );
     let wait = match status::is_progress(&before, &after) {
-        true => context.pace.wait(&key(object), Instant::now()),
+        true => context.throttle.wait(&key(object), Instant::now()),
         false => None,
     };
     let written: &[Written] = made.as_ref().map_or(&[], |made| &made.applied.written);
@@ -181,7 +175,7 @@ async fn steps(packed: &Packed, context: &Context) -> Result<Action, Error> {
         status::write(&context.client, object, &after)
             .await
             .map_err(Error::Status)?;
-        context.pace.written(&key(object), Instant::now());
+        context.throttle.written(&key(object), Instant::now());
     }
     events::publish(&context.recorder, object, events).await;
     Ok(match wait {
@@ -234,7 +228,7 @@ async fn make(
         Some(deployment) => observe::observe(&context.http, caches, &deployment).await,
         None => Vec::new(),
     };
-    let told = apply::tell_pods(client, &namespace, &pods, &built.document).await;
+    let told = notify::notify(client, &namespace, &pods, &built.document).await;
     let told = match unless_stalled(told)? {
         Ok(told) => told,
         Err(unmade) => return Ok(Err(unmade)),
@@ -265,7 +259,7 @@ fn admitted(
     if spec.paused {
         return Err(Unmade::Paused);
     }
-    policy.check(&spec).map_err(Unmade::Invalid)?;
+    validate::check_policy(policy, &spec).map_err(Unmade::Invalid)?;
     Ok(spec)
 }
 
@@ -360,11 +354,6 @@ pub fn error_policy(object: Arc<Packed>, error: &Error, context: Arc<Context>) -
     Action::requeue(delay)
 }
 
-/// How an object is found.
-fn key(object: &impl kube::Resource) -> NamespacedName {
-    (object.namespace().unwrap_or_default(), object.name_any())
-}
-
 impl Context {
     fn lock_failures(&self) -> std::sync::MutexGuard<'_, HashMap<NamespacedName, u32>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
@@ -372,8 +361,8 @@ impl Context {
 
     /// The resource is gone, or about to go.
     fn forget(&self, resource: &NamespacedName) {
-        self.queue.take(resource);
-        self.pace.forget(resource);
+        self.waiting.take(resource);
+        self.throttle.forget(resource);
         self.lock_failures().remove(resource);
     }
 }
@@ -390,5 +379,5 @@ async fn deployment_of(
         return Ok(None);
     };
     let there = apply::known(client, caches, child.kind, &mirror.namespace, child.name()).await?;
-    Ok(there.filter(|there| apply::owned_by(there, &mirror.uid)))
+    Ok(there.filter(|there| owned_by(there, &mirror.uid)))
 }

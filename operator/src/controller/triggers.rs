@@ -11,13 +11,14 @@ use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource as _, ResourceExt as _};
 
-use super::caches::Streams;
-use super::packed::Packed;
-use super::pod::MirrorPod;
-use super::prometheus_object::PrometheusObject;
-use super::references::NamespacedName;
-use super::referrers::{Referent, Referrers};
-use super::{Context, error_policy, key, reconcile};
+use super::{Context, error_policy, reconcile};
+use crate::cluster::caches::Streams;
+use crate::cluster::index::{Referent, Referrers};
+use crate::cluster::owner::owner;
+use crate::cluster::packed::Packed;
+use crate::cluster::pod::MirrorPod;
+use crate::cluster::prometheus::PrometheusObject;
+use crate::cluster::references::{NamespacedName, key};
 use crate::names::mirror_resource;
 
 /// How many resources of a scope are reconciled at once. Most of a reconcile is waiting for pods.
@@ -36,13 +37,13 @@ pub async fn run(
     let mirrors = context.caches.mirrors.store();
     let referrers = Arc::new(Referrers::default());
     let changed = {
-        let (mirrors, queue) = (mirrors.clone(), Arc::clone(&context.queue));
+        let (mirrors, waiting) = (mirrors.clone(), Arc::clone(&context.waiting));
         let referrers = Arc::clone(&referrers);
         streams.mirrors.inspect_ok(move |mirror| {
             let reference = ObjectRef::from_obj_with(mirror, mirror_resource());
             let there = mirrors.get(&reference).map(|there| there.unpack());
             referrers.note(&key(mirror), there.as_ref());
-            queue.put(key(mirror));
+            waiting.put(key(mirror));
         })
     };
     let of_namespace = mirrors.clone();
@@ -56,10 +57,10 @@ pub async fn run(
 
     // Everything else concerns resources by their names.
     let concerned = {
-        let queue = Arc::clone(&context.queue);
+        let waiting = Arc::clone(&context.waiting);
         move |names: Vec<NamespacedName>| {
             let references = names.into_iter().map(|(namespace, name)| {
-                queue.put((namespace.clone(), name.clone()));
+                waiting.put((namespace.clone(), name.clone()));
                 ObjectRef::new_with(&name, mirror_resource()).within(&namespace)
             });
             references.collect::<Vec<_>>()
@@ -80,10 +81,10 @@ pub async fn run(
     let referring = move |referent: Referent| concerned(referrers.of(&referent));
     let (of_secret, of_config_map) = (referring.clone(), referring.clone());
     let of_service = referring.clone();
-    let queue = Arc::clone(&context.queue);
+    let waiting = Arc::clone(&context.waiting);
     let of_pod = move |pod: MirrorPod| {
         let (namespace, name) = instance(&pod)?;
-        queue.put((namespace.clone(), name.clone()));
+        waiting.put((namespace.clone(), name.clone()));
         Some(ObjectRef::new_with(&name, mirror_resource()).within(&namespace))
     };
     controller = controller
@@ -136,13 +137,6 @@ async fn log<E: std::error::Error + 'static, Q: std::error::Error + 'static>(
             }
         })
         .await;
-}
-
-/// The resource that controls a child.
-fn owner(child: &Packed) -> Option<NamespacedName> {
-    let mut owners = child.owner_references().iter();
-    let owner = owners.find(|owner| owner.controller == Some(true) && owner.kind == crds::KIND)?;
-    Some((child.namespace()?, owner.name.clone()))
 }
 
 /// The resource that a pod runs for.

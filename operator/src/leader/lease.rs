@@ -14,7 +14,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt as _};
 use tokio::time::Instant;
 
-use crate::client::Term;
+use super::client::Term;
 
 /// How long a record counts after its last change.
 const DURATION: Duration = Duration::from_secs(15);

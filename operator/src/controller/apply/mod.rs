@@ -6,7 +6,6 @@
 //! nothing of its name, see [`UNMADE`].
 
 mod difference;
-mod pods;
 
 use std::collections::BTreeSet;
 
@@ -18,12 +17,14 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use self::difference::contains;
-pub use self::pods::tell_pods;
-use super::build::{Child, Kind};
-use super::cache::Cache;
-use super::caches::Caches;
-use super::packed::Packed;
+use super::build::Child;
 use super::validate::ValidatedMirror;
+use crate::cluster::caches::Caches;
+use crate::cluster::kind::Kind;
+use crate::cluster::owner::owned_by;
+use crate::cluster::packed::Packed;
+use crate::cluster::watched::Cache;
+use crate::cluster::written::{Change, Written};
 use crate::names::{APPLIED_ANNOTATION, OPERATOR};
 
 /// Holds the replicas of a Deployment from when an autoscaler is asked for until it sets them.
@@ -46,24 +47,6 @@ pub struct Applied {
     pub leaving: Vec<String>,
     /// What could not be made because its kind is not to be had, and why.
     pub missing: Vec<String>,
-}
-
-/// One write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// What was done.
-    pub what: Change,
-    /// `Kind name`
-    pub object: String,
-}
-
-/// What was done to a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Change {
-    Created,
-    Updated,
-    Deleted,
 }
 
 /// Why applying failed.
@@ -238,15 +221,6 @@ fn decide(child: &Child, there: &DynamicObject, owner: &str) -> Decision {
             uid: there.metadata.uid.clone(),
         }
     }
-}
-
-/// Whether a resource with this uid controls an object.
-#[must_use]
-pub fn owned_by(object: &impl Resource, uid: &str) -> bool {
-    object
-        .owner_references()
-        .iter()
-        .any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
 /// What the API server has against an object, if that is why a request failed.

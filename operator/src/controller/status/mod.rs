@@ -12,6 +12,8 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
+pub mod throttle;
+
 use super::apply::Applied;
 use super::build::Built;
 use super::observe::PodReport;

@@ -3,12 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{ApiKeyRef, ConfigMapKeyRef, PrometheusMirrorSpec, SecretKeyRef};
+use kube::ResourceExt as _;
 
 /// Beside the API key while it is being replaced; it may be absent.
 pub const PREVIOUS_API_KEY: &str = "previousApiKey";
 
 /// Namespace and name.
 pub type NamespacedName = (String, String);
+
+/// How an object is found.
+#[must_use]
+pub fn key(object: &impl kube::Resource) -> NamespacedName {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
 
 /// The objects that a spec refers to, and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

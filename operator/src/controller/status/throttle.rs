@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::references::NamespacedName;
+use crate::cluster::references::NamespacedName;
 
 /// A new resource is often ready within so long, and then its first status says so.
 const FIRST: Duration = Duration::from_secs(2);
@@ -15,9 +15,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// When the next status of a resource may be written that is worth no write of its own.
 #[derive(Debug, Default)]
-pub struct Pace(Mutex<HashMap<NamespacedName, Instant>>);
+pub struct Throttle(Mutex<HashMap<NamespacedName, Instant>>);
 
-impl Pace {
+impl Throttle {
     /// How long such a status has to wait; none if it may be written now.
     pub fn wait(&self, resource: &NamespacedName, now: Instant) -> Option<Duration> {
         let mut all = self.lock();
@@ -49,15 +49,15 @@ mod tests {
 
     #[test]
     fn progress_waits_for_a_moment_at_first_and_longer_after_a_write() {
-        let pace = Pace::default();
+        let throttle = Throttle::default();
         let resource = ("namespace".to_owned(), "name".to_owned());
         let start = Instant::now();
-        let wait = |seconds: u64| pace.wait(&resource, start + Duration::from_secs(seconds));
+        let wait = |seconds: u64| throttle.wait(&resource, start + Duration::from_secs(seconds));
         let seconds = |seconds: u64| Some(Duration::from_secs(seconds));
         assert_eq!([wait(0), wait(1), wait(2)], [seconds(2), seconds(1), None]);
-        pace.written(&resource, start + Duration::from_secs(2));
+        throttle.written(&resource, start + Duration::from_secs(2));
         assert_eq!([wait(3), wait(7)], [seconds(4), None]);
-        pace.forget(&resource);
+        throttle.forget(&resource);
         assert_eq!(wait(8), seconds(2));
     }
 }

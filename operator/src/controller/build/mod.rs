@@ -17,10 +17,10 @@ mod service;
 mod service_account;
 mod service_monitor;
 
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::validate::ValidatedMirror;
+use crate::cluster::kind::Kind;
 use crate::names::{INSTANCE_LABEL, MANAGED_BY_LABEL, NAME, NAME_LABEL, OPERATOR};
 pub use config_map::Document;
 
@@ -31,88 +31,6 @@ pub struct Defaults {
     pub image: String,
     /// Where the operator runs: it must reach the pods' admin port.
     pub operator_namespace: String,
-}
-
-/// A kind of child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
-pub enum Kind {
-    ServiceAccount,
-    ConfigMap,
-    Service,
-    NetworkPolicy,
-    Deployment,
-    PodDisruptionBudget,
-    HorizontalPodAutoscaler,
-    Ingress,
-    HttpRoute,
-    ServiceMonitor,
-}
-
-impl Kind {
-    /// All kinds, in the order in which they are applied.
-    pub const ALL: [Self; 10] = [
-        Self::ServiceAccount,
-        Self::ConfigMap,
-        Self::Service,
-        Self::NetworkPolicy,
-        Self::Deployment,
-        Self::PodDisruptionBudget,
-        Self::HorizontalPodAutoscaler,
-        Self::Ingress,
-        Self::HttpRoute,
-        Self::ServiceMonitor,
-    ];
-
-    /// Whether a mirror can answer without it.
-    #[must_use]
-    pub fn is_optional(self) -> bool {
-        let needed = [
-            Self::ServiceAccount,
-            Self::ConfigMap,
-            Self::Service,
-            Self::Deployment,
-        ];
-        !needed.contains(&self)
-    }
-
-    /// Group, version, kind and plural.
-    #[must_use]
-    pub fn resource(self) -> ApiResource {
-        let (group, version, kind, plural) = match self {
-            Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
-            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
-            Self::Service => ("", "v1", "Service", "services"),
-            Self::NetworkPolicy => (
-                "networking.k8s.io",
-                "v1",
-                "NetworkPolicy",
-                "networkpolicies",
-            ),
-            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
-            Self::PodDisruptionBudget => (
-                "policy",
-                "v1",
-                "PodDisruptionBudget",
-                "poddisruptionbudgets",
-            ),
-            Self::HorizontalPodAutoscaler => (
-                "autoscaling",
-                "v2",
-                "HorizontalPodAutoscaler",
-                "horizontalpodautoscalers",
-            ),
-            Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
-            Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
-            Self::ServiceMonitor => (
-                "monitoring.coreos.com",
-                "v1",
-                "ServiceMonitor",
-                "servicemonitors",
-            ),
-        };
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
-    }
 }
 
 /// An object that should exist.

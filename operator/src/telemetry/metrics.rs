@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::controller::queue::Queue;
+use super::waiting::Waiting;
 
 /// The instruments.
 pub struct Metrics {
@@ -22,8 +22,8 @@ pub struct Metrics {
     leader: Gauge,
     waits: Histogram,
     depth: Gauge,
-    /// Of the controllers that run. A queue goes with its controller.
-    queues: Mutex<Vec<Weak<Queue>>>,
+    /// One for each running controller; it goes with its controller.
+    waiting: Mutex<Vec<Weak<Waiting>>>,
 }
 
 /// Where a reconcile failed.
@@ -44,7 +44,7 @@ impl Default for Metrics {
             leader: Gauge::default(),
             waits: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
             depth: Gauge::default(),
-            queues: Mutex::default(),
+            waiting: Mutex::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -117,20 +117,20 @@ impl Metrics {
         self.waits.observe(age.as_secs_f64());
     }
 
-    /// A queue for another controller.
+    /// For another controller: the resources that wait there.
     #[must_use]
-    pub fn queue(&self) -> Arc<Queue> {
-        let queue = Arc::new(Queue::default());
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.retain(|queue| queue.strong_count() > 0);
-        queues.push(Arc::downgrade(&queue));
-        queue
+    pub fn waiting(&self) -> Arc<Waiting> {
+        let new = Arc::new(Waiting::default());
+        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|waiting| waiting.strong_count() > 0);
+        all.push(Arc::downgrade(&new));
+        new
     }
 
     fn depth(&self) -> usize {
-        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = queues.iter().filter_map(Weak::upgrade);
-        running.map(|queue| queue.depth()).sum()
+        let all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = all.iter().filter_map(Weak::upgrade);
+        running.map(|waiting| waiting.depth()).sum()
     }
 
     /// All of it in the text format.

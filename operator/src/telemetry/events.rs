@@ -5,7 +5,7 @@ use kube::Resource as _;
 use kube::api::DynamicObject;
 use kube::runtime::events::{Event, EventType, Recorder};
 
-use crate::controller::apply::{Change, Written};
+use crate::cluster::written::{Change, Written};
 use crate::names::mirror_resource;
 
 /// The events of one reconcile. Conditions that stay as they are make none.

@@ -6,16 +6,16 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt as _};
 use kube::Resource;
 use kube::api::Api;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube_runtime::utils::Backoff;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+
+use super::backoff::Patience;
 
 /// Whether the objects of a kind can be watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,46 +163,6 @@ fn note<K>(
     }
 }
 
-/// The pauses of a watch that fails. They grow until it has been quiet for a while; kube's own
-/// begin anew with each attempt, because an attempt begins with an event.
-struct Patience {
-    pause: Duration,
-    failed: Instant,
-}
-
-impl Patience {
-    const SHORTEST: Duration = Duration::from_secs(1);
-    const LONGEST: Duration = Duration::from_secs(30);
-    const QUIET: Duration = Duration::from_secs(120);
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            pause: Self::SHORTEST,
-            failed: Instant::now(),
-        }
-    }
-}
-
-impl Iterator for Patience {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        if self.failed.elapsed() > Self::QUIET {
-            self.pause = Self::SHORTEST;
-        }
-        self.failed = Instant::now();
-        let pause = self.pause;
-        self.pause = (pause * 2).min(Self::LONGEST);
-        Some(pause)
-    }
-}
-
-impl Backoff for Patience {
-    fn reset(&mut self) {}
-}
-
 /// Why the API server will not let this kind be listed, if it said so. A watch that is refused
 /// after that says nothing: an API server that has just started refuses everything for a moment,
 /// and what was listed stays known.
@@ -276,18 +236,5 @@ mod tests {
                 Availability::Available,
             ]
         );
-    }
-
-    #[test]
-    fn pauses_grow_although_every_attempt_begins_well() {
-        let mut patience = Patience::default();
-        let mut pauses = Vec::new();
-        for _ in 0..7 {
-            patience.reset();
-            pauses.extend(patience.next().map(|pause| pause.as_secs()));
-        }
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
-        patience.failed -= Patience::QUIET + Duration::from_secs(1);
-        assert_eq!(patience.next(), Some(Patience::SHORTEST));
     }
 }

@@ -1,17 +1,18 @@
-//! What waits for its reconcile, and since when. The queue itself is kube's, which does not tell.
+//! Which resources wait for their reconcile, and since when. The queue itself is kube's, which does
+//! not say.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::references::NamespacedName;
+use crate::cluster::references::NamespacedName;
 
 /// Resources with an event whose reconcile has not begun. Reconciles that only time asks for are
 /// not in it.
 #[derive(Debug, Default)]
-pub struct Queue(Mutex<HashMap<NamespacedName, Instant>>);
+pub struct Waiting(Mutex<HashMap<NamespacedName, Instant>>);
 
-impl Queue {
+impl Waiting {
     /// Something concerns a resource. Only the first event counts until the reconcile begins.
     pub fn put(&self, resource: NamespacedName) {
         self.lock().entry(resource).or_insert_with(Instant::now);
@@ -41,16 +42,16 @@ mod tests {
 
     #[test]
     fn a_resource_waits_once_and_from_its_first_event_on() {
-        let queue = Queue::default();
+        let waiting = Waiting::default();
         let name = |name: &str| ("namespace".to_owned(), name.to_owned());
-        queue.put(name("a"));
-        let first = queue.lock()[&name("a")];
-        queue.put(name("a"));
-        queue.put(name("b"));
-        assert_eq!(queue.lock()[&name("a")], first);
-        assert_eq!(queue.depth(), 2);
-        assert!(queue.take(&name("a")).is_some());
-        assert_eq!(queue.take(&name("a")), None);
-        assert_eq!(queue.depth(), 1);
+        waiting.put(name("a"));
+        let first = waiting.lock()[&name("a")];
+        waiting.put(name("a"));
+        waiting.put(name("b"));
+        assert_eq!(waiting.lock()[&name("a")], first);
+        assert_eq!(waiting.depth(), 2);
+        assert!(waiting.take(&name("a")).is_some());
+        assert_eq!(waiting.take(&name("a")), None);
+        assert_eq!(waiting.depth(), 1);
     }
 }

@@ -5,10 +5,10 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, PartialObjectMeta, Patch, PatchParams};
 use serde_json::json;
 
-use super::Error;
-use crate::controller::build::Document;
-use crate::controller::observe::PodReport;
-use crate::controller::status::is_told;
+use super::apply::Error;
+use super::build::Document;
+use super::observe::PodReport;
+use super::status::is_told;
 use crate::names::CONFIGURATION_ANNOTATION;
 
 /// Tells pods that they have something new to read, by changing an annotation: the kubelet then
@@ -18,7 +18,7 @@ use crate::names::CONFIGURATION_ANNOTATION;
 ///
 /// # Errors
 /// If a request fails. A pod that is gone is no error.
-pub async fn tell_pods(
+pub async fn notify(
     client: &Client,
     namespace: &str,
     pods: &[PodReport],

@@ -9,7 +9,7 @@ use kube::core::{NamespaceResourceScope, ObjectMeta};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use super::caches::only_allow_from;
+use super::trim::only_allow_from;
 
 /// A Prometheus object.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,28 +1,29 @@
 //! What the operator knows of the cluster: one watch and one store a kind, so that a reconcile
 //! reads from memory.
 //!
-//! A kind that cannot be watched never holds up the other kinds; see [`cache`](super::cache).
+//! A kind that cannot be watched never holds up the other kinds; see [`watched`](super::watched).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+use kube::Client;
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
-use kube::core::{ApiResource, ObjectMeta};
+use kube::core::ApiResource;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
-use kube::{Client, Resource};
 
-use super::apply::owned_by;
-use super::build::Kind;
-use super::cache::Cache;
+use super::kind::Kind;
+use super::owner::owned_by;
 use super::packed::Packed;
 use super::pod::MirrorPod;
-use super::policy::{ALLOW_FROM_ANNOTATION, LONGEST_ALLOW_FROM};
-use super::prometheus_object::PrometheusObject;
+use super::prometheus::PrometheusObject;
 use super::references::References;
+use super::scope::Scope;
+use super::trim::{only_owners, strip_metadata, strip_service, whole};
+use super::watched::Cache;
 use crate::names::{MANAGED_BY_LABEL, OPERATOR, mirror_resource};
 
 /// How many objects come in one answer to a list of metadata.
@@ -36,49 +37,6 @@ const PAGE_OF_WHOLE: u32 = 5;
 /// for holds up none of them any more. Its lists may fail for good: a conversion webhook that is
 /// down is enough.
 const PATIENCE_WITH_OPTIONAL: u32 = 5;
-
-/// Where the operator looks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// In every namespace.
-    Cluster,
-    /// In namespaces with matching labels; what their resources refer to may be anywhere.
-    Selected(String),
-    /// In one namespace only, with rights in that namespace only.
-    Namespace(String),
-}
-
-impl Scope {
-    fn api<K>(&self, client: &Client) -> Api<K>
-    where
-        K: Resource<Scope = kube::core::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        match self {
-            Self::Cluster | Self::Selected(_) => Api::all(client.clone()),
-            Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
-        }
-    }
-
-    fn dynamic<K>(&self, client: &Client, resource: &ApiResource) -> Api<K>
-    where
-        K: Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>,
-    {
-        match self {
-            Self::Cluster | Self::Selected(_) => Api::all_with(client.clone(), resource),
-            Self::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
-        }
-    }
-
-    /// Whether objects of `namespace` are seen.
-    #[must_use]
-    pub fn sees(&self, namespace: &str) -> bool {
-        match self {
-            Self::Cluster | Self::Selected(_) => true,
-            Self::Namespace(own) => own == namespace,
-        }
-    }
-}
 
 /// All caches of one scope.
 pub struct Caches {
@@ -296,42 +254,6 @@ impl Caches {
         };
         namespaces.store().get(&ObjectRef::new(namespace)).is_some()
     }
-}
-
-/// Nothing is taken away: it is small already.
-fn whole<K>(_: &mut K) {}
-
-fn only_owners<K>(object: &mut PartialObjectMeta<K>) {
-    object.metadata.annotations = None;
-    object.metadata.labels = None;
-}
-
-fn strip_metadata<K>(object: &mut PartialObjectMeta<K>) {
-    object.metadata.annotations = None;
-    object.metadata.labels = None;
-    object.metadata.owner_references = None;
-}
-
-/// Of what a tenant may write at length into the metadata of an object that others refer to, only
-/// the annotation that says who may.
-pub(super) fn only_allow_from(metadata: &mut ObjectMeta) {
-    metadata.labels = None;
-    metadata.owner_references = None;
-    metadata.finalizers = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|name, value| {
-            name == ALLOW_FROM_ANNOTATION && value.len() <= LONGEST_ALLOW_FROM
-        });
-    }
-}
-
-fn strip_service(service: &mut Service) {
-    only_allow_from(&mut service.metadata);
-    service.spec = service.spec.take().map(|spec| ServiceSpec {
-        ports: spec.ports,
-        ..ServiceSpec::default()
-    });
-    service.status = None;
 }
 
 #[cfg(test)]

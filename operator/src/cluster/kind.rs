@@ -1,0 +1,85 @@
+//! The kinds of the objects that the operator makes.
+
+use kube::core::{ApiResource, GroupVersionKind};
+
+/// A kind of child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Kind {
+    ServiceAccount,
+    ConfigMap,
+    Service,
+    NetworkPolicy,
+    Deployment,
+    PodDisruptionBudget,
+    HorizontalPodAutoscaler,
+    Ingress,
+    HttpRoute,
+    ServiceMonitor,
+}
+
+impl Kind {
+    /// All kinds, in the order in which they are applied.
+    pub const ALL: [Self; 10] = [
+        Self::ServiceAccount,
+        Self::ConfigMap,
+        Self::Service,
+        Self::NetworkPolicy,
+        Self::Deployment,
+        Self::PodDisruptionBudget,
+        Self::HorizontalPodAutoscaler,
+        Self::Ingress,
+        Self::HttpRoute,
+        Self::ServiceMonitor,
+    ];
+
+    /// Whether a mirror can answer without it.
+    #[must_use]
+    pub fn is_optional(self) -> bool {
+        let needed = [
+            Self::ServiceAccount,
+            Self::ConfigMap,
+            Self::Service,
+            Self::Deployment,
+        ];
+        !needed.contains(&self)
+    }
+
+    /// Group, version, kind and plural.
+    #[must_use]
+    pub fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = match self {
+            Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
+            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
+            Self::Service => ("", "v1", "Service", "services"),
+            Self::NetworkPolicy => (
+                "networking.k8s.io",
+                "v1",
+                "NetworkPolicy",
+                "networkpolicies",
+            ),
+            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::PodDisruptionBudget => (
+                "policy",
+                "v1",
+                "PodDisruptionBudget",
+                "poddisruptionbudgets",
+            ),
+            Self::HorizontalPodAutoscaler => (
+                "autoscaling",
+                "v2",
+                "HorizontalPodAutoscaler",
+                "horizontalpodautoscalers",
+            ),
+            Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
+            Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
+            Self::ServiceMonitor => (
+                "monitoring.coreos.com",
+                "v1",
+                "ServiceMonitor",
+                "servicemonitors",
+            ),
+        };
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+    }
+}

@@ -1,0 +1,18 @@
+//! What is known of the cluster: where the operator looks, what it watches there, and in which form
+//! it keeps it. Decides nothing and writes nothing.
+
+pub mod caches;
+pub mod index;
+pub mod kind;
+pub mod owner;
+pub mod packed;
+pub mod pod;
+pub mod policy;
+pub mod prometheus;
+pub mod references;
+pub mod scope;
+pub mod watched;
+pub mod written;
+
+mod backoff;
+mod trim;
