@@ -13,10 +13,16 @@
 //!   same in Rust, and one message;
 //! * [`validate`]: every fault of a document at once, by walking the generated schema; there is no
 //!   second schema to keep in step;
+//! * [`references()`]: which fields name which keys of which objects;
+//! * [`contract`]: everything else that operator and mirror must agree on: the document's hash,
+//!   ports, environment variables, labels, annotations, the JSON of the admin port;
+//! * [`conditions`]: the types of a status' conditions and their reasons, with what they mean;
 //! * [`resource_reference`]: the schema as a page for people, committed as
 //!   `docs/resource-reference.md`.
 
 mod auth;
+pub mod conditions;
+pub mod contract;
 mod definition;
 mod duration;
 mod exposure;
@@ -26,6 +32,7 @@ pub mod memory;
 mod page;
 pub mod patterns;
 mod reference;
+pub mod references;
 pub mod rules;
 mod schemas;
 mod server;
@@ -36,6 +43,7 @@ mod validation;
 mod workload;
 
 pub use auth::{Auth, BasicAuth, BearerAuth, OAuth2, SigV4};
+pub use conditions::{ConditionType, Reason};
 pub use definition::{crd, crd_yaml};
 pub use duration::{Duration, DurationError};
 pub use exposure::{HttpRoute, HttpRouteParent, Ingress, NetworkPolicy, Service, ServiceType};
@@ -45,6 +53,7 @@ pub use page::resource_reference;
 pub use reference::{
     ApiKeyRef, ConfigMapKeyRef, LocalName, PrometheusRef, SecretKeyRef, ServiceRef,
 };
+pub use references::{DataKind, Reference, references};
 pub use server::{ErrorStatus, Server, ServerTls};
 pub use spec::{Mode, PrometheusMirror, PrometheusMirrorSpec, RequestHost, RequestTargets};
 pub use status::{PrometheusMirrorStatus, TargetStatus};

@@ -99,5 +99,5 @@ pub struct PrometheusRef {
 }
 
 fn default_api_key() -> String {
-    "apiKey".to_owned()
+    crate::contract::API_KEY.to_owned()
 }

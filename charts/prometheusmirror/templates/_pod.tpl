@@ -142,8 +142,8 @@ of the document.
 {{- $needed := list .apiKeySecretRef }}
 {{- range $target := .targets }}
   {{- with $target.auth }}
-    {{- range $kind := list .basic .bearer .oauth2 }}
-      {{- range $field, $reference := $kind }}
+    {{- range $kind := . }}
+      {{- range $field, $reference := ($kind | default dict) }}
         {{- if hasSuffix "SecretRef" $field }}
           {{- $needed = append $needed $reference }}
         {{- end }}

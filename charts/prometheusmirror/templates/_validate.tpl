@@ -122,13 +122,13 @@ What values.schema.json cannot say, or could not say with an example. The words 
 {{- end }}
 {{- with .target.auth }}
   {{- $set := list }}
-  {{- range $kind := list "basic" "bearer" "oauth2" "sigV4" }}
-    {{- if not (kindIs "invalid" (index $target.auth $kind)) }}
+  {{- range $kind, $value := . }}
+    {{- if not (kindIs "invalid" $value) }}
       {{- $set = append $set $kind }}
     {{- end }}
   {{- end }}
   {{- if gt (len $set) 1 }}
-    {{- fail (printf "%s.auth: at most one of basic, bearer, oauth2 and sigV4 may be set, there is %s; for example: {bearer: {tokenSecretRef: {name: prometheus-login, key: token}}}" $path (join " and " $set)) }}
+    {{- fail (printf "%s.auth: at most one kind may be set, there is %s; for example: {bearer: {tokenSecretRef: {name: prometheus-login, key: token}}}" $path (join " and " $set)) }}
   {{- end }}
   {{- with .sigV4 }}
     {{- if ne (kindIs "map" .accessKeyIdSecretRef) (kindIs "map" .secretAccessKeySecretRef) }}

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use crds::contract::environment;
 
 use crate::budget::size::ByteSize;
 use crate::cli::when::When;
@@ -49,7 +50,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct DocumentArgs {
     /// A file with one PrometheusMirror manifest, YAML or JSON
-    #[arg(short, long, env = "PROMETHEUS_MIRROR_FILE", value_name = "FILE")]
+    #[arg(short, long, env = environment::FILE, value_name = "FILE")]
     pub file: PathBuf,
     /// The folders.
     #[command(flatten)]
@@ -60,7 +61,7 @@ pub struct DocumentArgs {
 #[derive(Args, Clone, Debug)]
 struct FolderArgs {
     /// Folder of Secrets: key K of Secret S is the file DIR/S/K [default: `secrets` next to FILE]
-    #[arg(long, env = "PROMETHEUS_MIRROR_SECRETS_DIR", value_name = "DIR")]
+    #[arg(long, env = environment::SECRETS_DIR, value_name = "DIR")]
     secrets_dir: Option<PathBuf>,
     /// Folder of ConfigMaps: key K of ConfigMap C is the file DIR/C/K [default: `configmaps` next
     /// to FILE]
@@ -92,7 +93,7 @@ pub struct OptionalDocumentArgs {
     #[arg(
         short,
         long,
-        env = "PROMETHEUS_MIRROR_FILE",
+        env = environment::FILE,
         value_name = "FILE",
         required_unless_present = "mirror"
     )]
@@ -119,7 +120,7 @@ pub struct LogArgs {
     /// How log lines are written (to stderr)
     #[arg(
         long,
-        env = "PROMETHEUS_MIRROR_LOG_FORMAT",
+        env = environment::LOG_FORMAT,
         value_enum,
         default_value_t,
         value_name = "FORMAT"
@@ -155,22 +156,22 @@ pub struct ServeArgs {
     pub document: DocumentArgs,
     /// Where the Mirror API listens: 9900, :9900 or HOST:PORT [default: 0.0.0.0 and the manifest's
     /// spec.port]
-    #[arg(long, env = "PROMETHEUS_MIRROR_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = environment::LISTEN, value_name = "ADDR")]
     pub listen: Option<ListenAddress>,
     /// Where /livez, /readyz, /targets and /metrics listen
     #[arg(
         long,
-        env = "PROMETHEUS_MIRROR_ADMIN_LISTEN",
+        env = environment::ADMIN_LISTEN,
         value_name = "ADDR",
         default_value = "0.0.0.0:9901"
     )]
     pub admin_listen: ListenAddress,
     /// After SIGTERM: how long to go on accepting while /readyz says no, so that load balancers
     /// notice
-    #[arg(long, env = "PROMETHEUS_MIRROR_DRAIN_DELAY", value_name = "TIME", default_value = "0s", value_parser = duration)]
+    #[arg(long, env = environment::DRAIN_DELAY, value_name = "TIME", default_value = "0s", value_parser = duration)]
     pub drain_delay: Duration,
     /// After that: how long requests under way may take; a second signal ends at once
-    #[arg(long, env = "PROMETHEUS_MIRROR_DRAIN_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(long, env = environment::DRAIN_TIMEOUT, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub drain_timeout: Duration,
     /// Memory that the process may use, such as 512Mi; requests share what is left of it [default:
     /// the container's limit, else 512Mi]

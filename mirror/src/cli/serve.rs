@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crds::contract::ServedDocument;
 use server::{Apart, Heartbeat, Hooks, Limits, Server, bind, descriptors};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -11,7 +12,7 @@ use crate::api::state::AppState;
 use crate::budget::size::ByteSize;
 use crate::budget::{Limit, Memory};
 use crate::cli::args::{ListenAddress, ServeArgs};
-use crate::http::admin::{self, Admin, Document, Health};
+use crate::http::admin::{self, Admin, Health};
 use crate::http::probe::Probe;
 use crate::settings::watch::{self, Event, Watcher};
 use crate::settings::{self, Settings};
@@ -178,7 +179,7 @@ impl Changes {
 /// Tells metrics and readiness which document is being served.
 fn announce(state: &AppState, health: &Health) {
     let serving = state.serving();
-    let document = Document {
+    let document = ServedDocument {
         name: serving.settings.name.clone(),
         hash: serving.settings.document_hash.clone(),
     };

@@ -9,46 +9,13 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use crds::contract::{Phase, Readiness, ServedDocument, pages};
 use http::{HeaderMap, StatusCode, header};
-use serde::Serialize;
 use server::Heartbeat;
 use tokio::sync::Semaphore;
 
 use crate::http::probe::Probe;
 use crate::telemetry::metrics::{Format, Metrics};
-
-/// Where the process is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// No document is being served yet.
-    Starting,
-    /// Requests are welcome.
-    Ready,
-    /// A signal to end came; requests are still answered, but the next ones should go elsewhere.
-    Draining,
-}
-
-/// What `/readyz` answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Readiness {
-    /// Where the process is in its life. Ready is 200, the others are 503.
-    pub status: Phase,
-    /// The document being served.
-    pub document: Option<Document>,
-    /// A newer document was refused because of faults; the log has them.
-    pub newer_document_refused: bool,
-}
-
-/// A document, as an operator recognises it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Document {
-    /// `metadata.name`.
-    pub name: String,
-    /// SHA-256 of its bytes, in hex.
-    pub hash: String,
-}
 
 /// The present [`Readiness`], set by `serve`, read by the admin port.
 pub struct Health(ArcSwap<Readiness>);
@@ -65,7 +32,7 @@ impl Default for Health {
 
 impl Health {
     /// `document` is being served. A process that drains stays draining.
-    pub fn serves(&self, document: &Document) {
+    pub fn serves(&self, document: &ServedDocument) {
         self.0.rcu(|before| Readiness {
             status: if before.status == Phase::Draining {
                 Phase::Draining
@@ -131,10 +98,10 @@ pub fn admin(admin: Admin) -> Router {
             "/",
             get(async || "Prometheus Mirror, admin port: /livez /readyz /targets /metrics\n"),
         )
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/targets", get(targets))
-        .route("/metrics", get(metrics_page))
+        .route(pages::LIVENESS, get(livez))
+        .route(pages::READINESS, get(readyz))
+        .route(pages::TARGETS, get(targets))
+        .route(pages::METRICS, get(metrics_page))
         .with_state(Arc::new(Shared {
             admin,
             waiting_for_targets: Semaphore::new(MOST_WAITING_FOR_TARGETS),
@@ -237,7 +204,7 @@ mod tests {
                 json!({"status": "starting", "document": null, "newerDocumentRefused": false})
             )
         );
-        health.serves(&Document {
+        health.serves(&ServedDocument {
             name: "production".into(),
             hash: "abc".into(),
         });

@@ -8,7 +8,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use crds::contract::{Reachability, TargetReachability};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
@@ -24,36 +24,6 @@ const GRACE: Duration = Duration::from_secs(1);
 const LONGEST_VERSION: usize = 64;
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_secs(5);
-
-/// What `/targets` answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reachability {
-    /// The declared targets, in the document's order.
-    pub targets: Vec<TargetReachability>,
-    /// The same of the document's other parts, such as the API port's certificate.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notices: Vec<String>,
-}
-
-/// One target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TargetReachability {
-    /// Its name in the document.
-    pub name: String,
-    /// Whether it answered. Absent when the query did not get its turn.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reachable: Option<bool>,
-    /// The version that it reports, if it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// Why it is not reachable, or that it asks to slow down.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// What was skipped or looks odd in its part of the document: nothing that keeps it from
-    /// answering.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notices: Vec<String>,
-}
 
 /// Asks the targets of the document being served.
 #[derive(Default)]

@@ -9,8 +9,8 @@ use http::HeaderValue;
 use serde_json::Value;
 use url::Url;
 
-use super::files::{Kind, Reference};
-use super::{Source, target};
+use super::files::Files;
+use super::target;
 
 /// Longer ones do not fit into the headers that servers take.
 const MOST_BYTES: u64 = 16 << 10;
@@ -100,22 +100,22 @@ impl fmt::Debug for Authorization {
     reason = "whether it can be read, and whether there is something"
 )]
 pub(super) fn target_auth(
-    source: &Source,
+    files: &Files,
     path: &str,
     auth: &Value,
     faults: &mut Vec<Fault>,
 ) -> Option<Option<Auth>> {
     let set = |kind: &str| auth.get(kind).filter(|value| !value.is_null());
     let mut reader = Reader {
-        source,
+        files,
         path,
         faults,
     };
-    if let Some(basic) = set("basic") {
-        return reader.basic(basic).map(Some);
+    if set("basic").is_some() {
+        return reader.basic().map(Some);
     }
-    if let Some(bearer) = set("bearer") {
-        return reader.bearer(bearer).map(Some);
+    if set("bearer").is_some() {
+        return reader.bearer().map(Some);
     }
     if let Some(oauth2) = set("oauth2") {
         return reader.oauth2(oauth2).map(Some);
@@ -129,15 +129,15 @@ pub(super) fn target_auth(
 }
 
 struct Reader<'a> {
-    source: &'a Source,
+    files: &'a Files<'a>,
     path: &'a str,
     faults: &'a mut Vec<Fault>,
 }
 
 impl Reader<'_> {
-    fn basic(&mut self, basic: &Value) -> Option<Auth> {
-        let username = self.secret(basic, "basic.usernameSecretRef", "the user name");
-        let password = self.secret(basic, "basic.passwordSecretRef", "the password");
+    fn basic(&mut self) -> Option<Auth> {
+        let username = self.secret("basic.usernameSecretRef", "the user name");
+        let password = self.secret("basic.passwordSecretRef", "the password");
         if username.as_ref().is_some_and(|name| name.0.contains(':')) {
             let field = format!("{}.basic.usernameSecretRef", self.path);
             let fault = Fault::new(
@@ -153,20 +153,15 @@ impl Reader<'_> {
         })
     }
 
-    fn bearer(&mut self, bearer: &Value) -> Option<Auth> {
-        let authorization = self.read(
-            bearer,
-            "bearer.tokenSecretRef",
-            "the token",
-            Authorization::bearer,
-        );
+    fn bearer(&mut self) -> Option<Auth> {
+        let field = "bearer.tokenSecretRef";
+        let authorization = self.read(field, "the token", Authorization::bearer);
         authorization.map(Auth::Bearer)
     }
 
     fn oauth2(&mut self, oauth2: &Value) -> Option<Auth> {
-        let client_id = self.secret(oauth2, "oauth2.clientIdSecretRef", "the client id");
-        let client_secret =
-            self.secret(oauth2, "oauth2.clientSecretSecretRef", "the client secret");
+        let client_id = self.secret("oauth2.clientIdSecretRef", "the client id");
+        let client_secret = self.secret("oauth2.clientSecretSecretRef", "the client secret");
         let field = format!("{}.oauth2.tokenUrl", self.path);
         let token_url = match oauth2["tokenUrl"].as_str().map(target::url) {
             Some(Ok(url)) => Some(url),
@@ -193,31 +188,24 @@ impl Reader<'_> {
         }))
     }
 
-    fn secret(&mut self, kind: &Value, field: &str, what: &'static str) -> Option<Secret> {
+    fn secret(&mut self, field: &str, what: &'static str) -> Option<Secret> {
         let plain =
             |text: &str| (!text.contains(char::is_control)).then(|| Secret(text.to_owned()));
-        self.read(kind, field, what, plain)
+        self.read(field, what, plain)
     }
 
     /// Reads the file of a field and makes a value of its text, if it can be one.
     fn read<T>(
         &mut self,
-        kind: &Value,
         field: &str,
         what: &'static str,
         make: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
-        let name = field.split('.').next_back().unwrap_or_default();
         let field = format!("{}.{field}", self.path);
-        let reference = Reference {
-            field: &field,
-            what,
-            kind: Kind::Secret,
-        };
-        let file = reference.file(self.source, &kind[name], None, self.faults)?;
-        let read = reference.required(&file, MOST_BYTES).and_then(|bytes| {
-            let text = reference.text(&file, &bytes)?;
-            make(text).ok_or_else(|| reference.no_header(&file))
+        let file = self.files.find(&field, what, self.faults)?;
+        let read = file.required(MOST_BYTES).and_then(|bytes| {
+            let text = file.text(&bytes)?;
+            make(text).ok_or_else(|| file.no_header())
         });
         read.map_err(|fault| self.faults.push(fault)).ok()
     }

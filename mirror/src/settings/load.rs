@@ -7,11 +7,12 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crds::contract::sha256;
 use crds::{Fault, PrometheusMirrorSpec, field_path};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::document::{Document, DocumentError};
+use super::files::Files;
 use super::{
     ApiKeys, Auth, Bytes, ErrorStatus, Found, Limits, NanInterpretation, RequestTargets, ServerTls,
     Settings, Source, TargetName, TargetSettings, TargetTls,
@@ -104,7 +105,7 @@ pub fn load_bytes(source: &Source, bytes: &[u8]) -> Result<Settings, LoadError> 
         target::notice_memory(&document.value, &mut notices);
         apart::notice(&document.value, &mut notices);
         document.sort(&mut notices);
-        match settings(&document.value, hash(bytes), referred, notices) {
+        match settings(&document.value, sha256(bytes), referred, notices) {
             Ok(settings) => return Ok(settings),
             Err(found) => faults = found,
         }
@@ -133,14 +134,6 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
         });
     }
     Ok(bytes)
-}
-
-/// SHA-256 in hex.
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// What the mirror asks beyond the schema. Looks at the document as it is, so that nothing waits
@@ -181,7 +174,8 @@ fn field_value<'a>(spec: &'a Value, path: &str) -> Option<&'a str> {
 /// Reads what a document refers to, as far as the references themselves are sound. None if
 /// something is wrong, which is reported.
 fn refer(source: &Source, document: &Value, found: &mut Found) -> Option<Referred> {
-    let api_keys = files::api_keys(source, document, &mut found.faults);
+    let files = &Files::new(source, document);
+    let api_keys = files::api_keys(files, &mut found.faults);
     let targets = document["spec"]["targets"].as_array();
     let targets: Vec<_> = targets
         .into_iter()
@@ -190,15 +184,15 @@ fn refer(source: &Source, document: &Value, found: &mut Found) -> Option<Referre
         .map(|(index, declared)| {
             let path = |field: &str| format!("spec.targets[{index}].{field}");
             let faults = &mut found.faults;
-            let auth = auth::target_auth(source, &path("auth"), &declared["auth"], faults);
-            let tls = tls::target_tls(source, &path("tls"), &declared["tls"], found);
+            let auth = auth::target_auth(files, &path("auth"), &declared["auth"], faults);
+            let tls = tls::target_tls(files, &path("tls"), &declared["tls"], found);
             Some((tls?, auth?))
         })
         .collect();
     let tls = &document["spec"]["server"]["tls"];
     let server_tls = match tls {
         Value::Null => Some(None),
-        tls => tls::server_tls(source, tls, found).map(Some),
+        tls => tls::server_tls(files, tls, found).map(Some),
     };
     Some(Referred {
         api_keys: api_keys?,

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use crds::{Fault, field_path};
@@ -15,10 +14,10 @@ use rustls::{RootCertStore, ServerConfig};
 use serde_json::Value;
 use webpki::EndEntityCert;
 
+use super::Found;
 use super::certificate::{self, Sketch};
-use super::files::{Kind, Reference};
+use super::files::{File, Files};
 use super::pem::{self, Ordinal, Section, TooMany};
-use super::{Found, Source};
 
 /// Secrets and ConfigMaps hold no more.
 const MOST_PEM_BYTES: u64 = 1 << 20;
@@ -158,11 +157,11 @@ impl Identity {
     pub(super) fn from_pem(
         certificate: &[u8],
         key: &[u8],
-    ) -> Result<(Self, [Skipped; 2]), (File, PemError)> {
+    ) -> Result<(Self, [Skipped; 2]), (Part, PemError)> {
         let own = |der: &CertificateDer| EndEntityCert::try_from(der).map(|_| ());
         let (chain, skipped) = certificates(certificate, "it is not looked for in this file", own)
-            .map_err(|error| (File::Certificate, error))?;
-        let in_key = |error| (File::Key, error);
+            .map_err(|error| (Part::Certificate, error))?;
+        let in_key = |error| (Part::Key, error);
         let keys = pem::sections(key).map_err(|error| in_key(error.into()))?;
         if !keys.iter().any(|section| is_key(&section.label)) {
             let other = pem::other_format(key).filter(|_| keys.is_empty());
@@ -278,23 +277,17 @@ impl fmt::Debug for ServerTls {
 }
 
 /// Reads what `spec.server.tls` refers to. None if something is wrong, which is reported.
-pub(super) fn server_tls(source: &Source, tls: &Value, found: &mut Found) -> Option<ServerTls> {
-    let clients = &tls["clientCaSecretName"];
-    let authorities = if clients.is_null() {
+pub(super) fn server_tls(files: &Files, tls: &Value, found: &mut Found) -> Option<ServerTls> {
+    let clients = "spec.server.tls.clientCaSecretName";
+    let authorities = if tls["clientCaSecretName"].is_null() {
         Some(None)
     } else {
-        let reference = Reference {
-            field: "spec.server.tls.clientCaSecretName",
-            what: "the certificates of authorities",
-            kind: Kind::Secret,
-        };
-        let folder = reference.folder(source, clients, &found.faults);
-        let file = folder.map(|folder| folder.join("ca.crt"));
-        file.and_then(|file| self::authorities(&reference, &file, found))
+        let file = files.find(clients, AUTHORITIES, &mut found.faults);
+        file.and_then(|file| self::authorities(&file, found))
             .map(Some)
     };
     let field = "spec.server.tls.secretName";
-    let identity = identity(source, field, &tls["secretName"], found);
+    let identity = identity(files, field, found);
     let (identity, authorities) = (identity?, authorities?);
     let made = ServerTls::new(&identity, authorities.as_ref());
     made.map_err(|error| {
@@ -307,7 +300,7 @@ pub(super) fn server_tls(source: &Source, tls: &Value, found: &mut Found) -> Opt
 
 /// One of the two files of an [`Identity`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum File {
+pub(super) enum Part {
     Certificate,
     Key,
 }
@@ -459,13 +452,11 @@ fn ordered(chain: Vec<Readable>, leaf: usize) -> Vec<Readable> {
 }
 
 /// Says what was skipped in a file, if something was.
-fn note(field: &str, used: &str, file: &Path, skipped: &Skipped, notices: &mut Vec<Fault>) {
+fn note(file: &File, used: &str, skipped: &Skipped, notices: &mut Vec<Fault>) {
     if !skipped.0.is_empty() {
-        let file = file.display();
-        notices.push(Fault::new(
-            field,
-            format!("uses {used} of the file {file} and skips {skipped}"),
-        ));
+        let path = file.path.display();
+        let message = format!("uses {used} of the file {path} and skips {skipped}");
+        notices.push(file.fault(message));
     }
 }
 
@@ -479,29 +470,19 @@ fn counted(certificates: usize) -> String {
 /// Reads what a target's `tls`, at `path`, refers to. None if something is wrong, which is
 /// reported.
 pub(super) fn target_tls(
-    source: &Source,
+    files: &Files,
     path: &str,
     tls: &Value,
     found: &mut Found,
 ) -> Option<TargetTls> {
     let at = |field: &str| field_path(path, field);
     let before = found.faults.len();
-    let authorities = [
-        ("caSecretRef", Kind::Secret),
-        ("caConfigMapRef", Kind::ConfigMap),
-    ];
-    let authorities = authorities
+    let authorities = ["caSecretRef", "caConfigMapRef"]
         .into_iter()
-        .filter(|(field, _)| !tls[*field].is_null())
-        .filter_map(|(field, kind)| {
-            let field_at = at(field);
-            let reference = Reference {
-                field: &field_at,
-                what: "the certificates of authorities",
-                kind,
-            };
-            let file = reference.file(source, &tls[field], None, &mut found.faults)?;
-            self::authorities(&reference, &file, found)
+        .filter_map(|field| {
+            let field = at(field);
+            let file = files.find(&field, AUTHORITIES, &mut found.faults)?;
+            self::authorities(&file, found)
         })
         .next();
     let trust = match authorities {
@@ -509,12 +490,10 @@ pub(super) fn target_tls(
         None if tls["insecureSkipVerify"] == true => Trust::Anyone,
         None => Trust::System,
     };
-    let own = &tls["clientCertificateSecretRef"];
-    let identity = if own.is_null() {
+    let identity = if tls["clientCertificateSecretRef"].is_null() {
         None
     } else {
-        let field = at("clientCertificateSecretRef");
-        identity(source, &field, &own["name"], found)
+        identity(files, &at("clientCertificateSecretRef"), found)
     };
     let server_name = tls["serverName"].as_str().map(str::to_owned);
     if let Some(name) = &server_name
@@ -537,20 +516,19 @@ pub(super) fn target_tls(
     })
 }
 
+/// What a file of authorities must hold.
+const AUTHORITIES: &str = "the certificates of authorities";
+
 /// The authorities in a file.
-pub(super) fn authorities(
-    reference: &Reference,
-    file: &Path,
-    found: &mut Found,
-) -> Option<Authorities> {
-    let read = reference.required(file, MOST_PEM_BYTES).and_then(|pem| {
+fn authorities(file: &File, found: &mut Found) -> Option<Authorities> {
+    let read = file.required(MOST_PEM_BYTES).and_then(|pem| {
         Authorities::from_pem(&pem)
-            .map_err(|error| reference.fault(format!("the file {} {error}", file.display())))
+            .map_err(|error| file.fault(format!("the file {} {error}", file.path.display())))
     });
     match read {
         Ok((authorities, skipped)) => {
             let used = counted(authorities.0.len());
-            note(reference.field, &used, file, &skipped, &mut found.notices);
+            note(file, &used, &skipped, &mut found.notices);
             Some(authorities)
         }
         Err(fault) => {
@@ -560,24 +538,14 @@ pub(super) fn authorities(
     }
 }
 
-/// Certificate and key of a Secret of type kubernetes.io/tls, by its name.
-pub(super) fn identity(
-    source: &Source,
-    field: &str,
-    name: &Value,
-    found: &mut Found,
-) -> Option<Identity> {
-    let of = |what| Reference {
-        field,
-        what,
-        kind: Kind::Secret,
-    };
-    let (certificate, key) = (of("the certificate"), of("its private key"));
-    let folder = certificate.folder(source, name, &found.faults)?;
-    let files = [folder.join("tls.crt"), folder.join("tls.key")];
+/// Certificate and key of a Secret of type kubernetes.io/tls that a field names.
+fn identity(files: &Files, field: &str, found: &mut Found) -> Option<Identity> {
+    let what = ["the certificate", "its private key"];
+    let files = files.find_all(field, what, &mut found.faults)?;
+    let [certificate, key] = &files;
     let read = (
-        certificate.required(&files[0], MOST_PEM_BYTES),
-        key.required(&files[1], MOST_PEM_BYTES),
+        certificate.required(MOST_PEM_BYTES),
+        key.required(MOST_PEM_BYTES),
     );
     let fault = match read {
         (Ok(certificate_pem), Ok(key_pem)) => {
@@ -586,16 +554,14 @@ pub(super) fn identity(
                     let used = counted(identity.certified.cert.len());
                     for ((file, used), skipped) in files.iter().zip([&used, "1 key"]).zip(&skipped)
                     {
-                        note(field, used, file, skipped, &mut found.notices);
+                        note(file, used, skipped, &mut found.notices);
                     }
                     return Some(identity);
                 }
                 Err((wrong, error)) => {
-                    let file = &files[usize::from(wrong == File::Key)];
-                    [
-                        Some(certificate.fault(format!("the file {} {error}", file.display()))),
-                        None,
-                    ]
+                    let file = &files[usize::from(wrong == Part::Key)];
+                    let message = format!("the file {} {error}", file.path.display());
+                    [Some(file.fault(message)), None]
                 }
             }
         }

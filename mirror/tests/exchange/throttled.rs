@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crds::contract::TargetReachability;
 use futures::future::join_all;
 use mirror::api::state::AppState;
-use mirror::http::probe::{Probe, TargetReachability};
+use mirror::http::probe::Probe;
 use mirror::prometheus::{Store as _, StoreError, Targets};
 use mirror::telemetry::metrics::Metrics;
 

@@ -10,8 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::IncomingStream;
-use mirror::http::admin::Phase;
-use mirror::http::probe::Reachability;
+use crds::contract::{Phase, Reachability};
 use serde_json::json;
 use tokio::net::TcpListener;
 

@@ -23,11 +23,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use crds::contract::{ADMIN_PORT_NUMBER, labels};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use operator::names::{ADMIN_PORT_NUMBER, NAME, NAME_LABEL};
 use tokio::net::TcpListener;
 
 use crate::world::World;
@@ -56,7 +56,7 @@ pub async fn run(client: Client, listener: TcpListener) -> anyhow::Result<()> {
 
 async fn watch(client: Client, world: &World) {
     let everything = watcher::Config::default;
-    let mirrors = everything().labels(&format!("{NAME_LABEL}={NAME}"));
+    let mirrors = everything().labels(&format!("{}={}", labels::NAME, labels::PROGRAM));
     let mut pods = watcher(Api::<Pod>::all(client.clone()), mirrors)
         .default_backoff()
         .boxed();

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use mirror::http::admin::{Document, Health, Readiness};
+use crds::DataKind;
+use crds::contract::{DOCUMENT, Readiness, ServedDocument};
+use mirror::http::admin::Health;
 use mirror::settings::{self, Source};
-use operator::names::{CONFIG_MAPS, DOCUMENT, SECRETS};
 
 use crate::volume::Files;
 
@@ -13,7 +14,7 @@ use crate::volume::Files;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
     /// For `/readyz`.
-    pub document: Document,
+    pub document: ServedDocument,
     /// The names of the targets, for `/targets`.
     pub targets: Vec<String>,
 }
@@ -31,12 +32,12 @@ pub fn load(files: &Files) -> anyhow::Result<Loaded> {
     }
     let settings = settings::load(&Source {
         file: folder.path().join(DOCUMENT),
-        secrets_dir: folder.path().join(SECRETS),
-        config_maps_dir: folder.path().join(CONFIG_MAPS),
+        secrets_dir: folder.path().join(DataKind::Secret.folder()),
+        config_maps_dir: folder.path().join(DataKind::ConfigMap.folder()),
     })?;
     let targets = settings.targets.iter();
     Ok(Loaded {
-        document: Document {
+        document: ServedDocument {
             name: settings.name,
             hash: settings.document_hash,
         },
@@ -82,7 +83,7 @@ impl Process {
 
 #[cfg(test)]
 mod tests {
-    use mirror::http::admin::Phase;
+    use crds::contract::Phase;
 
     use super::*;
 

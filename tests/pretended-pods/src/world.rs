@@ -5,11 +5,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use crds::contract::{Readiness, TargetReachability};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt as _};
-use mirror::http::admin::Readiness;
-use mirror::http::probe::TargetReachability;
 
 use crate::process::{Loaded, Process, load};
 use crate::volume::{self, Files, Objects, Source};

@@ -1,0 +1,176 @@
+//! The conditions of a status: their types, and each reason with what it means.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::PrometheusMirrorStatus;
+
+/// What a condition is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionType {
+    /// Every pod is there and serves the current configuration.
+    Ready,
+    /// The pods reach every target.
+    TargetsReachable,
+    /// Work is under way that needs nobody's help.
+    Reconciling,
+    /// Only a change of the resource, or of what it refers to, can help.
+    Stalled,
+    /// Something optional is missing.
+    Degraded,
+    /// The operator changes nothing.
+    Paused,
+}
+
+impl ConditionType {
+    /// The value of `type`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::TargetsReachable => "TargetsReachable",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::Degraded => "Degraded",
+            Self::Paused => "Paused",
+        }
+    }
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Makes the type from one block for each reason: its name, the conditions that have it, and what
+/// it means, in Markdown.
+macro_rules! reasons {
+    ($($name:ident: $conditions:literal, $meaning:literal;)*) => {
+        /// Why a condition has its status.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Reason {
+            /// All reasons, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The value of `reason`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// The conditions that have it.
+            #[must_use]
+            pub const fn conditions(self) -> &'static str {
+                match self { $(Self::$name => $conditions,)* }
+            }
+
+            /// What it means, and what to do.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    Serving: "Ready=True",
+        "Every pod serves the current configuration.";
+    RollingOut: "Ready=False, Reconciling",
+        "Pods are being created or replaced.";
+    ConfigurationSpreading: "Ready=False, Reconciling",
+        "Some pods have not read the newest configuration yet. Takes seconds.";
+    PodsFailing: "Ready=False, Reconciling",
+        "A pod cannot start; the message says why: image, node, memory. `Stalled` once the Deployment has given up.";
+    Replacing: "Ready=False, Reconciling",
+        "An earlier resource of this name is still being removed.";
+    ScaledToZero: "Ready=False",
+        "`replicas: 0`.";
+    InvalidSpec: "Ready=False, Stalled",
+        "The message names the fields.";
+    SecretMissing: "Ready=False, Stalled",
+        "A Secret does not exist. Running pods keep running.";
+    SecretKeyMissing: "Ready=False, Stalled",
+        "A Secret has no such key. Running pods keep running.";
+    ConfigMapMissing: "Ready=False, Stalled",
+        "A ConfigMap does not exist. Running pods keep running.";
+    ConfigMapKeyMissing: "Ready=False, Stalled",
+        "A ConfigMap has no such key. Running pods keep running.";
+    ServiceMissing: "Ready=False, Stalled",
+        "A target's `service` does not exist, has no such port, or is in [another namespace](#other-namespaces) and not open to this one.";
+    PrometheusMissing: "Ready=False, Stalled",
+        "The same for a target's `prometheus`.";
+    FieldDenied: "Ready=False, Stalled",
+        "The cluster's owner [denies](#denied-fields) a field that the resource sets.";
+    TooLarge: "Ready=False, Stalled",
+        "The resource or its `podTemplate` is [too large](#sizes).";
+    ConfigurationRefused: "Ready=False, Stalled",
+        "The mirror refuses its configuration, for example an empty key. Running pods keep serving the one before.";
+    NameTaken: "Ready=False, Stalled",
+        "Something else has the name of a child. Delete it, or name the resource differently.";
+    Refused: "Ready=False, Stalled",
+        "The API server refuses a child, usually because of `podTemplate`. Nothing was changed.";
+    Forbidden: "Ready=False, Stalled",
+        "The operator lacks a right. Compare its roles with `dist/install.yaml`.";
+    Reachable: "TargetsReachable=True",
+        "Every pod reaches every target.";
+    Unreachable: "TargetsReachable=False",
+        "A pod does not reach a target; the message says which and why. Checked every 10 to 30 seconds.";
+    NotAsked: "TargetsReachable=Unknown",
+        "Not every pod has reported which targets it reaches.";
+    ApiMissing: "Degraded=True",
+        "An optional kind is not installed in this cluster, or the operator has no right to it, or it cannot be listed. All else works.";
+    Paused: "Paused=True",
+        "`spec.paused`: nothing changes until it is false.";
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl PrometheusMirrorStatus {
+    /// The condition of a type, if there is one.
+    #[must_use]
+    pub fn condition(&self, type_: ConditionType) -> Option<&Condition> {
+        let mut conditions = self.conditions.iter();
+        conditions.find(|condition| condition.type_ == type_.as_str())
+    }
+
+    /// Whether the condition of a type has the status `True`.
+    #[must_use]
+    pub fn has(&self, type_: ConditionType) -> bool {
+        let condition = self.condition(type_);
+        condition.is_some_and(|condition| condition.status == "True")
+    }
+}
+
+/// The reasons as a Markdown table, committed in `docs/operator.md`.
+#[must_use]
+pub fn condition_reference() -> String {
+    let mut table =
+        String::from("| condition | reason | meaning, and what to do |\n|---|---|---|\n");
+    let mut last = "";
+    for reason in Reason::ALL {
+        let conditions = match reason.conditions() {
+            same if same == last => "",
+            other => other,
+        };
+        last = reason.conditions();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            table,
+            "| {conditions} | `{reason}` | {} |",
+            reason.meaning()
+        );
+    }
+    table
+}
