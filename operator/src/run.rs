@@ -1,5 +1,6 @@
 //! `run`: logs, clients, the admin port, leadership, and under it the controllers.
 
+use crds::contract::OPERATOR;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,6 @@ use crate::controller::build::Defaults;
 use crate::controller::{self, Context, observe};
 use crate::leader::client::{self, Term};
 use crate::leader::lease::Leadership;
-use crate::names::OPERATOR;
 use crate::telemetry::admin;
 use crate::telemetry::metrics::Metrics;
 

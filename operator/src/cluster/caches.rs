@@ -3,6 +3,7 @@
 //!
 //! A kind that cannot be watched never holds up the other kinds; see [`watched`](super::watched).
 
+use crds::contract::{OPERATOR, labels};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use super::references::References;
 use super::scope::Scope;
 use super::trim::{only_owners, strip_metadata, strip_service, whole};
 use super::watched::Cache;
-use crate::names::{MANAGED_BY_LABEL, OPERATOR, mirror_resource};
+use crate::cluster::kind::mirror_resource;
 
 /// How many objects come in one answer to a list of metadata.
 const PAGE: u32 = 25;
@@ -94,7 +95,7 @@ impl Caches {
     pub fn new(client: &Client, scope: Scope) -> (Self, Streams) {
         let all = || watcher::Config::default().page_size(PAGE);
         let all_whole = || all().page_size(PAGE_OF_WHOLE);
-        let ours = || all().labels(&format!("{MANAGED_BY_LABEL}={OPERATOR}"));
+        let ours = || all().labels(&format!("{}={OPERATOR}", labels::MANAGED_BY));
 
         // The API server selects: a namespace that matches no more is gone for this watch.
         let (namespaces, namespace_changes) = match &scope {
@@ -136,7 +137,7 @@ impl Caches {
         );
         let (secrets, secret_changes) = Cache::watch(scope.api(client), all(), (), strip_metadata);
         // Those of mirrors are children already, and nobody keeps certificates in them.
-        let others = all().labels(&format!("{MANAGED_BY_LABEL}!={OPERATOR}"));
+        let others = all().labels(&format!("{}!={OPERATOR}", labels::MANAGED_BY));
         let (config_maps, config_map_changes) =
             Cache::watch(scope.api(client), others, (), strip_metadata);
         let (services, service_changes) =
@@ -198,7 +199,7 @@ impl Caches {
     /// Not seeing a Secret would otherwise be taken for its absence. What was seen once and is
     /// refused later stays known.
     #[must_use]
-    pub fn blind(&self, references: &References) -> Option<String> {
+    pub fn unreadable(&self, references: &References) -> Option<String> {
         let config_maps = match references.config_maps.is_empty() {
             true => None,
             false => self.config_maps.never_seen(),
@@ -219,6 +220,29 @@ impl Caches {
     #[must_use]
     pub fn child(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Packed>> {
         self.children.get(&kind)?.get(namespace, name)
+    }
+
+    /// A child as the cache has it, read from the API server where the cache does not have all of
+    /// it. The operator makes no child that is so large; somebody else must have enlarged it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn whole_child(
+        &self,
+        client: &Client,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+    ) -> kube::Result<Option<DynamicObject>> {
+        let Some(there) = self.child(kind, namespace, name) else {
+            return Ok(None);
+        };
+        if there.oversize().is_none() {
+            return Ok(Some(there.unpack()));
+        }
+        let resource = kind.resource();
+        let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource);
+        api.get_opt(name).await
     }
 
     /// The pods that a resource's Deployment controls, through one of its ReplicaSets, and that are

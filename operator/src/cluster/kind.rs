@@ -1,6 +1,13 @@
-//! The kinds of the objects that the operator makes.
+//! The kinds of objects: the resource, and what the operator makes for it.
 
+use crds::PrometheusMirror;
 use kube::core::{ApiResource, GroupVersionKind};
+
+/// The kind of the resource, for watches that take it as it is, valid or not.
+#[must_use]
+pub fn mirror_resource() -> ApiResource {
+    ApiResource::erase::<PrometheusMirror>(&())
+}
 
 /// A kind of child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,6 +8,7 @@ pub mod owner;
 pub mod packed;
 pub mod pod;
 pub mod policy;
+pub mod problem;
 pub mod prometheus;
 pub mod references;
 pub mod scope;

@@ -4,11 +4,7 @@
 use clap::ValueEnum;
 use crds::{PrometheusMirrorSpec, ServiceType};
 
-/// On a Service or Prometheus object: the namespaces whose resources may refer to it, separated by
-/// commas, or `*` for all.
-pub const ALLOW_FROM_ANNOTATION: &str = "prometheus-mirror.io/allow-from";
-
-/// The longest value of [`ALLOW_FROM_ANNOTATION`] that is read, in bytes. A longer one counts as
+/// The longest value of [`crds::contract::annotations::ALLOW_FROM`] that is read, in bytes. A longer one counts as
 /// absent.
 pub const LONGEST_ALLOW_FROM: usize = 16 << 10;
 

@@ -1,12 +1,10 @@
-//! What a spec refers to. Pure: from the spec to names.
+//! What a spec refers to, by object. Pure: from the spec to names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{ApiKeyRef, ConfigMapKeyRef, PrometheusMirrorSpec, SecretKeyRef};
+use crds::{DataKind, PrometheusMirrorSpec};
 use kube::ResourceExt as _;
-
-/// Beside the API key while it is being replaced; it may be absent.
-pub const PREVIOUS_API_KEY: &str = "previousApiKey";
+use serde_json::json;
 
 /// Namespace and name.
 pub type NamespacedName = (String, String);
@@ -33,9 +31,9 @@ pub struct References {
 /// The keys of a Secret or ConfigMap that a spec needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
-    /// Each with the field that names it.
+    /// Each with the first field that names it.
     pub needed: BTreeMap<String, String>,
-    /// Mounted if they are there.
+    /// Mounted if they exist.
     pub optional: BTreeSet<String>,
 }
 
@@ -44,115 +42,40 @@ impl References {
     #[must_use]
     pub fn of(spec: &PrometheusMirrorSpec, namespace: &str) -> Self {
         let mut references = Self::default();
-        let ApiKeyRef { name, key } = &spec.api_key_secret_ref;
-        references.need(name, key, "spec.apiKeySecretRef".to_owned());
-        let keys = references.secrets.entry(name.clone()).or_default();
-        keys.optional.insert(PREVIOUS_API_KEY.to_owned());
-
-        if let Some(tls) = spec.server.as_ref().and_then(|server| server.tls.as_ref()) {
-            for key in ["tls.crt", "tls.key"] {
-                references.need(
-                    &tls.secret_name,
-                    key,
-                    "spec.server.tls.secretName".to_owned(),
-                );
-            }
-            if let Some(authorities) = &tls.client_ca_secret_name {
-                references.need(
-                    authorities,
-                    "ca.crt",
-                    "spec.server.tls.clientCaSecretName".to_owned(),
-                );
+        for reference in crds::references(&json!(spec)) {
+            let objects = match reference.kind {
+                DataKind::Secret => &mut references.secrets,
+                DataKind::ConfigMap => &mut references.config_maps,
+            };
+            let keys = objects.entry(reference.name).or_default();
+            if reference.is_optional {
+                keys.optional.insert(reference.key);
+            } else {
+                keys.needed.entry(reference.key).or_insert(reference.field);
             }
         }
-        for (index, target) in spec.targets.iter().enumerate() {
-            let path = format!("spec.targets[{index}]");
-            let here =
-                |other: &Option<String>| other.clone().unwrap_or_else(|| namespace.to_owned());
-            if let Some(service) = &target.service {
-                references
-                    .services
-                    .insert((here(&service.namespace), service.name.clone()));
-            }
-            if let Some(prometheus) = &target.prometheus {
-                references
-                    .prometheuses
-                    .insert((here(&prometheus.namespace), prometheus.name.clone()));
-            }
-            references.need_credentials(target, &path);
+        let at = |other: &Option<String>, name: &str| {
+            let namespace = other.as_deref().unwrap_or(namespace);
+            (namespace.to_owned(), name.to_owned())
+        };
+        for target in &spec.targets {
+            let service = target.service.as_ref();
+            let service = service.map(|service| at(&service.namespace, &service.name));
+            references.services.extend(service);
+            let prometheus = target.prometheus.as_ref();
+            let prometheus = prometheus.map(|object| at(&object.namespace, &object.name));
+            references.prometheuses.extend(prometheus);
         }
         references
     }
 
-    fn need_credentials(&mut self, target: &crds::Target, path: &str) {
-        let auth = target.auth.clone().unwrap_or_default();
-        let mut needed: Vec<(Option<SecretKeyRef>, &str)> = Vec::new();
-        if let Some(basic) = auth.basic {
-            needed.push((
-                Some(basic.username_secret_ref),
-                "auth.basic.usernameSecretRef",
-            ));
-            needed.push((
-                Some(basic.password_secret_ref),
-                "auth.basic.passwordSecretRef",
-            ));
+    /// The objects of a kind, and the keys of each.
+    #[must_use]
+    pub fn of_kind(&self, kind: DataKind) -> &BTreeMap<String, Keys> {
+        match kind {
+            DataKind::Secret => &self.secrets,
+            DataKind::ConfigMap => &self.config_maps,
         }
-        if let Some(bearer) = auth.bearer {
-            needed.push((Some(bearer.token_secret_ref), "auth.bearer.tokenSecretRef"));
-        }
-        if let Some(oauth2) = auth.oauth2 {
-            needed.push((
-                Some(oauth2.client_id_secret_ref),
-                "auth.oauth2.clientIdSecretRef",
-            ));
-            needed.push((
-                Some(oauth2.client_secret_secret_ref),
-                "auth.oauth2.clientSecretSecretRef",
-            ));
-        }
-        if let Some(aws) = auth.sig_v4 {
-            needed.push((
-                aws.access_key_id_secret_ref,
-                "auth.sigV4.accessKeyIdSecretRef",
-            ));
-            needed.push((
-                aws.secret_access_key_secret_ref,
-                "auth.sigV4.secretAccessKeySecretRef",
-            ));
-        }
-        if let Some(tls) = &target.tls {
-            needed.push((tls.ca_secret_ref.clone(), "tls.caSecretRef"));
-            if let Some(ConfigMapKeyRef { name, key }) = &tls.ca_config_map_ref {
-                let keys = self.config_maps.entry(name.clone()).or_default();
-                keys.need(key, format!("{path}.tls.caConfigMapRef"));
-            }
-            if let Some(certificate) = &tls.client_certificate_secret_ref {
-                for key in ["tls.crt", "tls.key"] {
-                    self.need(
-                        &certificate.name,
-                        key,
-                        format!("{path}.tls.clientCertificateSecretRef"),
-                    );
-                }
-            }
-        }
-        for (reference, field) in needed {
-            if let Some(SecretKeyRef { name, key }) = reference {
-                self.need(&name, &key, format!("{path}.{field}"));
-            }
-        }
-    }
-
-    fn need(&mut self, secret: &str, key: &str, field: String) {
-        let keys = self.secrets.entry(secret.to_owned()).or_default();
-        keys.need(key, field);
-    }
-}
-
-impl Keys {
-    /// The first field that names a key is the one that a message mentions.
-    fn need(&mut self, key: &str, field: String) {
-        self.needed.entry(key.to_owned()).or_insert(field);
     }
 }
 

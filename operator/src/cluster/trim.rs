@@ -1,10 +1,11 @@
 //! What is left out of objects before they are kept.
 
+use crds::contract::annotations;
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use kube::api::PartialObjectMeta;
 use kube::core::ObjectMeta;
 
-use super::policy::{ALLOW_FROM_ANNOTATION, LONGEST_ALLOW_FROM};
+use super::policy::LONGEST_ALLOW_FROM;
 
 /// Nothing is taken away: it is small already.
 pub(super) fn whole<K>(_: &mut K) {}
@@ -28,7 +29,7 @@ pub(super) fn only_allow_from(metadata: &mut ObjectMeta) {
     metadata.finalizers = None;
     if let Some(annotations) = &mut metadata.annotations {
         annotations.retain(|name, value| {
-            name == ALLOW_FROM_ANNOTATION && value.len() <= LONGEST_ALLOW_FROM
+            name == annotations::ALLOW_FROM && value.len() <= LONGEST_ALLOW_FROM
         });
     }
 }

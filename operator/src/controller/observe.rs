@@ -1,16 +1,21 @@
-//! What the pods say about themselves, asked on their admin port. Makes no request to the API
-//! server.
+//! Step 5: what the pods say about themselves, asked on their admin port. Pods come from the
+//! caches.
 
+use crds::contract::{ADMIN_PORT_NUMBER, Reachability, Readiness, TargetReachability, pages};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use http::header::CONNECTION;
-use kube::ResourceExt as _;
 use kube::api::DynamicObject;
-use serde::Deserialize;
+use kube::{Client, ResourceExt as _};
 
+use super::build::Built;
+use super::validate::ValidatedMirror;
 use crate::cluster::caches::Caches;
-use crate::names::ADMIN_PORT_NUMBER;
+use crate::cluster::kind::Kind;
+use crate::cluster::owner::owned_by;
+use crate::cluster::problem::Problem;
+use crate::cluster::written::ObjectName;
 
 /// How long a pod may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -29,17 +34,37 @@ const MOST_NOTICES: usize = 8;
 /// How many pods of a mirror are asked at once.
 const AT_ONCE: usize = 8;
 
+/// The Deployment could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {object}: {source}")]
+pub struct Error {
+    /// Which.
+    pub object: ObjectName,
+    /// Why.
+    pub source: kube::Error,
+}
+
 /// A pod of a mirror.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodReport {
     /// `metadata.name`.
     pub name: String,
-    /// The value of [`CONFIGURATION_ANNOTATION`].
-    pub told: Option<String>,
-    /// What keeps its container from running, in its own words.
-    pub trouble: Option<String>,
+    /// The configuration that it was notified of, and after a dot the number of reminders.
+    pub notified: Option<String>,
+    /// What keeps its container from running.
+    pub problem: Option<Problem>,
     /// What it answered; none if it does not run yet or did not answer.
     pub answer: Option<Answer>,
+}
+
+impl PodReport {
+    /// Whether it was notified of this configuration.
+    #[must_use]
+    pub fn is_notified_of(&self, configuration: &str) -> bool {
+        self.notified
+            .as_deref()
+            .is_some_and(|notified| notified.split('.').next() == Some(configuration))
+    }
 }
 
 /// What a pod answers on its admin port.
@@ -50,45 +75,9 @@ pub struct Answer {
     /// It has a newer document and refuses it.
     pub newer_document_refused: bool,
     /// The targets as it sees them.
-    pub targets: Vec<ProbedTarget>,
+    pub targets: Vec<TargetReachability>,
     /// What was skipped or looks odd in its document, beside the targets. It works all the same.
     pub notices: Vec<String>,
-}
-
-/// A target as a pod sees it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct ProbedTarget {
-    /// Its name in the document.
-    pub name: String,
-    /// None: not known.
-    pub reachable: Option<bool>,
-    /// The version that it reports.
-    pub version: Option<String>,
-    /// Why not.
-    pub message: Option<String>,
-    /// What was skipped or looks odd in its part of the document. It works all the same. Older
-    /// mirrors do not say.
-    #[serde(default)]
-    pub notices: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Readiness {
-    document: Option<ServedDocument>,
-    newer_document_refused: bool,
-}
-
-#[derive(Deserialize)]
-struct ServedDocument {
-    hash: String,
-}
-
-#[derive(Deserialize)]
-struct Targets {
-    targets: Vec<ProbedTarget>,
-    #[serde(default)]
-    notices: Vec<String>,
 }
 
 /// The client that asks pods. What answers is not to be trusted: `podTemplate` may run anything in
@@ -108,12 +97,40 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
+/// The Deployment that runs a resource's pods, if there is one by now and it is the resource's.
+///
+/// # Errors
+/// If it is too large for the cache and cannot be read.
+pub async fn deployment(
+    client: &Client,
+    caches: &Caches,
+    mirror: &ValidatedMirror,
+    built: &Built,
+) -> Result<Option<DynamicObject>, Error> {
+    let mut children = built.children.iter();
+    let Some(child) = children.find(|child| child.kind == Kind::Deployment) else {
+        return Ok(None);
+    };
+    let namespace = &mirror.namespace;
+    let there = caches
+        .whole_child(client, child.kind, namespace, child.name())
+        .await;
+    let there = there.map_err(|source| Error {
+        object: child.object(),
+        source,
+    })?;
+    Ok(there.filter(|there| owned_by(there, &mirror.uid)))
+}
+
 /// Asks every pod of a mirror's Deployment that is not about to end.
-pub async fn observe(
+pub async fn pods(
     http: &reqwest::Client,
     caches: &Caches,
-    deployment: &DynamicObject,
+    deployment: Option<&DynamicObject>,
 ) -> Vec<PodReport> {
+    let Some(deployment) = deployment else {
+        return Vec::new();
+    };
     let mut reports: Vec<_> = futures::stream::iter(caches.pods_of(deployment))
         .map(|pod| async move {
             let answer = match pod.address() {
@@ -122,8 +139,8 @@ pub async fn observe(
             };
             PodReport {
                 name: pod.name_any(),
-                told: pod.told.clone(),
-                trouble: pod.trouble.clone(),
+                notified: pod.notified.clone(),
+                problem: pod.problem.clone(),
                 answer,
             }
         })
@@ -141,24 +158,24 @@ async fn ask(http: &reqwest::Client, ip: &str) -> Option<Answer> {
         ip.to_owned()
     };
     let url = |path: &str| format!("http://{host}:{ADMIN_PORT_NUMBER}{path}");
-    let readiness: Readiness = get(http.get(url("/readyz"))).await?;
+    let readiness: Readiness = get(http.get(url(pages::READINESS))).await?;
     // Over the same connection, which is not wanted after that: thousands of pods are asked. Older
     // mirrors do not have it.
-    let last = http.get(url("/targets")).header(CONNECTION, "close");
-    let targets: Option<Targets> = get(last).await;
+    let last = http.get(url(pages::TARGETS)).header(CONNECTION, "close");
+    let targets: Option<Reachability> = get(last).await;
     Some(answer(readiness, targets))
 }
 
 /// What a pod answered, with texts no longer than a status has room for: one that is too long would
 /// have the API server refuse the whole status.
-fn answer(readiness: Readiness, targets: Option<Targets>) -> Answer {
+fn answer(readiness: Readiness, targets: Option<Reachability>) -> Answer {
     let (targets, notices) = targets
         .map(|found| (found.targets, found.notices))
         .unwrap_or_default();
     let bounded = targets
         .into_iter()
         .take(MOST_TARGETS)
-        .map(|target| ProbedTarget {
+        .map(|target| TargetReachability {
             name: cut(target.name, LONGEST_NAME),
             version: target.version.map(|version| cut(version, LONGEST_VERSION)),
             message: target.message.map(|message| cut(message, LONGEST_MESSAGE)),
@@ -203,6 +220,7 @@ async fn get<T: serde::de::DeserializeOwned>(request: reqwest::RequestBuilder) -
 
 #[cfg(test)]
 mod tests {
+    use crds::contract::Phase;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
@@ -234,9 +252,9 @@ mod tests {
         });
         let http = client().unwrap();
         let url = format!("http://{address}/targets");
-        let first: Option<Targets> = get(http.get(&url)).await;
+        let first: Option<Reachability> = get(http.get(&url)).await;
         assert!(first.is_none());
-        let second: Option<Targets> = get(http.get(&url)).await;
+        let second: Option<Reachability> = get(http.get(&url)).await;
         assert!(second.is_some(), "the second request is the test's own");
         served.abort();
     }
@@ -244,11 +262,12 @@ mod tests {
     #[test]
     fn what_a_pod_says_fits_into_a_status() {
         let readiness = Readiness {
+            status: Phase::Ready,
             document: None,
             newer_document_refused: false,
         };
         let long = || Some("ü".repeat(5_000));
-        let target = |name: &str| ProbedTarget {
+        let target = |name: &str| TargetReachability {
             name: name.to_owned(),
             reachable: Some(true),
             version: long(),
@@ -258,7 +277,7 @@ mod tests {
         let targets = (0..1_000).map(|_| target(&"n".repeat(300))).collect();
         let answer = answer(
             readiness,
-            Some(Targets {
+            Some(Reachability {
                 targets,
                 notices: Vec::new(),
             }),

@@ -14,12 +14,12 @@ use kube::{Resource as _, ResourceExt as _};
 use super::{Context, error_policy, reconcile};
 use crate::cluster::caches::Streams;
 use crate::cluster::index::{Referent, Referrers};
+use crate::cluster::kind::mirror_resource;
 use crate::cluster::owner::owner;
 use crate::cluster::packed::Packed;
 use crate::cluster::pod::MirrorPod;
 use crate::cluster::prometheus::PrometheusObject;
 use crate::cluster::references::{NamespacedName, key};
-use crate::names::mirror_resource;
 
 /// How many resources of a scope are reconciled at once. Most of a reconcile is waiting for pods.
 const CONCURRENCY: u16 = 16;

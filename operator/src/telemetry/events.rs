@@ -1,12 +1,13 @@
 //! Events: what `kubectl describe` shows of what changed and of what is wrong.
 
-use crds::PrometheusMirrorStatus;
+use crds::{ConditionType, PrometheusMirrorStatus, Reason};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 use kube::api::DynamicObject;
 use kube::runtime::events::{Event, EventType, Recorder};
 
+use crate::cluster::kind::mirror_resource;
 use crate::cluster::written::{Change, Written};
-use crate::names::mirror_resource;
 
 /// The events of one reconcile. Conditions that stay as they are make none.
 #[must_use]
@@ -16,73 +17,78 @@ pub fn events(
     written: &[Written],
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    for (change, reason) in [
-        (Change::Created, "Created"),
-        (Change::Updated, "Updated"),
-        (Change::Deleted, "Deleted"),
-    ] {
+    for change in Change::ALL {
         let objects: Vec<_> = written
             .iter()
-            .filter(|write| write.what == change)
-            .map(|write| write.object.as_str())
+            .filter(|write| write.change == change)
+            .map(|write| write.object.to_string())
             .collect();
         if !objects.is_empty() {
-            events.push(event(
-                EventType::Normal,
-                reason,
-                "Apply",
-                format!("{reason} {}", objects.join(", ")),
-            ));
+            let reason = change.as_str();
+            let note = format!("{reason} {}", objects.join(", "));
+            events.push(event(EventType::Normal, reason, "Apply", note));
         }
     }
-    for condition in after.conditions.iter().filter(|condition| {
-        ["Ready", "TargetsReachable", "Degraded"].contains(&condition.type_.as_str())
-    }) {
-        let known = before.conditions.iter().any(|before| {
-            before.type_ == condition.type_
-                && before.status == condition.status
-                && before.reason == condition.reason
-        });
-        if known || condition.status == "Unknown" {
-            continue;
+    let types = [
+        ConditionType::Ready,
+        ConditionType::TargetsReachable,
+        ConditionType::Degraded,
+    ];
+    let changed = after.conditions.iter().filter(|condition| {
+        let mut reported = types.iter();
+        reported.any(|type_| condition.type_ == type_.as_str()) && is_news(before, condition)
+    });
+    for condition in changed {
+        if let Some(type_) = importance(before, after, condition) {
+            let note = condition.message.clone();
+            events.push(event(type_, &condition.reason, "Reconcile", note));
         }
-        let also = |type_: &str| {
-            let mut others = after.conditions.iter();
-            others.any(|other| other.type_ == type_ && other.reason == condition.reason)
-        };
-        let stalled = also("Stalled");
-        let wrong = match condition.type_.as_str() {
-            "Ready" => stalled || condition.reason == "PodsFailing",
-            "TargetsReachable" => condition.status == "False",
-            _ => true,
-        };
-        let was = |status: &str| {
-            let mut earlier = before.conditions.iter();
-            earlier.any(|before| before.type_ == condition.type_ && before.status == status)
-        };
-        if condition.type_ == "TargetsReachable" && !wrong && !was("False") {
-            // It is news only after a target was not reachable: that a new resource serves is said
-            // once.
-            continue;
-        }
-        if !wrong && also("Reconciling") {
-            // A stage on the way is in the condition. An event for each would double what a new
-            // resource costs the API server.
-            continue;
-        }
-        let type_ = if wrong {
-            EventType::Warning
-        } else {
-            EventType::Normal
-        };
-        events.push(event(
-            type_,
-            &condition.reason,
-            "Reconcile",
-            condition.message.clone(),
-        ));
     }
     events
+}
+
+fn is_news(before: &PrometheusMirrorStatus, condition: &Condition) -> bool {
+    let known = before.conditions.iter().any(|before| {
+        before.type_ == condition.type_
+            && before.status == condition.status
+            && before.reason == condition.reason
+    });
+    !known && condition.status != "Unknown"
+}
+
+/// How a changed condition is reported, if it is.
+fn importance(
+    before: &PrometheusMirrorStatus,
+    after: &PrometheusMirrorStatus,
+    condition: &Condition,
+) -> Option<EventType> {
+    let also = |type_: ConditionType| {
+        let other = after.condition(type_);
+        other.is_some_and(|other| other.reason == condition.reason)
+    };
+    let of_targets = condition.type_ == ConditionType::TargetsReachable.as_str();
+    let is_wrong = if of_targets {
+        condition.status == "False"
+    } else if condition.type_ == ConditionType::Ready.as_str() {
+        also(ConditionType::Stalled) || condition.reason == Reason::PodsFailing.as_str()
+    } else {
+        true
+    };
+    if is_wrong {
+        return Some(EventType::Warning);
+    }
+    let was_unreachable = || {
+        let earlier = before.condition(ConditionType::TargetsReachable);
+        earlier.is_some_and(|earlier| earlier.status == "False")
+    };
+    if of_targets && !was_unreachable() {
+        // It is news only after a target was not reachable: that a new resource serves is said
+        // once.
+        return None;
+    }
+    // A stage on the way is in the condition. An event for each would double what a new resource
+    // costs the API server.
+    (!also(ConditionType::Reconciling)).then_some(EventType::Normal)
 }
 
 fn event(type_: EventType, reason: &str, action: &str, note: String) -> Event {
@@ -131,10 +137,13 @@ mod tests {
         serde_json::from_value(json!({ "conditions": conditions })).unwrap()
     }
 
-    fn told(before: &[(&str, &str, &str)], after: &[(&str, &str, &str)]) -> Vec<(bool, String)> {
+    fn reported(
+        before: &[(&str, &str, &str)],
+        after: &[(&str, &str, &str)],
+    ) -> Vec<(bool, String)> {
         let events = events(&status(before), &status(after), &[]);
-        let told = |event: Event| (event.type_ == EventType::Warning, event.reason);
-        events.into_iter().map(told).collect()
+        let summary = |event: Event| (event.type_ == EventType::Warning, event.reason);
+        events.into_iter().map(summary).collect()
     }
 
     #[test]
@@ -146,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn results_and_faults_are_told_once_and_stages_on_the_way_are_not() {
+    fn results_and_faults_are_reported_once_and_stages_are_not() {
         let rolling = [
             ("Ready", "False", "RollingOut"),
             ("Reconciling", "True", "RollingOut"),
@@ -160,23 +169,35 @@ mod tests {
             ("Stalled", "True", "SecretMissing"),
         ];
         let ready = [("Ready", "True", "Serving")];
-        assert_eq!(told(&[], &rolling), []);
-        assert_eq!(told(&rolling, &ready), [(false, "Serving".to_owned())]);
-        assert_eq!(told(&ready, &ready), []);
-        assert_eq!(told(&ready, &failing), [(true, "PodsFailing".to_owned())]);
-        assert_eq!(told(&ready, &stalled), [(true, "SecretMissing".to_owned())]);
+        assert_eq!(reported(&[], &rolling), []);
+        assert_eq!(reported(&rolling, &ready), [(false, "Serving".to_owned())]);
+        assert_eq!(reported(&ready, &ready), []);
+        assert_eq!(
+            reported(&ready, &failing),
+            [(true, "PodsFailing".to_owned())]
+        );
+        assert_eq!(
+            reported(&ready, &stalled),
+            [(true, "SecretMissing".to_owned())]
+        );
         let reachable = [ready[0], ("TargetsReachable", "True", "Reachable")];
         let unreachable = [ready[0], ("TargetsReachable", "False", "Unreachable")];
-        assert_eq!(told(&rolling, &reachable), [(false, "Serving".to_owned())]);
         assert_eq!(
-            told(&reachable, &unreachable),
+            reported(&rolling, &reachable),
+            [(false, "Serving".to_owned())]
+        );
+        assert_eq!(
+            reported(&reachable, &unreachable),
             [(true, "Unreachable".to_owned())]
         );
         assert_eq!(
-            told(&unreachable, &reachable),
+            reported(&unreachable, &reachable),
             [(false, "Reachable".to_owned())]
         );
         let zero = [("Ready", "False", "ScaledToZero")];
-        assert_eq!(told(&ready, &zero), [(false, "ScaledToZero".to_owned())]);
+        assert_eq!(
+            reported(&ready, &zero),
+            [(false, "ScaledToZero".to_owned())]
+        );
     }
 }

@@ -1,23 +1,9 @@
 //! The ConfigMap with the document that the pods serve.
 
+use crds::contract::{DOCUMENT, DOCUMENT_FIELDS, sha256};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::{Kind, ValidatedMirror, child_name, object};
-use crate::names::DOCUMENT;
-
-/// The fields of the spec that the mirror reads. The others are about what runs it: a change of
-/// theirs is no change of the document.
-const FIELDS: &[&str] = &[
-    "apiKeySecretRef",
-    "targets",
-    "defaultTarget",
-    "requestTargets",
-    "workers",
-    "limits",
-    "port",
-    "server",
-];
 
 /// What the pods should serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +21,7 @@ impl Document {
     pub(super) fn of(mirror: &ValidatedMirror) -> Self {
         let mut spec = json!(mirror.spec);
         if let Some(fields) = spec.as_object_mut() {
-            fields.retain(|name, _| FIELDS.contains(&name.as_str()));
+            fields.retain(|name, _| DOCUMENT_FIELDS.contains(&name.as_str()));
         }
         let document = json!({
             "apiVersion": crds::API_VERSION,
@@ -45,27 +31,20 @@ impl Document {
         });
         // JSON is YAML, too: nothing is lost should the nicer form ever fail.
         let text = serde_yaml::to_string(&document).unwrap_or_else(|_| document.to_string());
-        let hash = sha256(&[&text]);
-        let versions: Vec<_> = mirror
+        let hash = sha256(&text);
+        let versions = mirror
             .secret_versions
             .iter()
             .chain(&mirror.config_map_versions)
-            .flat_map(|(name, version)| [name.as_str(), version])
-            .collect();
-        let configuration = sha256(&[&[hash.as_str()], versions.as_slice()].concat());
+            .flat_map(|(name, version)| [name.as_str(), version]);
+        let parts: Vec<_> = std::iter::once(hash.as_str()).chain(versions).collect();
+        let configuration = sha256(parts.join("\n"));
         Self {
             text,
             hash,
             configuration,
         }
     }
-}
-
-fn sha256(parts: &[&str]) -> String {
-    Sha256::digest(parts.join("\n"))
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 pub(super) fn build(mirror: &ValidatedMirror, document: &Document) -> Value {

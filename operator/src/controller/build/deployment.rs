@@ -4,13 +4,14 @@
 //! new pods: the document, the keys and the certificates come through one projected volume, which
 //! the kubelet swaps as a whole.
 
+use crds::DataKind;
+use crds::contract::{
+    ADMIN_PORT, ADMIN_PORT_NUMBER, API_PORT, CONFIGURATION_DIR, CONTAINER, DOCUMENT, environment,
+    pages,
+};
 use serde_json::{Value, json};
 
 use super::{Defaults, Kind, ValidatedMirror, child_name, labels, merge, object, selector_labels};
-use crate::names::{
-    ADMIN_PORT, ADMIN_PORT_NUMBER, API_PORT, CONFIG_MAPS, CONFIGURATION_DIR, CONTAINER, DOCUMENT,
-    SECRETS,
-};
 
 /// How long a pod that ends goes on accepting: until every kube-proxy and load balancer has
 /// noticed.
@@ -95,23 +96,23 @@ fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
         "image": mirror.spec.image.as_ref().unwrap_or(&defaults.image),
         "args": ["serve"],
         "env": [
-            {"name": "PROMETHEUS_MIRROR_FILE", "value": format!("{CONFIGURATION_DIR}/{DOCUMENT}")},
-            {"name": "PROMETHEUS_MIRROR_SECRETS_DIR", "value": format!("{CONFIGURATION_DIR}/{SECRETS}")},
+            {"name": environment::FILE, "value": format!("{CONFIGURATION_DIR}/{DOCUMENT}")},
+            {"name": environment::SECRETS_DIR, "value": format!("{CONFIGURATION_DIR}/{}", DataKind::Secret.folder())},
             // Fixed for the pod's life: the Service finds the port by its name in the template, not
             // in the document.
-            {"name": "PROMETHEUS_MIRROR_LISTEN", "value": format!("0.0.0.0:{}", mirror.spec.port)},
-            {"name": "PROMETHEUS_MIRROR_ADMIN_LISTEN", "value": format!("0.0.0.0:{ADMIN_PORT_NUMBER}")},
-            {"name": "PROMETHEUS_MIRROR_DRAIN_DELAY", "value": format!("{DRAIN_DELAY_SECONDS}s")},
-            {"name": "PROMETHEUS_MIRROR_DRAIN_TIMEOUT", "value": format!("{DRAIN_TIMEOUT_SECONDS}s")},
-            {"name": "PROMETHEUS_MIRROR_LOG_FORMAT", "value": "json"},
+            {"name": environment::LISTEN, "value": format!("0.0.0.0:{}", mirror.spec.port)},
+            {"name": environment::ADMIN_LISTEN, "value": format!("0.0.0.0:{ADMIN_PORT_NUMBER}")},
+            {"name": environment::DRAIN_DELAY, "value": format!("{DRAIN_DELAY_SECONDS}s")},
+            {"name": environment::DRAIN_TIMEOUT, "value": format!("{DRAIN_TIMEOUT_SECONDS}s")},
+            {"name": environment::LOG_FORMAT, "value": "json"},
         ],
         "ports": [
             {"name": API_PORT, "containerPort": mirror.spec.port, "protocol": "TCP"},
             {"name": ADMIN_PORT, "containerPort": ADMIN_PORT_NUMBER, "protocol": "TCP"},
         ],
-        "startupProbe": { "httpGet": probe("/livez"), "periodSeconds": 1, "failureThreshold": 60, "timeoutSeconds": 2 },
-        "readinessProbe": { "httpGet": probe("/readyz"), "periodSeconds": 2, "failureThreshold": 2, "timeoutSeconds": 2 },
-        "livenessProbe": { "httpGet": probe("/livez"), "periodSeconds": 10, "failureThreshold": 3, "timeoutSeconds": 5 },
+        "startupProbe": { "httpGet": probe(pages::LIVENESS), "periodSeconds": 1, "failureThreshold": 60, "timeoutSeconds": 2 },
+        "readinessProbe": { "httpGet": probe(pages::READINESS), "periodSeconds": 2, "failureThreshold": 2, "timeoutSeconds": 2 },
+        "livenessProbe": { "httpGet": probe(pages::LIVENESS), "periodSeconds": 10, "failureThreshold": 3, "timeoutSeconds": 5 },
         "resources": resources.unwrap_or_else(|| json!({
             "requests": { "cpu": "50m", "memory": "64Mi" },
             "limits": { "memory": format!("{}Mi", crds::memory::DEFAULT_LIMIT >> 20) },
@@ -132,28 +133,35 @@ fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
 fn sources(mirror: &ValidatedMirror) -> Vec<Value> {
     let document = json!({ "configMap": { "name": child_name(mirror), "items": [{"key": DOCUMENT, "path": DOCUMENT}] } });
     let mut sources = vec![document];
-    for (secret, keys) in &mirror.references.secrets {
-        let needed = items(SECRETS, secret, keys.needed.keys());
-        sources.push(json!({ "secret": { "name": secret, "items": needed } }));
-        let optional = keys.optional.iter();
-        let optional = items(
-            SECRETS,
-            secret,
-            optional.filter(|key| !keys.needed.contains_key(*key)),
-        );
-        if !optional.is_empty() {
-            sources
-                .push(json!({ "secret": { "name": secret, "items": optional, "optional": true } }));
+    for kind in [DataKind::Secret, DataKind::ConfigMap] {
+        let field = match kind {
+            DataKind::Secret => "secret",
+            DataKind::ConfigMap => "configMap",
+        };
+        for (name, keys) in mirror.references.of_kind(kind) {
+            let needed = items(kind, name, keys.needed.keys());
+            sources.push(json!({ field: { "name": name, "items": needed } }));
+            let optional = keys
+                .optional
+                .iter()
+                .filter(|key| !keys.needed.contains_key(*key));
+            let optional = items(kind, name, optional);
+            if !optional.is_empty() {
+                sources
+                    .push(json!({ field: { "name": name, "items": optional, "optional": true } }));
+            }
         }
-    }
-    for (config_map, keys) in &mirror.references.config_maps {
-        let needed = items(CONFIG_MAPS, config_map, keys.needed.keys());
-        sources.push(json!({ "configMap": { "name": config_map, "items": needed } }));
     }
     sources
 }
 
-fn items<'a>(folder: &str, object: &str, keys: impl Iterator<Item = &'a String>) -> Vec<Value> {
-    keys.map(|key| json!({"key": key, "path": format!("{folder}/{object}/{key}")}))
+fn items<'a>(
+    kind: DataKind,
+    object: &str,
+    keys: impl IntoIterator<Item = &'a String>,
+) -> Vec<Value> {
+    let folder = kind.folder();
+    keys.into_iter()
+        .map(|key| json!({"key": key, "path": format!("{folder}/{object}/{key}")}))
         .collect()
 }

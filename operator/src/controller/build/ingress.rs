@@ -1,10 +1,10 @@
 //! The Ingress.
 
 use crds::Ingress;
+use crds::contract::API_PORT;
 use serde_json::{Value, json};
 
 use super::{Kind, ValidatedMirror, child_name, object};
-use crate::names::API_PORT;
 
 pub(super) fn build(mirror: &ValidatedMirror, asked: &Ingress) -> Value {
     let backend = json!({ "service": {"name": mirror.name, "port": {"name": API_PORT}} });

@@ -17,11 +17,12 @@ mod service;
 mod service_account;
 mod service_monitor;
 
+use crds::contract::{OPERATOR, labels};
 use serde_json::{Value, json};
 
 use super::validate::ValidatedMirror;
 use crate::cluster::kind::Kind;
-use crate::names::{INSTANCE_LABEL, MANAGED_BY_LABEL, NAME, NAME_LABEL, OPERATOR};
+use crate::cluster::written::ObjectName;
 pub use config_map::Document;
 
 /// What the operator is told about its surroundings.
@@ -49,6 +50,15 @@ impl Child {
         self.manifest["metadata"]["name"]
             .as_str()
             .unwrap_or_default()
+    }
+
+    /// Its kind and name.
+    #[must_use]
+    pub fn object(&self) -> ObjectName {
+        ObjectName {
+            kind: self.kind,
+            name: self.name().to_owned(),
+        }
     }
 }
 
@@ -128,7 +138,13 @@ pub fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Built {
             .map(|(kind, manifest)| Child { kind, manifest })
             .collect(),
         document,
-        selector: format!("{INSTANCE_LABEL}={},{NAME_LABEL}={NAME}", mirror.name),
+        selector: format!(
+            "{}={},{}={}",
+            labels::INSTANCE,
+            mirror.name,
+            labels::NAME,
+            labels::PROGRAM
+        ),
         endpoint: service::endpoint(mirror),
     }
 }
@@ -141,11 +157,11 @@ fn child_name(mirror: &ValidatedMirror) -> String {
 
 /// The labels that pods are selected by. They never change: a Deployment's selector is immutable.
 fn selector_labels(mirror: &ValidatedMirror) -> Value {
-    json!({ NAME_LABEL: NAME, INSTANCE_LABEL: mirror.name })
+    json!({ labels::NAME: labels::PROGRAM, labels::INSTANCE: mirror.name })
 }
 
 fn labels(mirror: &ValidatedMirror) -> Value {
-    json!({ NAME_LABEL: NAME, INSTANCE_LABEL: mirror.name, MANAGED_BY_LABEL: OPERATOR })
+    json!({ labels::NAME: labels::PROGRAM, labels::INSTANCE: mirror.name, labels::MANAGED_BY: OPERATOR })
 }
 
 /// An object of a kind with the metadata that every child has; `rest` is what stands beside

@@ -1,10 +1,10 @@
 //! The NetworkPolicy: who may connect to which port.
 
 use crds::NetworkPolicy;
+use crds::contract::{ADMIN_PORT, API_PORT};
 use serde_json::{Value, json};
 
 use super::{Defaults, Kind, ValidatedMirror, child_name, object, selector_labels};
-use crate::names::{ADMIN_PORT, API_PORT};
 
 pub(super) fn build(mirror: &ValidatedMirror, asked: &NetworkPolicy, defaults: &Defaults) -> Value {
     // The kubelet's probes come from the node and are let through anyway.

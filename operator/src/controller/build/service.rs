@@ -1,10 +1,10 @@
 //! The Service that StackState reads from. It has the resource's own name.
 
 use crds::ServiceType;
+use crds::contract::API_PORT;
 use serde_json::{Value, json};
 
 use super::{Kind, ValidatedMirror, object, selector_labels};
-use crate::names::API_PORT;
 
 pub(super) fn build(mirror: &ValidatedMirror) -> Value {
     let service = mirror.spec.service.clone().unwrap_or_default();

@@ -2,21 +2,21 @@
 //! must not be reachable through the Service that StackState reads from.
 
 use crds::Monitor;
+use crds::contract::{ADMIN_PORT, ADMIN_PORT_NUMBER, labels, pages};
 use serde_json::{Value, json};
 
 use super::{Kind, ValidatedMirror, child_name, object, selector_labels};
-use crate::names::{ADMIN_PORT, COMPONENT_LABEL, INSTANCE_LABEL};
 
 /// Tells the Service for scraping from the one for StackState.
 const COMPONENT: &str = "metrics";
 
 pub(super) fn build_service(mirror: &ValidatedMirror) -> Value {
     let rest = json!({
-        "metadata": { "labels": { COMPONENT_LABEL: COMPONENT } },
+        "metadata": { "labels": { labels::COMPONENT: COMPONENT } },
         "spec": {
             "clusterIP": "None",
             "selector": selector_labels(mirror),
-            "ports": [{"name": ADMIN_PORT, "port": 9901, "targetPort": ADMIN_PORT, "protocol": "TCP"}],
+            "ports": [{"name": ADMIN_PORT, "port": ADMIN_PORT_NUMBER, "targetPort": ADMIN_PORT, "protocol": "TCP"}],
         },
     });
     object(mirror, Kind::Service, &service_name(mirror), rest)
@@ -33,14 +33,14 @@ fn service_name(mirror: &ValidatedMirror) -> String {
 }
 
 pub(super) fn build(mirror: &ValidatedMirror, asked: &Monitor) -> Value {
-    let mut endpoint = json!({ "port": ADMIN_PORT, "path": "/metrics" });
+    let mut endpoint = json!({ "port": ADMIN_PORT, "path": pages::METRICS });
     if let Some(interval) = &asked.interval {
         endpoint["interval"] = json!(interval);
     }
     let rest = json!({
         "metadata": { "labels": asked.labels },
         "spec": {
-            "selector": { "matchLabels": { INSTANCE_LABEL: mirror.name, COMPONENT_LABEL: COMPONENT } },
+            "selector": { "matchLabels": { labels::INSTANCE: mirror.name, labels::COMPONENT: COMPONENT } },
             "endpoints": [endpoint],
         },
     });

@@ -1,7 +1,12 @@
+use crds::contract::TargetReachability;
+use serde_json::{Value, json};
+
 use super::*;
-use crate::cluster::written::{Change, Written};
+use crate::cluster::kind::Kind;
+use crate::cluster::problem::Problem;
+use crate::cluster::written::{Change, ObjectName, Written};
 use crate::controller::build::{Defaults, build};
-use crate::controller::observe::{Answer, ProbedTarget};
+use crate::controller::observe::Answer;
 use crate::controller::validate::tests::{found, object};
 use crate::controller::validate::{parse, validate};
 
@@ -12,7 +17,7 @@ struct Case {
     applied: Applied,
     deployment: Value,
     pods: Vec<PodReport>,
-    told: bool,
+    notified: bool,
 }
 
 impl Case {
@@ -30,7 +35,7 @@ impl Case {
                 operator_namespace: "o".to_owned(),
             },
         );
-        let target = |name: &str| ProbedTarget {
+        let target = |name: &str| TargetReachability {
             name: name.to_owned(),
             reachable: Some(true),
             version: Some("3.10.0".to_owned()),
@@ -39,8 +44,8 @@ impl Case {
         };
         let pod = |name: &str| PodReport {
             name: name.to_owned(),
-            told: Some(built.document.configuration.clone()),
-            trouble: None,
+            notified: Some(built.document.configuration.clone()),
+            problem: None,
             answer: Some(Answer {
                 document: Some(built.document.hash.clone()),
                 newer_document_refused: false,
@@ -60,19 +65,19 @@ impl Case {
             applied: Applied::default(),
             deployment,
             pods,
-            told: false,
+            notified: false,
         }
     }
 
     fn status(&self, previous: &PrometheusMirrorStatus, now: i64) -> PrometheusMirrorStatus {
         let deployment = serde_json::from_value(self.deployment.clone()).unwrap();
         let progress = Progress {
-            mirror: &self.mirror,
-            built: &self.built,
-            applied: &self.applied,
-            deployment: Some(&deployment),
-            pods: &self.pods,
-            told: self.told,
+            mirror: self.mirror.clone(),
+            built: self.built.clone(),
+            applied: self.applied.clone(),
+            deployment: Some(deployment),
+            pods: self.pods.clone(),
+            notified: self.notified,
         };
         status(
             &Outcome::Applied(Box::new(progress)),
@@ -87,6 +92,14 @@ impl Case {
         let mut case = Self::fine();
         change(&mut case);
         summary(&case.status(&PrometheusMirrorStatus::default(), 0))
+    }
+}
+
+fn ended(code: i32, reason: Option<&str>) -> Problem {
+    Problem::Ended {
+        code,
+        reason: reason.map(str::to_owned),
+        said: "spec.x: is wrong".to_owned(),
     }
 }
 
@@ -137,7 +150,7 @@ fn the_same_again_is_the_same_status_times_included() {
 }
 
 #[test]
-fn each_cause_has_its_reason_and_its_outlook() {
+fn each_cause_has_its_reason_and_what_to_expect() {
     assert_eq!(
         Case::conditions(
             |case| case.pods[1].answer.as_mut().unwrap().document = Some("old".to_owned())
@@ -152,7 +165,7 @@ fn each_cause_has_its_reason_and_its_outlook() {
         )
     );
     assert_eq!(
-        Case::conditions(|case| case.pods[1].told = Some("of an older Secret".to_owned())).0[0],
+        Case::conditions(|case| case.pods[1].notified = Some("of an older Secret".to_owned())).0[0],
         "Ready=False ConfigurationSpreading"
     );
     assert_eq!(
@@ -170,9 +183,13 @@ fn each_cause_has_its_reason_and_its_outlook() {
         Case::conditions(|case| case.deployment["metadata"]["generation"] = json!(5)).0[0],
         "Ready=False RollingOut"
     );
+    let object = |kind: Kind, name: &str| ObjectName {
+        kind,
+        name: name.to_owned(),
+    };
     let write = Written {
-        what: Change::Updated,
-        object: "Deployment production-mirror".to_owned(),
+        change: Change::Updated,
+        object: object(Kind::Deployment, "production-mirror"),
     };
     assert_eq!(
         Case::conditions(|case| case.applied.written.push(write)).0[0],
@@ -192,8 +209,7 @@ fn each_cause_has_its_reason_and_its_outlook() {
         )
     );
     assert_eq!(
-        Case::conditions(|case| case.pods[0].trouble =
-            Some("ended with exit code 1: spec.x: is wrong".to_owned())),
+        Case::conditions(|case| case.pods[0].problem = Some(ended(1, None))),
         expected(
             &[
                 "Ready=False ConfigurationRefused",
@@ -203,13 +219,13 @@ fn each_cause_has_its_reason_and_its_outlook() {
             "Pod p1: ended with exit code 1: spec.x: is wrong"
         )
     );
-    for trouble in [
-        "ErrImagePull: no such image",
-        "ended with exit code 137 (OOMKilled): ",
-        "ended with exit code 101: panicked",
-    ] {
+    let waiting = Problem::Waiting {
+        reason: "ErrImagePull".to_owned(),
+        message: "no such image".to_owned(),
+    };
+    for problem in [waiting, ended(137, Some("OOMKilled")), ended(101, None)] {
         assert_eq!(
-            Case::conditions(|case| case.pods[0].trouble = Some(trouble.to_owned())).0[..2],
+            Case::conditions(|case| case.pods[0].problem = Some(problem)).0[..2],
             ["Ready=False PodsFailing", "Reconciling=True PodsFailing"]
         );
     }
@@ -218,15 +234,22 @@ fn each_cause_has_its_reason_and_its_outlook() {
         "Ready=False ScaledToZero"
     );
     assert_eq!(
-        Case::conditions(|case| case.applied.taken.push("Service production".to_owned())).0[..2],
+        Case::conditions(|case| case.applied.taken.push(object(Kind::Service, "production"))).0
+            [..2],
         ["Ready=False NameTaken", "Stalled=True NameTaken"]
     );
     assert_eq!(
-        Case::conditions(|case| case.applied.leaving.push("Service production".to_owned())).0[..2],
+        Case::conditions(|case| case
+            .applied
+            .leaving
+            .push(object(Kind::Service, "production")))
+        .0[..2],
         ["Ready=False Replacing", "Reconciling=True Replacing"]
     );
-    let missing =
-        "HTTPRoute production-mirror: its API is not installed in this cluster".to_owned();
+    let missing = (
+        object(Kind::HttpRoute, "production-mirror"),
+        "its API is not installed in this cluster".to_owned(),
+    );
     assert_eq!(
         Case::conditions(|case| case.applied.missing.push(missing)).0,
         [
@@ -241,13 +264,13 @@ fn each_cause_has_its_reason_and_its_outlook() {
 fn a_changed_secret_keeps_a_mirror_from_being_ready_until_its_pods_have_had_time_to_refuse_it() {
     let ready = |status: &PrometheusMirrorStatus| summary(status).0[0].clone();
     let before = Case::fine().status(&PrometheusMirrorStatus::default(), 100);
-    let told = Case {
-        told: true,
+    let notified = Case {
+        notified: true,
         ..Case::fine()
     }
     .status(&before, 200);
-    assert_eq!(ready(&told), "Ready=False ConfigurationSpreading");
-    let soon = Case::fine().status(&told, 204);
+    assert_eq!(ready(&notified), "Ready=False ConfigurationSpreading");
+    let soon = Case::fine().status(&notified, 204);
     assert_eq!(ready(&soon), "Ready=False ConfigurationSpreading");
     assert_eq!(
         ready(&Case::fine().status(&soon, 205)),
@@ -257,7 +280,7 @@ fn a_changed_secret_keeps_a_mirror_from_being_ready_until_its_pods_have_had_time
 
 #[test]
 fn a_target_is_reachable_when_every_pod_reaches_it() {
-    let reachability = |change: &dyn Fn(&mut Vec<ProbedTarget>)| {
+    let reachability = |change: &dyn Fn(&mut Vec<TargetReachability>)| {
         let mut case = Case::fine();
         change(&mut case.pods[1].answer.as_mut().unwrap().targets);
         let status = case.status(&PrometheusMirrorStatus::default(), 0);
@@ -273,7 +296,7 @@ fn a_target_is_reachable_when_every_pod_reaches_it() {
     };
     assert_eq!(
         reachability(&|targets| {
-            targets[1] = ProbedTarget {
+            targets[1] = TargetReachability {
                 name: "b".to_owned(),
                 reachable: Some(false),
                 version: None,
@@ -293,7 +316,7 @@ fn a_target_is_reachable_when_every_pod_reaches_it() {
 }
 
 #[test]
-fn what_a_mirror_skipped_is_told_and_changes_no_condition() {
+fn what_a_mirror_skipped_is_reported_and_changes_no_condition() {
     let mut case = Case::fine();
     for pod in &mut case.pods {
         let answer = pod.answer.as_mut().unwrap();
@@ -337,11 +360,11 @@ fn a_server_that_does_not_answer_keeps_its_version_until_it_is_another_server() 
 fn an_invalid_spec_is_stalled_and_keeps_what_is_known_of_the_pods() {
     let before = Case::fine().status(&PrometheusMirrorStatus::default(), 100);
     let invalid = Invalid {
-        reason: "SecretMissing",
+        reason: Reason::SecretMissing,
         message: "there is no Secret x".to_owned(),
     };
     let after = status(
-        &Outcome::Invalid(&invalid),
+        &Outcome::Invalid(invalid),
         &before,
         Some(4),
         Timestamp::from_second(200).unwrap(),

@@ -1,79 +1,16 @@
-//! Step 1: reads what a spec refers to, and nothing else.
-//!
-//! Of a Secret or ConfigMap it learns which keys there are. The values are skipped while the answer
-//! is read: the pods that mount them are the only ones to see them.
+//! The servers that targets name: Services and Prometheus objects, where the resource may know of
+//! them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use kube::api::PartialObjectMeta;
-use kube::{Client, Resource, ResourceExt as _};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use crds::contract::annotations;
+use kube::{Resource, ResourceExt as _};
 
+use super::{PrometheusFacts, ServiceFacts};
 use crate::cluster::caches::Caches;
-use crate::cluster::policy::{ALLOW_FROM_ANNOTATION, CrossNamespace};
+use crate::cluster::policy::CrossNamespace;
 use crate::cluster::prometheus::PrometheusObject;
-use crate::cluster::references::{NamespacedName, References};
-
-/// What was found. A name that is not in a map was not asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dereferenced {
-    /// By name. None: there is no such Secret.
-    pub secrets: BTreeMap<String, Option<KeyFacts>>,
-    /// By name. None: there is no such ConfigMap.
-    pub config_maps: BTreeMap<String, Option<KeyFacts>>,
-    /// Or why it leads to no URL.
-    pub services: BTreeMap<NamespacedName, Result<ServiceFacts, String>>,
-    /// Or why it leads to no URL.
-    pub prometheuses: BTreeMap<NamespacedName, Result<PrometheusFacts, String>>,
-}
-
-/// What there is to know of a Secret or ConfigMap without its values.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyFacts {
-    /// `metadata.resourceVersion`.
-    pub version: String,
-    /// The names of its keys.
-    pub keys: BTreeSet<String>,
-}
-
-/// A Service's ports: name and number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceFacts {
-    /// In the Service's order.
-    pub ports: Vec<(Option<String>, i32)>,
-}
-
-/// How the Prometheus Operator serves a Prometheus object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrometheusFacts {
-    /// The governing Service.
-    pub service: String,
-    /// `spec.routePrefix`.
-    pub route_prefix: String,
-    /// Whether `spec.web.tlsConfig` is there.
-    pub tls: bool,
-}
-
-/// The API server did not say what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read {kind} {name}: {source}")]
-pub struct Error {
-    /// Secret or ConfigMap.
-    pub kind: &'static str,
-    /// Which.
-    pub name: String,
-    /// Why.
-    pub source: kube::Error,
-}
-
-/// The keys of Secrets and ConfigMaps, remembered until the object changes.
-#[derive(Default)]
-pub struct KnownKeys {
-    secrets: Known,
-    config_maps: Known,
-}
+use crate::cluster::references::NamespacedName;
 
 /// Who refers, and how far that may lead.
 #[derive(Clone, Copy, Debug)]
@@ -82,106 +19,6 @@ pub struct Referrer<'a> {
     pub namespace: &'a str,
     /// What holds for objects of other namespaces.
     pub cross_namespace: CrossNamespace,
-}
-
-type Known = Mutex<HashMap<NamespacedName, KeyFacts>>;
-
-/// Reads what `references` names, from the caches where they have it.
-///
-/// # Errors
-/// If a Secret or ConfigMap that exists cannot be read.
-pub async fn dereference(
-    client: &Client,
-    caches: &Caches,
-    known: &KnownKeys,
-    from: Referrer<'_>,
-    references: &References,
-) -> Result<Dereferenced, Error> {
-    let namespace = from.namespace;
-    let at = |name: &String| (namespace.to_owned(), name.clone());
-    let mut found = Dereferenced::default();
-    for name in references.secrets.keys() {
-        let cached = caches.secrets.get(namespace, name);
-        let facts = facts(client, cached.as_deref(), &known.secrets, at(name)).await?;
-        found.secrets.insert(name.clone(), facts);
-    }
-    for name in references.config_maps.keys() {
-        let cached = caches.config_maps.get(namespace, name);
-        let facts = facts(client, cached.as_deref(), &known.config_maps, at(name)).await?;
-        found.config_maps.insert(name.clone(), facts);
-    }
-    for at in &references.services {
-        found.services.insert(at.clone(), service(caches, from, at));
-    }
-    for at in &references.prometheuses {
-        found
-            .prometheuses
-            .insert(at.clone(), prometheus(caches, from, at));
-    }
-    Ok(found)
-}
-
-/// The keys of an object of which the cache has this, or nothing.
-async fn facts<K: Resource<DynamicType = ()>>(
-    client: &Client,
-    cached: Option<&PartialObjectMeta<K>>,
-    known: &Known,
-    at: NamespacedName,
-) -> Result<Option<KeyFacts>, Error> {
-    let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(cached) = cached else {
-        lock().remove(&at);
-        return Ok(None);
-    };
-    if let Some(facts) = lock().get(&at)
-        && Some(&facts.version) == cached.metadata.resource_version.as_ref()
-    {
-        return Ok(Some(facts.clone()));
-    }
-    let facts = read_keys::<K>(client, &at).await.map_err(|source| Error {
-        kind: if K::kind(&()) == "Secret" {
-            "Secret"
-        } else {
-            "ConfigMap"
-        },
-        name: at.1.clone(),
-        source,
-    })?;
-    if let Some(facts) = &facts {
-        lock().insert(at, facts.clone());
-    }
-    Ok(facts)
-}
-
-/// A Secret or ConfigMap without its values.
-#[derive(Clone, Debug, Deserialize)]
-struct KeysOnly {
-    metadata: kube::core::ObjectMeta,
-    #[serde(default)]
-    data: BTreeMap<String, IgnoredAny>,
-    #[serde(default, rename = "binaryData")]
-    binary_data: BTreeMap<String, IgnoredAny>,
-}
-
-async fn read_keys<K: Resource<DynamicType = ()>>(
-    client: &Client,
-    (namespace, name): &NamespacedName,
-) -> kube::Result<Option<KeyFacts>> {
-    let request = kube::core::Request::new(K::url_path(&(), Some(namespace)))
-        .get(name, &kube::api::GetParams::default())
-        .map_err(kube::Error::BuildRequest)?;
-    match client.request::<KeysOnly>(request).await {
-        Ok(object) => Ok(Some(KeyFacts {
-            version: object.metadata.resource_version.unwrap_or_default(),
-            keys: object
-                .data
-                .into_keys()
-                .chain(object.binary_data.into_keys())
-                .collect(),
-        })),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 impl Referrer<'_> {
@@ -195,8 +32,9 @@ impl Referrer<'_> {
             );
         }
         format!(
-            "{kind} {namespace}/{name} does not exist, or is not open to namespace {own} (hint: its owner can open it, kubectl -n {namespace} annotate {command} {name} {ALLOW_FROM_ANNOTATION}={own}; or write its url instead)",
+            "{kind} {namespace}/{name} does not exist, or is not open to namespace {own} (hint: its owner can open it, kubectl -n {namespace} annotate {command} {name} {annotation}={own}; or write its url instead)",
             own = self.namespace,
+            annotation = annotations::ALLOW_FROM,
             command = kind.to_lowercase(),
         )
     }
@@ -215,7 +53,7 @@ impl Referrer<'_> {
         }
         there
             .filter(|there| {
-                let annotation = there.annotations().get(ALLOW_FROM_ANNOTATION);
+                let annotation = there.annotations().get(annotations::ALLOW_FROM);
                 let annotation = annotation.map(String::as_str);
                 self.cross_namespace.allows(annotation, self.namespace)
             })
@@ -223,7 +61,7 @@ impl Referrer<'_> {
     }
 }
 
-fn service(
+pub(super) fn service(
     caches: &Caches,
     from: Referrer<'_>,
     at: &NamespacedName,
@@ -244,7 +82,7 @@ fn service(
     })
 }
 
-fn prometheus(
+pub(super) fn prometheus(
     caches: &Caches,
     from: Referrer<'_>,
     at: &NamespacedName,
@@ -336,7 +174,7 @@ mod tests {
         let closed = [
             None,
             Some(service(json!({}))),
-            Some(service(json!({ALLOW_FROM_ANNOTATION: "team-b"}))),
+            Some(service(json!({annotations::ALLOW_FROM: "team-b"}))),
         ];
         let message = "Service finance/db does not exist, or is not open to namespace team-a (hint: its owner can open it, \
                        kubectl -n finance annotate service db prometheus-mirror.io/allow-from=team-a; or write its url instead)";
@@ -344,7 +182,7 @@ mod tests {
             let found = said(CrossNamespace::Annotated, at, there);
             assert_eq!(found, Err(message.to_owned()));
         }
-        let opened = Some(service(json!({ALLOW_FROM_ANNOTATION: "team-b,team-a"})));
+        let opened = Some(service(json!({annotations::ALLOW_FROM: "team-b,team-a"})));
         assert_eq!(said(CrossNamespace::Annotated, at, opened.clone()), Ok(()));
         let message = "Service objects of other namespaces cannot be used in this cluster (hint: write the url instead)";
         for there in closed.into_iter().chain([opened]) {

@@ -1,9 +1,8 @@
-use serde_json::Value;
-
 use super::*;
+use crate::cluster::kind::Kind;
 
 fn child() -> Child {
-    sealed(Child {
+    stamped(Child {
         kind: Kind::Deployment,
         manifest: json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
@@ -63,7 +62,7 @@ fn an_edited_or_removed_field_is_a_difference_and_so_is_another_hash() {
         },
         |there: &mut Value| there["spec"]["template"]["spec"]["containers"] = json!([]),
         |there: &mut Value| {
-            there["metadata"]["annotations"][APPLIED_ANNOTATION] = json!("of something else")
+            there["metadata"]["annotations"][annotations::APPLIED] = json!("of something else")
         },
     ] {
         let mut there = stored();
@@ -108,7 +107,7 @@ fn what_is_made_is_made_only_where_nothing_is_and_what_is_changed_only_if_it_is_
     };
     let sent = |decision: &Decision| {
         let mut manifest = json!({"metadata": {"name": "a"}});
-        decision.condition(&mut manifest);
+        decision.add_condition(&mut manifest);
         manifest["metadata"].clone()
     };
     assert_eq!(

@@ -1,0 +1,194 @@
+//! What keeps a mirror's container from running.
+
+use crds::contract::CONTAINER;
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+
+/// The longest text of a pod that is kept, in characters.
+pub(super) const LONGEST: usize = 1024;
+
+/// Why a container does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It ran, and ended.
+    Ended {
+        /// The exit code.
+        code: i32,
+        /// The kubelet's word for it, such as `OOMKilled`; none if it only says that it failed.
+        reason: Option<String>,
+        /// The last lines that the container wrote.
+        said: String,
+    },
+    /// It cannot be started.
+    Waiting {
+        /// Such as `ErrImagePull`.
+        reason: String,
+        /// The kubelet's explanation.
+        message: String,
+    },
+    /// No node takes the pod.
+    Unscheduled {
+        /// The scheduler's explanation.
+        message: String,
+    },
+}
+
+impl Problem {
+    /// What keeps the mirror's container in a pod from running, if it tried.
+    pub(super) fn of(pod: &Pod) -> Option<Self> {
+        let status = pod.status.as_ref()?;
+        let mut containers = status.container_statuses.iter().flatten();
+        if let Some(container) = containers.find(|container| container.name == CONTAINER) {
+            return Self::of_container(container);
+        }
+        let mut conditions = status.conditions.iter().flatten();
+        let unscheduled = conditions
+            .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+        Some(Self::Unscheduled {
+            message: cut(unscheduled.message.as_deref().unwrap_or_default()),
+        })
+    }
+
+    fn of_container(container: &ContainerStatus) -> Option<Self> {
+        let state = container.state.as_ref();
+        let before = container.last_state.as_ref();
+        if state.is_some_and(|state| state.running.is_some()) && container.ready {
+            return None;
+        }
+        let ended = [state, before].into_iter().flatten();
+        if let Some(ended) = ended.filter_map(|state| state.terminated.as_ref()).next() {
+            return Some(Self::ended(ended));
+        }
+        let waiting = state?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref().unwrap_or_default();
+        // These are stages on the way to running.
+        if ["ContainerCreating", "PodInitializing"].contains(&reason) {
+            return None;
+        }
+        Some(Self::Waiting {
+            reason: cut(reason),
+            message: cut(waiting.message.as_deref().unwrap_or_default()),
+        })
+    }
+
+    fn ended(ended: &ContainerStateTerminated) -> Self {
+        let reason = ended.reason.as_deref().filter(|reason| *reason != "Error");
+        Self::Ended {
+            code: ended.exit_code,
+            reason: reason.map(cut),
+            said: cut(&last_lines(ended.message.as_deref().unwrap_or_default())),
+        }
+    }
+
+    /// Whether the mirror itself ended because it cannot serve its configuration: that is what exit
+    /// code 1 means. 137, for example, is the kernel's.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Ended {
+                code: 1,
+                reason: None,
+                ..
+            }
+        )
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended { code, reason, said } => {
+                write!(f, "ended with exit code {code}")?;
+                if let Some(reason) = reason {
+                    write!(f, " ({reason})")?;
+                }
+                write!(f, ": {said}")
+            }
+            Self::Waiting { reason, message } => write!(f, "{reason}: {message}"),
+            Self::Unscheduled { message } => write!(f, "not scheduled: {message}"),
+        }
+    }
+}
+
+/// A text of somebody else's, no longer than what a status has room for.
+pub(super) fn cut(text: &str) -> String {
+    let end = text.char_indices().nth(LONGEST);
+    end.map_or(text, |(end, _)| &text[..end]).to_owned()
+}
+
+/// The end of what a container said, without the lines of its log that are in JSON.
+fn last_lines(said: &str) -> String {
+    let lines: Vec<_> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('{'))
+        .collect();
+    lines[lines.len().saturating_sub(5)..].join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn problem(status: Value) -> Option<Problem> {
+        let pod = json!({"metadata": {"name": "p"}, "status": status});
+        Problem::of(&serde_json::from_value(pod).unwrap())
+    }
+
+    fn container(state: Value, last: Value) -> Value {
+        json!({"containerStatuses": [{
+            "name": "mirror", "image": "i", "imageID": "", "ready": false, "restartCount": 1,
+            "state": state, "lastState": last,
+        }]})
+    }
+
+    fn terminated(code: i32, reason: &str) -> Value {
+        let message = "{\"level\":\"INFO\"}\nprometheus-mirror: spec.x: is wrong\n";
+        json!({"terminated": {"exitCode": code, "reason": reason, "message": message}})
+    }
+
+    fn waiting(reason: &str, message: &str) -> Value {
+        json!({"waiting": {"reason": reason, "message": message}})
+    }
+
+    #[test]
+    fn a_problem_is_reported_in_the_containers_own_words() {
+        let ended = terminated(1, "Error");
+        let unscheduled = json!({"type": "PodScheduled", "status": "False", "message": "no node"});
+        let texts = [
+            container(waiting("CrashLoopBackOff", "back-off"), ended.clone()),
+            container(ended, json!({})),
+            container(terminated(137, "OOMKilled"), json!({})),
+            container(waiting("ErrImageNeverPull", "no image"), json!({})),
+            container(waiting("ContainerCreating", ""), json!({})),
+            json!({"conditions": [unscheduled]}),
+        ]
+        .map(|status| problem(status).map(|problem| problem.to_string()));
+        let refused = "ended with exit code 1: prometheus-mirror: spec.x: is wrong";
+        let expected = [
+            Some(refused),
+            Some(refused),
+            Some("ended with exit code 137 (OOMKilled): prometheus-mirror: spec.x: is wrong"),
+            Some("ErrImageNeverPull: no image"),
+            None,
+            Some("not scheduled: no node"),
+        ];
+        assert_eq!(texts, expected.map(|text| text.map(str::to_owned)));
+    }
+
+    #[test]
+    fn only_exit_code_1_is_the_mirrors_own_refusal() {
+        let refuses = |state: Value| {
+            let problem = problem(container(state, json!({})));
+            problem.is_some_and(|problem| problem.is_refusal())
+        };
+        assert!(refuses(terminated(1, "Error")));
+        assert!(!refuses(terminated(101, "Error")));
+        assert!(!refuses(terminated(1, "ContainerCannotRun")));
+        assert!(!refuses(waiting("ErrImagePull", "no image")));
+    }
+}

@@ -1,0 +1,88 @@
+//! Which keys a Secret or ConfigMap has. The values are skipped while an answer is read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use crds::DataKind;
+use kube::api::PartialObjectMeta;
+use kube::{Client, Resource};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{Error, KeyFacts};
+use crate::cluster::references::NamespacedName;
+
+/// The keys of Secrets and ConfigMaps, remembered until the object changes.
+#[derive(Default)]
+pub struct KnownKeys {
+    secrets: Known,
+    config_maps: Known,
+}
+
+type Known = Mutex<HashMap<NamespacedName, KeyFacts>>;
+
+impl KnownKeys {
+    /// The keys of an object that the cache has as `cached`.
+    pub(super) async fn of<K: Resource<DynamicType = ()>>(
+        &self,
+        client: &Client,
+        kind: DataKind,
+        at: NamespacedName,
+        cached: Option<&PartialObjectMeta<K>>,
+    ) -> Result<Option<KeyFacts>, Error> {
+        let known = match kind {
+            DataKind::Secret => &self.secrets,
+            DataKind::ConfigMap => &self.config_maps,
+        };
+        let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(cached) = cached else {
+            lock().remove(&at);
+            return Ok(None);
+        };
+        if let Some(facts) = lock().get(&at)
+            && Some(&facts.version) == cached.metadata.resource_version.as_ref()
+        {
+            return Ok(Some(facts.clone()));
+        }
+        let facts = read_keys::<K>(client, &at).await.map_err(|source| Error {
+            kind: kind.as_str(),
+            name: at.1.clone(),
+            source,
+        })?;
+        if let Some(facts) = &facts {
+            lock().insert(at, facts.clone());
+        }
+        Ok(facts)
+    }
+}
+
+/// A Secret or ConfigMap without its values.
+#[derive(Clone, Debug, Deserialize)]
+struct KeysOnly {
+    metadata: kube::core::ObjectMeta,
+    #[serde(default)]
+    data: BTreeMap<String, IgnoredAny>,
+    #[serde(default, rename = "binaryData")]
+    binary_data: BTreeMap<String, IgnoredAny>,
+}
+
+async fn read_keys<K: Resource<DynamicType = ()>>(
+    client: &Client,
+    (namespace, name): &NamespacedName,
+) -> kube::Result<Option<KeyFacts>> {
+    let request = kube::core::Request::new(K::url_path(&(), Some(namespace)))
+        .get(name, &kube::api::GetParams::default())
+        .map_err(kube::Error::BuildRequest)?;
+    match client.request::<KeysOnly>(request).await {
+        Ok(object) => Ok(Some(KeyFacts {
+            version: object.metadata.resource_version.unwrap_or_default(),
+            keys: object
+                .data
+                .into_keys()
+                .chain(object.binary_data.into_keys())
+                .collect(),
+        })),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,108 @@
+//! Step 1: reads what a spec refers to, and nothing else.
+//!
+//! Of a Secret or ConfigMap it learns which keys there are. The values are skipped while the answer
+//! is read: the pods that mount them are the only ones to see them.
+
+mod keys;
+mod servers;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::DataKind;
+use kube::Client;
+
+pub use self::keys::KnownKeys;
+pub use self::servers::Referrer;
+use crate::cluster::caches::Caches;
+use crate::cluster::references::{NamespacedName, References};
+
+/// What was found. A name that is not in a map was not asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dereferenced {
+    /// By name. None: there is no such Secret.
+    pub secrets: BTreeMap<String, Option<KeyFacts>>,
+    /// By name. None: there is no such ConfigMap.
+    pub config_maps: BTreeMap<String, Option<KeyFacts>>,
+    /// Or why it leads to no URL.
+    pub services: BTreeMap<NamespacedName, Result<ServiceFacts, String>>,
+    /// Or why it leads to no URL.
+    pub prometheuses: BTreeMap<NamespacedName, Result<PrometheusFacts, String>>,
+}
+
+/// What there is to know of a Secret or ConfigMap without its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// `metadata.resourceVersion`.
+    pub version: String,
+    /// The names of its keys.
+    pub keys: BTreeSet<String>,
+}
+
+/// A Service's ports: name and number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceFacts {
+    /// In the Service's order.
+    pub ports: Vec<(Option<String>, i32)>,
+}
+
+/// How the Prometheus Operator serves a Prometheus object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrometheusFacts {
+    /// The governing Service.
+    pub service: String,
+    /// `spec.routePrefix`.
+    pub route_prefix: String,
+    /// Whether `spec.web.tlsConfig` is there.
+    pub tls: bool,
+}
+
+/// The API server did not say what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {kind} {name}: {source}")]
+pub struct Error {
+    /// Secret or ConfigMap.
+    pub kind: &'static str,
+    /// Which.
+    pub name: String,
+    /// Why.
+    pub source: kube::Error,
+}
+
+/// Reads what `references` names, from the caches where they have it.
+///
+/// # Errors
+/// If a Secret or ConfigMap that exists cannot be read.
+pub async fn dereference(
+    client: &Client,
+    caches: &Caches,
+    known: &KnownKeys,
+    from: Referrer<'_>,
+    references: &References,
+) -> Result<Dereferenced, Error> {
+    let namespace = from.namespace;
+    let at = |name: &String| (namespace.to_owned(), name.clone());
+    let mut found = Dereferenced::default();
+    for name in references.secrets.keys() {
+        let cached = caches.secrets.get(namespace, name);
+        let cached = cached.as_deref();
+        let facts = known.of(client, DataKind::Secret, at(name), cached).await?;
+        found.secrets.insert(name.clone(), facts);
+    }
+    for name in references.config_maps.keys() {
+        let cached = caches.config_maps.get(namespace, name);
+        let cached = cached.as_deref();
+        let facts = known
+            .of(client, DataKind::ConfigMap, at(name), cached)
+            .await?;
+        found.config_maps.insert(name.clone(), facts);
+    }
+    for at in &references.services {
+        let facts = servers::service(caches, from, at);
+        found.services.insert(at.clone(), facts);
+    }
+    for at in &references.prometheuses {
+        let facts = servers::prometheus(caches, from, at);
+        found.prometheuses.insert(at.clone(), facts);
+    }
+    Ok(found)
+}

@@ -1,0 +1,192 @@
+//! Whether a mirror is ready, and if not, why: the first reason that applies, user errors before
+//! waiting.
+
+use crds::{ConditionType, PrometheusMirrorStatus, Reason};
+use k8s_openapi::jiff::Timestamp;
+
+use super::Progress;
+use super::replicas::Replicas;
+use crate::cluster::kind::Kind;
+use crate::controller::observe::PodReport;
+
+/// A pod says which document it serves, but of a Secret it only says when it refuses one. So long
+/// after pods were notified, what they say counts: the kubelet brings them the Secret in about two
+/// seconds, and they look each second.
+const SPREADING: i64 = 5;
+
+/// Whether more will come by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expectation {
+    /// Nothing is to be done.
+    Settled,
+    /// It will change by itself.
+    Reconciling,
+    /// Only a change can help.
+    Stalled,
+}
+
+/// Whether a mirror is ready, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Readiness {
+    pub(super) is_ready: bool,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    pub(super) expectation: Expectation,
+}
+
+impl Readiness {
+    fn not(reason: Reason, expectation: Expectation, message: impl Into<String>) -> Self {
+        Self {
+            is_ready: false,
+            reason,
+            message: message.into(),
+            expectation,
+        }
+    }
+}
+
+/// Judges a mirror by its children first, then by its Deployment, then by its pods.
+pub(super) fn readiness(progress: &Progress, replicas: &Replicas, spreading: bool) -> Readiness {
+    children(progress, replicas)
+        .or_else(|| failing_pod(progress, replicas))
+        .or_else(|| rollout(replicas))
+        .or_else(|| configuration(progress, replicas, spreading))
+        .unwrap_or_else(|| serving(progress, replicas))
+}
+
+/// What keeps the children from being as they should be.
+fn children(progress: &Progress, replicas: &Replicas) -> Option<Readiness> {
+    let applied = &progress.applied;
+    if let Some(taken) = applied.taken.first() {
+        let message = format!(
+            "{taken} exists and does not belong to this resource; it is left alone. Delete it, or give this resource another name."
+        );
+        let stalled = Expectation::Stalled;
+        return Some(Readiness::not(Reason::NameTaken, stalled, message));
+    }
+    if let Some(leaving) = applied.leaving.first() {
+        let message = format!("Waiting for an earlier {leaving} to be gone.");
+        let reconciling = Expectation::Reconciling;
+        return Some(Readiness::not(Reason::Replacing, reconciling, message));
+    }
+    let mut written = applied.written.iter();
+    let changed = written.any(|write| write.object.kind == Kind::Deployment);
+    if progress.deployment.is_none() || changed || !replicas.current {
+        let message = "The Deployment is being brought up to date.";
+        let reconciling = Expectation::Reconciling;
+        return Some(Readiness::not(Reason::RollingOut, reconciling, message));
+    }
+    (replicas.wanted == 0).then(|| {
+        let message = "No pod is wanted, so nobody answers.";
+        Readiness::not(Reason::ScaledToZero, Expectation::Settled, message)
+    })
+}
+
+/// A pod whose container does not run.
+fn failing_pod(progress: &Progress, replicas: &Replicas) -> Option<Readiness> {
+    let mut pods = progress.pods.iter();
+    let (pod, problem) = pods.find_map(|pod| Some((&pod.name, pod.problem.as_ref()?)))?;
+    let (reason, expectation) = if problem.is_refusal() {
+        (Reason::ConfigurationRefused, Expectation::Stalled)
+    } else {
+        (Reason::PodsFailing, unless_given_up(replicas))
+    };
+    let message = format!("Pod {pod}: {problem}");
+    Some(Readiness::not(reason, expectation, message))
+}
+
+/// Pods that are missing, old or too many.
+fn rollout(replicas: &Replicas) -> Option<Readiness> {
+    let Replicas {
+        wanted,
+        ready,
+        updated,
+        all,
+        ..
+    } = replicas;
+    let message =
+        format!("{updated} of {wanted} pods are up to date, {ready} are ready, {all} exist.");
+    (updated < wanted || ready < wanted || all > wanted)
+        .then(|| Readiness::not(Reason::RollingOut, unless_given_up(replicas), message))
+}
+
+/// Pods that do not serve the current configuration.
+fn configuration(progress: &Progress, replicas: &Replicas, spreading: bool) -> Option<Readiness> {
+    let refuses = |pod: &&PodReport| {
+        let answer = pod.answer.as_ref();
+        answer.is_some_and(|answer| answer.newer_document_refused)
+    };
+    if let Some(PodReport { name, .. }) = progress.pods.iter().find(refuses) {
+        let message = format!(
+            "Pod {name} refuses the current configuration and keeps serving the one before: kubectl logs -n {} {name} says why.",
+            progress.mirror.namespace
+        );
+        let stalled = Expectation::Stalled;
+        return Some(Readiness::not(
+            Reason::ConfigurationRefused,
+            stalled,
+            message,
+        ));
+    }
+    let serving = progress.pods.iter().filter(|pod| is_current(progress, pod));
+    let serving = serving.count();
+    let message = if i32::try_from(serving) != Ok(replicas.wanted) {
+        format!(
+            "{serving} of {} pods serve the current configuration.",
+            replicas.wanted
+        )
+    } else if progress.notified || spreading {
+        "Pods have been told to read their configuration again.".to_owned()
+    } else {
+        return None;
+    };
+    let reconciling = Expectation::Reconciling;
+    Some(Readiness::not(
+        Reason::ConfigurationSpreading,
+        reconciling,
+        message,
+    ))
+}
+
+fn serving(progress: &Progress, replicas: &Replicas) -> Readiness {
+    let wanted = replicas.wanted;
+    let mut message = format!("{wanted} of {wanted} pods serve the current configuration.");
+    let answers = progress.pods.iter().filter_map(|pod| pod.answer.as_ref());
+    let mut notices = answers.map(|answer| &answer.notices);
+    if let Some(notices) = notices.find(|notices| !notices.is_empty()) {
+        // They do not stop anything from working, so they do not change the condition.
+        message = format!("{message} Note: {}", notices.join("; "));
+    }
+    Readiness {
+        is_ready: true,
+        reason: Reason::Serving,
+        message,
+        expectation: Expectation::Settled,
+    }
+}
+
+/// Whether a pod serves the document that it should, and was notified of it.
+fn is_current(progress: &Progress, pod: &PodReport) -> bool {
+    let document = &progress.built.document;
+    let serves = pod
+        .answer
+        .as_ref()
+        .is_some_and(|answer| answer.document.as_ref() == Some(&document.hash));
+    serves && pod.is_notified_of(&document.configuration)
+}
+
+fn unless_given_up(replicas: &Replicas) -> Expectation {
+    match replicas.deadline_exceeded {
+        true => Expectation::Stalled,
+        false => Expectation::Reconciling,
+    }
+}
+
+/// Whether pods were notified of a changed configuration less than [`SPREADING`] seconds ago.
+pub(super) fn spreading_lately(previous: &PrometheusMirrorStatus, now: Timestamp) -> bool {
+    let reconciling = previous.condition(ConditionType::Reconciling);
+    reconciling.is_some_and(|condition| {
+        condition.reason == Reason::ConfigurationSpreading.as_str()
+            && now.as_second() - condition.last_transition_time.0.as_second() < SPREADING
+    })
+}
