@@ -1,6 +1,6 @@
 //! `prometheus-mirror-demo HISTORY_FILE HOURS`: something to look at for `make run`.
 //!
-//! Writes the last HOURS hours of a pretended web shop to HISTORY_FILE, as OpenMetrics text that
+//! Writes the last HOURS hours of a made-up web shop to HISTORY_FILE, as OpenMetrics text that
 //! `promtool tsdb create-blocks-from openmetrics` takes, prints the port it then serves, and goes
 //! on with the same shop on `http://127.0.0.1:PORT/metrics`. It needs nothing but the standard
 //! library, so that it builds in a second.

@@ -1,4 +1,4 @@
-//! The pretended shop: three web servers whose load follows the day, with noise and now and then an
+//! The made-up shop: three web servers whose load follows the day, with noise and now and then an
 //! incident.
 //!
 //! Everything is a function of the time alone (noise is a hash of the time), so the history and the

@@ -143,8 +143,8 @@ async fn prepare(arguments: &Arguments) -> Result<Harness> {
     ];
     cluster.apply_file(&operator_yaml, &without).await?;
     if !arguments.silent_pods {
-        let listener = pretended_pods::listen().await?;
-        tokio::spawn(pretended_pods::run(cluster.client.clone(), listener));
+        let listener = fake_pods::listen().await?;
+        tokio::spawn(fake_pods::run(cluster.client.clone(), listener));
     }
     for name in ["HTTPRoute", "ServiceMonitor", "Prometheus"] {
         cluster.define(cluster::kind(name)?).await?;

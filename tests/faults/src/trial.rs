@@ -35,7 +35,7 @@ pub struct Harness {
     pub operator_yaml: PathBuf,
     /// Where the documents are that must be refused.
     pub corpus: PathBuf,
-    /// Whether pretended pods answer on their admin ports.
+    /// Whether fake pods answer on their admin ports.
     pub pods_answer: bool,
     /// Every position of every fault, or some of each.
     pub full: bool,

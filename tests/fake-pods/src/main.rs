@@ -1,5 +1,5 @@
-//! Answers the admin port of every mirror's pod that kwok pretends. Run it in the cluster's
-//! network: `tests/cluster/cluster exec target/debug/pretended-pods`.
+//! Answers the admin port of every mirror's fake pod of kwok. Run it in the cluster's
+//! network: `tests/cluster/cluster exec target/debug/fake-pods`.
 
 use anyhow::Context as _;
 
@@ -10,5 +10,5 @@ async fn main() -> anyhow::Result<()> {
     let client = kube::Client::try_default()
         .await
         .context("run this with tests/cluster/cluster exec")?;
-    pretended_pods::run(client, pretended_pods::listen().await?).await
+    fake_pods::run(client, fake_pods::listen().await?).await
 }

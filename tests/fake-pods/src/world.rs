@@ -14,7 +14,7 @@ use crate::process::{Loaded, Process, load};
 use crate::volume::{self, Files, Objects, Source};
 
 /// On a pod: the names of the targets that it cannot reach, with commas between them.
-pub const UNREACHABLE_ANNOTATION: &str = "pretended-pods/unreachable";
+pub const UNREACHABLE_ANNOTATION: &str = "fake-pods/unreachable";
 
 type NamespacedName = (String, String);
 
@@ -26,7 +26,7 @@ pub struct World(Mutex<Known>);
 struct Known {
     config_maps: Objects,
     secrets: Objects,
-    pods: HashMap<NamespacedName, PretendedPod>,
+    pods: HashMap<NamespacedName, FakePod>,
     by_address: HashMap<IpAddr, NamespacedName>,
     /// What pods of a mirror share is loaded once.
     loaded: HashMap<u64, Weak<Option<Loaded>>>,
@@ -34,7 +34,7 @@ struct Known {
     listed: [HashSet<NamespacedName>; 3],
 }
 
-struct PretendedPod {
+struct FakePod {
     address: IpAddr,
     sources: Vec<Source>,
     unreachable: BTreeSet<String>,
@@ -78,7 +78,7 @@ impl World {
                 name: name.clone(),
                 reachable: Some(reachable),
                 version: None,
-                message: (!reachable).then(|| "pretended to be unreachable".to_owned()),
+                message: (!reachable).then(|| "simulated: unreachable".to_owned()),
                 notices: Vec::new(),
             }
         });
@@ -124,7 +124,7 @@ impl World {
 }
 
 impl Known {
-    fn at(&self, address: IpAddr) -> Option<&PretendedPod> {
+    fn at(&self, address: IpAddr) -> Option<&FakePod> {
         self.pods.get(self.by_address.get(&address)?)
     }
 
@@ -173,16 +173,13 @@ impl Known {
         let unreachable = unreachable.into_iter().flat_map(|names| names.split(','));
         let unreachable = unreachable.map(|name| name.trim().to_owned()).collect();
         self.by_address.insert(address, name.clone());
-        let kept = self
-            .pods
-            .entry(name.clone())
-            .or_insert_with(|| PretendedPod {
-                address,
-                sources: volume::sources(pod),
-                unreachable: BTreeSet::new(),
-                process: Process::default(),
-                seen: None,
-            });
+        let kept = self.pods.entry(name.clone()).or_insert_with(|| FakePod {
+            address,
+            sources: volume::sources(pod),
+            unreachable: BTreeSet::new(),
+            process: Process::default(),
+            seen: None,
+        });
         kept.unreachable = unreachable;
         self.look(&name);
     }

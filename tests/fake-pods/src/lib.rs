@@ -1,4 +1,4 @@
-//! The mirrors in pods that kwok pretends: one process answers the admin port of all of them.
+//! The mirrors in pods that kwok fakes: one process answers the admin port of all of them.
 //!
 //! kwok gives a pod an address and says that it is ready, and runs nothing. An operator that asks
 //! pods what they serve would wait forever. So this process watches pods, ConfigMaps and Secrets,
@@ -7,7 +7,7 @@
 //! kubelet is taken to be quick: a change is in the volume as soon as the API server tells of it.
 //!
 //! Connections come to the pod's own address, which the test cluster makes local
-//! (`tests/cluster/lib/pretended-nodes.sh`).
+//! (`tests/cluster/lib/fake-nodes.sh`).
 //!
 //! * [`volume`]: the files in a pod's volume;
 //! * [`process`]: what a mirror makes of them;
@@ -78,5 +78,5 @@ async fn watch(client: Client, world: &World) {
 }
 
 fn report(error: &watcher::Error) {
-    eprintln!("pretended-pods: a watch failed, trying again: {error}");
+    eprintln!("fake-pods: a watch failed, trying again: {error}");
 }
