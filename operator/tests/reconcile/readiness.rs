@@ -1,0 +1,232 @@
+//! What the status and events say of the pods.
+
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, MIRROR, key};
+use crate::pods::Serving;
+
+/// The status without its times.
+fn timeless(mut status: Value) -> Value {
+    let conditions = status["conditions"].as_array_mut().into_iter().flatten();
+    for condition in conditions {
+        condition
+            .as_object_mut()
+            .unwrap()
+            .remove("lastTransitionTime");
+    }
+    let targets = status["targets"].as_array_mut().into_iter().flatten();
+    for target in targets {
+        target.as_object_mut().unwrap().remove("lastProbeTime");
+    }
+    status
+}
+
+#[tokio::test]
+async fn a_resource_whose_pods_serve_it_is_ready() {
+    let cluster = Cluster::ready(json!({"replicas": 2})).await;
+    assert_eq!(
+        timeless(cluster.status()),
+        json!({
+            "observedGeneration": 1,
+            "endpoint": "http://shop.observability.svc:9900",
+            "selector": "app.kubernetes.io/instance=shop,app.kubernetes.io/name=prometheus-mirror",
+            "replicas": 2, "readyReplicas": 2, "reachableTargets": "1/1",
+            "targets": [{
+                "name": "cluster", "url": "http://prometheus:9090", "reachable": true,
+                "version": "3.5.0",
+            }],
+            "conditions": [
+                {
+                    "type": "Ready", "status": "True", "reason": "Serving", "observedGeneration": 1,
+                    "message": "2 of 2 pods serve the current configuration.",
+                },
+                {
+                    "type": "TargetsReachable", "status": "True", "reason": "Reachable",
+                    "observedGeneration": 1, "message": "Every pod reaches all 1 targets.",
+                },
+            ],
+        })
+    );
+    let again = cluster.reconciles().await;
+    assert_eq!(again, Action::requeue(Duration::from_secs(30)));
+}
+
+#[tokio::test]
+async fn a_status_is_written_once_and_only_if_it_changed() {
+    let cluster = Cluster::with(json!({})).await;
+    cluster.reconciles().await;
+    cluster.rolls_out();
+    let mut versions = Vec::new();
+    for _ in 0..6 {
+        cluster.api.asked();
+        let before = cluster.status();
+        cluster.reconciles().await;
+        let mut writes = cluster.writes();
+        writes.retain(|write| write.ends_with("/status"));
+        assert_eq!(writes.len(), usize::from(cluster.status() != before));
+        versions.push(writes.len());
+        cluster.time_passes();
+    }
+    assert_eq!(versions, [1, 1, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn what_stays_as_it_is_makes_no_second_event() {
+    let cluster = Cluster::ready(json!({})).await;
+    let waiting = json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}});
+    cluster.pod_is(&waiting);
+    for _ in 0..3 {
+        cluster.reconciles().await;
+        cluster.time_passes();
+    }
+    let mut events = cluster.events();
+    events.retain(|event| event.starts_with("Warning"));
+    let said = cluster.says();
+    assert_eq!(events, [format!("Warning PodsFailing {said}")]);
+    assert!(said.ends_with(": ErrImagePull: no such image"), "{said}");
+}
+
+#[tokio::test]
+async fn a_pod_that_cannot_start_is_quoted_in_the_condition() {
+    let cluster = Cluster::ready(json!({})).await;
+    let message = "prometheus-mirror: secrets/mirror-key/apiKey: is empty";
+    cluster.pod_is(&json!({"terminated": {"exitCode": 1, "reason": "Error", "message": message}}));
+    cluster.reconciles().await;
+    assert_eq!(
+        cluster.conditions()[..2],
+        [
+            "Ready False ConfigurationRefused",
+            "Stalled True ConfigurationRefused"
+        ]
+    );
+    assert!(cluster.says().ends_with(message), "{}", cluster.says());
+    cluster.pod_is(&json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
+    cluster.reconciles().await;
+    assert_eq!(
+        cluster.conditions()[..2],
+        ["Ready False PodsFailing", "Reconciling True PodsFailing"]
+    );
+}
+
+#[tokio::test]
+async fn pods_that_are_not_ready_yet_are_counted() {
+    let cluster = Cluster::ready(json!({"replicas": 3})).await;
+    cluster
+        .api
+        .edit(&format!("deployments/{MIRROR}"), |deployment| {
+            deployment["status"]["readyReplicas"] = json!(1);
+        });
+    let again = cluster.reconciles().await;
+    assert_eq!(
+        cluster.conditions()[..2],
+        ["Ready False RollingOut", "Reconciling True RollingOut"]
+    );
+    assert_eq!(
+        cluster.says(),
+        "3 of 3 pods are up to date, 1 are ready, 3 exist."
+    );
+    assert_eq!(again, Action::requeue(Duration::from_secs(1)));
+    cluster
+        .api
+        .edit(&format!("deployments/{MIRROR}"), |deployment| {
+            deployment["status"]["conditions"] =
+                json!([{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]);
+        });
+    cluster.reconciles().await;
+    assert_eq!(cluster.conditions()[1], "Stalled True RollingOut");
+}
+
+#[tokio::test]
+async fn a_pod_that_refuses_the_new_document_is_named() {
+    let cluster = Cluster::ready(json!({})).await;
+    let serving = Serving::document(&cluster.document());
+    let refuses_newer = true;
+    cluster.pods.serve(
+        "192.0.2.1",
+        Serving {
+            refuses_newer,
+            ..serving
+        },
+    );
+    cluster.reconciles().await;
+    assert_eq!(cluster.conditions()[1], "Stalled True ConfigurationRefused");
+    assert!(
+        cluster.says().contains("keeps serving the one before"),
+        "{}",
+        cluster.says()
+    );
+}
+
+#[tokio::test]
+async fn a_target_that_no_pod_reaches_is_in_the_status() {
+    let cluster = Cluster::ready(json!({})).await;
+    let serving = Serving::document(&cluster.document());
+    let target = Err("connection refused".to_owned());
+    cluster
+        .pods
+        .serve("192.0.2.1", Serving { target, ..serving });
+    let again = cluster.reconciles().await;
+    assert_eq!(
+        cluster.conditions(),
+        ["Ready True Serving", "TargetsReachable False Unreachable"]
+    );
+    let status = cluster.status();
+    assert_eq!(
+        (
+            &status["reachableTargets"],
+            &status["targets"][0]["reachable"]
+        ),
+        (&json!("0/1"), &json!(false))
+    );
+    assert_eq!(
+        cluster.events().last().unwrap(),
+        "Warning Unreachable cluster: connection refused"
+    );
+    assert_eq!(again, Action::requeue(Duration::from_secs(10)));
+}
+
+#[tokio::test]
+async fn a_new_key_is_brought_to_the_attention_of_the_pods() {
+    let cluster = Cluster::ready(json!({})).await;
+    let told = || {
+        let pod = cluster.api.all(&["pods"]).remove(0);
+        pod["metadata"]["annotations"]["prometheus-mirror.io/configuration"].clone()
+    };
+    let before = told();
+    cluster.api.edit("secrets/mirror-key", |secret| {
+        secret["data"]["apiKey"] = json!("bmV3")
+    });
+    cluster.reconciles().await;
+    assert_ne!(told(), before);
+    assert_eq!(
+        cluster.conditions()[0],
+        "Ready False ConfigurationSpreading"
+    );
+    let writes = cluster.writes();
+    let children = ["serviceaccounts", "configmaps", "services", "deployments"];
+    let to_children = |write: &String| children.iter().any(|child| write.contains(child));
+    assert!(!writes.iter().any(to_children), "{writes:?}");
+    cluster.becomes_ready().await;
+}
+
+#[tokio::test]
+async fn a_pod_that_gave_up_makes_way_for_one_with_the_new_key() {
+    let cluster = Cluster::ready(json!({})).await;
+    cluster.pod_is(&json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "empty"}}));
+    cluster.reconciles().await;
+    let pod = cluster.api.all(&["pods"]).remove(0)["metadata"]["name"].clone();
+    cluster.api.asked();
+    cluster.api.put(key());
+    cluster.api.edit("secrets/mirror-key", |secret| {
+        secret["data"]["apiKey"] = json!("bmV3")
+    });
+    cluster.reconciles().await;
+    assert_eq!(
+        cluster.writes()[0],
+        format!("delete pods/{}", pod.as_str().unwrap())
+    );
+    cluster.becomes_ready().await;
+}
