@@ -35,7 +35,7 @@ async fn ask_at(url: &Url, call: Call, time: Duration) -> Result<Arc<Answer>, St
 
 async fn ask(reply: Reply) -> Result<Arc<Answer>, StoreError> {
     ask_at(
-        &Upstream::always(reply).await.url,
+        Upstream::always(reply).await.unwrap().address(),
         query("up"),
         Duration::from_secs(20),
     )
@@ -76,8 +76,8 @@ async fn a_refused_connection_is_unreachable() {
 async fn silence_before_the_head_in_it_and_in_the_body_are_timeouts_and_the_connection_is_closed() {
     let begun = bytes(&[OK, "content-length: 1000\r\n\r\n", BEGUN]);
     for sent in [Vec::new(), b"HTTP/1.1 200 OK\r\nconte".to_vec(), begun] {
-        let upstream = Upstream::always(Reply::Hang(sent)).await;
-        let error = ask_at(&upstream.url, query("up"), Duration::from_millis(200))
+        let upstream = Upstream::always(Reply::Hang(sent)).await.unwrap();
+        let error = ask_at(upstream.address(), query("up"), Duration::from_millis(200))
             .await
             .unwrap_err();
         assert!(matches!(error, StoreError::Timeout(_)), "{error:?}");
@@ -87,11 +87,16 @@ async fn silence_before_the_head_in_it_and_in_the_body_are_timeouts_and_the_conn
 
 #[tokio::test]
 async fn a_small_answer_that_stalls_is_a_timeout_too() {
-    let upstream =
-        Upstream::always(Reply::Hang(bytes(&[OK, "content-length: 1000\r\n\r\n{"]))).await;
-    let error = ask_at(&upstream.url, Call::Metadata, Duration::from_millis(200))
+    let upstream = Upstream::always(Reply::Hang(bytes(&[OK, "content-length: 1000\r\n\r\n{"])))
         .await
-        .unwrap_err();
+        .unwrap();
+    let error = ask_at(
+        upstream.address(),
+        Call::Metadata,
+        Duration::from_millis(200),
+    )
+    .await
+    .unwrap_err();
     assert!(matches!(error, StoreError::Timeout(_)), "{error:?}");
 }
 
@@ -210,9 +215,11 @@ async fn pages_and_texts_instead_of_json_are_named_for_what_they_are() {
     ];
     for (content_type, body, expected) in table {
         let header = format!("content-type: {content_type}\r\n");
-        let upstream = Upstream::always(Reply::http("200 OK", &header, body)).await;
+        let upstream = Upstream::always(Reply::http("200 OK", &header, body))
+            .await
+            .unwrap();
         for call in [query("up"), Call::Metadata] {
-            let error = ask_at(&upstream.url, call, Duration::from_secs(20))
+            let error = ask_at(upstream.address(), call, Duration::from_secs(20))
                 .await
                 .unwrap_err();
             assert!(matches!(error, StoreError::Unreachable(_)), "{error:?}");
@@ -258,7 +265,9 @@ async fn a_message_of_a_proxy_or_of_kubernetes_is_quoted() {
     let status = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no endpoints available for service \"p\"","reason":"ServiceUnavailable","code":503}"#;
     let mut url = Upstream::always(Reply::http("503 Service Unavailable", "", status))
         .await
-        .url;
+        .unwrap()
+        .address()
+        .clone();
     url.set_path("/api/v1/namespaces/m/services/http:p:9090/proxy");
     let error = ask_at(&url, query("up"), Duration::from_secs(20))
         .await
@@ -291,8 +300,11 @@ async fn what_the_target_is_sent_is_never_shown() {
         let head = request.replace("\r\n", " ").replace("/api/v1", "");
         Reply::http("403 Forbidden", "", &head[head.find("x-key").unwrap()..])
     })
-    .await;
-    let mut target = upstream::target("main", &upstream.url).as_ref().clone();
+    .await
+    .unwrap();
+    let mut target = upstream::target("main", upstream.address())
+        .as_ref()
+        .clone();
     let value = http::HeaderValue::from_static("hunter-2-hunter");
     target.headers.insert("x-key", value);
     target.auth = mirror::settings::Authorization::bearer("opaque-credential")
@@ -326,8 +338,10 @@ async fn small_answers_that_are_not_prometheus_json_are_unreachable_too() {
         ("\"\u{fffd}", "it ends too early"),
         (r#"{"status":"Success"}"#, "it has no status"),
     ] {
-        let upstream = Upstream::always(Reply::http("200 OK", "", body)).await;
-        let error = ask_at(&upstream.url, Call::Metadata, Duration::from_secs(20))
+        let upstream = Upstream::always(Reply::http("200 OK", "", body))
+            .await
+            .unwrap();
+        let error = ask_at(upstream.address(), Call::Metadata, Duration::from_secs(20))
             .await
             .unwrap_err();
         assert_eq!(
@@ -342,11 +356,17 @@ async fn an_endless_answer_is_too_large() {
     let sample = r#"[1700000000.059,"1.5"],"#.repeat(5_000).into_bytes();
     // 64 MiB through an unoptimised decoder take their time.
     let time = Duration::from_secs(120);
-    let endless = Upstream::always(Reply::Endless(closing(BEGUN), sample)).await;
-    let error = ask_at(&endless.url, query("up"), time).await.unwrap_err();
+    let endless = Upstream::always(Reply::Endless(closing(BEGUN), sample))
+        .await
+        .unwrap();
+    let error = ask_at(endless.address(), query("up"), time)
+        .await
+        .unwrap_err();
     assert!(matches!(error, StoreError::TooLarge(_)), "{error:?}");
-    let upstream = Upstream::always(Reply::Endless(closing("["), vec![b' '; 100_000])).await;
-    let error = ask_at(&upstream.url, Call::Metadata, Duration::from_secs(20))
+    let upstream = Upstream::always(Reply::Endless(closing("["), vec![b' '; 100_000]))
+        .await
+        .unwrap();
+    let error = ask_at(upstream.address(), Call::Metadata, Duration::from_secs(20))
         .await
         .unwrap_err();
     assert!(matches!(error, StoreError::TooLarge(_)), "{error:?}");
@@ -376,13 +396,15 @@ async fn redirects_are_not_followed_and_shown_without_secrets() {
         unreachable(Reply::http("301 Moved Permanently", "", "")).await,
         "target main answered with a redirect, is the URL right?"
     );
-    let upstream = Upstream::start(|_| Reply::http("302 Found", "location: /graph\r\n", "")).await;
-    let error = ask_at(&upstream.url, query("up"), Duration::from_secs(20))
+    let upstream = Upstream::start(|_| Reply::http("302 Found", "location: /graph\r\n", ""))
+        .await
+        .unwrap();
+    let error = ask_at(upstream.address(), query("up"), Duration::from_secs(20))
         .await
         .unwrap_err();
     let expected = format!(
         "target main answered with a redirect to {}graph, is the URL right? (hint: is the path prefix missing or wrong?)",
-        upstream.url
+        upstream.address()
     );
     assert_eq!(
         (error.to_string(), upstream.requests().len()),
@@ -543,8 +565,12 @@ async fn warnings_reach_the_caller() {
 
 #[tokio::test]
 async fn the_target_s_headers_are_sent_and_compression_is_not_asked_for() {
-    let upstream = Upstream::always(Reply::Json(upstream::one_sample())).await;
-    let mut target = upstream::target("main", &upstream.url).as_ref().clone();
+    let upstream = Upstream::always(Reply::Json(upstream::one_sample()))
+        .await
+        .unwrap();
+    let mut target = upstream::target("main", upstream.address())
+        .as_ref()
+        .clone();
     target
         .headers
         .insert("x-scope-orgid", http::HeaderValue::from_static("tenant"));

@@ -36,7 +36,7 @@ async fn values(
     query: &ValuesQuery,
     ms: u64,
 ) -> Result<Listing<FieldValue>, String> {
-    let targets = targets(20, &upstream.url);
+    let targets = targets(20, upstream.address());
     let store = targets.declared()[0].for_request(mirror::prometheus::Caller::Mirror);
     let context = Context {
         store: &store,
@@ -76,7 +76,9 @@ fn shop(metadata: Reply) -> impl Fn(&str) -> Reply {
 
 #[tokio::test]
 async fn metadata_tell_the_kind_and_cost_one_call() {
-    let upstream = Upstream::start(shop(Reply::Json(COUNTER.to_owned()))).await;
+    let upstream = Upstream::start(shop(Reply::Json(COUNTER.to_owned())))
+        .await
+        .unwrap();
     let counters = values(&upstream, &values_of("__counter__", vec![]), 5_000).await;
     assert_eq!(counters, complete(&["shop_requests"], false));
     assert_eq!(upstream.requests().len(), 2, "{:?}", upstream.requests());
@@ -84,7 +86,9 @@ async fn metadata_tell_the_kind_and_cost_one_call() {
 
 #[tokio::test]
 async fn metadata_that_hang_cost_a_share_of_the_time_and_leave_the_answer_partial() {
-    let upstream = Upstream::start(shop(Reply::Hang(Vec::new()))).await;
+    let upstream = Upstream::start(shop(Reply::Hang(Vec::new())))
+        .await
+        .unwrap();
     let started = Instant::now();
     let gauges = values(&upstream, &values_of("__gauge__", vec![]), 5_000).await;
     assert_eq!(gauges, complete(&["shop_requests", "up"], true));
@@ -95,7 +99,7 @@ async fn metadata_that_hang_cost_a_share_of_the_time_and_leave_the_answer_partia
 #[tokio::test]
 async fn metadata_that_begin_and_never_end_are_not_waited_for_either() {
     let begun = b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n{\"status\":\"success\",".to_vec();
-    let upstream = Upstream::start(shop(Reply::Hang(begun))).await;
+    let upstream = Upstream::start(shop(Reply::Hang(begun))).await.unwrap();
     let gauges = values(&upstream, &values_of("__gauge__", vec![]), 1_000).await;
     assert_eq!(gauges, complete(&["shop_requests", "up"], true));
 }
@@ -109,7 +113,8 @@ async fn metadata_that_come_while_names_are_still_awaited_are_used() {
             r#"{"status":"success","data":["shop_requests","up"]}"#.to_owned(),
         ),
     })
-    .await;
+    .await
+    .unwrap();
     // A fifth of two seconds is over when they come, but nothing had to wait for them.
     let counters = values(&upstream, &values_of("__counter__", vec![]), 2_000).await;
     assert_eq!(counters, complete(&["shop_requests"], false));
@@ -133,7 +138,7 @@ async fn a_store_without_metadata_answers_all_it_has_and_one_that_fails_does_not
     ];
     for (metadata, is_partial) in table {
         let said = format!("{metadata:?}");
-        let upstream = Upstream::start(shop(metadata)).await;
+        let upstream = Upstream::start(shop(metadata)).await.unwrap();
         let gauges = values(&upstream, &values_of("__gauge__", vec![]), 5_000).await;
         assert_eq!(
             gauges,
@@ -149,7 +154,8 @@ async fn names_that_hang_are_an_error_within_the_deadline() {
         true => Reply::Json(COUNTER.to_owned()),
         false => Reply::Hang(Vec::new()),
     })
-    .await;
+    .await
+    .unwrap();
     let gauges = values(&upstream, &values_of("__gauge__", vec![]), 300).await;
     assert_eq!(gauges, Err("target main did not answer in time".to_owned()));
 }
@@ -171,7 +177,7 @@ async fn comments_of_the_store_leave_a_list_complete_and_missing_data_do_not() {
     ];
     for (remark, is_partial) in table {
         let body = format!(r#"{{"status":"success","data":["a"],{remark}}}"#);
-        let upstream = Upstream::always(Reply::Json(body)).await;
+        let upstream = Upstream::always(Reply::Json(body)).await.unwrap();
         let values = values(&upstream, &values_of("job", vec![]), 5_000).await;
         assert_eq!(values, complete(&["a"], is_partial), "{remark}");
     }
@@ -185,7 +191,8 @@ async fn a_set_too_long_for_a_url_is_asked_for_in_parts_and_united() {
         let pods: Vec<&str> = line.split("pod-").skip(1).map(|rest| &rest[..6]).collect();
         names(&[pods[0], pods[pods.len() - 1]])
     })
-    .await;
+    .await
+    .unwrap();
     let pods = (0..300)
         .map(|index| format!("pod-{index:06}-with-a-long-name"))
         .collect();
@@ -211,7 +218,7 @@ async fn a_set_too_long_for_a_url_is_asked_for_in_parts_and_united() {
 
 #[tokio::test]
 async fn a_set_too_long_for_any_number_of_urls_is_refused_in_words_and_not_asked() {
-    let upstream = Upstream::always(names(&[])).await;
+    let upstream = Upstream::always(names(&[])).await.unwrap();
     let pods = (0..60_000).map(|index| format!("pod-{index:06}")).collect();
     let query = values_of("job", vec![Matcher::one_of("pod", pods)]);
     let refused = values(&upstream, &query, 15_000).await.unwrap_err();
@@ -241,7 +248,8 @@ async fn values_of_a_label_that_paths_cannot_name_come_from_the_series() {
             request if request.contains("/query") => Reply::http("400 Bad Request", "", refusal),
             _ => unknown.clone(),
         })
-        .await;
+        .await
+        .unwrap();
         let query = values_of("app.kubernetes.io/name", vec![]);
         assert_eq!(
             values(&upstream, &query, 5_000).await,
@@ -273,7 +281,8 @@ async fn a_label_is_written_into_the_path_in_the_way_that_the_store_reads() {
             true => names(&["a", "b"]),
             false => names(&[]),
         })
-        .await;
+        .await
+        .unwrap();
         let mut query = values_of(field, vec![]);
         query.prefix = "b".to_owned();
         let found = values(&upstream, &query, 5_000).await;
@@ -285,7 +294,7 @@ async fn a_label_is_written_into_the_path_in_the_way_that_the_store_reads() {
 #[tokio::test]
 async fn a_plain_label_or_one_that_the_path_names_costs_one_call() {
     for (field, answered) in [("job", names(&[])), ("my.label", names(&["a"]))] {
-        let upstream = Upstream::always(answered).await;
+        let upstream = Upstream::always(answered).await.unwrap();
         let found = values(&upstream, &values_of(field, vec![]), 5_000).await;
         assert!(found.is_ok(), "{found:?}");
         assert_eq!(upstream.requests().len(), 1, "{field}");
@@ -301,7 +310,8 @@ async fn a_store_that_cannot_read_the_selector_has_no_such_label() {
             false => names(&[]),
         }
     })
-    .await;
+    .await
+    .unwrap();
     let found = values(&upstream, &values_of("my.label", vec![]), 5_000).await;
     assert_eq!(found, complete(&[], false));
 }
@@ -316,7 +326,8 @@ async fn victoriametrics_reads_a_condition_on_a_dotted_label_with_escapes() {
         request if request.contains("my%5C.label%3D%22x%22") => names(&["a"]),
         _ => Reply::http("422 Unprocessable", "", refusal),
     })
-    .await;
+    .await
+    .unwrap();
     let query = values_of("job", vec![Matcher::equal("my.label", "x")]);
     let found = values(&upstream, &query, 5_000).await;
     assert_eq!(found, complete(&["a"], false), "{:?}", upstream.requests());

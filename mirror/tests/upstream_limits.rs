@@ -25,13 +25,13 @@ const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_target_that_hangs_never_delays_another() {
-    let hanging = Upstream::always(Reply::Hang(Vec::new())).await;
-    let healthy = Upstream::always(Reply::Json(one_sample())).await;
+    let hanging = Upstream::always(Reply::Hang(Vec::new())).await.unwrap();
+    let healthy = Upstream::always(Reply::Json(one_sample())).await.unwrap();
     let both = settings(
         4,
         &[
-            target("hanging", &hanging.url),
-            target("healthy", &healthy.url),
+            target("hanging", hanging.address()),
+            target("healthy", healthy.address()),
         ],
     );
     let targets = Targets::new(&both, &metrics().1, None);
@@ -46,7 +46,7 @@ async fn a_target_that_hangs_never_delays_another() {
         })
         .collect();
     // Its own place and the two of the pool.
-    hanging.asked(3).await;
+    hanging.asked(3).await.unwrap();
     let streams = (0..40).map(|index| {
         let target = &targets.declared()[1];
         async move { target.call(query(&index.to_string()), within(LONG)).await }
@@ -66,10 +66,12 @@ async fn a_target_that_hangs_never_delays_another() {
 
 #[tokio::test]
 async fn identical_calls_in_flight_share_one_exchange() {
-    let upstream = Upstream::always(Reply::Late(Duration::from_millis(100), one_sample())).await;
+    let upstream = Upstream::always(Reply::Late(Duration::from_millis(100), one_sample()))
+        .await
+        .unwrap();
     let (registry, metrics) = metrics();
     let targets = Targets::new(
-        &settings(4, &[target("main", &upstream.url)]),
+        &settings(4, &[target("main", upstream.address())]),
         &metrics,
         None,
     );
@@ -94,8 +96,10 @@ async fn identical_calls_in_flight_share_one_exchange() {
 
 #[tokio::test]
 async fn a_caller_with_little_time_does_not_end_the_call_for_one_with_more() {
-    let upstream = Upstream::always(Reply::Late(Duration::from_millis(200), one_sample())).await;
-    let targets = targets(4, &upstream.url);
+    let upstream = Upstream::always(Reply::Late(Duration::from_millis(200), one_sample()))
+        .await
+        .unwrap();
+    let targets = targets(4, upstream.address());
     let target = &targets.declared()[0];
     let (hasty, patient) = tokio::join!(
         target.call(query("up"), within(Duration::from_millis(50))),
@@ -120,12 +124,13 @@ async fn a_timeout_that_the_store_was_told_by_another_is_asked_again() {
             },
         )
     })
-    .await;
-    let targets = targets(4, &upstream.url);
+    .await
+    .unwrap();
+    let targets = targets(4, upstream.address());
     let target = &targets.declared()[0];
     let hasty = target.call(query("up"), within(Duration::from_secs(1)));
     let patient = async {
-        upstream.asked(1).await;
+        upstream.asked(1).await.unwrap();
         target.call(query("up"), within(LONG)).await
     };
     let (hasty, patient) = tokio::join!(hasty, patient);
@@ -135,10 +140,10 @@ async fn a_timeout_that_the_store_was_told_by_another_is_asked_again() {
 
 #[tokio::test]
 async fn an_exchange_that_nobody_waits_for_is_aborted() {
-    let upstream = Upstream::always(Reply::Hang(Vec::new())).await;
+    let upstream = Upstream::always(Reply::Hang(Vec::new())).await.unwrap();
     let (registry, metrics) = metrics();
     let targets = Targets::new(
-        &settings(1, &[target("main", &upstream.url)]),
+        &settings(1, &[target("main", upstream.address())]),
         &metrics,
         None,
     );
@@ -158,8 +163,9 @@ async fn a_full_queue_refuses_new_requests_and_not_the_later_calls_of_admitted_o
             Reply::Hang(Vec::new())
         }
     })
-    .await;
-    let targets = targets(1, &upstream.url);
+    .await
+    .unwrap();
+    let targets = targets(1, upstream.address());
     let target = &targets.declared()[0];
     let admitted = target.for_request(Caller::Mirror);
     admitted.call(query("first"), within(LONG)).await.unwrap();
@@ -174,7 +180,7 @@ async fn a_full_queue_refuses_new_requests_and_not_the_later_calls_of_admitted_o
             })
         })
         .collect();
-    upstream.asked(2).await;
+    upstream.asked(2).await.unwrap();
     let refused = async || {
         let new = target
             .for_request(Caller::Mirror)
@@ -230,8 +236,9 @@ async fn capabilities_are_probed_once_for_all_callers_and_again_after_a_failure(
             probed(request)
         }
     })
-    .await;
-    let targets = targets(4, &upstream.url);
+    .await
+    .unwrap();
+    let targets = targets(4, upstream.address());
     let target = &targets.declared()[0];
     let found = join_all((0..5).map(|_| target.capabilities(within(LONG)))).await;
     assert!(
@@ -264,8 +271,9 @@ async fn a_caller_with_little_time_makes_no_target_forget_what_it_can_do() {
             probed(request)
         }
     })
-    .await;
-    let targets = targets(4, &upstream.url);
+    .await
+    .unwrap();
+    let targets = targets(4, upstream.address());
     let target = &targets.declared()[0];
     target.capabilities(within(LONG)).await.unwrap();
     let short = within(Duration::from_millis(300));
@@ -278,9 +286,10 @@ async fn a_caller_with_little_time_makes_no_target_forget_what_it_can_do() {
 
 #[tokio::test]
 async fn a_store_that_counts_otherwise_is_taken_for_prometheus_3() {
-    let upstream =
-        Upstream::always(Reply::Json(one_sample().replace(r#","1"]"#, r#","3"]"#))).await;
-    let found = targets(4, &upstream.url).declared()[0]
+    let upstream = Upstream::always(Reply::Json(one_sample().replace(r#","1"]"#, r#","3"]"#)))
+        .await
+        .unwrap();
+    let found = targets(4, upstream.address()).declared()[0]
         .capabilities(within(LONG))
         .await
         .unwrap();
@@ -295,25 +304,28 @@ async fn a_store_that_counts_otherwise_is_taken_for_prometheus_3() {
 #[tokio::test]
 async fn a_reload_keeps_the_connections_of_unchanged_targets() {
     let (kept, changed) = (
-        Upstream::always(Reply::Json(one_sample())).await,
-        Upstream::always(Reply::Json(one_sample())).await,
+        Upstream::always(Reply::Json(one_sample())).await.unwrap(),
+        Upstream::always(Reply::Json(one_sample())).await.unwrap(),
     );
     let (registry, metrics) = metrics();
     let before = settings(
         4,
         &[
-            target("kept", &kept.url),
-            target("changed", &changed.url),
-            target("gone", &changed.url),
+            target("kept", kept.address()),
+            target("changed", changed.address()),
+            target("gone", changed.address()),
         ],
     );
     let old = Targets::new(&before, &metrics, None);
     for target in old.declared() {
         target.call(query("up"), within(LONG)).await.unwrap();
     }
-    let mut other = changed.url.clone();
+    let mut other = changed.address().clone();
     other.set_path("/prefix");
-    let after = settings(2, &[target("changed", &other), target("kept", &kept.url)]);
+    let after = settings(
+        2,
+        &[target("changed", &other), target("kept", kept.address())],
+    );
     let new = Targets::new(&after, &metrics, Some(&old));
     for target in new.declared() {
         target.call(query("up"), within(LONG)).await.unwrap();
@@ -341,10 +353,11 @@ async fn calls_in_flight_keep_counting_across_a_reload() {
             Reply::Json(one_sample())
         }
     })
-    .await;
+    .await
+    .unwrap();
     let metrics = metrics().1;
     let old = Targets::new(
-        &settings(1, &[target("main", &upstream.url)]),
+        &settings(1, &[target("main", upstream.address())]),
         &metrics,
         None,
     );
@@ -356,8 +369,8 @@ async fn calls_in_flight_keep_counting_across_a_reload() {
                 .await
         })
     };
-    upstream.asked(1).await;
-    let mut other = upstream.url.clone();
+    upstream.asked(1).await.unwrap();
+    let mut other = upstream.address().clone();
     other.set_path("/prefix");
     let new = Targets::new(
         &settings(1, &[target("main", &other)]),
@@ -386,16 +399,16 @@ async fn calls_in_flight_keep_counting_across_a_reload() {
 
 #[tokio::test]
 async fn undeclared_targets_are_kept_while_they_are_used_and_share_one_label() {
-    let upstream = Upstream::always(Reply::Json(one_sample())).await;
+    let upstream = Upstream::always(Reply::Json(one_sample())).await.unwrap();
     let (registry, metrics) = metrics();
-    let declared = [target("main", &upstream.url)];
+    let declared = [target("main", upstream.address())];
     assert!(
         Targets::new(&settings(4, &declared), &metrics, None)
             .undeclared(&declared[0])
             .is_none()
     );
     let targets = Targets::new(&open_settings(4, &declared), &metrics, None);
-    let named = target("127.0.0.1:9090", &upstream.url);
+    let named = target("127.0.0.1:9090", upstream.address());
     for _ in 0..3 {
         targets
             .undeclared(&named)
@@ -406,7 +419,7 @@ async fn undeclared_targets_are_kept_while_they_are_used_and_share_one_label() {
     }
     assert_eq!(upstream.connections(), 1);
     let first = targets.undeclared(&named).unwrap();
-    let renamed = |index: usize| target(&format!("host{index}"), &upstream.url);
+    let renamed = |index: usize| target(&format!("host{index}"), upstream.address());
     for index in 0..64 {
         targets.undeclared(&renamed(index)).unwrap();
     }

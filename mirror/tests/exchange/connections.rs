@@ -19,10 +19,11 @@ fn ends() -> [Reply; 2] {
 async fn a_request_on_a_kept_connection_that_is_closed_under_it_is_sent_once_more() {
     for end in ends() {
         let next = end.clone();
-        let upstream =
-            Upstream::start(move |_| Reply::Then(one_sample(), Box::new(next.clone()))).await;
+        let upstream = Upstream::start(move |_| Reply::Then(one_sample(), Box::new(next.clone())))
+            .await
+            .unwrap();
         let (registry, metrics) = metrics();
-        let settings = settings(1, &[target("main", &upstream.url)]);
+        let settings = settings(1, &[target("main", upstream.address())]);
         let targets = Targets::new(&settings, &metrics, None);
         let target = &targets.declared()[0];
         for length in [1, 1, 5_000, 1, 5_000] {
@@ -53,8 +54,9 @@ async fn a_request_is_not_sent_a_third_time() {
                 next.clone()
             }
         })
-        .await;
-        let targets = targets(1, &upstream.url);
+        .await
+        .unwrap();
+        let targets = targets(1, upstream.address());
         let target = &targets.declared()[0];
         target.call(query("up"), within(TIME)).await.unwrap();
         let error = target
@@ -69,8 +71,8 @@ async fn a_request_is_not_sent_a_third_time() {
 #[tokio::test]
 async fn on_a_new_connection_a_request_is_sent_once() {
     for end in ends() {
-        let upstream = Upstream::always(end).await;
-        let targets = targets(1, &upstream.url);
+        let upstream = Upstream::always(end).await.unwrap();
+        let targets = targets(1, upstream.address());
         for _ in 0..3 {
             let call = targets.declared()[0].call(query("deadly"), within(TIME));
             let error = call.await.unwrap_err();
@@ -91,9 +93,10 @@ async fn after_the_first_byte_of_an_answer_nothing_is_sent_again() {
         Reply::Bytes(b"SSH-2.0\r\n\r\n".to_vec()),
     ] {
         let next = end.clone();
-        let upstream =
-            Upstream::start(move |_| Reply::Then(one_sample(), Box::new(next.clone()))).await;
-        let targets = targets(1, &upstream.url);
+        let upstream = Upstream::start(move |_| Reply::Then(one_sample(), Box::new(next.clone())))
+            .await
+            .unwrap();
+        let targets = targets(1, upstream.address());
         let target = &targets.declared()[0];
         target.call(query("up"), within(TIME)).await.unwrap();
         let error = target.call(query("up"), within(TIME)).await.unwrap_err();
@@ -105,8 +108,10 @@ async fn after_the_first_byte_of_an_answer_nothing_is_sent_again() {
 #[tokio::test]
 async fn a_kept_connection_that_stays_silent_is_a_timeout() {
     let upstream =
-        Upstream::start(|_| Reply::Then(one_sample(), Box::new(Reply::Hang(Vec::new())))).await;
-    let targets = targets(1, &upstream.url);
+        Upstream::start(|_| Reply::Then(one_sample(), Box::new(Reply::Hang(Vec::new()))))
+            .await
+            .unwrap();
+    let targets = targets(1, upstream.address());
     let target = &targets.declared()[0];
     target.call(query("up"), within(TIME)).await.unwrap();
     let call = target.call(query("up"), within(Duration::from_millis(300)));
@@ -125,8 +130,9 @@ async fn the_deadline_holds_for_the_second_time_too() {
             Reply::Hang(Vec::new())
         }
     })
-    .await;
-    let targets = targets(1, &upstream.url);
+    .await
+    .unwrap();
+    let targets = targets(1, upstream.address());
     let target = &targets.declared()[0];
     target.call(query("up"), within(TIME)).await.unwrap();
     let call = target.call(query("up"), within(Duration::from_millis(500)));
@@ -138,8 +144,10 @@ async fn the_deadline_holds_for_the_second_time_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_calls_on_connections_that_all_go_stale_at_once_have_answers() {
     let upstream =
-        Upstream::start(|_| Reply::Then(one_sample(), Box::new(Reply::Bytes(Vec::new())))).await;
-    let targets = targets(8, &upstream.url);
+        Upstream::start(|_| Reply::Then(one_sample(), Box::new(Reply::Bytes(Vec::new()))))
+            .await
+            .unwrap();
+    let targets = targets(8, upstream.address());
     let target = &targets.declared()[0];
     for round in 0..10 {
         let calls = (0..8).map(|index| {

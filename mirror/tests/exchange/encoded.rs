@@ -19,8 +19,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 async fn asked(reply: Reply, call: Call) -> Result<Arc<Answer>, StoreError> {
-    let upstream = Upstream::always(reply).await;
-    let targets = targets(1, &upstream.url);
+    let upstream = Upstream::always(reply).await.unwrap();
+    let targets = targets(1, upstream.address());
     let answer = targets.declared()[0].call(call, within(TIME)).await;
     let request = upstream.requests().remove(0);
     assert!(!request.contains("accept-encoding"), "{request}");

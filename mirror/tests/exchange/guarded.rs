@@ -14,7 +14,7 @@ const TIME: Duration = Duration::from_secs(20);
 
 /// A declared target with a matcher, at a host of this name and the same port.
 fn enforced(upstream: &Upstream, host: &str) -> Arc<TargetSettings> {
-    let mut url = upstream.url.clone();
+    let mut url = upstream.address().clone();
     url.set_host(Some(host)).unwrap();
     Arc::new(TargetSettings {
         enforced: Enforced(vec![("team".to_owned(), "a".to_owned())]),
@@ -23,7 +23,9 @@ fn enforced(upstream: &Upstream, host: &str) -> Arc<TargetSettings> {
 }
 
 async fn upstream() -> Upstream {
-    Upstream::start(|_| Reply::Json(one_sample())).await
+    Upstream::start(|_| Reply::Json(one_sample()))
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -32,7 +34,7 @@ async fn a_server_with_enforced_matchers_is_sent_nothing_under_another_name() {
     let settings = open_settings(1, &[enforced(&upstream, "localhost")]);
     let targets = Targets::new(&settings, &metrics().1, None);
     for host in ["127.0.0.1", "[::ffff:7f00:1]"] {
-        let mut url: Url = upstream.url.clone();
+        let mut url: Url = upstream.address().clone();
         url.set_host(Some(host)).unwrap();
         let undeclared = targets.undeclared(&target("(undeclared)", &url)).unwrap();
         let refused = undeclared.call(query("up"), within(TIME)).await;
@@ -52,7 +54,7 @@ async fn where_an_enforced_server_is_unknown_no_undeclared_one_is_asked() {
     let upstream = upstream().await;
     let settings = open_settings(1, &[enforced(&upstream, "nowhere.invalid")]);
     let targets = Targets::new(&settings, &metrics().1, None);
-    let undeclared = targets.undeclared(&target("(undeclared)", &upstream.url));
+    let undeclared = targets.undeclared(&target("(undeclared)", upstream.address()));
     let refused = undeclared.unwrap().call(query("up"), within(TIME)).await;
     assert!(
         matches!(&refused, Err(StoreError::Unreachable(why)) if why.contains("cannot be found out")),
@@ -66,7 +68,7 @@ async fn matchers_that_come_with_a_reload_hold_for_connections_that_were_open() 
     let upstream = upstream().await;
     let (_registry, metrics) = metrics();
     let before = Targets::new(&open_settings(1, &[]), &metrics, None);
-    let settings = target("(undeclared)", &upstream.url);
+    let settings = target("(undeclared)", upstream.address());
     let undeclared = before.undeclared(&settings).unwrap();
     assert!(undeclared.call(query("up"), within(TIME)).await.is_ok());
     let narrowed = open_settings(1, &[enforced(&upstream, "localhost")]);
@@ -81,7 +83,7 @@ async fn another_port_of_the_same_host_is_another_server() {
     let (narrow, open) = (upstream().await, upstream().await);
     let settings = open_settings(1, &[enforced(&narrow, "localhost")]);
     let targets = Targets::new(&settings, &metrics().1, None);
-    let undeclared = targets.undeclared(&target("(undeclared)", &open.url));
+    let undeclared = targets.undeclared(&target("(undeclared)", open.address()));
     let undeclared = undeclared.unwrap();
     for _ in 0..2 {
         assert!(undeclared.call(query("up"), within(TIME)).await.is_ok());

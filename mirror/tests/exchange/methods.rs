@@ -52,6 +52,7 @@ async fn without_post(status: &'static str) -> Upstream {
         }
     })
     .await
+    .unwrap()
 }
 
 fn seen(expected: &[(&str, bool)]) -> Vec<(String, bool)> {
@@ -63,8 +64,8 @@ fn seen(expected: &[(&str, bool)]) -> Vec<(String, bool)> {
 
 #[tokio::test]
 async fn a_server_that_takes_both_gets_each_call_once() {
-    let upstream = Upstream::always(Reply::Json(one_sample())).await;
-    let targets = targets(1, &upstream.url);
+    let upstream = Upstream::always(Reply::Json(one_sample())).await.unwrap();
+    let targets = targets(1, upstream.address());
     let calls = [query("up"), long(5_000), long(50_000), query("up")];
     assert_eq!(
         methods_of(&upstream, &targets.declared()[0], &calls).await,
@@ -81,7 +82,7 @@ async fn a_refused_post_goes_as_get_where_it_fits_and_is_remembered() {
         "404 Not Found",
     ] {
         let upstream = without_post(status).await;
-        let targets = targets(1, &upstream.url);
+        let targets = targets(1, upstream.address());
         let target = &targets.declared()[0];
         let calls = [long(5_000), long(5_001), long(7_000)];
         assert_eq!(
@@ -93,7 +94,7 @@ async fn a_refused_post_goes_as_get_where_it_fits_and_is_remembered() {
         let error = target.call(long(9_000), within(TIME)).await.unwrap_err();
         let length = format!(
             "{}/api/v1/query?query={}&time=1700000000.000&timeout=19.999&nocache=1",
-            upstream.url.as_str().trim_end_matches('/'),
+            upstream.address().as_str().trim_end_matches('/'),
             "x".repeat(9_000)
         )
         .len();
@@ -113,7 +114,7 @@ async fn a_refused_post_goes_as_get_where_it_fits_and_is_remembered() {
 #[tokio::test]
 async fn the_first_call_may_be_too_long_already() {
     let upstream = without_post("405 Method Not Allowed").await;
-    let targets = targets(1, &upstream.url);
+    let targets = targets(1, upstream.address());
     let target = &targets.declared()[0];
     let error = target.call(long(9_000), within(TIME)).await.unwrap_err();
     assert!(
@@ -125,8 +126,10 @@ async fn the_first_call_may_be_too_long_already() {
 
 #[tokio::test]
 async fn wrong_credentials_stay_what_they_are() {
-    let upstream = Upstream::always(Reply::http("403 Forbidden", "", "no")).await;
-    let targets = targets(1, &upstream.url);
+    let upstream = Upstream::always(Reply::http("403 Forbidden", "", "no"))
+        .await
+        .unwrap();
+    let targets = targets(1, upstream.address());
     let target = &targets.declared()[0];
     for call in [long(5_000), long(9_000)] {
         let error = target.call(call, within(TIME)).await.unwrap_err();
@@ -149,8 +152,9 @@ async fn what_was_learned_is_forgotten_after_a_failure() {
             Reply::Json(one_sample())
         }
     })
-    .await;
-    let targets = targets(1, &upstream.url);
+    .await
+    .unwrap();
+    let targets = targets(1, upstream.address());
     let calls = [long(5_000), query("broken"), long(5_000), long(5_000)];
     assert_eq!(
         methods_of(&upstream, &targets.declared()[0], &calls).await,
@@ -170,8 +174,9 @@ async fn label_values_that_fit_into_no_url_are_not_sent() {
         "",
         r#"{"status":"success","data":[]}"#,
     ))
-    .await;
-    let targets = targets(1, &upstream.url);
+    .await
+    .unwrap();
+    let targets = targets(1, upstream.address());
     let target = &targets.declared()[0];
     target
         .call(label_values(7_000), within(TIME))
@@ -201,8 +206,9 @@ async fn a_url_that_the_server_finds_too_long_goes_as_a_form_from_then_on() {
                 Reply::Json(one_sample())
             }
         })
-        .await;
-        let targets = targets(1, &upstream.url);
+        .await
+        .unwrap();
+        let targets = targets(1, upstream.address());
         let target = &targets.declared()[0];
         let calls = [long(3_000), long(3_000), query("up")];
         assert_eq!(

@@ -40,7 +40,8 @@ async fn throttling(reply: Reply) -> (Upstream, Arc<AtomicBool>) {
             Reply::Json(one_sample())
         }
     })
-    .await;
+    .await
+    .unwrap();
     (upstream, throttles)
 }
 
@@ -102,8 +103,10 @@ async fn a_store_that_asks_to_slow_down_is_told_from_one_that_fails() {
         ),
     ];
     for (status, headers, body, seconds, said) in table {
-        let upstream = Upstream::always(Reply::http(status, headers, body)).await;
-        let targets = targets(1, &upstream.url);
+        let upstream = Upstream::always(Reply::http(status, headers, body))
+            .await
+            .unwrap();
+        let targets = targets(1, upstream.address());
         let (message, pause) =
             throttled(targets.declared()[0].call(query("up"), within(LONG)).await);
         assert_eq!(
@@ -116,8 +119,10 @@ async fn a_store_that_asks_to_slow_down_is_told_from_one_that_fails() {
         assert_eq!(upstream.requests().len(), 1);
     }
     // As before without a time.
-    let upstream = Upstream::always(Reply::http("503 Service Unavailable", "", "starting")).await;
-    let targets = targets(1, &upstream.url);
+    let upstream = Upstream::always(Reply::http("503 Service Unavailable", "", "starting"))
+        .await
+        .unwrap();
+    let targets = targets(1, upstream.address());
     let error = targets.declared()[0]
         .call(query("up"), within(LONG))
         .await
@@ -130,7 +135,7 @@ async fn calls_that_have_the_time_wait_and_the_others_are_told_what_is_left() {
     let reply = Reply::http("429 Too Many Requests", "retry-after: 2\r\n", "");
     let (upstream, throttles) = throttling(reply).await;
     let (registry, metrics) = metrics();
-    let settings = settings(2, &[target("main", &upstream.url)]);
+    let settings = settings(2, &[target("main", upstream.address())]);
     let targets = Targets::new(&settings, &metrics, None);
     let target = &targets.declared()[0];
     assert!(target.throttled().is_none());
@@ -186,11 +191,14 @@ async fn calls_that_have_the_time_wait_and_the_others_are_told_what_is_left() {
 #[tokio::test]
 async fn a_pause_holds_no_worker_and_no_other_target_up() {
     let reply = Reply::http("429 Too Many Requests", "retry-after: 5\r\n", "");
-    let busy = Upstream::always(reply).await;
-    let healthy = Upstream::always(Reply::Json(one_sample())).await;
+    let busy = Upstream::always(reply).await.unwrap();
+    let healthy = Upstream::always(Reply::Json(one_sample())).await.unwrap();
     let both = settings(
         2,
-        &[target("busy", &busy.url), target("healthy", &healthy.url)],
+        &[
+            target("busy", busy.address()),
+            target("healthy", healthy.address()),
+        ],
     );
     let targets = Targets::new(&both, &metrics().1, None);
     let [busy, healthy] = targets.declared() else {
@@ -219,8 +227,8 @@ async fn a_pause_holds_no_worker_and_no_other_target_up() {
 #[tokio::test]
 async fn calls_in_the_queue_are_not_sent_into_a_pause() {
     let reply = Reply::http("429 Too Many Requests", "retry-after: 5\r\n", "");
-    let upstream = Upstream::always(reply).await;
-    let targets = targets(1, &upstream.url);
+    let upstream = Upstream::always(reply).await.unwrap();
+    let targets = targets(1, upstream.address());
     let target = &targets.declared()[0];
     let calls = (0..8).map(|index| async move {
         target
@@ -247,8 +255,9 @@ async fn after_a_pause_no_more_go_at_once_than_there_are_workers() {
             Reply::Late(Duration::from_millis(100), one_sample())
         }
     })
-    .await;
-    let targets = targets(2, &upstream.url);
+    .await
+    .unwrap();
+    let targets = targets(2, upstream.address());
     let target = &targets.declared()[0];
     throttled(target.call(query("first"), within(LONG)).await);
     let watched = async {
@@ -279,9 +288,10 @@ async fn a_throttled_target_stays_reachable_with_its_version_and_is_not_asked_me
             Reply::Json(one_sample())
         }
     })
-    .await;
+    .await
+    .unwrap();
     let _ = metrics();
-    let settings = settings(1, &[target("main", &upstream.url)]);
+    let settings = settings(1, &[target("main", upstream.address())]);
     let probe = Probe::default();
     probe.starts(AppState::new(settings, Metrics::new()));
     let expected = |message: Option<&str>| TargetReachability {

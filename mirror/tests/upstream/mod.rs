@@ -1,12 +1,12 @@
-//! A scripted Prometheus on loopback, and targets that lead to it.
+//! Targets that lead to a scripted Prometheus, and calls of it.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use harness::servers::{Reply, Upstream};
 use mirror::model::time::Timestamp;
 use mirror::plan::enforce::Enforced;
 use mirror::prometheus::observe::UpstreamMetrics;
@@ -16,167 +16,7 @@ use mirror::settings::{
     TargetSettings, TargetTls,
 };
 use prometheus_client::registry::Registry;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 use url::Url;
-
-/// What the upstream does with one request.
-#[derive(Clone, Debug)]
-pub(crate) enum Reply {
-    /// 200 with this JSON; the connection stays open.
-    Json(String),
-    /// The same, later.
-    Late(Duration, String),
-    /// Exactly these bytes, then the connection is closed in order.
-    Bytes(Vec<u8>),
-    /// These bytes, then nothing, for ever.
-    Hang(Vec<u8>),
-    /// These bytes, then a TCP reset.
-    Reset(Vec<u8>),
-    /// The first, then the second again and again.
-    Endless(Vec<u8>, Vec<u8>),
-    /// 200 with this JSON; what comes next on the same connection gets the other, whatever the
-    /// script says.
-    Then(String, Box<Reply>),
-}
-
-impl Reply {
-    /// A whole response of HTTP/1.1 with the right length, then the connection is closed.
-    pub(crate) fn http(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Self {
-        let body = body.as_ref();
-        let length = body.len();
-        let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n");
-        Self::Bytes([head.as_bytes(), body].concat())
-    }
-}
-
-/// A running upstream. It ends with the test's runtime.
-#[derive(Clone, Debug)]
-pub(crate) struct Upstream {
-    pub(crate) url: Url,
-    connections: Arc<AtomicUsize>,
-    requests: Arc<Mutex<Vec<String>>>,
-    open: Arc<AtomicUsize>,
-}
-
-impl Upstream {
-    /// Starts a server that answers each request, given its head and body as text, with what
-    /// `script` says.
-    pub(crate) async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let upstream = Self {
-            url,
-            connections: Arc::default(),
-            requests: Arc::default(),
-            open: Arc::default(),
-        };
-        let (running, script) = (upstream.clone(), Arc::new(script));
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                running.connections.fetch_add(1, Ordering::SeqCst);
-                let (running, script) = (running.clone(), Arc::clone(&script));
-                tokio::spawn(async move {
-                    running.open.fetch_add(1, Ordering::SeqCst);
-                    running.serve(stream, &*script).await;
-                    running.open.fetch_sub(1, Ordering::SeqCst);
-                });
-            }
-        });
-        upstream
-    }
-
-    /// One that always does the same.
-    pub(crate) async fn always(reply: Reply) -> Self {
-        Self::start(move |_| reply.clone()).await
-    }
-
-    /// How many connections were made to it.
-    pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
-
-    /// How many connections are open.
-    pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::SeqCst)
-    }
-
-    /// The requests so far, head and body.
-    pub(crate) fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
-
-    /// Waits until so many requests have come.
-    pub(crate) async fn asked(&self, times: usize) {
-        eventually(|| self.requests.lock().unwrap().len() >= times).await;
-    }
-
-    async fn serve(&self, mut stream: TcpStream, script: &(dyn Fn(&str) -> Reply + Send + Sync)) {
-        let mut next = None;
-        while let Some(request) = read_request(&mut stream).await {
-            self.requests.lock().unwrap().push(request.clone());
-            let reply = next.take().unwrap_or_else(|| script(&request));
-            let (json, delay) = match reply {
-                Reply::Then(json, reply) => {
-                    next = Some(*reply);
-                    (json, Duration::ZERO)
-                }
-                Reply::Json(json) => (json, Duration::ZERO),
-                Reply::Late(delay, json) => (json, delay),
-                Reply::Bytes(bytes) => {
-                    let _ = stream.write_all(&bytes).await;
-                    let _ = stream.shutdown().await;
-                    return;
-                }
-                Reply::Hang(bytes) => {
-                    let _ = stream.write_all(&bytes).await;
-                    // Until the client hangs up.
-                    let _ = stream.read(&mut [0]).await;
-                    return;
-                }
-                Reply::Reset(bytes) => {
-                    let _ = stream.write_all(&bytes).await;
-                    let _ = stream.set_zero_linger();
-                    return;
-                }
-                Reply::Endless(first, again) => {
-                    let _ = stream.write_all(&first).await;
-                    while stream.write_all(&again).await.is_ok() {}
-                    return;
-                }
-            };
-            tokio::time::sleep(delay).await;
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-                json.len()
-            );
-            if stream.write_all((head + &json).as_bytes()).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// Head and body of the next request.
-async fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let mut request = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&request).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "))
-                .map_or(0, |n| n.parse().unwrap());
-            if body.len() >= length {
-                return Some(text);
-            }
-        }
-        if stream.read_buf(&mut request).await.ok()? == 0 {
-            return None;
-        }
-    }
-}
 
 /// Waits until `happened`, five seconds at most.
 pub(crate) async fn eventually(happened: impl Fn() -> bool) {

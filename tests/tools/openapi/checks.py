@@ -1,4 +1,4 @@
-"""What schemathesis adds to its own requests and checks when it drives the mirror (tests/tests/contract/driven.rs).
+"""What schemathesis adds to its own requests and checks when it drives the mirror (tests/mirror/stores/contract/driven.rs).
 
 Loaded through SCHEMATHESIS_HOOKS. Most random requests ask for nothing that exists, in a time without samples. Some of
 them are led to the samples of the test, so that the ways behind the decoder are driven, too.

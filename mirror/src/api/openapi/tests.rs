@@ -27,7 +27,7 @@ fn validator(schema: &str) -> Validator {
 /// A message of the contract.
 fn message(file: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/tests/contract/data")
+        .join("../tests/mirror/stores/contract/data")
         .join(file);
     serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON")
 }

@@ -1,0 +1,6 @@
+//! The mirror's program as it is started and asked, without a real store.
+
+mod api_tls;
+mod crowds;
+mod memory;
+mod serve;
