@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use mirror::plan::Kind;
-use mirror::plan::enforce::{EnforceError, Enforced};
+use mirror::model::enforced::Enforced;
+use mirror::plan::enforce::EnforceError;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]

@@ -1,5 +1,7 @@
 //! Gathers points until there are enough.
 
+use crds::NanInterpretation;
+
 use super::EvaluateError;
 use crate::model::series::Samples;
 use crate::model::time::{Millis, Timestamp};
@@ -7,7 +9,6 @@ use crate::plan::MetricQuery;
 use crate::plan::value::{self, Presented};
 use crate::prometheus::remarks::Remark;
 use crate::prometheus::{Answer, StoreError};
-use crate::settings::NanInterpretation;
 
 /// The points that one answer has at most, whatever the request's limit. Three weeks of minutes are
 /// 30,240.

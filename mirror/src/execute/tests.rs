@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crds::NanInterpretation;
 use proptest::prelude::*;
 
 use super::counted::Counted;
@@ -13,7 +14,6 @@ use crate::model::capabilities::{Capabilities, RangeBoundary};
 use crate::model::series::{Labels, Samples};
 use crate::plan::selector::{Matcher, Selector};
 use crate::plan::{Aggregation, Method};
-use crate::settings::NanInterpretation;
 
 /// Series with samples at these instants. A range query answers the number of samples in the step
 /// up to each instant.

@@ -78,7 +78,7 @@ pub fn app(state: Arc<AppState>) -> Router {
     let around = ServiceBuilder::new()
         .layer(from_fn(follow))
         .layer(from_fn_with_state(
-            Arc::clone(&state),
+            Arc::clone(&state.metrics),
             crate::telemetry::metrics::record,
         ))
         .layer(from_fn_with_state(Arc::clone(&state), refuse_web_pages))

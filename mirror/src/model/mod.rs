@@ -1,7 +1,7 @@
-//! The ground floor: values that every room of the mirror speaks of. It imports nothing of the
-//! others.
+//! The ground floor: values that every room of the mirror speaks of. It imports no other room.
 
 pub mod capabilities;
+pub mod enforced;
 pub mod metric_type;
 pub mod series;
 pub mod time;

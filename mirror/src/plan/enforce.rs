@@ -19,6 +19,7 @@ use self::lex::{Token, TokenKind};
 use self::stand_in::stand_in;
 use super::Kind;
 use super::selector::{Matcher, Selector};
+use crate::model::enforced::Enforced;
 
 /// So long may an expression be, in bytes.
 pub(super) const MOST_BYTES: usize = 8 << 10;
@@ -68,10 +69,6 @@ pub enum EnforceError {
     #[error("it calls info(), which reads series that no selector names")]
     Info,
 }
-
-/// Labels and the one value that each must have. Empty: nothing is enforced.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Enforced(pub Vec<(String, String)>);
 
 impl Enforced {
     /// What is asked for, within these matchers.

@@ -25,11 +25,11 @@ pub mod selector;
 pub mod value;
 mod windows;
 
+use crds::NanInterpretation;
 use selector::{Matcher, Selector};
 
 use crate::model::capabilities::RangeBoundary;
 use crate::model::time::{Millis, Timestamp};
-use crate::settings::NanInterpretation;
 
 /// A metric query, decoded and valid.
 #[derive(Clone, Debug, PartialEq)]

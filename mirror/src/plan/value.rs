@@ -1,6 +1,6 @@
 //! What a value of the store becomes in an answer. JSON knows neither NaN nor the infinities.
 
-use crate::settings::NanInterpretation;
+use crds::NanInterpretation;
 
 /// A value as it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,11 +14,11 @@ use serde_json::Value;
 use super::document::{Document, DocumentError};
 use super::files::Files;
 use super::{
-    ApiKeys, Auth, Bytes, ErrorStatus, Found, Limits, NanInterpretation, RequestTargets, ServerTls,
-    Settings, Source, TargetName, TargetSettings, TargetTls,
+    ApiKeys, Auth, Bytes, Found, Limits, RequestTargets, ServerTls, Settings, Source, TargetName,
+    TargetSettings, TargetTls,
 };
 use super::{apart, auth, choose, files, target, tls};
-use crate::plan::enforce::Enforced;
+use crate::model::enforced::Enforced;
 
 /// Documents are far smaller; Kubernetes stores none that is larger.
 const MOST_BYTES: u64 = 1 << 20;
@@ -224,10 +224,7 @@ fn settings(
         document_hash,
         api_keys: referred.api_keys,
         require_api_key: server.require_api_key,
-        error_status: match server.error_status {
-            crds::ErrorStatus::Semantic => ErrorStatus::Semantic,
-            crds::ErrorStatus::Always500 => ErrorStatus::Always500,
-        },
+        error_status: server.error_status,
         allowed_hosts: server.allowed_hosts.as_deref().map(host_patterns),
         server_tls: referred.server_tls,
         default_target: default_target(&spec),
@@ -287,10 +284,7 @@ fn target_settings(
             .scrape_interval
             .to_std()
             .map_err(|error| fault(error.to_string()))?,
-        nan_interpretation: match declared.nan_interpretation {
-            crds::NanInterpretation::Zero => NanInterpretation::Zero,
-            crds::NanInterpretation::Skip => NanInterpretation::Skip,
-        },
+        nan_interpretation: declared.nan_interpretation,
         headers: target::headers(declared.headers.iter()).map_err(fault)?,
         tls,
         auth,

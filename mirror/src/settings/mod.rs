@@ -21,12 +21,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use auth::{Auth, Authorization, OAuth2, Secret};
+pub use crds::{ErrorStatus, NanInterpretation};
 pub use load::{LoadError, load, load_bytes};
 pub(crate) use target::wrong_ending;
 pub use tls::{Authorities, Identity, ServerTls, TargetTls, Trust};
 use url::Url;
 
-use crate::plan::enforce::Enforced;
+use crate::model::enforced::Enforced;
 
 /// Where a document is, and the folders of what it refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,26 +130,6 @@ impl fmt::Display for TargetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// What becomes of a NaN in an answer. Default: zero, as the original mirror documents it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum NanInterpretation {
-    /// NaN is answered as 0.0.
-    #[default]
-    Zero,
-    /// The point is left out.
-    Skip,
-}
-
-/// Which HTTP status a typed error has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ErrorStatus {
-    /// The status that fits the cause.
-    #[default]
-    Semantic,
-    /// 500 for every typed error, as the public mirror that was tried against StackState does.
-    Always500,
 }
 
 /// `spec.requestTargets`: which undeclared servers a request may name.

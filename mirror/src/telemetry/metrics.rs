@@ -20,7 +20,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::api::state::AppState;
 use crate::prometheus::observe::UpstreamMetrics;
 use crate::telemetry::process::ProcessCollector;
 
@@ -378,17 +377,17 @@ fn to_prometheus_text(open_metrics: &str) -> String {
 
 /// Records every request that passes: for `axum::middleware::from_fn_with_state`, around the whole
 /// router.
-pub async fn record(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+pub async fn record(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
     let method = Method::of_path(request.uri().path());
     let started = Instant::now();
-    let _in_flight = state.metrics.request_in_flight();
+    let _in_flight = metrics.request_in_flight();
     let response = next.run(request).await;
     let outcome = response
         .extensions()
         .get::<Outcome>()
         .copied()
         .unwrap_or(Outcome("ok"));
-    state.metrics.answered(method, outcome, started.elapsed());
+    metrics.answered(method, outcome, started.elapsed());
     response
 }
 

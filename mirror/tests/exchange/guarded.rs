@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mirror::plan::enforce::Enforced;
+use mirror::model::enforced::Enforced;
 use mirror::prometheus::{Store as _, StoreError, Targets};
 use mirror::settings::TargetSettings;
 use url::Url;

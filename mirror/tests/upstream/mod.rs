@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use harness::servers::{Reply, Upstream};
+use mirror::model::enforced::Enforced;
 use mirror::model::time::Timestamp;
-use mirror::plan::enforce::Enforced;
 use mirror::prometheus::observe::UpstreamMetrics;
 use mirror::prometheus::{Call, Deadline, Targets};
 use mirror::settings::{

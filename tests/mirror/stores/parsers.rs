@@ -11,8 +11,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use mirror::model::enforced::Enforced;
 use mirror::plan::Kind;
-use mirror::plan::enforce::{EnforceError, Enforced};
+use mirror::plan::enforce::EnforceError;
 use serde::Deserialize;
 
 use crate::generated::{Generator, KNOWN};
