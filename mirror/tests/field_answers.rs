@@ -10,8 +10,9 @@ mod upstream;
 use std::time::{Duration, Instant};
 
 use mirror::execute::Context;
-use mirror::execute::fields::{self, FieldQuery, FieldValue, Listing, ValuesQuery};
+use mirror::execute::fields;
 use mirror::model::time::{Millis, Timestamp};
+use mirror::plan::fields::{FieldQuery, FieldValue, Listing, ValuesQuery};
 use mirror::plan::selector::Matcher;
 use upstream::{Reply, Upstream, targets, within};
 
@@ -41,6 +42,7 @@ async fn values(
     let context = Context {
         store: &store,
         scrape_interval: Millis(15_000),
+        nan_interpretation: crds::NanInterpretation::Zero,
         now: Timestamp(1_700_003_600_000),
         deadline: within(Duration::from_millis(ms)),
     };

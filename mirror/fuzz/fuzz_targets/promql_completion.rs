@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mirror::plan::Kind;
 use mirror::model::enforced::Enforced;
 use mirror::plan::enforce::EnforceError;
+use mirror::plan::kind::Kind;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]

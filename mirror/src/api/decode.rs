@@ -15,9 +15,11 @@ use serde_json::{Map, Value};
 use self::conditions::conditions;
 use self::object::Object;
 pub(crate) use self::object::beginning;
-use crate::execute::fields::{FieldQuery, ValuesQuery};
-use crate::model::time::{Millis, Timestamp};
-use crate::plan::{Aggregation, KIND_KEYS, Kind, Method};
+use crate::model::time::Millis;
+use crate::plan::MetricQuery;
+use crate::plan::aggregation::{Aggregation, Method};
+use crate::plan::fields::{FieldQuery, ValuesQuery};
+use crate::plan::kind::KindName;
 
 /// How deep a body may be nested.
 pub const MAX_DEPTH: usize = 64;
@@ -51,7 +53,10 @@ pub enum DecodeError {
     #[error("{0} has no meaning here")]
     Unsupported(String),
     /// A metric query that names no metric.
-    #[error("no condition says which metric is meant: one of {} is needed", KIND_KEYS.join(", "))]
+    #[error(
+        "no condition says which metric is meant: one of {} is needed",
+        KindName::listed()
+    )]
     NoKind,
 }
 
@@ -74,24 +79,7 @@ pub enum Query {
     /// Which values has a field?
     FieldValues(ValuesQuery),
     /// Which points has a metric?
-    Metric(MetricRequest),
-}
-
-/// A metric query that still lacks what its target decides.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MetricRequest {
-    /// What is asked for.
-    pub kind: Kind,
-    /// The earliest instant.
-    pub start: Timestamp,
-    /// The latest, not before `start`.
-    pub end: Timestamp,
-    /// At most so many points.
-    pub limit: Option<u64>,
-    /// Absent: raw points.
-    pub aggregation: Option<Aggregation>,
-    /// The aggregation's method as the request spells it.
-    pub method: Option<String>,
+    Metric(MetricQuery),
 }
 
 /// The `_type` of a request, which must be the one of its path.
@@ -238,13 +226,12 @@ fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeE
                 .optional_object("aggregation")?
                 .map(|object| aggregation(&object))
                 .transpose()?;
-            Query::Metric(MetricRequest {
+            Query::Metric(MetricQuery {
                 kind: kind.ok_or(DecodeError::NoKind)?,
                 start,
                 end,
                 limit,
-                aggregation: aggregation.as_ref().map(|(aggregation, _)| *aggregation),
-                method: aggregation.map(|(_, method)| method),
+                aggregation,
             })
         }
         RequestType::Connection | RequestType::FieldNames => Query::FieldNames(fields(kind)),
@@ -278,15 +265,16 @@ fn field<'a>(query: &Object<'a>) -> Result<&'a str, DecodeError> {
 /// Labels have no patterns, so a `*` there is the value's own.
 fn prefix<'a>(field: &str, typed: &'a str) -> &'a str {
     match typed.strip_suffix('*') {
-        Some(beginning) if KIND_KEYS.contains(&field) => beginning,
+        Some(beginning) if KindName::parse(field).is_some() => beginning,
         _ => typed,
     }
 }
 
-fn aggregation(aggregation: &Object<'_>) -> Result<(Aggregation, String), DecodeError> {
+fn aggregation(aggregation: &Object<'_>) -> Result<Aggregation, DecodeError> {
     aggregation.expect_type("Aggregation")?;
     let name = aggregation.string("method")?;
-    let method = Method::parse(name).ok_or_else(|| DecodeError::Unsupported(beginning(name)))?;
+    let (name, method) =
+        Method::named(name).ok_or_else(|| DecodeError::Unsupported(beginning(name)))?;
     let bucket = aggregation.integer("bucketSizeMillis")?;
     if bucket < 1 {
         return Err(aggregation.fault("bucketSizeMillis", "must be at least 1"));
@@ -295,13 +283,11 @@ fn aggregation(aggregation: &Object<'_>) -> Result<(Aggregation, String), Decode
         let problem = format!("must be at most {LATEST}");
         return Err(aggregation.fault("bucketSizeMillis", &problem));
     }
-    Ok((
-        Aggregation {
-            method,
-            bucket: Millis(bucket),
-        },
-        name.to_owned(),
-    ))
+    Ok(Aggregation {
+        method,
+        name,
+        bucket: Millis(bucket),
+    })
 }
 
 /// How deep arrays and objects are nested, whatever else is wrong with the text.

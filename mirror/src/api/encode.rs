@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::execute::Telemetry;
-use crate::execute::fields::{FieldValue, Listing};
 use crate::model::time::Millis;
+use crate::plan::fields::{FieldValue, Listing};
 
 /// About how many bytes the answer of a field name query has.
 #[must_use]

@@ -7,19 +7,21 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::body::{self, RequestBody};
-use super::decode::{DecodeError, MetricRequest, Query, Request, RequestType};
+use super::decode::{DecodeError, Query, Request, RequestType};
 use super::{About, Answered, encode};
 use crate::api::error::ApiError;
 use crate::api::state::Serving;
 use crate::budget::Reservation;
 use crate::budget::size::ByteSize;
 use crate::execute::counted::Counted;
-use crate::execute::fields::{self, FieldQuery, ValuesQuery};
+use crate::execute::fields;
 use crate::execute::{self, Context, EvaluateError, explain};
 use crate::model::enforced::Enforced;
 use crate::model::time::{Millis, Timestamp};
+use crate::plan::MetricQuery;
 use crate::plan::enforce::EnforceError;
-use crate::plan::{Kind, MetricQuery};
+use crate::plan::fields::{FieldQuery, ValuesQuery};
+use crate::plan::kind::Kind;
 use crate::prometheus::{Call, Caller, Deadline, RequestCalls, Store, Target};
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
 use crate::settings::{NanInterpretation, TargetName, TargetSettings, TargetTls};
@@ -194,6 +196,7 @@ impl Asked {
         Context {
             store: &self.calls,
             scrape_interval: self.scrape_interval,
+            nan_interpretation: self.nan_interpretation,
             now: Timestamp::now(),
             deadline: self.deadline,
         }
@@ -209,36 +212,18 @@ impl Asked {
         Ok(())
     }
 
-    async fn metric(
-        &self,
-        request: MetricRequest,
-        explain_only: bool,
-    ) -> Result<Answered, ApiError> {
-        let MetricRequest {
-            kind,
-            start,
-            end,
-            limit,
-            aggregation,
-            method,
-        } = request;
+    async fn metric(&self, query: MetricQuery, explain_only: bool) -> Result<Answered, ApiError> {
         // Messages name what was asked for.
-        let metric = kind.metric().to_owned();
+        let metric = query.kind.metric().to_owned();
+        let method = query.aggregation.map(|aggregation| aggregation.name);
         let kind = self
-            .enforced(kind)
+            .enforced(query.kind)
             .await
             .map_err(|error| ApiError::BadRequest {
                 summary: "expression refused",
                 details: format!("this target enforces label matchers, and the expression cannot be completed with them: {error}"),
             })?;
-        let query = MetricQuery {
-            kind,
-            start,
-            end,
-            limit,
-            aggregation,
-            nan_interpretation: self.nan_interpretation,
-        };
+        let query = MetricQuery { kind, ..query };
         let context = self.context();
         let is_written_anew =
             !self.enforced.0.is_empty() && matches!(query.kind, Kind::Expression { .. });
@@ -248,7 +233,7 @@ impl Asked {
             } else {
                 error
             };
-            ApiError::from_evaluation(error, &metric, method.as_deref())
+            ApiError::from_evaluation(error, &metric, method)
         };
         if explain_only {
             let mut explained = explain::metric(&context, &query).await.map_err(refused)?;

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 
-use super::Context;
-use crate::model::time::Timestamp;
-use crate::plan::Kind;
+use super::{Context, EvaluateError};
+use crate::model::time::{Millis, Timestamp};
+use crate::plan::MetricQuery;
+use crate::plan::kind::Kind;
 use crate::plan::selector::Matcher;
+use crate::plan::summary::needed_quantile;
 use crate::prometheus::{Deadline, Store};
 
 /// The most calls that this takes.
@@ -17,8 +19,35 @@ const MOST_CALLS: usize = 8;
 /// The longest that this takes: the answer that nothing was found should not be late.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// Nothing was found: is that because nothing is there? Asked only then, and over a day more than
+/// the query's range, so that a series which pauses is not an error.
+pub(super) async fn check<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+) -> Result<(), EvaluateError> {
+    const DAY: Millis = Millis(24 * 3_600_000);
+    let from = query.start.minus(DAY);
+    let selectors = query.kind.selectors();
+    if selectors.is_empty() {
+        return Ok(());
+    }
+    if !context.exists(selectors, from, query.end).await? {
+        let reason = reason(context, &query.kind, from, query.end).await;
+        return Err(EvaluateError::NotFound(reason));
+    }
+    if let (Kind::Summary(base), Some(aggregation)) = (&query.kind, query.aggregation)
+        && let Some(series) = needed_quantile(base, aggregation.method)
+    {
+        let selectors = vec![series.to_string()];
+        if !context.exists(selectors, from, query.end).await? {
+            return Err(EvaluateError::Unsupported);
+        }
+    }
+    Ok(())
+}
+
 /// What excludes all series, as the end of a sentence; none if that cannot be found out.
-pub(super) async fn reason<S: Store>(
+async fn reason<S: Store>(
     context: &Context<'_, S>,
     kind: &Kind,
     from: Timestamp,

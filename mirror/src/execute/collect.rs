@@ -5,14 +5,10 @@ use crds::NanInterpretation;
 use super::EvaluateError;
 use crate::model::series::Samples;
 use crate::model::time::{Millis, Timestamp};
-use crate::plan::MetricQuery;
 use crate::plan::value::{self, Presented};
+use crate::plan::{MAX_POINTS, MetricQuery};
 use crate::prometheus::remarks::Remark;
 use crate::prometheus::{Answer, StoreError};
-
-/// The points that one answer has at most, whatever the request's limit. Three weeks of minutes are
-/// 30,240.
-pub const MAX_POINTS: u64 = 110_000;
 
 /// The points of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,14 +64,14 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(query: &MetricQuery) -> Self {
+    pub(super) fn new(query: &MetricQuery, nan_interpretation: NanInterpretation) -> Self {
         Self {
             telemetry: Telemetry {
                 bucket: query.aggregation.map(|aggregation| aggregation.bucket),
                 ..Telemetry::default()
             },
             start: query.start,
-            nan_interpretation: query.nan_interpretation,
+            nan_interpretation,
             limit: query.limit.unwrap_or(MAX_POINTS).min(MAX_POINTS),
             left_out_number: false,
         }
@@ -174,7 +170,7 @@ impl Collector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Kind;
+    use crate::plan::kind::Kind;
     use crate::plan::selector::Selector;
 
     #[test]
@@ -185,7 +181,6 @@ mod tests {
             end: Timestamp(10),
             limit: None,
             aggregation: None,
-            nan_interpretation: NanInterpretation::Zero,
         };
         let table: [(&[&str], usize, bool); 6] = [
             (&["1", "+Inf", "2"], 2, true),
@@ -196,7 +191,7 @@ mod tests {
             (&["1", "+Inf", "NaN"], 2, true),
         ];
         for (values, points, is_partial) in table {
-            let mut collector = Collector::new(&query);
+            let mut collector = Collector::new(&query, NanInterpretation::Zero);
             for (at, value) in (1..).zip(values) {
                 collector.push(Timestamp(at), value);
             }

@@ -2,28 +2,14 @@
 //! follows it in quotes, every VictoriaMetrics with escapes, Prometheus 2 not at all (tried on
 //! 2.42, 2.53, 3.10, Thanos 0.42, VictoriaMetrics 1.79 and 1.151).
 
-use super::fields::FieldQuery;
 use super::{Context, EvaluateError};
+use crate::plan::fields::FieldQuery;
+use crate::plan::kind::Kind;
 use crate::plan::selector::Matcher;
-use crate::plan::{Kind, MetricQuery};
 use crate::prometheus::{Store, StoreError};
 
-/// The query as the store reads it; none if it can stay as it is. The store is asked what it is
-/// only where that matters.
-pub(super) async fn of_metric<S: Store>(
-    context: &Context<'_, S>,
-    query: &MetricQuery,
-) -> Result<Option<MetricQuery>, StoreError> {
-    if query.kind.quoted_label().is_none() || !is_metricsql(context).await? {
-        return Ok(None);
-    }
-    Ok(Some(MetricQuery {
-        kind: query.kind.clone().in_metricsql(),
-        ..query.clone()
-    }))
-}
-
-/// The same for a query of fields.
+/// A query of fields as the store reads it; none if it can stay as it is. The store is asked what
+/// it is only where that matters.
 pub(super) async fn of_fields<S: Store>(
     context: &Context<'_, S>,
     query: &FieldQuery,
@@ -42,11 +28,10 @@ pub(super) async fn of_fields<S: Store>(
     }))
 }
 
-/// Whether the store is VictoriaMetrics, which alone drops NaN; see
-/// [`crate::prometheus::Capabilities::keeps_nan`].
+/// Whether the store is VictoriaMetrics.
 pub(super) async fn is_metricsql<S: Store>(context: &Context<'_, S>) -> Result<bool, StoreError> {
     let capabilities = context.store.capabilities(context.deadline).await?;
-    Ok(!capabilities.keeps_nan)
+    Ok(capabilities.is_metricsql())
 }
 
 /// A refusal of a selector that the user did not write, in the user's terms.

@@ -4,9 +4,7 @@
 //! * [`label_values`]: the values of a label.
 //! * [`listed`]: a list that a store is asked for, in parts where the question is too long for a
 //!   URL.
-//! * [`fold`]: what becomes of a list that is longer than the limit.
 
-mod fold;
 mod label_values;
 mod listed;
 mod metric_names;
@@ -15,71 +13,9 @@ use std::collections::BTreeSet;
 
 use self::listed::Listed;
 use super::{Context, EvaluateError, dialect, work};
-use crate::model::time::Timestamp;
-use crate::plan::selector::{Matcher, Selector};
-use crate::plan::{KIND_KEYS, Kind};
+use crate::plan::fields::{self, FieldQuery, FieldValue, Listing, ValuesQuery};
+use crate::plan::kind::KindName;
 use crate::prometheus::{Call, Store};
-
-/// Which series a field query looks at.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FieldQuery {
-    /// The metric among the conditions, if there is one.
-    pub kind: Option<Kind>,
-    /// The other conditions.
-    pub matchers: Vec<Matcher>,
-    /// From this instant …
-    pub start: Timestamp,
-    /// … to this one.
-    pub end: Timestamp,
-    /// At most so many results.
-    pub limit: Option<u64>,
-}
-
-/// Which values of a field.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ValuesQuery {
-    /// The series.
-    pub fields: FieldQuery,
-    /// A label's name, or the key of a query kind for the names of its metrics.
-    pub field: String,
-    /// Only values that begin so.
-    pub prefix: String,
-    /// How many values to leave out, in their sorted order.
-    pub offset: u64,
-}
-
-/// A value of a field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FieldValue {
-    /// One value.
-    Complete(String),
-    /// All values that begin with what stands before the `*`.
-    Pattern(String),
-}
-
-/// A part of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listing<T> {
-    /// What is answered.
-    pub entries: Vec<T>,
-    /// There is more.
-    pub is_partial: bool,
-}
-
-impl FieldQuery {
-    /// The series; none if all of them are meant.
-    pub(super) fn selector(&self) -> Option<Selector> {
-        match &self.kind {
-            Some(Kind::Gauge(selector) | Kind::Counter(selector)) => Some(selector.clone()),
-            // `_count` has neither `le` nor `quantile`, which are no business of a query; a native
-            // histogram has no suffix.
-            Some(Kind::Histogram(base)) => Some(base.with_any_suffix(&["", "_count"])),
-            Some(Kind::Summary(base)) => Some(base.with_suffix("_count")),
-            Some(Kind::Expression { .. }) | None if self.matchers.is_empty() => None,
-            Some(Kind::Expression { .. }) | None => Some(Selector::any_name(self.matchers.clone())),
-        }
-    }
-}
 
 /// The keys of the query kinds, which are always there, and the labels of the series.
 ///
@@ -101,9 +37,9 @@ pub async fn names<S: Store>(
     let labels = shown(answered.names);
     let room = usize::try_from(query.limit.unwrap_or(u64::MAX))
         .unwrap_or(usize::MAX)
-        .saturating_sub(KIND_KEYS.len());
+        .saturating_sub(KindName::ALL.len());
     let is_partial = labels.len() > room || answered.is_incomplete;
-    let kinds = KIND_KEYS.iter().map(ToString::to_string);
+    let kinds = KindName::ALL.map(|kind| kind.key().to_owned()).into_iter();
     Ok(Listing {
         entries: kinds.chain(labels.into_iter().take(room)).collect(),
         is_partial,
@@ -131,7 +67,8 @@ pub async fn values<S: Store>(
     context: &Context<'_, S>,
     query: &ValuesQuery,
 ) -> Result<Listing<FieldValue>, EvaluateError> {
-    if query.field == "~" {
+    let kind = KindName::parse(&query.field);
+    if kind == Some(KindName::Expression) {
         // Any expression is a value.
         return Ok(Listing {
             entries: Vec::new(),
@@ -144,14 +81,12 @@ pub async fn values<S: Store>(
         ..query.clone()
     });
     let query = written.as_ref().unwrap_or(query);
-    let is_kind = KIND_KEYS.contains(&query.field.as_str());
     let Listed {
         names,
         is_incomplete,
-    } = if is_kind {
-        metric_names::list(context, query).await?
-    } else {
-        label_values::list(context, query).await?
+    } = match kind {
+        Some(kind) => metric_names::list(context, query, kind).await?,
+        None => label_values::list(context, query).await?,
     };
     let limit = usize::try_from(query.fields.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
     let offset = usize::try_from(query.offset).unwrap_or(usize::MAX);
@@ -159,8 +94,8 @@ pub async fn values<S: Store>(
     let mut listing = work::done(names.len(), context.deadline, move || {
         let matching = names.into_iter().filter(|value| value.starts_with(&prefix));
         let rest: Vec<String> = matching.skip(offset).collect();
-        let folded_behind = (is_kind && offset == 0).then_some(prefix.as_str());
-        fold::cut(rest, limit, folded_behind)
+        let folded_behind = (kind.is_some() && offset == 0).then_some(prefix.as_str());
+        fields::cut(rest, limit, folded_behind)
     })
     .await?;
     listing.is_partial |= is_incomplete;

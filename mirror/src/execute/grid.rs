@@ -7,11 +7,9 @@ use futures::future::try_join_all;
 use super::Context;
 use super::collect::Collector;
 use crate::model::time::{Millis, Timestamp};
-use crate::plan::buckets::Buckets;
+use crate::plan::Plan;
+use crate::plan::buckets::{Buckets, Grid, POINTS_PER_CALL};
 use crate::prometheus::{Answer, Call, Store, StoreError};
-
-/// Prometheus refuses range queries of more.
-pub const POINTS_PER_CALL: u64 = 11_000;
 
 /// Calls of one request under way at once.
 const CALLS_AT_ONCE: u64 = 4;
@@ -30,46 +28,40 @@ pub(super) fn calls(points: u64) -> u64 {
     points / most * CALLS_AT_ONCE + last_wave
 }
 
-/// The evaluation instants of an expression: one for each bucket, at the same distance from the
-/// bucket's start.
+/// The parts of a grid that are not yet asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Grid {
-    /// Those not yet asked for.
-    rest: Buckets,
-    /// From a bucket's start to its evaluation.
-    offset: Millis,
+pub(super) struct Waves {
+    left: Grid,
     /// Buckets of the next wave of calls.
     next: u64,
-    /// Whether the range may be split.
-    divisible: bool,
 }
 
-impl Grid {
-    pub(super) fn new(buckets: Buckets, offset: Millis, divisible: bool) -> Self {
+impl Waves {
+    pub(super) fn over(grid: Grid) -> Self {
         Self {
-            rest: buckets,
-            offset,
+            left: grid,
             next: FEWEST_PER_CALL,
-            divisible,
         }
     }
 
     pub(super) fn is_exhausted(&self) -> bool {
-        self.rest.count() == 0
+        self.left.buckets.count() == 0
     }
 
-    pub(super) fn rest(&self) -> Buckets {
-        self.rest
+    /// What is left.
+    pub(super) fn left(&self) -> Buckets {
+        self.left.buckets
     }
 
     /// Leaves out the buckets that are over before `at`.
     pub(super) fn skip_to(&mut self, at: Timestamp) {
-        self.rest = self.rest.from_instant(at);
+        self.left = self.left.from_instant(at);
     }
 
     /// Leaves out what is left.
     pub(super) fn skip_all(&mut self) {
-        self.rest = self.rest.split_at(self.rest.count()).1;
+        let buckets = self.left.buckets;
+        self.left.buckets = buckets.split_at(buckets.count()).1;
     }
 
     /// The next parts of the range, in order, for a caller that wants so many more points.
@@ -77,14 +69,14 @@ impl Grid {
         let most = POINTS_PER_CALL * CALLS_AT_ONCE;
         // Where buckets are empty, `wanted` of them are not enough: each wave is larger than the
         // one before.
-        let size = if self.divisible {
+        let size = if self.left.is_divisible {
             wanted.max(self.next).min(most)
         } else {
             POINTS_PER_CALL
         };
         self.next = self.next.saturating_mul(4);
-        let (mut wave, rest) = self.rest.split_at(size);
-        self.rest = rest;
+        let (mut wave, rest) = self.left.buckets.split_at(size);
+        self.left.buckets = rest;
         // What takes several calls anyway is spread evenly over as many as run at once.
         let part = match wave.count() {
             count if count <= POINTS_PER_CALL => count,
@@ -99,18 +91,6 @@ impl Grid {
         parts
     }
 
-    /// The range query that evaluates `promql` once for each bucket of a part.
-    pub(super) fn call(&self, promql: &str, part: &Buckets) -> Call {
-        Call::Range {
-            promql: promql.to_owned(),
-            start: part.start().plus(self.offset),
-            end: part
-                .start_of(part.count().saturating_sub(1))
-                .plus(self.offset),
-            step: part.width(),
-        }
-    }
-
     /// The answers for the next parts of the range.
     pub(super) async fn ask<S: Store>(
         &mut self,
@@ -122,9 +102,50 @@ impl Grid {
         let answers = try_join_all(
             parts
                 .iter()
-                .map(|part| context.call(self.call(promql, part))),
+                .map(|part| context.call(call(promql, part, self.left.offset))),
         )
         .await?;
         Ok(parts.into_iter().zip(answers).collect())
     }
+}
+
+/// The range query that evaluates `promql` once for each bucket of a part.
+fn call(promql: &str, part: &Buckets, offset: Millis) -> Call {
+    let (start, end) = evaluations(part, offset);
+    Call::Range {
+        promql: promql.to_owned(),
+        start,
+        end,
+        step: part.width(),
+    }
+}
+
+/// The first and the last evaluation of a part.
+pub(super) fn evaluations(part: &Buckets, offset: Millis) -> (Timestamp, Timestamp) {
+    let last = part.start_of(part.count().saturating_sub(1));
+    (part.start().plus(offset), last.plus(offset))
+}
+
+/// Nothing in the last parts: where much is left, looks up where samples begin instead of asking
+/// part after part.
+pub(super) async fn skip_gap<S: Store>(
+    context: &Context<'_, S>,
+    plan: &Plan,
+    waves: &mut Waves,
+) -> Result<(), StoreError> {
+    let left = waves.left();
+    let selectors = plan.kind.selectors();
+    if selectors.is_empty() || left.count() <= 2 * POINTS_PER_CALL {
+        return Ok(());
+    }
+    let precision = Millis(left.width().0.saturating_mul(1_000));
+    let from = left.start().minus(plan.looks_back);
+    match context
+        .first_sample(&selectors, from, left.last_instant(), precision)
+        .await?
+    {
+        Some(at) => waves.skip_to(at),
+        None => waves.skip_all(),
+    }
+    Ok(())
 }

@@ -3,7 +3,8 @@
 //! apart.
 
 use super::EvaluateError;
-use crate::plan::{Kind, MetricQuery};
+use crate::plan::MetricQuery;
+use crate::plan::kind::Kind;
 use crate::prometheus::StoreError;
 
 /// A store's complaint with what to do about it, if it is of these kinds. The window of each point

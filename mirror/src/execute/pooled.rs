@@ -4,16 +4,16 @@
 use std::ops::Range;
 
 use super::collect::Collector;
-use super::grid::POINTS_PER_CALL;
 use super::one_series::{OneSeries, chosen};
 use super::work::{self, Steps, Stored};
 use super::{Context, EvaluateError};
 use crate::model::time::{Millis, Timestamp};
-use crate::plan::aggregated::{Inner, Pooling};
-use crate::plan::buckets::Buckets;
+use crate::plan::buckets::{Buckets, POINTS_PER_CALL};
+use crate::plan::kind::Kind;
 use crate::plan::pool::Reduce;
 use crate::plan::selector::Filter;
-use crate::plan::{Kind, value};
+use crate::plan::source::{InnerQuery, Pooling};
+use crate::plan::value;
 use crate::prometheus::{Call, Store, StoreError};
 
 /// Samples that one request reads at most. Beyond it the answer is partial and the caller asks for
@@ -36,8 +36,8 @@ pub(super) async fn collect<S: Store>(
     let mut from = buckets.start();
     let mut span = Millis(context.scrape_interval.0.saturating_mul(1_000));
     let longest = Millis(match &pooling.inner {
-        Inner::Samples(_) => context.scrape_interval.0.saturating_mul(SAMPLES_PER_CALL),
-        Inner::Evaluated { step, .. } => step.0.saturating_mul(POINTS_PER_CALL.cast_signed()),
+        InnerQuery::Samples(_) => context.scrape_interval.0.saturating_mul(SAMPLES_PER_CALL),
+        InnerQuery::Evaluated { step, .. } => step.0.saturating_mul(POINTS_PER_CALL.cast_signed()),
     });
     let mut pool = Pool {
         reduce: pooling.reduce,
@@ -213,13 +213,13 @@ fn next_span(span: Millis, count: i64, longest: Millis) -> Millis {
 /// The samples from `from` to `to`; no call where the expression has no instant there.
 async fn fetch<S: Store>(
     context: &Context<'_, S>,
-    inner: &Inner,
+    inner: &InnerQuery,
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Option<Stored>, StoreError> {
     match inner {
-        Inner::Samples(selector) => context.samples(selector, from, to).await.map(Some),
-        Inner::Evaluated { promql, step } => {
+        InnerQuery::Samples(selector) => context.samples(selector, from, to).await.map(Some),
+        InnerQuery::Evaluated { promql, step } => {
             let instants = Buckets::multiples(from, to, *step);
             let Some(last) = instants.count().checked_sub(1) else {
                 return Ok(None);

@@ -2,7 +2,7 @@
 //! mean what they should is proven on real servers.
 
 use std::num::NonZeroU32;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crds::NanInterpretation;
@@ -12,8 +12,10 @@ use super::counted::Counted;
 use super::*;
 use crate::model::capabilities::{Capabilities, RangeBoundary};
 use crate::model::series::{Labels, Samples};
+use crate::model::time::{Millis, Timestamp};
+use crate::plan::aggregation::Aggregation;
 use crate::plan::selector::{Matcher, Selector};
-use crate::plan::{Aggregation, Method};
+use crate::prometheus::{Call, Deadline, StoreError};
 
 /// Series with samples at these instants. A range query answers the number of samples in the step
 /// up to each instant.
@@ -134,11 +136,8 @@ fn query(start: i64, end: i64, limit: Option<u64>, bucket: Option<i64>) -> Metri
         start: Timestamp(start),
         end: Timestamp(end),
         limit,
-        aggregation: bucket.map(|bucket| Aggregation {
-            method: Method::EventCount,
-            bucket: Millis(bucket),
-        }),
-        nan_interpretation: NanInterpretation::Zero,
+        aggregation: bucket
+            .map(|bucket| Aggregation::new("EVENT_COUNT", Millis(bucket)).expect("a method")),
     }
 }
 
@@ -146,6 +145,7 @@ fn run(store: &ListedStore, query: &MetricQuery) -> Result<Telemetry, EvaluateEr
     let context = Context {
         store,
         scrape_interval: Millis(1_000),
+        nan_interpretation: NanInterpretation::Zero,
         now: Timestamp(i64::MAX / 4),
         deadline: Deadline(Instant::now() + Duration::from_secs(60)),
     };
@@ -325,10 +325,7 @@ fn an_expression_bound_to_its_range_is_not_split() {
 fn percentiles_over_several_series_are_pooled_from_the_samples() {
     let store = ListedStore::new(vec![("a", vec![100, 300]), ("b", vec![200, 1_400])]);
     let percentile = MetricQuery {
-        aggregation: Some(Aggregation {
-            method: Method::Percentile(0.5),
-            bucket: Millis(1_000),
-        }),
+        aggregation: Aggregation::new("PERCENTILE_50", Millis(1_000)),
         ..query(0, 2_000, None, None)
     };
     let telemetry = run(&store, &percentile).expect("an answer");
@@ -359,6 +356,7 @@ fn run_in_calls(
     let context = Context {
         store: &Counted::new(store, at_most),
         scrape_interval: Millis(1_000),
+        nan_interpretation: NanInterpretation::Zero,
         now: Timestamp(i64::MAX / 4),
         deadline: Deadline(Instant::now() + Duration::from_secs(60)),
     };
@@ -462,10 +460,7 @@ fn a_bucket_that_is_followed_by_days_without_samples_is_answered() {
     let hour = 3_600_000;
     let store = ListedStore::new(vec![("a", vec![hour, hour + 2_000]), ("b", vec![hour])]);
     let percentile = MetricQuery {
-        aggregation: Some(Aggregation {
-            method: Method::Percentile(0.5),
-            bucket: Millis(24 * hour),
-        }),
+        aggregation: Aggregation::new("PERCENTILE_50", Millis(24 * hour)),
         ..query(0, 30 * 24 * hour, None, None)
     };
     let telemetry = run(&store, &percentile).expect("an answer");
@@ -493,6 +488,7 @@ impl<F: Fn(&Call) -> Result<Data, StoreError> + Send + Sync> ScriptedStore<F> {
         let context = Context {
             store: self,
             scrape_interval: Millis(1_000),
+            nan_interpretation: NanInterpretation::Zero,
             now: Timestamp(i64::MAX / 4),
             deadline: Deadline(Instant::now() + Duration::from_secs(60)),
         };
@@ -600,10 +596,7 @@ fn one_series_of_fifty_thousand_is_found_among_ten_thousand_accepted_texts() {
 fn buckets_in_which_a_series_changes_its_form_are_asked_for_once_more_with_the_longer_expression() {
     let of = |method| MetricQuery {
         kind: Kind::Histogram(Selector::new("h", Vec::new())),
-        aggregation: Some(Aggregation {
-            method,
-            bucket: Millis(1_000),
-        }),
+        aggregation: Aggregation::new(method, Millis(1_000)),
         ..query(0, 3_000, None, None)
     };
     let store = |mark: &'static [(i64, &'static str)]| {
@@ -632,13 +625,13 @@ fn buckets_in_which_a_series_changes_its_form_are_asked_for_once_more_with_the_l
             .map(|(_, text)| text.to_owned())
             .collect()
     };
-    let (answer, calls) = store(&[]).run(&of(Method::EventCount));
+    let (answer, calls) = store(&[]).run(&of("EVENT_COUNT"));
     assert_eq!(points(answer.expect("an answer")), ["1", "2", "3"]);
     assert_eq!(calls.len(), 1);
-    let (answer, calls) = store(&[(1_999, "1")]).run(&of(Method::EventCount));
+    let (answer, calls) = store(&[(1_999, "1")]).run(&of("EVENT_COUNT"));
     assert_eq!(points(answer.expect("an answer")), ["7", "8", "9"]);
     assert_eq!(calls.len(), 2);
-    let (answer, calls) = store(&[(1_999, "1")]).run(&of(Method::Max));
+    let (answer, calls) = store(&[(1_999, "1")]).run(&of("MAX"));
     let error = answer.expect_err("no store merges them").to_string();
     assert!(
         error.starts_with("the bucket that begins at 1.000 has native and classic histograms"),

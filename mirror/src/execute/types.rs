@@ -3,8 +3,9 @@
 //! refuse the result. No call of this is made unless the store refuses.
 
 use super::{Context, EvaluateError};
+use crate::plan::MetricQuery;
+use crate::plan::kind::Kind;
 use crate::plan::selector::Matcher;
-use crate::plan::{Kind, MetricQuery};
 use crate::prometheus::{Call, Data, Store};
 
 /// So many combinations of type and unit are read in one expression at most.

@@ -97,7 +97,7 @@ fn late() -> EvaluateError {
 pub(super) struct Stored {
     pub(super) answer: Arc<Answer>,
     /// NaN marks the end of a series and is no sample; see
-    /// [`crate::prometheus::Capabilities::keeps_nan`].
+    /// [`crate::model::capabilities::Capabilities::keeps_nan`].
     pub(super) drops_nan: bool,
 }
 

@@ -26,3 +26,11 @@ pub struct Capabilities {
     /// never shows those.
     pub keeps_nan: bool,
 }
+
+impl Capabilities {
+    /// Whether it is VictoriaMetrics, which alone drops NaN.
+    #[must_use]
+    pub fn is_metricsql(&self) -> bool {
+        !self.keeps_nan
+    }
+}

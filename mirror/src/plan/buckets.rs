@@ -103,6 +103,52 @@ impl Buckets {
     }
 }
 
+/// Prometheus refuses range queries of more points.
+pub const POINTS_PER_CALL: u64 = 11_000;
+
+/// The evaluation instants of an expression: one for each bucket, at the same distance from the
+/// bucket's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// The buckets.
+    pub buckets: Buckets,
+    /// From a bucket's start to its evaluation.
+    pub offset: Millis,
+    /// Whether several range queries may share it.
+    pub is_divisible: bool,
+}
+
+impl Grid {
+    /// Each bucket is evaluated at its last millisecond.
+    #[must_use]
+    pub fn at_the_end_of(buckets: Buckets) -> Self {
+        Self {
+            buckets,
+            offset: Millis(buckets.width().0 - 1),
+            is_divisible: true,
+        }
+    }
+
+    /// Each bucket is evaluated at its start.
+    #[must_use]
+    pub fn at_the_start_of(buckets: Buckets) -> Self {
+        Self {
+            buckets,
+            offset: Millis(0),
+            is_divisible: true,
+        }
+    }
+
+    /// What is left of it from the bucket that begins at `start` on.
+    #[must_use]
+    pub fn from_instant(&self, start: Timestamp) -> Self {
+        Self {
+            buckets: self.buckets.from_instant(start),
+            ..*self
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

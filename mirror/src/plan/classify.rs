@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::kind::KindName;
 use crate::model::metric_type::MetricType;
 
 /// The metric names of a target by query kind. Histograms and summaries are listed by their base
@@ -19,6 +20,20 @@ pub struct MetricNames {
     pub summaries: BTreeSet<String>,
 }
 
+impl MetricNames {
+    /// Those of a kind; of expressions there are no names.
+    #[must_use]
+    pub fn of_kind(self, kind: KindName) -> BTreeSet<String> {
+        match kind {
+            KindName::Counter => self.counters,
+            KindName::Gauge => self.gauges,
+            KindName::Histogram => self.histograms,
+            KindName::Summary => self.summaries,
+            KindName::Expression => BTreeSet::new(),
+        }
+    }
+}
+
 /// Sorts the names of series by kind.
 #[must_use]
 pub fn classify<'a>(
@@ -28,30 +43,30 @@ pub fn classify<'a>(
     let all: BTreeSet<&str> = names.into_iter().map(String::as_str).collect();
     let mut by_kind = MetricNames::default();
     for &name in &all {
-        let kind = told(name, metadata).unwrap_or_else(|| guess(name, &all));
+        let kind = declared(name, metadata).unwrap_or_else(|| guess(name, &all));
         match kind {
-            Kind::Counter => by_kind.counters.insert(name.to_owned()),
-            Kind::Gauge => by_kind.gauges.insert(name.to_owned()),
-            Kind::Histogram(base) => by_kind.histograms.insert(base.to_owned()),
-            Kind::Summary(base) => by_kind.summaries.insert(base.to_owned()),
+            Class::Counter => by_kind.counters.insert(name.to_owned()),
+            Class::Gauge => by_kind.gauges.insert(name.to_owned()),
+            Class::Histogram(base) => by_kind.histograms.insert(base.to_owned()),
+            Class::Summary(base) => by_kind.summaries.insert(base.to_owned()),
         };
     }
     by_kind
 }
 
-enum Kind<'a> {
+enum Class<'a> {
     Counter,
     Gauge,
     Histogram(&'a str),
     Summary(&'a str),
 }
 
-fn told<'a>(name: &'a str, metadata: &BTreeMap<String, MetricType>) -> Option<Kind<'a>> {
+fn declared<'a>(name: &'a str, metadata: &BTreeMap<String, MetricType>) -> Option<Class<'a>> {
     let of_family = |family: &'a str| match metadata.get(family)? {
-        MetricType::Counter => Some(Kind::Counter),
-        MetricType::Gauge => Some(Kind::Gauge),
-        MetricType::Histogram => Some(Kind::Histogram(family)),
-        MetricType::Summary => Some(Kind::Summary(family)),
+        MetricType::Counter => Some(Class::Counter),
+        MetricType::Gauge => Some(Class::Gauge),
+        MetricType::Histogram => Some(Class::Histogram(family)),
+        MetricType::Summary => Some(Class::Summary(family)),
         MetricType::Unknown => None,
     };
     if let Some(kind) = of_family(name) {
@@ -61,40 +76,40 @@ fn told<'a>(name: &'a str, metadata: &BTreeMap<String, MetricType>) -> Option<Ki
     if let Some(family) = name.strip_suffix("_total")
         && matches!(metadata.get(family), Some(MetricType::Counter))
     {
-        return Some(Kind::Counter);
+        return Some(Class::Counter);
     }
     ["_bucket", "_count", "_sum"].iter().find_map(|suffix| {
         match of_family(name.strip_suffix(suffix)?)? {
-            Kind::Counter | Kind::Gauge => None,
+            Class::Counter | Class::Gauge => None,
             distribution => Some(distribution),
         }
     })
 }
 
-fn guess<'a>(name: &'a str, all: &BTreeSet<&str>) -> Kind<'a> {
+fn guess<'a>(name: &'a str, all: &BTreeSet<&str>) -> Class<'a> {
     let exists = |base: &str, suffix: &str| all.contains(format!("{base}{suffix}").as_str());
     if name.ends_with("_total") {
-        return Kind::Counter;
+        return Class::Counter;
     }
     for suffix in ["_bucket", "_count", "_sum"] {
         let Some(base) = name.strip_suffix(suffix) else {
             continue;
         };
         if exists(base, "_bucket") {
-            return Kind::Histogram(base);
+            return Class::Histogram(base);
         }
         if exists(base, "_count") && exists(base, "_sum") {
-            return Kind::Summary(base);
+            return Class::Summary(base);
         }
     }
     if exists(name, "_count") && exists(name, "_sum") {
         return if exists(name, "_bucket") {
-            Kind::Histogram(name)
+            Class::Histogram(name)
         } else {
-            Kind::Summary(name)
+            Class::Summary(name)
         };
     }
-    Kind::Gauge
+    Class::Gauge
 }
 
 #[cfg(test)]

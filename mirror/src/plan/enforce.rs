@@ -17,7 +17,7 @@ use promql_parser::parser::{self, Expr, VectorSelector};
 
 use self::lex::{Token, TokenKind};
 use self::stand_in::stand_in;
-use super::Kind;
+use super::kind::Kind;
 use super::selector::{Matcher, Selector};
 use crate::model::enforced::Enforced;
 
@@ -81,18 +81,7 @@ impl Enforced {
                 promql: self.expression(&promql)?,
                 matchers,
             }),
-            kind => Ok(self.selected(kind)),
-        }
-    }
-
-    /// The same for all kinds that have a selector; an expression stays as it is.
-    fn selected(&self, kind: Kind) -> Kind {
-        match kind {
-            Kind::Gauge(selector) => Kind::Gauge(self.selector(selector)),
-            Kind::Counter(selector) => Kind::Counter(self.selector(selector)),
-            Kind::Histogram(selector) => Kind::Histogram(self.selector(selector)),
-            Kind::Summary(selector) => Kind::Summary(self.selector(selector)),
-            expression @ Kind::Expression { .. } => expression,
+            kind => Ok(kind.map(|selector| self.selector(selector))),
         }
     }
 
@@ -103,7 +92,7 @@ impl Enforced {
         kind: Option<Kind>,
         matchers: Vec<Matcher>,
     ) -> (Option<Kind>, Vec<Matcher>) {
-        let kind = kind.map(|kind| self.selected(kind));
+        let kind = kind.map(|kind| kind.map(|selector| self.selector(selector)));
         (kind, matchers.into_iter().chain(self.matchers()).collect())
     }
 

@@ -7,7 +7,11 @@
 
 use promql_parser::parser::value::ValueType;
 
-use super::enforce;
+use super::aggregation::Method;
+use super::selector::Matcher;
+use super::source::{InnerQuery, MatchingSeries, Pooling, Source};
+use super::windowing::Windows;
+use super::{PlanError, enforce};
 
 /// What an expression evaluates to at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +97,52 @@ fn bare(promql: &str) -> Option<String> {
         }
     }
     Some(bare)
+}
+
+/// The shape of an expression that may have points.
+///
+/// # Errors
+/// [`PlanError::NoValue`] for the others.
+pub(super) fn numeric(promql: &str) -> Result<Shape, PlanError> {
+    let shape = shape(promql);
+    match shape.refusal() {
+        Some(why) => Err(PlanError::NoValue(why)),
+        None => Ok(shape),
+    }
+}
+
+/// The source of the points of an expression of this shape under an aggregation: its values at the
+/// target's scrapes, pooled.
+pub(super) fn source(
+    promql: &str,
+    matchers: &[Matcher],
+    method: Method,
+    windows: &Windows,
+    shape: Shape,
+) -> Source {
+    let scrape = windows.scrape;
+    let Some(w) = windows.bucket else {
+        return Source::Pooled(Pooling {
+            inner: InnerQuery::Evaluated {
+                promql: promql.to_owned(),
+                step: scrape,
+            },
+            reduce: method.reduce(),
+            one_of: Some(matchers.to_vec()),
+        });
+    };
+    let function = method.over_time();
+    // Prometheus has no subquery of a number.
+    let inner = match shape {
+        Shape::Scalar => "vector(",
+        _ => "(",
+    };
+    // The line break ends a comment that the expression may end with.
+    Source::Range {
+        promql: format!("{function}{inner}{promql}\n)[{w}:{scrape}])"),
+        before: function.len() + inner.len(),
+        matching: MatchingSeries::Refused(matchers.to_vec()),
+    }
 }
 
 /// Whether the expression means something else when its range is split, because it names the bounds

@@ -5,10 +5,10 @@
 //! Forms are compared by their labels, which `rate` and the comparisons below leave without the
 //! metric's name: `h` and `h_count` of one pod have the same ones.
 
-use super::Method;
-use super::aggregated::{Meeting, Plan, Several};
+use super::aggregation::{Method, Statistic};
 use super::selector::Selector;
-use super::windows::Windows;
+use super::source::{MatchingSeries, Meeting, Source};
+use super::windowing::Windows;
 
 /// The label of the series that marks buckets. Neither a sum nor a quantile has it.
 pub const MARK: &str = "le";
@@ -38,90 +38,106 @@ pub(super) fn classic(base: &Selector, method: Method, windows: &Windows) -> Str
     let r = windows.rate;
     let increase =
         |s: &Selector| windows.scaled(format!("sum({})", windows.increase(s, |increase| increase)));
-    match rank(method) {
-        Some(rank) => format!(
+    match method.statistic() {
+        Statistic::Quantile(rank) => format!(
             "histogram_quantile({rank}, sum by (le) (rate({}[{r}])))",
             names.bucket
         ),
-        None if method == Method::Mean => {
+        Statistic::Mean => {
             format!(
                 "sum(rate({}[{r}])) / sum(rate({}[{r}]))",
                 names.sum, names.count
             )
         }
-        None if method == Method::Sum => increase(&names.sum),
-        None => increase(&names.count),
+        Statistic::Sum => increase(&names.sum),
+        Statistic::Count => increase(&names.count),
     }
 }
 
-fn rank(method: Method) -> Option<f64> {
-    match method {
-        Method::Percentile(rank) => Some(rank),
-        Method::Min => Some(0.0),
-        Method::Max => Some(1.0),
-        Method::Mean | Method::Sum | Method::EventCount => None,
+/// The source of a histogram's points.
+pub(super) fn source(
+    base: &Selector,
+    method: Method,
+    windows: &Windows,
+    native_histograms: bool,
+) -> Source {
+    if native_histograms {
+        of_both_forms(base, method, windows)
+    } else {
+        Source::of_one_series(classic(base, method, windows))
     }
 }
 
-/// The plan on a store that may hold native histograms.
-pub(super) fn of_both_forms(base: &Selector, method: Method, windows: &Windows) -> Plan {
+/// The source on a store that may hold native histograms.
+fn of_both_forms(base: &Selector, method: Method, windows: &Windows) -> Source {
     let names = Names::of(base);
-    let (promql, meeting) = match rank(method) {
-        Some(rank) => (
+    let (promql, meeting) = match method.statistic() {
+        Statistic::Quantile(rank) => (
             quantile(&names, rank, base, method, windows),
             Meeting::Refused,
         ),
-        None => {
-            let total = |join: &dyn Fn(&str, &str) -> String| {
-                let sum = |of: &str, s: &Selector| {
-                    let (native, classic) = pair(method, of, names.native, s, windows);
-                    format!("sum({})", join(&native, &classic))
-                };
-                match method {
-                    Method::Mean => format!(
-                        "{} / {}",
-                        sum("histogram_sum", &names.sum),
-                        sum("histogram_count", &names.count)
-                    ),
-                    Method::Sum => windows.scaled(sum("histogram_sum", &names.sum)),
-                    _ => windows.scaled(sum("histogram_count", &names.count)),
-                }
-            };
-            let either = total(&|native, classic| format!("{native} or {classic}"));
-            let w = windows.rate;
-            let (native, count) = (names.native, &names.count);
-            let (natives, classics) = (
-                format!("count_over_time({native}[{w}])"),
-                format!("count_over_time({count}[{w}])"),
-            );
-            let unequal = format!(
-                "({classics} and {natives}) unless {}",
-                at_once(&names, windows)
-            );
-            (
-                format!("({either}) or {}", mark(&format!("count({unequal})"))),
-                Meeting::Added(total(&|native, classic| {
-                    added(&names, native, classic, windows)
-                })),
-            )
+        statistic => {
+            let either = total(statistic, &names, windows, |native, classic| {
+                format!("{native} or {classic}")
+            });
+            let both = total(statistic, &names, windows, |native, classic| {
+                added(&names, native, classic, windows)
+            });
+            let mark = mark(&format!("count({})", unequal(&names, windows)));
+            (format!("({either}) or {mark}"), Meeting::Added(both))
         }
     };
-    Plan::Store {
+    Source::Range {
         promql,
         before: 0,
-        several: Several::Marked(meeting),
+        matching: MatchingSeries::Marked(meeting),
     }
+}
+
+/// What the series of both forms have together, where `join` makes one expression of what a series
+/// has in its native and in its classic form.
+fn total(
+    statistic: Statistic,
+    names: &Names<'_>,
+    windows: &Windows,
+    join: impl Fn(&str, &str) -> String,
+) -> String {
+    let sum = |of: &str, s: &Selector| {
+        let (native, classic) = pair(statistic, of, names.native, s, windows);
+        format!("sum({})", join(&native, &classic))
+    };
+    match statistic {
+        Statistic::Mean => format!(
+            "{} / {}",
+            sum("histogram_sum", &names.sum),
+            sum("histogram_count", &names.count)
+        ),
+        Statistic::Sum => windows.scaled(sum("histogram_sum", &names.sum)),
+        Statistic::Count | Statistic::Quantile(_) => {
+            windows.scaled(sum("histogram_count", &names.count))
+        }
+    }
+}
+
+/// The series that have both forms in the window, but not at once.
+fn unequal(names: &Names<'_>, windows: &Windows) -> String {
+    let w = windows.rate;
+    let (native, count) = (names.native, &names.count);
+    format!(
+        "(count_over_time({count}[{w}]) and count_over_time({native}[{w}])) unless {}",
+        at_once(names, windows)
+    )
 }
 
 /// Each series' growth over the window in its native and in its classic form.
 fn pair(
-    method: Method,
+    statistic: Statistic,
     of: &str,
     native: &Selector,
     classic: &Selector,
     windows: &Windows,
 ) -> (String, String) {
-    if method == Method::Mean {
+    if statistic == Statistic::Mean {
         let r = windows.rate;
         return (
             format!("{of}(rate({native}[{r}]))"),
@@ -212,24 +228,26 @@ fn added(names: &Names<'_>, native: &str, classic: &str, windows: &Windows) -> S
 
 #[cfg(test)]
 mod tests {
-    use super::super::aggregated::plan;
-    use super::super::{Clockwork, Kind};
+    use super::super::aggregation::Aggregation;
+    use super::super::kind::Kind;
+    use super::super::source::source;
+    use super::super::windowing::Windowing;
     use super::*;
     use crate::model::capabilities::RangeBoundary;
     use crate::model::time::Millis;
 
-    fn planned(method: &str, boundary: RangeBoundary) -> (String, Several) {
-        let clockwork = Clockwork {
+    fn planned(method: &str, boundary: RangeBoundary) -> (String, MatchingSeries) {
+        let windowing = Windowing {
             scrape_interval: Millis(15_000),
             boundary,
             native_histograms: true,
         };
         let kind = Kind::Histogram(Selector::new("h", Vec::new()));
-        let method = Method::parse(method).expect("a method of the Mirror API");
-        match plan(&kind, method, Millis(900_000), &clockwork) {
-            Ok(Plan::Store {
-                promql, several, ..
-            }) => (promql, several),
+        let aggregation = Aggregation::new(method, Millis(900_000)).expect("a method");
+        match source(&kind, None, aggregation, &windowing) {
+            Ok(Source::Range {
+                promql, matching, ..
+            }) => (promql, matching),
             other => panic!("{other:?}"),
         }
     }
@@ -258,15 +276,18 @@ mod tests {
             ),
         ];
         for (method, expected) in table {
-            let (promql, several) = planned(method, RangeBoundary::LeftOpen);
+            let (promql, matching) = planned(method, RangeBoundary::LeftOpen);
             assert_eq!(promql, format!("({expected}) or {mark}"));
-            assert!(matches!(several, Several::Marked(Meeting::Added(_))));
+            assert!(matches!(
+                matching,
+                MatchingSeries::Marked(Meeting::Added(_))
+            ));
         }
     }
 
     #[test]
     fn one_form_that_follows_the_other_is_added_with_a_label_of_its_own() {
-        let (_, several) = planned("EVENT_COUNT", RangeBoundary::LeftOpen);
+        let (_, matching) = planned("EVENT_COUNT", RangeBoundary::LeftOpen);
         let only_classic = "((timestamp(h_count offset 15m) unless timestamp(h offset 15m) >= timestamp(h_count offset 15m)) \
             or (timestamp(h_count) unless timestamp(h) >= timestamp(h_count)))";
         let only_native = "((timestamp(h offset 15m) unless timestamp(h_count offset 15m) >= timestamp(h offset 15m)) \
@@ -275,20 +296,20 @@ mod tests {
             "sum((histogram_count(increase(h[15m])) unless ({only_classic} unless {only_native})) \
              or label_replace((increase(h_count[15m]) unless (histogram_count(increase(h[15m])) unless {only_classic})), \"le\", \"both\", \"\", \"\"))"
         );
-        assert_eq!(several, Several::Marked(Meeting::Added(expected)));
+        assert_eq!(matching, MatchingSeries::Marked(Meeting::Added(expected)));
     }
 
     #[test]
     fn a_quantile_is_of_one_form_and_a_mark_says_where_that_is_not_all() {
-        let (promql, several) = planned("PERCENTILE_95", RangeBoundary::LeftOpen);
+        let (promql, matching) = planned("PERCENTILE_95", RangeBoundary::LeftOpen);
         let expected = format!(
             "(histogram_quantile(0.95, sum(rate(h[15m])))) or (histogram_quantile(0.95, sum by (le) (rate(h_bucket[15m])))) \
              or label_replace(count(count_over_time(h_count[15m]) > 1 unless {AT_ONCE}) \
              and histogram_quantile(0.95, sum(rate(h[15m]))), \"le\", \"both\", \"\", \"\")"
         );
         assert_eq!(
-            (promql.as_str(), several),
-            (expected.as_str(), Several::Marked(Meeting::Refused))
+            (promql.as_str(), matching),
+            (expected.as_str(), MatchingSeries::Marked(Meeting::Refused))
         );
     }
 

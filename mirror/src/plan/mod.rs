@@ -1,35 +1,49 @@
-//! Pure: what StackState asks for becomes PromQL, evaluation times and pooling rules. No I/O, no
-//! clock.
+//! Pure: what StackState asks for becomes a [`Plan`], which is one value: which calls, over which
+//! grid, pooled how. `execute` runs it and `explain` prints it. No I/O, no clock.
 //!
+//! * [`gauge`], [`counter`], [`histogram`], [`summary`], [`expression`]: the PromQL of each query
+//!   kind under an [`aggregation`]; [`raw`]: without one.
+//! * [`source`]: what these have in common. [`pool`]: the same aggregations over samples that the
+//!   gateway holds itself.
+//! * [`buckets`]: which buckets a time range has, and where each one is evaluated; [`windowing`]:
+//!   how long the windows behind them are.
 //! * [`selector`]: conditions become a series selector. The only place that writes user text into
-//!   PromQL.
-//! * [`buckets`]: which buckets a time range has, and where each one is evaluated.
-//! * [`aggregated`], [`raw`]: which expression answers a query kind, with and without an
-//!   aggregation.
-//! * [`pool`]: the same aggregations over samples that the gateway holds itself.
-//! * [`enforce`]: label matchers that every selector gets.
-//! * [`expression`]: what a `~` expression evaluates to, and how messages about it read.
+//!   PromQL. [`enforce`]: label matchers that every selector gets.
+//! * [`fields`] and [`classify`]: which series and names a field query is about.
 //! * [`value`]: what NaN and the infinities become.
 //!
 //! The rules are those of `docs/query-semantics.md`.
 
-pub mod aggregated;
+pub mod aggregation;
 pub mod buckets;
 pub mod classify;
+mod counter;
 pub mod enforce;
 pub mod expression;
+pub mod fields;
+mod gauge;
 pub mod histogram;
+pub mod kind;
 pub mod pool;
 pub mod raw;
 pub mod selector;
+pub mod source;
+pub mod summary;
 pub mod value;
-mod windows;
+pub mod windowing;
 
-use crds::NanInterpretation;
-use selector::{Matcher, Selector};
-
-use crate::model::capabilities::RangeBoundary;
+use self::aggregation::Aggregation;
+use self::buckets::{Buckets, Grid, POINTS_PER_CALL};
+use self::expression::{Shape, is_bound_to_its_range};
+use self::kind::Kind;
+use self::source::Source;
+use self::windowing::Windowing;
+use crate::model::capabilities::Capabilities;
 use crate::model::time::{Millis, Timestamp};
+
+/// The points that one answer has at most, whatever the request's limit. Three weeks of minutes are
+/// 30,240.
+pub const MAX_POINTS: u64 = 110_000;
 
 /// A metric query, decoded and valid.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,209 +58,136 @@ pub struct MetricQuery {
     pub limit: Option<u64>,
     /// Absent: the raw points.
     pub aggregation: Option<Aggregation>,
-    /// What a NaN becomes.
-    pub nan_interpretation: NanInterpretation,
 }
 
-/// How points are pooled.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Aggregation {
-    /// What is computed of a bucket's samples.
-    pub method: Method,
-    /// The length of a bucket, at least 1 ms.
-    pub bucket: Millis,
-}
-
-/// The fourteen aggregation methods of the Mirror API.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Method {
-    /// The arithmetic mean.
-    Mean,
-    /// The quantile of the given rank, 0 to 1.
-    Percentile(f64),
-    /// The largest.
-    Max,
-    /// The smallest.
-    Min,
-    /// The sum, and its `_NO_ZEROS` twin: filling gaps is StackState's business.
-    Sum,
-    /// The number of samples or observations, and its twin.
-    EventCount,
-}
-
-impl Method {
-    /// The method of that name in the Mirror API.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "MEAN" => Self::Mean,
-            "PERCENTILE_25" => Self::Percentile(0.25),
-            "PERCENTILE_50" => Self::Percentile(0.5),
-            "PERCENTILE_75" => Self::Percentile(0.75),
-            "PERCENTILE_90" => Self::Percentile(0.9),
-            "PERCENTILE_95" => Self::Percentile(0.95),
-            "PERCENTILE_98" => Self::Percentile(0.98),
-            "PERCENTILE_99" => Self::Percentile(0.99),
-            "MAX" => Self::Max,
-            "MIN" => Self::Min,
-            "SUM" | "SUM_NO_ZEROS" => Self::Sum,
-            "EVENT_COUNT" | "EVENT_COUNT_NO_ZEROS" => Self::EventCount,
-            _ => return None,
-        })
-    }
-}
-
-/// The five query kinds.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
-    /// `__gauge__`: the samples themselves.
-    Gauge(Selector),
-    /// `__counter__`: the per-second rate.
-    Counter(Selector),
-    /// `__histogram__`: a distribution, native or as `_bucket`, `_sum`, `_count`. The selector
-    /// names the base.
-    Histogram(Selector),
-    /// `__summary__`: a distribution as the client computed it. The selector names the base.
-    Summary(Selector),
-    /// `~`: any PromQL, and which of the resulting series are meant.
-    Expression {
-        /// The expression as the user wrote it.
-        promql: String,
-        /// Every resulting series whose labels match.
-        matchers: Vec<Matcher>,
-    },
-}
-
-/// The condition key of each query kind, in the order in which field names list them.
-pub const KIND_KEYS: [&str; 5] = [
-    "__counter__",
-    "__gauge__",
-    "__histogram__",
-    "__summary__",
-    "~",
-];
-
-impl Kind {
-    /// The name that the user gave: a metric's, or the expression.
-    #[must_use]
-    pub fn metric(&self) -> &str {
-        match self {
-            Self::Gauge(s) | Self::Counter(s) | Self::Histogram(s) | Self::Summary(s) => s.name(),
-            Self::Expression { promql, .. } => promql,
-        }
-    }
-
-    /// The condition key of this kind.
-    #[must_use]
-    pub fn key(&self) -> &'static str {
-        match self {
-            Self::Counter(_) => "__counter__",
-            Self::Gauge(_) => "__gauge__",
-            Self::Histogram(_) => "__histogram__",
-            Self::Summary(_) => "__summary__",
-            Self::Expression { .. } => "~",
-        }
-    }
-
-    /// The conditions beside the kind; none of an expression, whose conditions choose among its
-    /// results.
-    #[must_use]
-    pub fn conditions(&self) -> &[Matcher] {
-        match self {
-            Self::Gauge(s) | Self::Counter(s) | Self::Histogram(s) | Self::Summary(s) => {
-                s.conditions()
-            }
-            Self::Expression { .. } => &[],
-        }
-    }
-
-    /// The same with these conditions instead; an expression stays as it is.
-    #[must_use]
-    pub fn with_conditions(&self, conditions: Vec<Matcher>) -> Self {
-        match self {
-            Self::Gauge(s) => Self::Gauge(s.with_conditions(conditions)),
-            Self::Counter(s) => Self::Counter(s.with_conditions(conditions)),
-            Self::Histogram(s) => Self::Histogram(s.with_conditions(conditions)),
-            Self::Summary(s) => Self::Summary(s.with_conditions(conditions)),
-            expression @ Self::Expression { .. } => expression.clone(),
-        }
-    }
-
-    /// The same series in parts; see [`Selector::in_parts`]. None for a kind that is not read in
-    /// parts.
-    #[must_use]
-    pub fn in_parts(&self, parts: Vec<Vec<Matcher>>) -> Option<Self> {
-        match self {
-            Self::Gauge(s) => Some(Self::Gauge(s.in_parts(parts))),
-            Self::Counter(s) => Some(Self::Counter(s.in_parts(parts))),
-            Self::Histogram(_) | Self::Summary(_) | Self::Expression { .. } => None,
-        }
-    }
-
-    /// A label's name among the conditions that cannot stand as it is, if there is one. An
-    /// expression has none of ours.
-    #[must_use]
-    pub fn quoted_label(&self) -> Option<&str> {
-        match self {
-            Self::Gauge(s) | Self::Counter(s) | Self::Histogram(s) | Self::Summary(s) => {
-                s.quoted_label()
-            }
-            Self::Expression { .. } => None,
-        }
-    }
-
-    /// The same, with selectors as MetricsQL writes them.
-    #[must_use]
-    pub fn in_metricsql(self) -> Self {
-        match self {
-            Self::Gauge(s) => Self::Gauge(s.in_metricsql()),
-            Self::Counter(s) => Self::Counter(s.in_metricsql()),
-            Self::Histogram(s) => Self::Histogram(s.in_metricsql()),
-            Self::Summary(s) => Self::Summary(s.in_metricsql()),
-            expression @ Self::Expression { .. } => expression,
-        }
-    }
-
-    /// Selectors of every series that this kind may read; none for an expression, which may read
-    /// anything.
-    #[must_use]
-    pub fn selectors(&self) -> Vec<String> {
-        match self {
-            Self::Gauge(s) | Self::Counter(s) => vec![s.to_string()],
-            Self::Histogram(s) | Self::Summary(s) => {
-                vec![s.with_any_suffix(&["", "_count"]).to_string()]
-            }
-            Self::Expression { .. } => Vec::new(),
-        }
-    }
-}
-
-/// What a store and its target's settings say about time: the inputs of every window.
+/// What is known of a target when a query of it is planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Clockwork {
-    /// How often the target scrapes.
+pub struct TargetFacts {
+    /// How often it scrapes.
     pub scrape_interval: Millis,
-    /// Where the store's range windows begin.
-    pub boundary: RangeBoundary,
-    /// Whether the store may hold native histograms.
-    pub native_histograms: bool,
+    /// The time now: buckets that are not over by now are not answered.
+    pub now: Timestamp,
+    /// What it can do.
+    pub capabilities: Capabilities,
 }
 
-impl Clockwork {
-    /// The range selector that covers exactly `length` up to and with the evaluation instant, to
-    /// the millisecond: `None` where the store has no such window (a closed window of 1 ms has no
-    /// length).
-    #[must_use]
-    pub fn window(&self, length: Millis) -> Option<Millis> {
-        match self.boundary {
-            RangeBoundary::LeftOpen => Some(length),
-            RangeBoundary::Closed => Some(Millis(length.0 - 1)).filter(|window| window.0 > 0),
+impl TargetFacts {
+    fn windowing(&self) -> Windowing {
+        Windowing {
+            scrape_interval: self.scrape_interval,
+            boundary: self.capabilities.range_boundary,
+            native_histograms: self.capabilities.native_histograms,
         }
     }
 
-    /// The shortest window in which a rate has enough samples: four scrapes.
-    #[must_use]
-    pub fn rate_window(&self) -> Millis {
-        Millis(self.scrape_interval.0.saturating_mul(4))
+    /// The last instant that its range queries know.
+    fn settled(&self) -> Timestamp {
+        self.now.minus(self.capabilities.settles_after)
+    }
+}
+
+/// How the points of a metric query come about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What is asked for, as the target reads it.
+    pub kind: Kind,
+    /// Where the points come from.
+    pub source: Source,
+    /// One point at most for each of its buckets; of stored samples, one or a few.
+    pub grid: Grid,
+    /// How long a bucket is, if the points are buckets. Otherwise they have the time of a sample or
+    /// an evaluation.
+    pub bucket: Option<Millis>,
+    /// No point is earlier.
+    pub start: Timestamp,
+    /// No point is later.
+    pub end: Timestamp,
+    /// How far before the grid a sample may lie that a point is made of.
+    pub looks_back: Millis,
+}
+
+/// Why a query has no plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The aggregation has no meaning for this kind.
+    #[error("the aggregation has no meaning for this kind of metric")]
+    Unsupported,
+    /// An expression that has no numeric value at an instant, and why.
+    #[error("{0}")]
+    NoValue(&'static str),
+    /// An expression that depends on the bounds of the range query, in a range that takes several.
+    #[error("the range does not fit into one range query")]
+    BoundToItsRange,
+}
+
+/// The plan of a query.
+///
+/// # Errors
+///
+/// See [`PlanError`].
+pub fn plan(query: &MetricQuery, target: &TargetFacts) -> Result<Plan, PlanError> {
+    plan_of(query, target, None)
+}
+
+/// The plan of a query, whose expression is a scalar: the store says so.
+///
+/// # Errors
+///
+/// See [`PlanError`].
+pub fn plan_of_scalar(query: &MetricQuery, target: &TargetFacts) -> Result<Plan, PlanError> {
+    plan_of(query, target, Some(Shape::Scalar))
+}
+
+fn plan_of(
+    query: &MetricQuery,
+    target: &TargetFacts,
+    shape: Option<Shape>,
+) -> Result<Plan, PlanError> {
+    let kind = match query.kind.quoted_label() {
+        Some(_) if target.capabilities.is_metricsql() => query.kind.clone().in_metricsql(),
+        _ => query.kind.clone(),
+    };
+    match query.aggregation {
+        Some(aggregation) => {
+            let source = source::source(&kind, shape, aggregation, &target.windowing())?;
+            aggregated(query, kind, source, aggregation.bucket, target)
+        }
+        None => raw::plan(query, kind, target),
+    }
+}
+
+fn aggregated(
+    query: &MetricQuery,
+    kind: Kind,
+    source: Source,
+    width: Millis,
+    target: &TargetFacts,
+) -> Result<Plan, PlanError> {
+    let buckets = Buckets::covering(query.start, query.end, target.settled(), width);
+    let four_scrapes = target.windowing().rate_window();
+    Plan {
+        kind,
+        source,
+        grid: Grid::at_the_end_of(buckets),
+        bucket: Some(width),
+        start: query.start,
+        end: query.end,
+        looks_back: Millis(width.0.saturating_add(four_scrapes.0)),
+    }
+    .of_divisible_range()
+}
+
+impl Plan {
+    /// The same, which must fit into one range query where its expression names the bounds of the
+    /// range.
+    fn of_divisible_range(mut self) -> Result<Self, PlanError> {
+        if let (Kind::Expression { promql, .. }, Source::Range { .. }) = (&self.kind, &self.source)
+        {
+            self.grid.is_divisible = !is_bound_to_its_range(promql);
+        }
+        if !self.grid.is_divisible && self.grid.buckets.count() > POINTS_PER_CALL {
+            return Err(PlanError::BoundToItsRange);
+        }
+        Ok(self)
     }
 }

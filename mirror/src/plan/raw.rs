@@ -1,10 +1,117 @@
-//! The points of a query without an aggregation, from stored samples.
+//! The points of a query without an aggregation: the stored samples of a series, or the values of
+//! an expression at the target's scrapes.
 
 use std::borrow::Cow;
 
-use super::value;
+use super::buckets::{Buckets, Grid};
+use super::kind::Kind;
+use super::selector::Selector;
+use super::source::{MatchingSeries, Source};
+use super::{MAX_POINTS, MetricQuery, Plan, PlanError, TargetFacts, expression, value};
 use crate::model::series::{HistogramSample, Labels, Samples};
-use crate::model::time::Timestamp;
+use crate::model::time::{Millis, Timestamp};
+
+/// The stored samples of one series of a kind, and what its points are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawSamples {
+    /// The series, in one call.
+    pub selector: Selector,
+    /// What becomes of its samples.
+    pub points: RawPoints,
+}
+
+/// What becomes of stored samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RawPoints {
+    /// Each is a point.
+    Values,
+    /// See [`rates`].
+    Rates,
+    /// See [`means`].
+    Means,
+}
+
+impl RawPoints {
+    /// What a point is, in words.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Values => "the stored samples",
+            Self::Rates => "at each stored sample, the rate per second since the sample before it",
+            Self::Means => {
+                "at each stored sample, the mean of what was observed since the sample before it"
+            }
+        }
+    }
+}
+
+/// The plan of a query without an aggregation.
+///
+/// # Errors
+///
+/// See [`PlanError`].
+pub(super) fn plan(
+    query: &MetricQuery,
+    kind: Kind,
+    target: &TargetFacts,
+) -> Result<Plan, PlanError> {
+    let scrape = target.scrape_interval;
+    let stored = |selector, points| Source::Stored(RawSamples { selector, points });
+    let source = match &kind {
+        Kind::Gauge(selector) => stored(selector.clone(), RawPoints::Values),
+        Kind::Counter(selector) => stored(selector.clone(), RawPoints::Rates),
+        // Sum, count and a native histogram's own series.
+        Kind::Histogram(base) => stored(
+            base.with_any_suffix(&["", "_sum", "_count"]),
+            RawPoints::Means,
+        ),
+        Kind::Summary(base) => stored(base.with_any_suffix(&["_sum", "_count"]), RawPoints::Means),
+        Kind::Expression { promql, matchers } => {
+            expression::numeric(promql)?;
+            Source::Range {
+                promql: promql.clone(),
+                before: 0,
+                matching: MatchingSeries::Refused(matchers.clone()),
+            }
+        }
+    };
+    let (end, instants) = if matches!(source, Source::Range { .. }) {
+        let end = query.end.min(target.settled());
+        let step = step(query.start, end, scrape);
+        (end, Buckets::multiples(query.start, end, step))
+    } else {
+        // The scrapes of the range, as if they were buckets.
+        let end = query.end.min(target.now);
+        let after = end.plus(scrape);
+        (
+            end,
+            Buckets::covering(query.start, after, Timestamp(i64::MAX), scrape),
+        )
+    };
+    Plan {
+        kind,
+        source,
+        grid: Grid::at_the_start_of(instants),
+        bucket: None,
+        start: query.start,
+        end,
+        looks_back: before(scrape),
+    }
+    .of_divisible_range()
+}
+
+/// How far before its start a range is read at once for the sample before it.
+fn before(scrape_interval: Millis) -> Millis {
+    Millis(scrape_interval.0.saturating_mul(4).max(300_000))
+}
+
+/// The distance of an expression's raw points: the scrape interval, a multiple of it where there
+/// would be too many points.
+fn step(start: Timestamp, end: Timestamp, scrape_interval: Millis) -> Millis {
+    let points = (end.since(start).0.max(0) / scrape_interval.0.max(1)).unsigned_abs() + 1;
+    let multiple = points.div_ceil(MAX_POINTS).cast_signed();
+    Millis(scrape_interval.0.saturating_mul(multiple))
+}
 
 /// The per-second rate at each sample since the sample before it; the first has none. A value below
 /// the one before it means that the counter began anew from zero.

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use mirror::model::enforced::Enforced;
-use mirror::plan::Kind;
 use mirror::plan::enforce::EnforceError;
+use mirror::plan::kind::Kind;
 use serde::Deserialize;
 
 use crate::generated::{Generator, KNOWN};

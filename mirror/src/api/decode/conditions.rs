@@ -5,8 +5,8 @@ use serde_json::{Number, Value};
 use super::DecodeError;
 use super::object::{Object, beginning};
 use crate::execute::counted::MOST_PROMQL_BYTES;
-use crate::plan::selector::{Matcher, Selector, texts_of_double, written_length};
-use crate::plan::{KIND_KEYS, Kind};
+use crate::plan::kind::{Kind, KindName};
+use crate::plan::selector::{Matcher, texts_of_double, written_length};
 
 /// The most conditions of a query: each is looked at for each series.
 const MOST_CONDITIONS: usize = 200;
@@ -35,7 +35,7 @@ impl Room {
 
 /// What kind of metric a query is about, if it says so, and its other conditions.
 pub(super) fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matcher>), DecodeError> {
-    let mut named: Option<(&str, String)> = None;
+    let mut named: Option<(KindName, String)> = None;
     let mut matchers = Vec::new();
     let mut room = Room(MOST_WRITTEN);
     if let Some(Value::Array(all)) = query.optional("conditions")
@@ -56,7 +56,7 @@ pub(super) fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matche
         }
         let key = condition.string("key")?;
         let value = condition.object("value")?;
-        if !KIND_KEYS.contains(&key) {
+        let Some(kind) = KindName::parse(key) else {
             if key.is_empty() {
                 return Err(condition.fault("key", "must not be empty"));
             }
@@ -64,41 +64,35 @@ pub(super) fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matche
             let mut all = Vec::new();
             texts(&value, &mut room, &mut all)?;
             matchers.push(Matcher::one_of(key, all));
-        } else if let Some((other, _)) = &named {
-            return Err(condition.fault(
-                "key",
-                &format!("{key} says which metric is meant, but {other} does already"),
-            ));
-        } else {
-            match value_type(&value)? {
-                "StringValue" => {
-                    let name = value.string("value")?;
-                    if key != "~" {
-                        room.take(&value, name)?;
-                    } else if name.len() > MOST_PROMQL_BYTES {
-                        let problem = format!("must have at most {MOST_PROMQL_BYTES} bytes");
-                        return Err(value.fault("value", &problem));
-                    }
-                    named = Some((key, name.to_owned()));
-                }
-                unsupported => return Err(DecodeError::Unsupported(beginning(unsupported))),
-            }
+            continue;
+        };
+        if let Some((other, _)) = &named {
+            let problem = format!(
+                "{key} says which metric is meant, but {} does already",
+                other.key()
+            );
+            return Err(condition.fault("key", &problem));
         }
+        named = Some((kind, metric(kind, &value, &mut room)?));
     }
-    let kind = named.map(|(key, name)| {
-        let selector = || Selector::new(&name, matchers.clone());
-        match key {
-            "__counter__" => Kind::Counter(selector()),
-            "__gauge__" => Kind::Gauge(selector()),
-            "__histogram__" => Kind::Histogram(selector()),
-            "__summary__" => Kind::Summary(selector()),
-            _ => Kind::Expression {
-                promql: name,
-                matchers: matchers.clone(),
-            },
-        }
-    });
+    let kind = named.map(|(kind, text)| Kind::new(kind, text, matchers.clone()));
     Ok((kind, matchers))
+}
+
+/// The name of a metric, or an expression.
+fn metric(kind: KindName, value: &Object<'_>, room: &mut Room) -> Result<String, DecodeError> {
+    match value_type(value)? {
+        "StringValue" => {}
+        unsupported => return Err(DecodeError::Unsupported(beginning(unsupported))),
+    }
+    let text = value.string("value")?;
+    if kind != KindName::Expression {
+        room.take(value, text)?;
+    } else if text.len() > MOST_PROMQL_BYTES {
+        let problem = format!("must have at most {MOST_PROMQL_BYTES} bytes");
+        return Err(value.fault("value", &problem));
+    }
+    Ok(text.to_owned())
 }
 
 /// The `_type` of a condition's value; where it is left out, the one that fits the JSON.

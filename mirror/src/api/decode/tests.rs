@@ -5,6 +5,8 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
+use crate::model::time::Timestamp;
+use crate::plan::kind::Kind;
 use crate::plan::selector::{Matcher, Selector};
 
 fn metrics(change: impl FnOnce(&mut Value)) -> Vec<u8> {
@@ -36,16 +38,16 @@ fn a_metrics_request_is_read_with_all_its_parts() {
         "job",
         ["a", "2", "2.0", "true", "b"].map(str::to_owned).to_vec(),
     )];
-    let expected = MetricRequest {
+    let expected = MetricQuery {
         kind: Kind::Gauge(Selector::new("up", matchers)),
         start: Timestamp(1_000),
         end: Timestamp(2_000),
         limit: None,
         aggregation: Some(Aggregation {
             method: Method::Percentile(0.95),
+            name: "PERCENTILE_95",
             bucket: Millis(60_000),
         }),
-        method: Some("PERCENTILE_95".to_owned()),
     };
     assert_eq!(read.query, Query::Metric(expected));
     assert_eq!(
@@ -505,7 +507,7 @@ fn without_an_aggregation_the_points_are_raw(#[case] change: impl FnOnce(&mut Va
     let Query::Metric(read) = read.query else {
         panic!("not a metric query");
     };
-    assert_eq!((read.aggregation, read.method), (None, None));
+    assert_eq!(read.aggregation, None);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The values of a label.
 
-use super::ValuesQuery;
 use super::listed::{self, Listed};
 use crate::execute::{Context, EvaluateError, dialect};
+use crate::plan::fields::ValuesQuery;
 use crate::plan::selector::{Matcher, Selector, is_legacy_label_name};
 use crate::prometheus::{Call, Store, StoreError};
 

@@ -1,16 +1,16 @@
 //! The names of metrics, by query kind: from the store's names and its metadata.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
 
-use super::ValuesQuery;
 use super::listed::{self, Listed};
 use crate::execute::{Context, EvaluateError, work};
-use crate::model::metric_type::MetricType;
 use crate::plan::classify::classify;
+use crate::plan::fields::ValuesQuery;
+use crate::plan::kind::KindName;
 use crate::plan::selector::Selector;
 use crate::prometheus::{Call, Data, Store, StoreError};
 
@@ -18,10 +18,11 @@ use crate::prometheus::{Call, Data, Store, StoreError};
 /// They may be hundreds of megabytes, or a proxy may drop them, and names are what was asked for.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
-/// The metrics of the kind that `query.field` is the key of.
+/// The metrics of a kind.
 pub(super) async fn list<S: Store>(
     context: &Context<'_, S>,
     query: &ValuesQuery,
+    kind: KindName,
 ) -> Result<Listed, EvaluateError> {
     let fields = &query.fields;
     let selector =
@@ -53,34 +54,19 @@ pub(super) async fn list<S: Store>(
         Some(Err(_)) | None => (None, true),
     };
     let is_incomplete = names.is_incomplete || types_are_missing;
-    let key = query.field.clone();
     let names = work::done(names.names.len(), context.deadline, move || {
         let none = BTreeMap::new();
         let types = match types.as_deref().map(|answer| &answer.data) {
             Some(Data::Metadata(types)) => types,
             _ => &none,
         };
-        of_kind(&key, &names.names, types)
+        classify(&names.names, types).of_kind(kind)
     })
     .await?;
     Ok(Listed {
         names,
         is_incomplete,
     })
-}
-
-fn of_kind(
-    key: &str,
-    names: &BTreeSet<String>,
-    types: &BTreeMap<String, MetricType>,
-) -> BTreeSet<String> {
-    let by_kind = classify(names, types);
-    match key {
-        "__counter__" => by_kind.counters,
-        "__histogram__" => by_kind.histograms,
-        "__summary__" => by_kind.summaries,
-        _ => by_kind.gauges,
-    }
 }
 
 /// How long to wait for metadata when so much time is left for all.

@@ -1,47 +1,58 @@
-//! Which expression answers a query kind under an aggregation.
+//! Where the points of a metric query come from.
 //!
-//! Pooled over **all** samples of **all** matching series of a bucket, not across series at one
-//! instant. Expressions are evaluated at the last millisecond of each bucket.
+//! Aggregations pool **all** samples of **all** matching series of a bucket, and do not aggregate
+//! across series at one instant. Expressions are evaluated at the last millisecond of each bucket.
 
-use super::expression::{Shape, shape};
-use super::histogram;
+use super::aggregation::Aggregation;
+use super::expression::Shape;
+use super::kind::Kind;
 use super::pool::Reduce;
+use super::raw::RawSamples;
 use super::selector::{Matcher, Selector};
-use super::windows::Windows;
-use super::{Clockwork, Kind, Method};
+use super::windowing::{Windowing, Windows};
+use super::{PlanError, counter, expression, gauge, histogram, summary};
 use crate::model::time::Millis;
 
-/// How the points of an aggregated query come about.
+/// Where the points of a metric query come from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Plan {
-    /// One range query over the buckets, whose answer is one series.
-    Store {
-        /// Evaluated at the end of each bucket.
+pub enum Source {
+    /// Range queries over the grid, whose answers are one series.
+    Range {
+        /// Evaluated once for each bucket.
         promql: String,
-        /// How many bytes of ours stand before a user's expression; 0: all of it is ours.
+        /// How many bytes of ours stand before a user's expression; 0: all of it is ours, or all
+        /// of it is the user's.
         before: usize,
         /// What several resulting series mean.
-        several: Several,
+        matching: MatchingSeries,
     },
     /// The gateway fetches the samples and reduces them itself.
     Pooled(Pooling),
+    /// The stored samples of one series.
+    Stored(RawSamples),
 }
 
-impl Plan {
+impl Source {
+    /// An expression of ours that aggregates all series.
+    pub(super) fn of_one_series(promql: String) -> Self {
+        Self::Range {
+            promql,
+            before: 0,
+            matching: MatchingSeries::Impossible,
+        }
+    }
+
     /// The length of the longest expression that it may send, in bytes.
     #[must_use]
     pub fn longest_promql(&self) -> usize {
-        let pooled = |pooling: &Pooling| match &pooling.inner {
-            Inner::Samples(selector) => selector.to_string().len(),
-            Inner::Evaluated { promql, .. } => promql.len(),
-        };
         match self {
-            Self::Pooled(pooling) => pooled(pooling),
-            Self::Store {
-                promql, several, ..
-            } => promql.len().max(match several {
-                Several::Pooled(pooling) => pooled(pooling),
-                Several::Marked(Meeting::Added(longer)) => longer.len(),
+            Self::Pooled(pooling) => pooling.inner.promql_bytes(),
+            Self::Stored(raw) => raw.selector.to_string().len(),
+            Self::Range {
+                promql, matching, ..
+            } => promql.len().max(match matching {
+                MatchingSeries::Pooled(pooling) => pooling.inner.promql_bytes(),
+                MatchingSeries::Marked(Meeting::Added(longer)) => longer.len(),
                 _ => 0,
             }),
         }
@@ -50,7 +61,7 @@ impl Plan {
 
 /// What it means when an expression answers more than one series.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Several {
+pub enum MatchingSeries {
     /// It cannot: the expression aggregates all of them.
     Impossible,
     /// One must be chosen: an error that tells them apart. Only series whose labels match count.
@@ -76,16 +87,16 @@ pub enum Meeting {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pooling {
     /// Where the samples come from.
-    pub inner: Inner,
+    pub inner: InnerQuery,
     /// What becomes of the samples of a bucket.
     pub reduce: Reduce,
     /// Only series whose labels match, and only one of them; without it all series are pooled.
     pub one_of: Option<Vec<Matcher>>,
 }
 
-/// The series whose samples are pooled.
+/// The query whose samples are pooled.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Inner {
+pub enum InnerQuery {
     /// The stored samples.
     Samples(Selector),
     /// An expression at every multiple of `step`, as a subquery evaluates it.
@@ -97,212 +108,44 @@ pub enum Inner {
     },
 }
 
-/// Why a query has no plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// The aggregation has no meaning for this kind.
-    #[error("the aggregation has no meaning for this kind of metric")]
-    Unsupported,
-    /// An expression that has no numeric value at an instant, and why.
-    #[error("{0}")]
-    NoValue(&'static str),
+impl InnerQuery {
+    fn promql_bytes(&self) -> usize {
+        match self {
+            Self::Samples(selector) => selector.to_string().len(),
+            Self::Evaluated { promql, .. } => promql.len(),
+        }
+    }
 }
 
-/// The plan for `kind` under `method` with buckets of `width`.
+/// The source of a kind's points under an aggregation. `shape` is what is known of an expression,
+/// and otherwise read from it.
 ///
 /// # Errors
 ///
-/// [`PlanError::Unsupported`] for the minimum and maximum of a summary, which no client computes;
-/// [`PlanError::NoValue`] for a string or a range vector.
-pub fn plan(
+/// See [`PlanError`].
+pub(super) fn source(
     kind: &Kind,
-    method: Method,
-    width: Millis,
-    clockwork: &Clockwork,
-) -> Result<Plan, PlanError> {
-    let windows = Windows::new(width, clockwork);
+    shape: Option<Shape>,
+    aggregation: Aggregation,
+    windowing: &Windowing,
+) -> Result<Source, PlanError> {
+    let windows = Windows::new(aggregation.bucket, windowing);
+    let method = aggregation.method;
     Ok(match kind {
-        Kind::Gauge(selector) => gauge(selector, method, &windows),
-        Kind::Counter(selector) => counter(selector, method, &windows),
-        Kind::Histogram(selector) if clockwork.native_histograms => {
-            histogram::of_both_forms(selector, method, &windows)
+        Kind::Gauge(selector) => gauge::source(selector, method, &windows),
+        Kind::Counter(selector) => counter::source(selector, method, &windows),
+        Kind::Histogram(selector) => {
+            histogram::source(selector, method, &windows, windowing.native_histograms)
         }
-        Kind::Histogram(selector) => store(histogram::classic(selector, method, &windows)),
-        Kind::Summary(selector) => summary(selector, method, &windows)?,
+        Kind::Summary(selector) => summary::source(selector, method, &windows)?,
         Kind::Expression { promql, matchers } => {
-            let shape = shape(promql);
-            if let Some(why) = shape.refusal() {
-                return Err(PlanError::NoValue(why));
-            }
-            expression(promql, matchers, method, &windows, shape == Shape::Scalar)
+            let shape = match shape {
+                Some(shape) => shape,
+                None => expression::numeric(promql)?,
+            };
+            expression::source(promql, matchers, method, &windows, shape)
         }
     })
-}
-
-/// The plan for an expression of which the store says that it is a scalar.
-#[must_use]
-pub fn plan_of_scalar(
-    promql: &str,
-    matchers: &[Matcher],
-    method: Method,
-    width: Millis,
-    clockwork: &Clockwork,
-) -> Plan {
-    let windows = Windows::new(width, clockwork);
-    expression(promql, matchers, method, &windows, true)
-}
-
-fn reduction(method: Method) -> Reduce {
-    match method {
-        Method::Mean => Reduce::Mean,
-        Method::Percentile(rank) => Reduce::Quantile(rank),
-        Method::Max => Reduce::Max,
-        Method::Min => Reduce::Min,
-        Method::Sum => Reduce::Sum,
-        Method::EventCount => Reduce::Count,
-    }
-}
-
-fn store(promql: String) -> Plan {
-    Plan::Store {
-        promql,
-        before: 0,
-        several: Several::Impossible,
-    }
-}
-
-fn gauge(s: &Selector, method: Method, windows: &Windows) -> Plan {
-    let pooling = Pooling {
-        inner: Inner::Samples(s.clone()),
-        reduce: reduction(method),
-        one_of: None,
-    };
-    let Some(w) = windows.bucket.filter(|_| !windows.finer_than_samples) else {
-        return Plan::Pooled(pooling);
-    };
-    let over_time = |function: &str| s.each(|s| format!("{function}_over_time({s}[{w}])"));
-    match method {
-        Method::Mean => store(format!(
-            "sum({}) / sum({})",
-            over_time("sum"),
-            over_time("count")
-        )),
-        Method::Min => store(format!("min({})", over_time("min"))),
-        Method::Max => store(format!("max({})", over_time("max"))),
-        Method::Sum => store(format!("sum({})", over_time("sum"))),
-        Method::EventCount => store(format!("sum({})", over_time("count"))),
-        Method::Percentile(rank) => Plan::Store {
-            promql: s.each(|s| format!("quantile_over_time({rank}, {s}[{w}])")),
-            before: 0,
-            several: Several::Pooled(pooling),
-        },
-    }
-}
-
-fn counter(s: &Selector, method: Method, windows: &Windows) -> Plan {
-    let rate_window = windows.rate;
-    match method {
-        Method::Mean => {
-            let rates = s.each(|s| format!("rate({s}[{rate_window}])"));
-            return store(format!("avg({rates})"));
-        }
-        Method::Sum => {
-            let increases = s.each(|s| windows.increase(s, |increase| increase));
-            return store(windows.scaled(format!("sum({increases})")));
-        }
-        Method::EventCount => return gauge(s, method, windows),
-        Method::Min | Method::Max | Method::Percentile(_) => {}
-    }
-    let (instant_rate, scrape) = (windows.instant_rate, windows.scrape);
-    let rate = |s: &Selector| format!("rate({s}[{instant_rate}])");
-    let pooling = Pooling {
-        inner: Inner::Evaluated {
-            promql: s.each(rate),
-            step: scrape,
-        },
-        reduce: reduction(method),
-        one_of: None,
-    };
-    let Some(w) = windows.bucket else {
-        return Plan::Pooled(pooling);
-    };
-    let over_time = |function: &str| s.each(|s| format!("{function}{}[{w}:{scrape}])", rate(s)));
-    match method {
-        Method::Min => store(format!("min({})", over_time("min_over_time("))),
-        Method::Percentile(rank) => Plan::Store {
-            promql: over_time(&format!("quantile_over_time({rank}, ")),
-            before: 0,
-            several: Several::Pooled(pooling),
-        },
-        _ => store(format!("max({})", over_time("max_over_time("))),
-    }
-}
-
-fn summary(base: &Selector, method: Method, windows: &Windows) -> Result<Plan, PlanError> {
-    Ok(match method {
-        Method::Mean | Method::Sum | Method::EventCount => {
-            store(histogram::classic(base, method, windows))
-        }
-        Method::Min | Method::Max => return Err(PlanError::Unsupported),
-        Method::Percentile(rank) => {
-            let series = base.and(quantile_label(rank));
-            match windows.bucket {
-                Some(w) => Plan::Store {
-                    promql: format!("last_over_time({series}[{w}])"),
-                    before: 0,
-                    several: Several::Refused(Vec::new()),
-                },
-                None => Plan::Pooled(Pooling {
-                    inner: Inner::Samples(series),
-                    reduce: Reduce::Last,
-                    one_of: Some(Vec::new()),
-                }),
-            }
-        }
-    })
-}
-
-/// The condition that a summary's series is that of the quantile `rank`, which clients write as
-/// `0.5` or `0.50`.
-#[must_use]
-pub fn quantile_label(rank: f64) -> Matcher {
-    Matcher::one_of("quantile", vec![format!("{rank}"), format!("{rank}0")])
-}
-
-fn expression(
-    promql: &str,
-    matchers: &[Matcher],
-    method: Method,
-    windows: &Windows,
-    is_scalar: bool,
-) -> Plan {
-    let scrape = windows.scrape;
-    let Some(w) = windows.bucket else {
-        return Plan::Pooled(Pooling {
-            inner: Inner::Evaluated {
-                promql: promql.to_owned(),
-                step: scrape,
-            },
-            reduce: reduction(method),
-            one_of: Some(matchers.to_vec()),
-        });
-    };
-    let function = match method {
-        Method::Mean => "avg_over_time(".to_owned(),
-        Method::Min => "min_over_time(".to_owned(),
-        Method::Max => "max_over_time(".to_owned(),
-        Method::Sum => "sum_over_time(".to_owned(),
-        Method::EventCount => "count_over_time(".to_owned(),
-        Method::Percentile(rank) => format!("quantile_over_time({rank}, "),
-    };
-    // Prometheus has no subquery of a number.
-    let inner = if is_scalar { "vector(" } else { "(" };
-    // The line break ends a comment that the expression may end with.
-    Plan::Store {
-        promql: format!("{function}{inner}{promql}\n)[{w}:{scrape}])"),
-        before: function.len() + inner.len(),
-        several: Several::Refused(matchers.to_vec()),
-    }
 }
 
 #[cfg(test)]
@@ -311,18 +154,27 @@ mod tests {
     use crate::model::capabilities::RangeBoundary;
     use rstest::rstest;
 
-    fn clockwork(boundary: RangeBoundary) -> Clockwork {
-        Clockwork {
+    fn windowing(boundary: RangeBoundary) -> Windowing {
+        Windowing {
             scrape_interval: Millis(15_000),
             boundary,
             native_histograms: true,
         }
     }
 
+    fn planned(
+        kind: &Kind,
+        method: &str,
+        width: i64,
+        boundary: RangeBoundary,
+    ) -> Result<Source, PlanError> {
+        let aggregation = Aggregation::new(method, Millis(width)).expect("a method");
+        source(kind, None, aggregation, &windowing(boundary))
+    }
+
     fn promql(kind: &Kind, method: &str, width: i64, boundary: RangeBoundary) -> String {
-        let method = Method::parse(method).expect("a method of the Mirror API");
-        match plan(kind, method, Millis(width), &clockwork(boundary)) {
-            Ok(Plan::Store { promql, .. }) => promql,
+        match planned(kind, method, width, boundary) {
+            Ok(Source::Range { promql, .. }) => promql,
             other => format!("{other:?}"),
         }
     }
@@ -407,13 +259,8 @@ mod tests {
 
     #[test]
     fn a_summary_has_no_smallest_or_largest_observation() {
-        for method in [Method::Min, Method::Max] {
-            let plan = plan(
-                &Kind::Summary(s()),
-                method,
-                Millis(1000),
-                &clockwork(RangeBoundary::LeftOpen),
-            );
+        for method in ["MIN", "MAX"] {
+            let plan = planned(&Kind::Summary(s()), method, 1000, RangeBoundary::LeftOpen);
             assert_eq!(plan, Err(PlanError::Unsupported));
         }
     }
@@ -502,14 +349,8 @@ mod tests {
                     promql: user.to_owned(),
                     matchers: vec![],
                 };
-                let method = Method::parse(method).expect("a method");
-                let plan = plan(
-                    &kind,
-                    method,
-                    Millis(60_000),
-                    &clockwork(RangeBoundary::Closed),
-                );
-                let Ok(Plan::Store { promql, before, .. }) = plan else {
+                let plan = planned(&kind, method, 60_000, RangeBoundary::Closed);
+                let Ok(Source::Range { promql, before, .. }) = plan else {
                     panic!("{plan:?}")
                 };
                 assert!(
@@ -536,24 +377,19 @@ mod tests {
     #[test]
     fn what_a_store_with_closed_ranges_cannot_express_the_gateway_pools() {
         for (kind, inner) in [
-            (Kind::Gauge(s()), Inner::Samples(s())),
+            (Kind::Gauge(s()), InnerQuery::Samples(s())),
             (
                 Kind::Counter(s()),
-                Inner::Evaluated {
+                InnerQuery::Evaluated {
                     promql: r#"rate(m{a="b"}[59999ms])"#.to_owned(),
                     step: Millis(15_000),
                 },
             ),
         ] {
-            let plan = plan(
-                &kind,
-                Method::Max,
-                Millis(1),
-                &clockwork(RangeBoundary::Closed),
-            );
+            let plan = planned(&kind, "MAX", 1, RangeBoundary::Closed);
             assert_eq!(
                 plan,
-                Ok(Plan::Pooled(Pooling {
+                Ok(Source::Pooled(Pooling {
                     inner,
                     reduce: Reduce::Max,
                     one_of: None

@@ -9,7 +9,8 @@ const FEWEST_PATTERNS: usize = 10;
 
 /// The first `limit` values, or, where `prefix` says that folding is wanted and it lets everything
 /// be told, patterns.
-pub(super) fn cut(values: Vec<String>, limit: usize, prefix: Option<&str>) -> Listing<FieldValue> {
+#[must_use]
+pub fn cut(values: Vec<String>, limit: usize, prefix: Option<&str>) -> Listing<FieldValue> {
     if values.len() > limit
         && limit >= FEWEST_PATTERNS
         && let Some(prefix) = prefix

@@ -1,10 +1,40 @@
-//! The lengths of time in an expression, ready to be written between brackets.
+//! The lengths of time in an expression, as the store and the target's scrape interval make them.
 
-use super::Clockwork;
 use super::selector::Selector;
 use crate::model::capabilities::RangeBoundary;
 use crate::model::time::Millis;
 
+/// What a store and its target's settings say about time: the inputs of every window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windowing {
+    /// How often the target scrapes.
+    pub scrape_interval: Millis,
+    /// Where the store's range windows begin.
+    pub boundary: RangeBoundary,
+    /// Whether the store may hold native histograms.
+    pub native_histograms: bool,
+}
+
+impl Windowing {
+    /// The range selector that covers exactly `length` up to and with the evaluation instant, to
+    /// the millisecond: `None` where the store has no such window (a closed window of 1 ms has no
+    /// length).
+    #[must_use]
+    pub fn window(&self, length: Millis) -> Option<Millis> {
+        match self.boundary {
+            RangeBoundary::LeftOpen => Some(length),
+            RangeBoundary::Closed => Some(Millis(length.0 - 1)).filter(|window| window.0 > 0),
+        }
+    }
+
+    /// The shortest window in which a rate has enough samples: four scrapes.
+    #[must_use]
+    pub fn rate_window(&self) -> Millis {
+        Millis(self.scrape_interval.0.saturating_mul(4))
+    }
+}
+
+/// The windows for buckets of one width, ready to be written between brackets.
 pub(super) struct Windows {
     /// The bucket; none if the store cannot express it.
     pub(super) bucket: Option<Millis>,
@@ -25,25 +55,25 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    pub(super) fn new(width: Millis, clockwork: &Clockwork) -> Self {
-        let four_scrapes = clockwork.rate_window();
+    pub(super) fn new(width: Millis, windowing: &Windowing) -> Self {
+        let four_scrapes = windowing.rate_window();
         let rate = width.max(four_scrapes);
         // Four scrapes are at least four milliseconds, so these windows always exist.
-        let written = |length| clockwork.window(length).unwrap_or(length);
+        let written = |length| windowing.window(length).unwrap_or(length);
         #[expect(
             clippy::cast_precision_loss,
             reason = "milliseconds of any sensible window are far below 2^52"
         )]
         let share = (rate != width).then(|| width.0 as f64 / rate.0 as f64);
         Self {
-            bucket: clockwork.window(width),
+            bucket: windowing.window(width),
             rate: written(rate),
             whole_rate: rate,
-            boundary: clockwork.boundary,
+            boundary: windowing.boundary,
             share,
             instant_rate: written(four_scrapes),
-            scrape: clockwork.scrape_interval,
-            finer_than_samples: width.0.saturating_mul(10) <= clockwork.scrape_interval.0,
+            scrape: windowing.scrape_interval,
+            finer_than_samples: width.0.saturating_mul(10) <= windowing.scrape_interval.0,
         }
     }
 
