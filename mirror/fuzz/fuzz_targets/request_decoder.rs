@@ -4,9 +4,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use mirror::api::decode::{self, Query};
+use mirror::model::api_method::ApiMethod;
 
 fuzz_target!(|body: &[u8]| {
-    let Ok(request) = decode::request(body, None) else {
+    let Ok(request) = decode::request(body, ApiMethod::Explain) else {
         return;
     };
     if let Query::Metric(request) = request.query {

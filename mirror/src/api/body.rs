@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::decode::{self, Request, RequestType};
+use super::decode::{self, Request};
 use crate::api::error::ApiError;
 use crate::blocking;
 use crate::budget::size::ByteSize;
 use crate::budget::{Budget, Refused, Reservation};
+use crate::model::api_method::ApiMethod;
 
 /// So long a request waits for the memory that its body needs: no target is known yet whose
 /// time-out would say it.
@@ -86,18 +87,18 @@ impl RequestBody {
 /// See [`ApiError`].
 pub(super) async fn decoded(
     body: RequestBody,
-    expected: Option<RequestType>,
+    method: ApiMethod,
     arrived: Instant,
 ) -> Result<(Request, Reservation), ApiError> {
     let RequestBody { bytes, held, .. } = body;
     let length = bytes.len();
     let request = if length <= LARGE_REQUEST {
-        decode::request(&bytes, expected)?
+        decode::request(&bytes, method)?
     } else {
         let parsed = length as u64 + decode::parsed_size(length);
         held.grow_to(ByteSize(parsed), Some(arrived + PATIENCE))
             .await?;
-        let parsing = move || decode::request(&bytes, expected);
+        let parsing = move || decode::request(&bytes, method);
         blocking::run(parsing).await.map_err(|_| Refused::Busy)??
     };
     // The texts of the conditions, as long as the answer takes.

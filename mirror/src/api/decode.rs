@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use self::conditions::conditions;
 use self::object::Object;
 pub(crate) use self::object::beginning;
+use crate::model::api_method::ApiMethod;
 use crate::model::time::Millis;
 use crate::plan::MetricQuery;
 use crate::plan::aggregation::{Aggregation, Method};
@@ -82,44 +83,12 @@ pub enum Query {
     Metric(MetricQuery),
 }
 
-/// The `_type` of a request, which must be the one of its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestType {
-    /// `/api/connection`
-    Connection,
-    /// `/api/field/name`
-    FieldNames,
-    /// `/api/field/value`
-    FieldValues,
-    /// `/api/metric`
-    Metric,
-}
-
-impl RequestType {
-    const ALL: [Self; 4] = [
-        Self::Connection,
-        Self::FieldNames,
-        Self::FieldValues,
-        Self::Metric,
-    ];
-
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Connection => ("TestConnectionRequest", ""),
-            Self::FieldNames => ("FieldNamesRequest", "FieldNamesQuery"),
-            Self::FieldValues => ("FieldValuesRequest", "FieldValuesQuery"),
-            Self::Metric => ("MetricsRequest", "MetricsQuery"),
-        }
-    }
-}
-
-/// Reads a body as a request of the given type; of any type if none is given (but not a connection
-/// test).
+/// Reads a body as a request of a method.
 ///
 /// # Errors
 ///
 /// See [`DecodeError`].
-pub fn request(body: &[u8], expected: Option<RequestType>) -> Result<Request, DecodeError> {
+pub fn request(body: &[u8], method: ApiMethod) -> Result<Request, DecodeError> {
     if nesting(body) > MAX_DEPTH {
         return Err(DecodeError::Malformed(format!(
             "the body is nested deeper than {MAX_DEPTH} levels"
@@ -138,17 +107,17 @@ pub fn request(body: &[u8], expected: Option<RequestType>) -> Result<Request, De
         })
     })?;
     let body = Object::root(&body)?;
-    let request_type = match expected {
-        Some(expected) => {
-            body.expect_type(expected.names().0)?;
-            expected
+    let method = match method {
+        ApiMethod::Explain => explained(&body)?,
+        method => {
+            body.expect_type(method.request_type())?;
+            method
         }
-        None => explained_type(&body)?,
     };
     let connection_details = body.object("connectionDetails")?.into_fields().clone();
-    let query = match request_type {
-        RequestType::Connection => Query::Connection,
-        _ => self::query(&body.object("query")?, request_type)?,
+    let query = match method {
+        ApiMethod::Connection => Query::Connection,
+        _ => self::query(&body.object("query")?, method)?,
     };
     Ok(Request {
         connection_details,
@@ -156,15 +125,15 @@ pub fn request(body: &[u8], expected: Option<RequestType>) -> Result<Request, De
     })
 }
 
-/// Which request is to be explained: its `_type` says so, or that of its query.
-fn explained_type(body: &Object<'_>) -> Result<RequestType, DecodeError> {
+/// The method whose request is to be explained: its `_type` says so, or that of its query.
+fn explained(body: &Object<'_>) -> Result<ApiMethod, DecodeError> {
     let explained = || {
-        RequestType::ALL
+        ApiMethod::ALL
             .into_iter()
-            .filter(|known| *known != RequestType::Connection)
+            .filter(|method| !method.query_type().is_empty())
     };
     if let Some(said) = body.optional_string("_type")? {
-        let known = explained().find(|known| known.names().0 == said);
+        let known = explained().find(|known| known.request_type() == said);
         return known.ok_or_else(|| {
             let said = beginning(said);
             DecodeError::Malformed(format!(
@@ -177,12 +146,12 @@ fn explained_type(body: &Object<'_>) -> Result<RequestType, DecodeError> {
         Some(query) => query.optional_string("_type")?,
         None => None,
     };
-    said.and_then(|said| explained().find(|known| known.names().1 == said))
+    said.and_then(|said| explained().find(|known| known.query_type() == said))
         .ok_or_else(|| body.fault("_type", "is missing"))
 }
 
-fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeError> {
-    query.expect_type(request_type.names().1)?;
+fn query(query: &Object<'_>, method: ApiMethod) -> Result<Query, DecodeError> {
+    query.expect_type(method.query_type())?;
     let (start, end) = (query.instant("startTime")?, query.instant("endTime")?);
     if start > end {
         return Err(query.fault(
@@ -202,8 +171,8 @@ fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeE
         end,
         limit,
     };
-    Ok(match request_type {
-        RequestType::FieldValues => {
+    Ok(match method {
+        ApiMethod::FieldValues => {
             let field = field(query)?.to_owned();
             if field.len() > LONGEST_NAME {
                 let problem = format!("must have at most {LONGEST_NAME} bytes");
@@ -221,7 +190,7 @@ fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeE
                 offset: query.count("offset")?.unwrap_or(0),
             })
         }
-        RequestType::Metric => {
+        ApiMethod::Metric => {
             let aggregation = query
                 .optional_object("aggregation")?
                 .map(|object| aggregation(&object))
@@ -234,7 +203,7 @@ fn query(query: &Object<'_>, request_type: RequestType) -> Result<Query, DecodeE
                 aggregation,
             })
         }
-        RequestType::Connection | RequestType::FieldNames => Query::FieldNames(fields(kind)),
+        _ => Query::FieldNames(fields(kind)),
     })
 }
 

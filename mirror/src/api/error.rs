@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::budget::Refused;
 use crate::execute::EvaluateError;
+use crate::model::api_method::ApiMethod;
 use crate::prometheus::{StoreError, whole_seconds};
 use crate::settings::ErrorStatus;
 use crate::telemetry::metrics::Outcome;
@@ -131,7 +132,8 @@ impl ApiError {
             Self::NoSuchPath { .. } => remote(
                 "no such method",
                 format!(
-                    "{self}; there are POST /api/connection, /api/field/name, /api/field/value, /api/metric and /api/explain, and GET / and /openapi.json"
+                    "{self}; there are POST {}, and GET / and /openapi.json",
+                    listed(&ApiMethod::ALL.map(ApiMethod::path))
                 ),
             ),
             Self::WrongMethod { .. } => remote("wrong HTTP method", self.to_string()),
@@ -243,6 +245,15 @@ impl ApiError {
                 details: error.to_string(),
             },
         }
+    }
+}
+
+/// Words as a sentence lists them: `a, b and c`.
+fn listed(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [others @ .., last] => format!("{} and {last}", others.join(", ")),
     }
 }
 

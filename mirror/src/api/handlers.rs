@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::body::{self, RequestBody};
-use super::decode::{DecodeError, Query, Request, RequestType};
+use super::decode::{DecodeError, Query, Request};
 use super::{About, Answered, encode};
 use crate::api::error::ApiError;
 use crate::api::state::Serving;
@@ -16,6 +16,7 @@ use crate::budget::size::ByteSize;
 use crate::execute::counted::Counted;
 use crate::execute::fields;
 use crate::execute::{self, Context, EvaluateError, explain};
+use crate::model::api_method::ApiMethod;
 use crate::model::enforced::Enforced;
 use crate::model::time::{Millis, Timestamp};
 use crate::plan::MetricQuery;
@@ -26,15 +27,6 @@ use crate::prometheus::{Call, Caller, Deadline, RequestCalls, Store, Target};
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
 use crate::settings::{NanInterpretation, TargetName, TargetSettings, TargetTls};
 
-/// A path of the Mirror API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Api {
-    /// One of the four methods.
-    Method(RequestType),
-    /// What a field or metric request would send.
-    Explain,
-}
-
 /// Answers a request body of `caller`, exactly as StackState gets it. `arrived` is when it came in:
 /// deadlines count from there.
 ///
@@ -43,16 +35,12 @@ pub enum Api {
 /// See [`ApiError`].
 pub async fn answer(
     serving: &Serving,
-    api: Api,
+    method: ApiMethod,
     body: RequestBody,
     arrived: Instant,
     caller: Caller,
 ) -> Result<Answered, ApiError> {
-    let expected = match api {
-        Api::Method(request_type) => Some(request_type),
-        Api::Explain => None,
-    };
-    let (request, _held) = body::decoded(body, expected, arrived).await?;
+    let (request, _held) = body::decoded(body, method, arrived).await?;
     let Request {
         connection_details,
         query,
@@ -75,7 +63,9 @@ pub async fn answer(
             Err(error) => Some(failure(&error)),
         })
         .into()),
-        Query::FieldNames(query) if api == Api::Explain => asked?.explain_fields(query, None).await,
+        Query::FieldNames(query) if method == ApiMethod::Explain => {
+            asked?.explain_fields(query, None).await
+        }
         Query::FieldNames(query) => {
             let asked = asked?;
             let names = fields::names(&asked.context(), &asked.within(query)).await;
@@ -84,7 +74,7 @@ pub async fn answer(
             let body = asked.encoded(size, move || encode::field_names(&names));
             Ok(body.await?.into())
         }
-        Query::FieldValues(query) if api == Api::Explain => {
+        Query::FieldValues(query) if method == ApiMethod::Explain => {
             let field = Some(&*query.field);
             asked?.explain_fields(query.fields, field).await
         }
@@ -102,7 +92,7 @@ pub async fn answer(
             let body = asked.encoded(size, move || encode::field_values(&values));
             Ok(body.await?.into())
         }
-        Query::Metric(request) => asked?.metric(request, api == Api::Explain).await,
+        Query::Metric(request) => asked?.metric(request, method == ApiMethod::Explain).await,
     }
 }
 

@@ -10,7 +10,7 @@ pub mod handlers;
 pub mod openapi;
 pub mod state;
 
-pub use handlers::{Api, answer};
+pub use handlers::answer;
 
 use bytes::Bytes;
 

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use crds::contract::environment;
 
 use crate::budget::size::ByteSize;
 use crate::cli::when::When;
 use crate::conform::MirrorUrl;
+use crate::plan::aggregation::{METHODS, Method};
 use crate::settings::Source;
 use crate::telemetry::LogFormat;
 
@@ -241,8 +243,8 @@ pub struct QueryArgs {
     #[arg(long, value_name = "TIME", value_parser = bucket, requires = "method")]
     pub bucket: Option<Duration>,
     /// How each bucket becomes a point
-    #[arg(long, value_enum, ignore_case = true, requires = "bucket")]
-    pub method: Option<AggregationMethod>,
+    #[arg(long, value_parser = method_name(), ignore_case = true, requires = "bucket")]
+    pub method: Option<&'static str>,
     /// What to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -388,34 +390,6 @@ pub enum Output {
     Plot,
 }
 
-/// StackState's aggregation methods, by their names on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "SCREAMING_SNAKE_CASE")]
-#[allow(missing_docs)]
-pub enum AggregationMethod {
-    Mean,
-    #[value(name = "PERCENTILE_25")]
-    Percentile25,
-    #[value(name = "PERCENTILE_50")]
-    Percentile50,
-    #[value(name = "PERCENTILE_75")]
-    Percentile75,
-    #[value(name = "PERCENTILE_90")]
-    Percentile90,
-    #[value(name = "PERCENTILE_95")]
-    Percentile95,
-    #[value(name = "PERCENTILE_98")]
-    Percentile98,
-    #[value(name = "PERCENTILE_99")]
-    Percentile99,
-    Max,
-    Min,
-    Sum,
-    EventCount,
-    SumNoZeros,
-    EventCountNoZeros,
-}
-
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress(String);
@@ -472,6 +446,15 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
 
 /// Longer than anybody waits for a poll.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An aggregation method by its name on the wire, in any case.
+fn method_name() -> impl TypedValueParser<Value = &'static str> {
+    let names = METHODS.map(|(name, _)| name);
+    PossibleValuesParser::new(names).try_map(|given| {
+        let known = Method::named(&given.to_ascii_uppercase());
+        known.map(|(name, _)| name).ok_or("no such method")
+    })
+}
 
 fn bucket(text: &str) -> Result<Duration, String> {
     let length = duration(text)?;

@@ -18,7 +18,9 @@ use crate::api::About;
 use crate::api::state::AppState;
 use crate::cli::args::{Output, QueryArgs};
 use crate::http::router::{API_KEY_HEADER, PARTIAL_HEADER};
+use crate::model::api_method::ApiMethod;
 use crate::model::time::Timestamp;
+use crate::plan::kind::KindName;
 use crate::prometheus::remarks::{Meaning, Remark};
 use crate::prometheus::root_cause;
 use crate::settings;
@@ -46,9 +48,9 @@ pub async fn run(args: QueryArgs) -> Result<(), Failure> {
         )));
     }
     let request = request(&args, from, to).to_string();
-    let answered = mirror.ask("/api/metric", &request).await;
+    let answered = mirror.ask(ApiMethod::Metric.path(), &request).await;
     let explanation = if args.explain {
-        Some(mirror.ask("/api/explain", &request).await?.body)
+        Some(mirror.ask(ApiMethod::Explain.path(), &request).await?.body)
     } else {
         None
     };
@@ -246,15 +248,15 @@ fn request(args: &QueryArgs, from: Timestamp, to: Timestamp) -> Value {
         |key: &str, value: Value| json!({"_type": "EqualityCondition", "key": key, "value": value});
     let string = |value: &str| json!({"_type": "StringValue", "value": value});
     let kinds = [
-        ("__gauge__", &args.gauge),
-        ("__counter__", &args.counter),
-        ("__histogram__", &args.histogram),
-        ("__summary__", &args.summary),
-        ("~", &args.promql),
+        (KindName::Gauge, &args.gauge),
+        (KindName::Counter, &args.counter),
+        (KindName::Histogram, &args.histogram),
+        (KindName::Summary, &args.summary),
+        (KindName::Expression, &args.promql),
     ];
     let mut conditions: Vec<Value> = kinds
         .iter()
-        .filter_map(|(key, name)| name.as_ref().map(|name| equals(key, string(name))))
+        .filter_map(|(kind, name)| name.as_ref().map(|name| equals(kind.key(), string(name))))
         .collect();
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in &args.labels {
@@ -287,8 +289,6 @@ fn request(args: &QueryArgs, from: Timestamp, to: Timestamp) -> Value {
         query["limit"] = json!(limit);
     }
     if let Some((bucket, method)) = args.bucket.zip(args.method) {
-        let method =
-            clap::ValueEnum::to_possible_value(&method).map(|value| value.get_name().to_owned());
         query["aggregation"] = json!({"_type": "Aggregation", "method": method, "bucketSizeMillis": u64::try_from(bucket.as_millis()).unwrap_or(u64::MAX)});
     }
     let connection = args

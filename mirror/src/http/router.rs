@@ -21,13 +21,14 @@ use tower::util::MapRequestLayer;
 use tower::{Layer as _, ServiceBuilder};
 
 use crate::api::body::RequestBody;
-use crate::api::decode::{RequestType, beginning};
+use crate::api::decode::beginning;
 use crate::api::error::ApiError;
 use crate::api::state::{AppState, Serving};
-use crate::api::{Answered, Api, answer, openapi};
+use crate::api::{Answered, answer, openapi};
 use crate::budget::Budget;
 use crate::execute::Missing;
 use crate::http::browser;
+use crate::model::api_method::ApiMethod;
 use crate::prometheus::Caller;
 use crate::settings::{ApiKey, ApiKeys, Settings};
 use crate::telemetry::{RequestId, follow};
@@ -50,21 +51,12 @@ const MAX_DISCARDED: usize = 16 * MAX_BODY;
 pub fn app(state: Arc<AppState>) -> Router {
     let routes = Router::new()
         .route("/", only("GET", get(about)))
-        .route("/openapi.json", only("GET", get(description)))
-        .route(
-            "/api/connection",
-            method(Api::Method(RequestType::Connection)),
-        )
-        .route(
-            "/api/field/name",
-            method(Api::Method(RequestType::FieldNames)),
-        )
-        .route(
-            "/api/field/value",
-            method(Api::Method(RequestType::FieldValues)),
-        )
-        .route("/api/metric", method(Api::Method(RequestType::Metric)))
-        .route("/api/explain", method(Api::Explain))
+        .route("/openapi.json", only("GET", get(description)));
+    let methods = ApiMethod::ALL.into_iter();
+    let routes = methods
+        .fold(routes, |routes, method| {
+            routes.route(method.path(), of(method))
+        })
         .fallback(
             |State(state): State<Arc<AppState>>, request: Request| async move {
                 let path = beginning(request.uri().path());
@@ -88,11 +80,13 @@ pub fn app(state: Arc<AppState>) -> Router {
 }
 
 /// A method of the Mirror API.
-fn method(api: Api) -> MethodRouter<Arc<AppState>> {
+fn of(method: ApiMethod) -> MethodRouter<Arc<AppState>> {
     only(
         "POST",
         post(
-            move |State(state): State<Arc<AppState>>, request: Request| handle(state, api, request),
+            move |State(state): State<Arc<AppState>>, request: Request| {
+                handle(state, method, request)
+            },
         ),
     )
 }
@@ -117,7 +111,7 @@ async fn description() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], openapi::DOCUMENT)
 }
 
-async fn handle(state: Arc<AppState>, api: Api, request: Request) -> Response {
+async fn handle(state: Arc<AppState>, method: ApiMethod, request: Request) -> Response {
     let arrived = Instant::now();
     let client = request.extensions().get::<ClientAddress>();
     // Without a connection there is no client; what asks then is this process.
@@ -125,7 +119,7 @@ async fn handle(state: Arc<AppState>, api: Api, request: Request) -> Response {
     let serving = state.serving();
     let memory = &serving.targets.memory().bodies;
     let answer = match read(request.into_body(), memory, arrived).await {
-        Ok(body) => answer(&serving, api, body, arrived, caller).await,
+        Ok(body) => answer(&serving, method, body, arrived, caller).await,
         Err(error) => Err(error),
     };
     match answer {

@@ -356,7 +356,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{Outcome, UNDECLARED};
-    use crate::telemetry::metrics::{self, Format, Method, Metrics};
+    use crate::model::api_method::ApiMethod;
+    use crate::telemetry::metrics::{self, Format, Metrics};
 
     /// What the error map calls the ends of a request, and `ok`.
     const ANSWERS: [&str; 11] = [
@@ -387,14 +388,7 @@ mod tests {
             }
             target.throttled(Instant::now());
         }
-        for method in [
-            Method::Connection,
-            Method::FieldName,
-            Method::FieldValue,
-            Method::Metric,
-            Method::Explain,
-            Method::Other,
-        ] {
+        for method in ApiMethod::ALL.map(Some).into_iter().chain([None]) {
             for outcome in ANSWERS {
                 let outcome = metrics::Outcome(outcome);
                 metrics.answered(method, outcome, Duration::ZERO);

@@ -20,56 +20,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::model::api_method::ApiMethod;
 use crate::prometheus::observe::UpstreamMetrics;
 use crate::telemetry::process::ProcessCollector;
 
-/// A method of the Mirror API, as the `method` label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Method {
-    Connection,
-    FieldName,
-    FieldValue,
-    Metric,
-    Explain,
-    /// Every other path.
-    Other,
-}
-
-impl Method {
-    /// The label's value.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connection => "connection",
-            Self::FieldName => "field_name",
-            Self::FieldValue => "field_value",
-            Self::Metric => "metric",
-            Self::Explain => "explain",
-            Self::Other => "other",
-        }
-    }
-
-    /// The method that a request path means. Doubled and trailing slashes don't count, as for the
-    /// router.
-    #[must_use]
-    pub fn of_path(path: &str) -> Self {
-        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-        let named = [
-            segments.next(),
-            segments.next(),
-            segments.next(),
-            segments.next(),
-        ];
-        match named {
-            [Some("api"), Some("connection"), None, None] => Self::Connection,
-            [Some("api"), Some("field"), Some("name"), None] => Self::FieldName,
-            [Some("api"), Some("field"), Some("value"), None] => Self::FieldValue,
-            [Some("api"), Some("metric"), None, None] => Self::Metric,
-            [Some("api"), Some("explain"), None, None] => Self::Explain,
-            _ => Self::Other,
-        }
-    }
+/// The `method` label of a request; of other paths than those of the Mirror API `other`.
+#[must_use]
+pub fn method_label(method: Option<ApiMethod>) -> &'static str {
+    method.map_or("other", ApiMethod::label)
 }
 
 /// How a request ended, as the `outcome` label. The error map puts one into the response's
@@ -235,17 +193,16 @@ impl Metrics {
     }
 
     /// Records a request that was answered.
-    pub fn answered(&self, method: Method, outcome: Outcome, duration: Duration) {
+    pub fn answered(&self, method: Option<ApiMethod>, outcome: Outcome, duration: Duration) {
+        let method = method_label(method);
         self.requests
             .get_or_create(&ByMethodAndOutcome {
-                method: method.as_str(),
+                method,
                 outcome: outcome.0,
             })
             .inc();
         self.request_duration
-            .get_or_create(&ByMethod {
-                method: method.as_str(),
-            })
+            .get_or_create(&ByMethod { method })
             .observe(duration.as_secs_f64());
     }
 
@@ -378,7 +335,7 @@ fn to_prometheus_text(open_metrics: &str) -> String {
 /// Records every request that passes: for `axum::middleware::from_fn_with_state`, around the whole
 /// router.
 pub async fn record(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
-    let method = Method::of_path(request.uri().path());
+    let method = ApiMethod::of_path(request.uri().path());
     let started = Instant::now();
     let _in_flight = metrics.request_in_flight();
     let response = next.run(request).await;
@@ -394,29 +351,6 @@ pub async fn record(State(metrics): State<Arc<Metrics>>, request: Request, next:
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_method_label_ignores_doubled_and_trailing_slashes_and_has_a_closed_set() {
-        let methods = [
-            "/api/metric",
-            "//api/metric/",
-            "/api/field/name",
-            "/api/field/value",
-            "/api/connection",
-            "/api/explain",
-            "/",
-            "/api/metric/x",
-            "/api/field/name/x/y",
-        ]
-        .map(Method::of_path);
-        use Method::{Connection, Explain, FieldName, FieldValue, Metric, Other};
-        assert_eq!(
-            methods,
-            [
-                Metric, Metric, FieldName, FieldValue, Connection, Explain, Other, Other, Other
-            ]
-        );
-    }
 
     #[test]
     fn open_metrics_is_rewritten_into_the_older_text_format() {
@@ -442,7 +376,11 @@ mod tests {
     #[test]
     fn requests_reloads_the_document_and_the_process_are_exposed() {
         let metrics = Metrics::new();
-        metrics.answered(Method::Metric, Outcome("ok"), Duration::from_millis(3));
+        metrics.answered(
+            Some(ApiMethod::Metric),
+            Outcome("ok"),
+            Duration::from_millis(3),
+        );
         metrics.serves("first", "aaa");
         metrics.reloaded(Reload::Success);
         metrics.serves("second", "bbb");

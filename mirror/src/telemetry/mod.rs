@@ -34,6 +34,8 @@ use tracing_subscriber::filter::{EnvFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
+use crate::model::api_method::ApiMethod;
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -248,7 +250,7 @@ static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Runs a request in a span with its id: for `axum::middleware::from_fn`, outermost.
 pub async fn follow(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
-    let method = crate::telemetry::metrics::Method::of_path(request.uri().path()).as_str();
+    let method = metrics::method_label(ApiMethod::of_path(request.uri().path()));
     // An error span, so that no log level hides the id from the lines inside.
     let span = tracing::error_span!(
         "request",

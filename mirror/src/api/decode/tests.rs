@@ -28,12 +28,12 @@ fn metrics(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 }
 
 fn refused(change: impl FnOnce(&mut Value)) -> DecodeError {
-    request(&metrics(change), Some(RequestType::Metric)).expect_err("a fault")
+    request(&metrics(change), ApiMethod::Metric).expect_err("a fault")
 }
 
 #[test]
 fn a_metrics_request_is_read_with_all_its_parts() {
-    let read = request(&metrics(|_| ()), Some(RequestType::Metric)).expect("a request");
+    let read = request(&metrics(|_| ()), ApiMethod::Metric).expect("a request");
     let matchers = vec![Matcher::one_of(
         "job",
         ["a", "2", "2.0", "true", "b"].map(str::to_owned).to_vec(),
@@ -61,7 +61,7 @@ fn with_elements(elements: &[Value]) -> Result<Request, DecodeError> {
     let body = metrics(|body| {
         body["query"]["conditions"][1]["value"]["value"] = json!(elements);
     });
-    request(&body, Some(RequestType::Metric))
+    request(&body, ApiMethod::Metric)
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn conditions_are_bounded_in_number_elements_and_bytes() {
             let condition = all[1].clone();
             all.resize(count, condition);
         });
-        request(&body, Some(RequestType::Metric))
+        request(&body, ApiMethod::Metric)
     };
     assert!(conditions(200).is_ok());
     assert_eq!(
@@ -116,7 +116,7 @@ fn conditions_are_bounded_in_number_elements_and_bytes() {
             condition["key"] = json!(key);
             condition["value"]["value"] = json!(name);
         });
-        request(&body, Some(RequestType::Metric))
+        request(&body, ApiMethod::Metric)
     };
     assert_eq!(
         message(named("__counter__", &"a".repeat(131_072))),
@@ -140,7 +140,7 @@ fn what_becomes_part_of_a_url_is_bounded(#[case] field: &str, #[case] expected: 
         let mut query = json!({"field": "job", "startTime": 0, "endTime": 1});
         query[field] = json!("a".repeat(length));
         let body = json!({"connectionDetails": {}, "query": query});
-        request(body.to_string().as_bytes(), Some(RequestType::FieldValues))
+        request(body.to_string().as_bytes(), ApiMethod::FieldValues)
     };
     assert!(of_length(4_096).is_ok());
     assert_eq!(
@@ -197,7 +197,7 @@ fn a_metric_query_without_a_metric_is_not_found() {
 
 #[test]
 fn a_body_that_is_no_json_says_where() {
-    let fault = request(b"{\"a\": }", Some(RequestType::Metric)).expect_err("a fault");
+    let fault = request(b"{\"a\": }", ApiMethod::Metric).expect_err("a fault");
     assert_eq!(
         fault,
         DecodeError::Malformed(
@@ -215,8 +215,8 @@ fn sixty_four_levels_are_read_and_sixty_five_are_not() {
             body["connectionDetails"]["extra"] = serde_json::from_str(&inner).expect("JSON");
         })
     };
-    assert!(request(&nested(64), Some(RequestType::Metric)).is_ok());
-    let fault = request(&nested(65), Some(RequestType::Metric)).expect_err("too deep");
+    assert!(request(&nested(64), ApiMethod::Metric).is_ok());
+    let fault = request(&nested(65), ApiMethod::Metric).expect_err("too deep");
     assert_eq!(
         fault,
         DecodeError::Malformed("the body is nested deeper than 64 levels".to_owned())
@@ -241,7 +241,7 @@ fn values(change: impl FnOnce(&mut Value)) -> Result<ValuesQuery, DecodeError> {
     });
     change(&mut body);
     let body = body.to_string();
-    match request(body.as_bytes(), Some(RequestType::FieldValues))?.query {
+    match request(body.as_bytes(), ApiMethod::FieldValues)?.query {
         Query::FieldValues(query) => Ok(query),
         other => panic!("not a query of values: {other:?}"),
     }
@@ -407,8 +407,8 @@ fn what_means_nothing_for_a_metric_changes_nothing(
     #[case] pointer: &'static str,
     #[case] value: Value,
 ) {
-    let plain = request(&metrics(|_| ()), Some(RequestType::Metric)).expect("a request");
-    let decorated = request(&metrics(set(pointer, value)), Some(RequestType::Metric));
+    let plain = request(&metrics(|_| ()), ApiMethod::Metric).expect("a request");
+    let decorated = request(&metrics(set(pointer, value)), ApiMethod::Metric);
     assert_eq!(decorated, Ok(plain));
 }
 
@@ -425,13 +425,10 @@ fn what_means_nothing_for_a_metric_changes_nothing(
 #[case("/query/metricField")]
 #[case("/query/limit")]
 fn a_type_that_its_place_makes_plain_may_be_left_out(#[case] pointer: &'static str) {
-    let plain = request(&metrics(|_| ()), Some(RequestType::Metric)).expect("a request");
-    let without = request(&metrics(remove(pointer)), Some(RequestType::Metric));
+    let plain = request(&metrics(|_| ()), ApiMethod::Metric).expect("a request");
+    let without = request(&metrics(remove(pointer)), ApiMethod::Metric);
     assert_eq!(without.as_ref(), Ok(&plain));
-    let null = request(
-        &metrics(set(pointer, Value::Null)),
-        Some(RequestType::Metric),
-    );
+    let null = request(&metrics(set(pointer, Value::Null)), ApiMethod::Metric);
     assert_eq!(null, Ok(plain));
 }
 
@@ -465,10 +462,7 @@ fn a_type_is_a_text(#[case] pointer: &'static str, #[case] path: &str) {
 #[case(json!(["a", 2, false, {"value": "b", "_type": "StringValue"}, {"value": 3}]), &["a", "2", "2.0", "false", "b", "3", "3.0"])]
 fn a_value_without_its_type_has_the_one_that_fits(#[case] value: Value, #[case] texts: &[&str]) {
     let body = metrics(|body| body["query"]["conditions"][1]["value"] = json!({"value": value}));
-    let Query::Metric(read) = request(&body, Some(RequestType::Metric))
-        .expect("a request")
-        .query
-    else {
+    let Query::Metric(read) = request(&body, ApiMethod::Metric).expect("a request").query else {
         panic!("not a metric query");
     };
     let texts = texts.iter().map(ToString::to_string).collect();
@@ -503,7 +497,7 @@ fn conditions_may_be_none(#[case] conditions: Value) {
 #[case::null(set("/query/aggregation", Value::Null))]
 #[case::absent(remove("/query/aggregation"))]
 fn without_an_aggregation_the_points_are_raw(#[case] change: impl FnOnce(&mut Value)) {
-    let read = request(&metrics(change), Some(RequestType::Metric)).expect("a request");
+    let read = request(&metrics(change), ApiMethod::Metric).expect("a request");
     let Query::Metric(read) = read.query else {
         panic!("not a metric query");
     };
@@ -512,7 +506,7 @@ fn without_an_aggregation_the_points_are_raw(#[case] change: impl FnOnce(&mut Va
 
 #[test]
 fn whole_numbers_may_be_written_as_floats() {
-    let plain = request(&metrics(|_| ()), Some(RequestType::Metric)).expect("a request");
+    let plain = request(&metrics(|_| ()), ApiMethod::Metric).expect("a request");
     let floats = metrics(|body| {
         let query = &mut body["query"];
         query["startTime"] = json!(1_000.0);
@@ -520,23 +514,26 @@ fn whole_numbers_may_be_written_as_floats() {
         query["limit"] = json!(2_147_483_647.0);
         query["aggregation"]["bucketSizeMillis"] = json!(60_000.0);
     });
-    assert_eq!(request(&floats, Some(RequestType::Metric)), Ok(plain));
+    assert_eq!(request(&floats, ApiMethod::Metric), Ok(plain));
     let scientific = String::from_utf8(metrics(|_| ())).expect("text");
     let scientific = scientific.replace(":60000", ":6.0e4");
-    let read = request(scientific.as_bytes(), Some(RequestType::Metric));
+    let read = request(scientific.as_bytes(), ApiMethod::Metric);
     assert!(read.is_ok(), "{read:?}");
 }
 
 #[test]
 fn an_explanation_finds_the_type_in_the_request_or_in_its_query() {
-    let plain = request(&metrics(|_| ()), None).expect("a request");
-    assert_eq!(request(&metrics(remove("/_type")), None), Ok(plain));
+    let plain = request(&metrics(|_| ()), ApiMethod::Explain).expect("a request");
+    assert_eq!(
+        request(&metrics(remove("/_type")), ApiMethod::Explain),
+        Ok(plain)
+    );
     let nowhere = metrics(|body| {
         remove("/_type")(body);
         remove("/query/_type")(body);
     });
     let fault = DecodeError::Malformed("_type: is missing".to_owned());
-    assert_eq!(request(&nowhere, None), Err(fault));
+    assert_eq!(request(&nowhere, ApiMethod::Explain), Err(fault));
 }
 
 #[test]
@@ -571,6 +568,6 @@ fn a_message_does_not_grow_with_the_text_that_it_quotes() {
 proptest! {
     #[test]
     fn no_body_makes_the_decoder_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = request(&body, None);
+        let _ = request(&body, ApiMethod::Explain);
     }
 }

@@ -8,7 +8,8 @@ use rstest::rstest;
 use serde_json::{Map, Value, json};
 
 use super::DOCUMENT;
-use crate::api::decode::{self, DecodeError, RequestType, reads};
+use crate::api::decode::{self, DecodeError, reads};
+use crate::model::api_method::ApiMethod;
 use crate::settings::choose::ConnectionDetails;
 
 fn document() -> Value {
@@ -32,19 +33,8 @@ fn message(file: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON")
 }
 
-fn of_schema(request_type: RequestType) -> &'static str {
-    match request_type {
-        RequestType::Connection => "TestConnectionRequest",
-        RequestType::FieldNames => "FieldNamesRequest",
-        RequestType::FieldValues => "FieldValuesRequest",
-        RequestType::Metric => "MetricsRequest",
-    }
-}
-
-/// Whether the decoder finds nothing wrong with the form of a body. That a time range is upside
-/// down or that no metric is named is beyond a schema.
-fn is_read(body: &Value, request_type: RequestType) -> bool {
-    match decode::request(body.to_string().as_bytes(), Some(request_type)) {
+fn is_read(body: &Value, method: ApiMethod) -> bool {
+    match decode::request(body.to_string().as_bytes(), method) {
         Ok(_) | Err(DecodeError::NoKind) => true,
         Err(DecodeError::Malformed(fault)) => fault.contains(" is after the endTime "),
         Err(DecodeError::Unsupported(_)) => false,
@@ -76,19 +66,19 @@ fn the_document_is_of_this_version() {
 }
 
 #[rstest]
-#[case("connection.request.json", RequestType::Connection)]
-#[case("field-names.request.json", RequestType::FieldNames)]
-#[case("field-names.empty.request.json", RequestType::FieldNames)]
-#[case("field-values.request.json", RequestType::FieldValues)]
-#[case("field-values.kind.request.json", RequestType::FieldValues)]
-#[case("field-values.pattern.request.json", RequestType::FieldValues)]
-#[case("metric.raw.request.json", RequestType::Metric)]
-#[case("metric.aggregated.request.json", RequestType::Metric)]
-#[case("metric.expression.request.json", RequestType::Metric)]
-fn the_decoder_and_the_schema_take_the_same(#[case] file: &str, #[case] request_type: RequestType) {
-    let validator = validator(of_schema(request_type));
+#[case("connection.request.json", ApiMethod::Connection)]
+#[case("field-names.request.json", ApiMethod::FieldNames)]
+#[case("field-names.empty.request.json", ApiMethod::FieldNames)]
+#[case("field-values.request.json", ApiMethod::FieldValues)]
+#[case("field-values.kind.request.json", ApiMethod::FieldValues)]
+#[case("field-values.pattern.request.json", ApiMethod::FieldValues)]
+#[case("metric.raw.request.json", ApiMethod::Metric)]
+#[case("metric.aggregated.request.json", ApiMethod::Metric)]
+#[case("metric.expression.request.json", ApiMethod::Metric)]
+fn the_decoder_and_the_schema_take_the_same(#[case] file: &str, #[case] method: ApiMethod) {
+    let validator = validator(method.request_type());
     let request = message(file);
-    assert!(validator.is_valid(&request) && is_read(&request, request_type));
+    assert!(validator.is_valid(&request) && is_read(&request, method));
     let others = [
         json!(null),
         json!(true),
@@ -130,7 +120,7 @@ fn the_decoder_and_the_schema_take_the_same(#[case] file: &str, #[case] request_
             Some(body)
         });
         for body in changed.chain(removed) {
-            let is_read = is_read(&body, request_type);
+            let is_read = is_read(&body, method);
             *(if is_read { &mut taken } else { &mut refused }) += 1;
             assert_eq!(validator.is_valid(&body), is_read, "at {pointer:?}: {body}");
         }
@@ -178,17 +168,17 @@ fn properties(schema: &Value, document: &Value, path: &str, found: &mut BTreeSet
 }
 
 #[rstest]
-#[case("connection.request.json", RequestType::Connection)]
-#[case("field-names.request.json", RequestType::FieldNames)]
-#[case("field-values.request.json", RequestType::FieldValues)]
-#[case("metric.aggregated.request.json", RequestType::Metric)]
+#[case("connection.request.json", ApiMethod::Connection)]
+#[case("field-names.request.json", ApiMethod::FieldNames)]
+#[case("field-values.request.json", ApiMethod::FieldValues)]
+#[case("metric.aggregated.request.json", ApiMethod::Metric)]
 fn the_decoder_reads_the_properties_of_the_schema_and_no_others(
     #[case] file: &str,
-    #[case] request_type: RequestType,
+    #[case] method: ApiMethod,
 ) {
     let document = document();
     let mut expected = BTreeSet::new();
-    let schema = &document["components"]["schemas"][of_schema(request_type)];
+    let schema = &document["components"]["schemas"][method.request_type()];
     properties(schema, &document, "", &mut expected);
 
     // One that has all there is.
@@ -198,7 +188,7 @@ fn the_decoder_reads_the_properties_of_the_schema_and_no_others(
         conditions.push(json!({"key": "x", "value": {"value": set, "_type": "InSetValue"}}));
     }
     reads::take();
-    decode::request(request.to_string().as_bytes(), Some(request_type)).expect("a request");
+    decode::request(request.to_string().as_bytes(), method).expect("a request");
     let read: BTreeSet<String> = reads::take()
         .into_iter()
         .filter(|path| path.matches("value").count() <= 3)
