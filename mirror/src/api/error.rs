@@ -1,14 +1,13 @@
 //! The only place that makes error bodies. What went wrong inside stays in the log.
 
+mod causes;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use crate::budget::Refused;
-use crate::execute::EvaluateError;
 use crate::model::api_method::ApiMethod;
-use crate::prometheus::{StoreError, whole_seconds};
 use crate::settings::ErrorStatus;
 use crate::telemetry::metrics::Outcome;
 
@@ -147,6 +146,15 @@ impl ApiError {
         }
     }
 
+    /// The same as the answer of a connection test: that a connection cannot work is what was asked.
+    #[must_use]
+    pub fn as_failed_connection(&self) -> Value {
+        Self::Connection {
+            details: self.to_string(),
+        }
+        .body()
+    }
+
     /// The status and what the metrics call it.
     fn status(&self, policy: ErrorStatus) -> (StatusCode, Outcome) {
         let (semantic, outcome, is_typed) = match self {
@@ -207,45 +215,6 @@ impl ApiError {
         response.extensions_mut().insert(outcome);
         response
     }
-
-    /// A failure to evaluate `metric` (the name that the user gave) with `method` (of its
-    /// aggregation, if it has one).
-    #[must_use]
-    pub fn from_evaluation(error: EvaluateError, metric: &str, method: Option<&str>) -> Self {
-        match error {
-            EvaluateError::Store(error) => error.into(),
-            EvaluateError::NotFound(reason) => {
-                let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-                Self::MetricNotFound {
-                    metric: metric.to_owned(),
-                    details: format!("no series of {metric:?} matches the conditions{reason}"),
-                }
-            }
-            EvaluateError::Unsupported => Self::UnsupportedFieldType {
-                mirror_type: method.unwrap_or(metric).to_owned(),
-            },
-            EvaluateError::SeveralSeries { .. } => Self::BadRequest {
-                summary: "too many series",
-                details: error.to_string(),
-            },
-            EvaluateError::NoValue(_) => Self::BadRequest {
-                summary: "expression refused",
-                details: error.to_string(),
-            },
-            EvaluateError::BothForms { .. } => Self::BadRequest {
-                summary: "native and classic histograms",
-                details: error.to_string(),
-            },
-            EvaluateError::BoundToItsRange => Self::BadRequest {
-                summary: "range too long",
-                details: error.to_string(),
-            },
-            EvaluateError::TooManySamples => Self::BadRequest {
-                summary: "too many samples",
-                details: error.to_string(),
-            },
-        }
-    }
 }
 
 /// Words as a sentence lists them: `a, b and c`.
@@ -257,141 +226,5 @@ fn listed(words: &[&str]) -> String {
     }
 }
 
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Busy => StoreError::OutOfMemory.into(),
-            Refused::TooLarge(_) => Self::BadRequest {
-                summary: "too large",
-                details: refused.to_string(),
-            },
-        }
-    }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        let details = error.to_string();
-        match error {
-            StoreError::Unreachable(_)
-            | StoreError::CredentialsRefused(_)
-            | StoreError::NotOffered(_)
-            | StoreError::TooLarge(_) => Self::Connection { details },
-            StoreError::Timeout(_) => Self::Timeout { details },
-            StoreError::ExpiredInQueue | StoreError::QueueFull | StoreError::OutOfMemory => {
-                Self::Busy { details }
-            }
-            StoreError::BeyondMemory(_) => Self::BadRequest {
-                summary: "answer too large",
-                details,
-            },
-            StoreError::Throttled { retry_after, .. } => Self::Throttled {
-                details,
-                retry_after: whole_seconds(retry_after),
-            },
-            StoreError::TooManyCalls { .. } => Self::BadRequest {
-                summary: "too many calls",
-                details,
-            },
-            StoreError::TooLongForUrl { .. } | StoreError::TooMuchPromql { .. } => {
-                Self::BadRequest {
-                    summary: "query too long",
-                    details,
-                }
-            }
-            StoreError::Rejected { .. } => Self::BadRequest {
-                summary: "Prometheus refused the query",
-                details,
-            },
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use rstest::rstest;
-
-    fn connection() -> ApiError {
-        ApiError::Connection {
-            details: "x".to_owned(),
-        }
-    }
-
-    #[rstest]
-    #[case(connection(), 502, json!({"_type": "MetricStoreConnectionError", "details": "x"}))]
-    #[case(ApiError::Timeout { details: "x".to_owned() }, 504, json!({"_type": "MetricStoreConnectionError", "details": "x"}))]
-    #[case(
-        ApiError::MetricNotFound { metric: "m".to_owned(), details: "x".to_owned() }, 404,
-        json!({"_type": "MetricNotFoundError", "metric": "m", "details": "x"})
-    )]
-    #[case(
-        ApiError::UnsupportedFieldType { mirror_type: "MIN".to_owned() }, 422,
-        json!({"_type": "UnsupportedFieldTypeError", "mirrorType": "MIN"})
-    )]
-    #[case(
-        ApiError::BadRequest { summary: "s", details: "x".to_owned() }, 400,
-        json!({"_type": "RemoteMirrorError", "summary": "s", "details": "x"})
-    )]
-    #[case(
-        ApiError::Busy { details: "x".to_owned() }, 503,
-        json!({"_type": "RemoteMirrorError", "summary": "too busy", "details": "x"})
-    )]
-    #[case(
-        StoreError::Throttled { message: "x".to_owned(), retry_after: Duration::from_millis(6_001) }.into(), 503,
-        json!({"_type": "RemoteMirrorError", "summary": "too busy", "details": "x"})
-    )]
-    #[case(
-        StoreError::TooLongForUrl { message: "x".to_owned(), bytes: 9_000, at_most: 8_000 }.into(), 400,
-        json!({"_type": "RemoteMirrorError", "summary": "query too long", "details": "x"})
-    )]
-    #[case(
-        ApiError::Internal { request_id: "7".to_owned() }, 500,
-        json!({"_type": "RemoteMirrorError", "summary": "internal error", "details": "the mirror's log tells more about request 7"})
-    )]
-    fn each_cause_has_its_body_and_status(
-        #[case] error: ApiError,
-        #[case] status: u16,
-        #[case] body: Value,
-    ) {
-        assert_eq!(error.body(), body);
-        assert_eq!(error.status(ErrorStatus::Semantic).0.as_u16(), status);
-        assert_eq!(error.status(ErrorStatus::Always500).0.as_u16(), 500);
-    }
-
-    #[test]
-    fn what_is_no_typed_error_keeps_its_status() {
-        assert_eq!(
-            ApiError::Unauthorized.status(ErrorStatus::Always500).0,
-            StatusCode::UNAUTHORIZED
-        );
-    }
-
-    #[test]
-    fn a_busy_mirror_says_when_to_come_back() {
-        let response = ApiError::Busy {
-            details: String::new(),
-        }
-        .into_response(ErrorStatus::Semantic);
-        assert_eq!(
-            response.headers().get(RETRY_AFTER),
-            Some(&HeaderValue::from_static("5"))
-        );
-    }
-
-    #[test]
-    fn a_store_that_asks_to_slow_down_has_its_time_passed_on_in_whole_seconds() {
-        for (left, expected) in [(7_000, "7"), (6_001, "7"), (1, "1"), (300_000, "300")] {
-            let error = StoreError::Throttled {
-                message: String::new(),
-                retry_after: Duration::from_millis(left),
-            };
-            for policy in [ErrorStatus::Semantic, ErrorStatus::Always500] {
-                let response = ApiError::from(error.clone()).into_response(policy);
-                assert_eq!(response.headers()[RETRY_AFTER], expected);
-            }
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! it is [`openapi`].
 
 pub mod body;
+mod chosen;
 pub mod decode;
 pub mod encode;
 pub mod error;

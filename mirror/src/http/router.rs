@@ -16,7 +16,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use http_body_util::BodyExt as _;
 use serde_json::json;
-use server::{BodyStalled, ClientAddress};
+use server::ClientAddress;
 use tower::util::MapRequestLayer;
 use tower::{Layer as _, ServiceBuilder};
 
@@ -169,13 +169,7 @@ async fn read(
 ) -> Result<RequestBody, ApiError> {
     let mut read = RequestBody::new(budget, arrived).await?;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| match is_stalled(&error) {
-            true => ApiError::BodyStalled,
-            false => ApiError::BadRequest {
-                summary: "incomplete request",
-                details: error.to_string(),
-            },
-        })?;
+        let frame = frame.map_err(|error| ApiError::of_body(&error))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -210,12 +204,6 @@ async fn discard(mut body: Body) {
             None => return,
         }
     }
-}
-
-/// Whether the server gave up waiting for the body, somewhere among the causes.
-fn is_stalled(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source())
-        .any(|error| error.is::<BodyStalled>())
 }
 
 /// A data source URL may end in a slash: `//api/metric` and `/api/metric/` are `/api/metric`.

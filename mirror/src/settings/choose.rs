@@ -6,10 +6,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
+use super::undeclared::TIMEOUT as UNDECLARED_TIMEOUT;
 use super::{NanInterpretation, RequestTargets, Settings, target};
-
-/// How long a request to an undeclared server may take.
-const UNDECLARED_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The longest text in connection details, in bytes: it is kept with a target and quoted in
 /// messages.

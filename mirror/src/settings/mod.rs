@@ -12,6 +12,7 @@ mod load;
 mod pem;
 mod target;
 mod tls;
+pub mod undeclared;
 pub mod watch;
 
 use std::fmt;

@@ -1,0 +1,143 @@
+//! The target that a request queries: chosen by its connection details, with the request's share of
+//! calls, memory and time.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::body;
+use super::error::ApiError;
+use super::state::Serving;
+use crate::budget::Reservation;
+use crate::budget::size::ByteSize;
+use crate::execute::Context;
+use crate::execute::counted::Counted;
+use crate::model::enforced::Enforced;
+use crate::model::time::{Millis, Timestamp};
+use crate::plan::enforce::EnforceError;
+use crate::plan::fields::FieldQuery;
+use crate::plan::kind::Kind;
+use crate::prometheus::{Caller, Deadline, RequestCalls, Target};
+use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
+use crate::settings::{NanInterpretation, undeclared};
+
+/// The target that a request queries, and on which terms.
+pub(super) struct Chosen {
+    pub(super) name: String,
+    pub(super) calls: Counted<RequestCalls>,
+    scrape_interval: Millis,
+    nan_interpretation: NanInterpretation,
+    enforced: Enforced,
+    pub(super) deadline: Deadline,
+    memory: Option<Arc<Reservation>>,
+}
+
+/// What a request may take beside the answers that it reads before it must ask for more: most
+/// requests need no more.
+const BASE: ByteSize = ByteSize(64 << 10);
+
+impl Chosen {
+    /// The target that connection details mean.
+    pub(super) fn choose(
+        serving: &Serving,
+        details: &ConnectionDetails,
+        arrived: Instant,
+        caller: Caller,
+    ) -> Result<Self, ApiError> {
+        let Choice {
+            target,
+            timeout,
+            nan,
+        } = choose(&serving.settings, details)?;
+        let target: Arc<Target> = match target {
+            ChosenTarget::Declared(index) => serving.targets.declared().get(index).cloned(),
+            ChosenTarget::Undeclared { url } => serving
+                .targets
+                .undeclared(&Arc::new(undeclared::settings(url))),
+        }
+        // Both were made from the same settings as the choice.
+        .ok_or_else(ApiError::no_longer_served)?;
+        let settings = target.settings();
+        Ok(Self {
+            name: settings.name.to_string(),
+            scrape_interval: settings.scrape_interval.into(),
+            nan_interpretation: nan,
+            enforced: settings.enforced.clone(),
+            deadline: Deadline(arrived + timeout),
+            calls: Counted::new(
+                target.for_request(caller),
+                serving.settings.limits.upstream_calls,
+            ),
+            memory: None,
+        })
+    }
+
+    /// The same, with memory of its own.
+    pub(super) async fn with_memory(self, serving: &Serving) -> Result<Self, ApiError> {
+        let Deadline(deadline) = self.deadline;
+        let budget = &serving.targets.memory().work;
+        let memory = Arc::new(budget.reserve(BASE, Some(deadline)).await?);
+        Ok(Self {
+            calls: self
+                .calls
+                .map(|calls| calls.with_memory(Arc::clone(&memory))),
+            memory: Some(memory),
+            ..self
+        })
+    }
+
+    /// Encodes an answer of about `size` bytes. They count as the request's memory until they are
+    /// sent.
+    pub(super) async fn encoded(
+        &self,
+        size: usize,
+        encode: impl FnOnce() -> Bytes + Send + 'static,
+    ) -> Result<Bytes, ApiError> {
+        let Deadline(deadline) = self.deadline;
+        body::encoded(self.memory.as_ref(), deadline, size, encode).await
+    }
+
+    /// The same for an answer that is there already.
+    pub(super) async fn counted(&self, body: Bytes) -> Result<Bytes, ApiError> {
+        let Deadline(deadline) = self.deadline;
+        body::counted(self.memory.as_ref(), deadline, body).await
+    }
+
+    /// What queries of it need.
+    pub(super) fn context(&self) -> Context<'_, Counted<RequestCalls>> {
+        Context {
+            store: &self.calls,
+            scrape_interval: self.scrape_interval,
+            nan_interpretation: self.nan_interpretation,
+            now: Timestamp::now(),
+            deadline: self.deadline,
+        }
+    }
+
+    /// What is asked for, within the target's enforced matchers. To complete an expression takes up
+    /// to some milliseconds, and no other request waits for them.
+    pub(super) async fn enforced(&self, kind: Kind) -> Result<Kind, ApiError> {
+        let enforced = self.enforced.clone();
+        if !self.completes(&kind) {
+            return Ok(enforced.kind(kind)?);
+        }
+        let completed = tokio::task::spawn_blocking(move || enforced.kind(kind)).await;
+        Ok(completed.unwrap_or(Err(EnforceError::Unreadable))?)
+    }
+
+    /// Whether matchers are added to what the user wrote.
+    pub(super) fn completes(&self, kind: &Kind) -> bool {
+        !self.enforced.0.is_empty() && matches!(kind, Kind::Expression { .. })
+    }
+
+    /// The same query, of series within the target's enforced matchers.
+    pub(super) fn within(&self, query: FieldQuery) -> FieldQuery {
+        let (kind, matchers) = self.enforced.conditions(query.kind, query.matchers);
+        FieldQuery {
+            kind,
+            matchers,
+            ..query
+        }
+    }
+}
