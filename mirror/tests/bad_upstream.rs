@@ -36,7 +36,7 @@ async fn ask_at(url: &Url, call: Call, time: Duration) -> Result<Arc<Answer>, St
 async fn ask(reply: Reply) -> Result<Arc<Answer>, StoreError> {
     ask_at(
         Upstream::always(reply).await.unwrap().address(),
-        query("up"),
+        query("up[1h]"),
         Duration::from_secs(20),
     )
     .await
@@ -77,7 +77,7 @@ async fn silence_before_the_head_in_it_and_in_the_body_are_timeouts_and_the_conn
     let begun = bytes(&[OK, "content-length: 1000\r\n\r\n", BEGUN]);
     for sent in [Vec::new(), b"HTTP/1.1 200 OK\r\nconte".to_vec(), begun] {
         let upstream = Upstream::always(Reply::Hang(sent)).await.unwrap();
-        let error = ask_at(upstream.address(), query("up"), Duration::from_millis(200))
+        let error = ask_at(upstream.address(), query("up[1h]"), Duration::from_millis(200))
             .await
             .unwrap_err();
         assert!(matches!(error, StoreError::Timeout(_)), "{error:?}");
@@ -121,7 +121,7 @@ async fn a_connection_that_breaks_is_unreachable() {
 
 #[tokio::test]
 async fn a_length_that_is_too_long_or_too_short_is_unreachable() {
-    let answer = upstream::one_sample();
+    let answer = upstream::one_list();
     let declared = |length: usize| {
         Reply::Bytes(bytes(&[
             OK,
@@ -148,7 +148,7 @@ async fn what_is_not_prometheus_json_is_unreachable_and_says_so() {
         ("", "it is empty"),
         (BEGUN, "it ends too early"),
         (
-            r#"{"status":"success","data":{"resultType":"vector","result":[]}}}"#,
+            r#"{"status":"success","data":{"resultType":"matrix","result":[]}}}"#,
             "it goes on after its end",
         ),
         (r#"{"hello":"world"}"#, "it has no status"),
@@ -168,7 +168,7 @@ async fn what_is_not_prometheus_json_is_unreachable_and_says_so() {
         assert!(message.contains(reason), "{message}");
     }
     let mut invalid =
-        closing(r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":""#);
+        closing(r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":""#);
     invalid.extend_from_slice(b"\xff\xfe\"}}]}}");
     assert!(
         unreachable(Reply::Bytes(invalid))
@@ -250,7 +250,7 @@ async fn a_page_that_never_ends_or_stalls_is_named_all_the_same() {
 
 #[tokio::test]
 async fn json_is_taken_whatever_it_is_called() {
-    let answer = upstream::one_sample();
+    let answer = upstream::one_list();
     for content_type in ["text/html", "text/plain", ""] {
         let header = format!("content-type: {content_type}\r\n");
         let reply = Reply::http("200 OK", &header, &answer);
@@ -285,6 +285,18 @@ async fn a_message_of_a_proxy_or_of_kubernetes_is_quoted() {
         unreachable(Reply::http("304 Not Modified", "", "")).await,
         "target main answered 304 Not Modified"
     );
+}
+
+#[tokio::test]
+async fn an_answer_to_another_kind_of_query_is_unreachable() {
+    let message = unreachable(Reply::Json(upstream::one_sample())).await;
+    let reason = "its resultType is not matrix, which is the only one that this query has";
+    assert!(message.contains(reason), "{message}");
+    let upstream = Upstream::always(Reply::Json(upstream::one_list())).await;
+    let asked = ask_at(&upstream.url, query("up"), Duration::from_secs(20)).await;
+    let message = asked.unwrap_err().to_string();
+    let reason = "its resultType is matrix, which this query at one instant cannot have";
+    assert!(message.contains(reason), "{message}");
 }
 
 #[tokio::test]
@@ -359,7 +371,7 @@ async fn an_endless_answer_is_too_large() {
     let endless = Upstream::always(Reply::Endless(closing(BEGUN), sample))
         .await
         .unwrap();
-    let error = ask_at(endless.address(), query("up"), time)
+    let error = ask_at(endless.address(), query("up[1h]"), time)
         .await
         .unwrap_err();
     assert!(matches!(error, StoreError::TooLarge(_)), "{error:?}");
@@ -555,7 +567,7 @@ async fn complaints_of_prometheus_keep_their_meaning() {
 
 #[tokio::test]
 async fn warnings_reach_the_caller() {
-    let body = r#"{"status":"success","warnings":["one store is down"],"isPartial":true,"data":{"resultType":"vector","result":[]}}"#;
+    let body = r#"{"status":"success","warnings":["one store is down"],"isPartial":true,"data":{"resultType":"matrix","result":[]}}"#;
     let answer = ask(Reply::http("200 OK", "", body)).await.unwrap();
     assert_eq!(
         (answer.remarks.clone(), answer.is_partial),

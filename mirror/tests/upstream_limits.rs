@@ -16,8 +16,8 @@ use mirror::model::capabilities::{Capabilities, RangeBoundary};
 use mirror::model::time::Millis;
 use mirror::prometheus::{Caller, Store as _, StoreError, Targets};
 use upstream::{
-    Reply, Upstream, eventually, exposition, metrics, one_sample, open_settings, query, settings,
-    target, targets, within,
+    Reply, Upstream, eventually, exposition, metrics, one_list, one_sample, open_settings, query,
+    settings, target, targets, within,
 };
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -207,6 +207,9 @@ fn probed(request: &str) -> Reply {
         let refused = r#"{"status":"error","errorType":"bad_data","error":"unknown function"}"#;
         return Reply::http("400 Bad Request", "", refused);
     }
+    if request.contains("/query_range") {
+        return Reply::Json(one_list());
+    }
     let count = if request.contains("count_over_time") {
         "1"
     } else {
@@ -286,9 +289,15 @@ async fn a_caller_with_little_time_makes_no_target_forget_what_it_can_do() {
 
 #[tokio::test]
 async fn a_store_that_counts_otherwise_is_taken_for_prometheus_3() {
-    let upstream = Upstream::always(Reply::Json(one_sample().replace(r#","1"]"#, r#","3"]"#)))
-        .await
-        .unwrap();
+    let upstream = Upstream::start(|request| {
+        Reply::Json(if request.contains("/query_range") {
+            one_list()
+        } else {
+            one_sample().replace(r#","1"]"#, r#","3"]"#)
+        })
+    })
+    .await
+    .unwrap();
     let found = targets(4, upstream.address()).declared()[0]
         .capabilities(within(LONG))
         .await

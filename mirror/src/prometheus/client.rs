@@ -30,7 +30,7 @@ pub(crate) use self::quote::root_cause;
 pub(super) use self::quote::{Secrets, quote};
 pub(super) use self::said::Said;
 use super::charge::Charge;
-use super::decode::{ALLOCATED_PER_BYTE, Decoded, Decoder, small};
+use super::decode::{ALLOCATED_PER_BYTE, Decoded, Decoder, Expected, small};
 use super::guard::Guard;
 use super::observe::TargetMetrics;
 use super::request::Request;
@@ -218,7 +218,8 @@ impl Client {
         }
         let decoded = match call {
             Call::Instant { .. } | Call::Range { .. } => {
-                self.decode_stream(http, &secrets, deadline, charge).await?
+                self.decode_stream(call, http, &secrets, deadline, charge)
+                    .await?
             }
             _ => {
                 self.decode_whole(call, http, &secrets, deadline, charge)
@@ -347,6 +348,7 @@ impl Client {
 
     async fn decode_stream(
         &self,
+        call: &Call,
         response: reqwest::Response,
         secrets: &impl Fn() -> Secrets,
         deadline: Instant,
@@ -354,7 +356,7 @@ impl Client {
     ) -> Result<Decoded, StoreError> {
         let content_type = content_type(&response);
         let mut body = self.body(response, secrets)?;
-        let mut decoder = Decoder::default();
+        let mut decoder = Decoder::new(Expected::of(call));
         let mut length = 0_u64;
         let mut since_turn = 0;
         let mut has_begun = false;

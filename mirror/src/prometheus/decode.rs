@@ -10,12 +10,14 @@
 //! All other answers are small; [`small`] reads them whole.
 
 mod allocated;
+mod expected;
 mod number;
 pub(super) mod small;
 mod token;
 
 use std::fmt;
 
+pub(super) use self::expected::Expected;
 use self::token::{Token, TokenError};
 use super::remarks::Remark;
 use super::{Answer, Data};
@@ -73,6 +75,7 @@ pub(super) struct Decoder {
     scanned: usize,
     /// How many bytes were decoded.
     decoded: usize,
+    expected: Expected,
     /// The containers around the next token, outermost first.
     containers: Vec<Container>,
     expect: Expect,
@@ -244,6 +247,14 @@ impl Default for Has {
 }
 
 impl Decoder {
+    /// A decoder of an answer that must be of the expected kind.
+    pub(super) fn new(expected: Expected) -> Self {
+        Self {
+            expected,
+            ..Self::default()
+        }
+    }
+
     /// How many bytes are allocated for what was decoded so far.
     pub(super) fn allocated(&self) -> u64 {
         self.parts.allocated + self.parts.of_open() + self.rest.capacity() as u64
@@ -384,6 +395,11 @@ impl Decoder {
                 scalar @ (Token::String(_) | Token::Number(_) | Token::Bool(_) | Token::Null),
             ) => {
                 let container = *self.containers.last().ok_or("it is not an object")?;
+                if let (Place::Data, Key::ResultType, Token::String(kind)) =
+                    (container.place, container.key, &scalar)
+                {
+                    self.expected.check_kind(kind)?;
+                }
                 self.parts.scalar(container, scalar)?;
                 self.value_ended();
                 Ok(())
@@ -424,6 +440,14 @@ impl Decoder {
                 (Place::Data, Key::Result, _) => Place::Result,
                 (Place::Result, _, _) if self.parts.pair_at.is_none() => Place::Element,
                 (Place::Element, Key::Metric, _) => Place::Metric,
+                (Place::Element, Key::Value | Key::Histogram, _) if !self.expected.is_vector() => {
+                    return Err("it has a series with one value where it must have a list");
+                }
+                (Place::Element, Key::Values | Key::Histograms, _)
+                    if !self.expected.is_matrix() =>
+                {
+                    return Err("it has a series with a list where it must have one value");
+                }
                 (Place::Element, Key::Values, _) => Place::Samples,
                 (Place::Element, Key::Value, _) | (Place::Samples, _, _) => Place::Sample,
                 (Place::Element, Key::Histograms, _) => Place::Histograms,
@@ -557,9 +581,8 @@ impl Parts {
                     return Err("it has a series with more than 1000 labels");
                 }
                 has.allocated += allocated::label(has.labels, &self.label, &text);
-                self.open
-                    .labels
-                    .insert(std::mem::take(&mut self.label), text.into_owned());
+                let name = std::mem::take(&mut self.label);
+                self.open.labels.insert(name, text.into_owned());
             }
             (Place::Warnings | Place::Infos, _, _) if index >= MOST_REMARKS => {
                 return Err("it has more than 10000 warnings or infos");

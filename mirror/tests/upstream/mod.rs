@@ -29,7 +29,12 @@ pub(crate) async fn eventually(happened: impl Fn() -> bool) {
     panic!("it did not happen within five seconds");
 }
 
-/// An answer with one sample.
+/// The answer to a query over a range: a series with one sample.
+pub(crate) fn one_list() -> String {
+    r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"2"]]}]}}"#.to_owned()
+}
+
+/// The answer to a query at an instant: a series with one sample.
 pub(crate) fn one_sample() -> String {
     r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"1"]}]}}"#.to_owned()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use reqwest::Url;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -34,8 +35,8 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// The answer to an instant query for one series with these samples: seconds, and the value as
-    /// Prometheus writes it.
+    /// The answer to a query for one series with these samples: seconds, and the value as
+    /// Prometheus writes it. A query at one instant gets the last of them.
     #[must_use]
     pub fn samples(samples: &[(i64, &str)]) -> Self {
         let values: Vec<_> = samples
@@ -185,9 +186,9 @@ impl Upstream {
 /// Whether the connection takes another request.
 async fn answer(stream: &mut BufReader<TcpStream>, request: &str, reply: Reply) -> bool {
     let (status, json, delay) = match reply {
-        Reply::Json(json) | Reply::Then(json, _) => (200, json, Duration::ZERO),
+        Reply::Json(json) | Reply::Then(json, _) => (200, as_asked(request, json), Duration::ZERO),
         Reply::Status(status, json) => (status, json, Duration::ZERO),
-        Reply::Late(delay, json) => (200, json, delay),
+        Reply::Late(delay, json) => (200, as_asked(request, json), delay),
         Reply::PassOn(base) => match passed_on(&base, request).await {
             Ok((status, json)) => (status, json, Duration::ZERO),
             Err(error) => (502, format!("{error:#}"), Duration::ZERO),
@@ -226,6 +227,35 @@ async fn end(stream: &mut BufReader<TcpStream>, reply: Reply) {
         }
         _ => {}
     }
+}
+
+/// A matrix as a vector where the request is for that: a query at one instant, and not of a range
+/// selector.
+fn as_asked(request: &str, json: String) -> String {
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let is_instant = path
+        .split('?')
+        .next()
+        .is_some_and(|path| path.ends_with("/query"));
+    let selects_range = request.contains("%5D&") || request.contains("%5D ");
+    if !is_instant || selects_range || !json.contains(r#""resultType":"matrix""#) {
+        return json;
+    }
+    let Ok(mut answer) = serde_json::from_str::<Value>(&json) else {
+        return json;
+    };
+    answer["data"]["resultType"] = "vector".into();
+    let series = answer["data"]["result"].as_array_mut();
+    for series in series
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        let values = series.remove("values");
+        let last = values.as_ref().and_then(|values| values.as_array()?.last());
+        series.insert("value".to_owned(), last.cloned().unwrap_or_default());
+    }
+    answer.to_string()
 }
 
 /// Asks another server for the same. The mirror sends GETs as long as expressions are short.

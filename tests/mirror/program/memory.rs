@@ -65,7 +65,13 @@ fn serve(mut stream: &TcpStream, (begin, element, end): Text) {
         reader.read_exact(&mut body).unwrap();
         let asked = format!("{head}{}", String::from_utf8(body).unwrap());
         if !asked.contains("attack") && !asked.contains("/api/v1/label") {
-            let small = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
+            let kind = if asked.contains("/query_range") {
+                "matrix"
+            } else {
+                "vector"
+            };
+            let small =
+                format!(r#"{{"status":"success","data":{{"resultType":"{kind}","result":[]}}}}"#);
             let length = small.len();
             let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{small}");
             if stream.write_all(answer.as_bytes()).is_err() {

@@ -160,7 +160,12 @@ impl Answer {
                 body.truncate(0);
                 body.extend_from_slice(br#"{"status":"success","warnings":["#);
                 fill(&mut body, r#""""#);
-                body.extend_from_slice(br#"],"data":{"resultType":"vector","result":[]}}"#);
+                body.extend_from_slice(match kind {
+                    Kind::Matrix => br#"],"data":{"resultType":"matrix","result":[]}}"#,
+                    Kind::Vector | Kind::List => {
+                        br#"],"data":{"resultType":"vector","result":[]}}"#
+                    }
+                });
                 return body;
             }
             Self::Histograms => repeat(&mut body, 20_000, |body, index| {

@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::series::Labels;
-use crate::prometheus::Held;
+use crate::model::time::Millis;
+use crate::prometheus::{Call, Held};
 
 fn decode_in_chunks(body: &[u8], chunk: usize) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::default();
@@ -267,7 +268,10 @@ fn what_is_not_prometheus_json_says_why() {
         (
             matrix(&format!(
                 r#"[{{"metric":{{{}}}}}]"#,
-                many("\"\":\"\"", 1001)
+                (0..1001)
+                    .map(|n| format!("\"{n}\":\"\""))
+                    .collect::<Vec<_>>()
+                    .join(",")
             )),
             "more than 1000 labels",
         ),
@@ -532,5 +536,62 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..300), chunk in 1_usize..50) {
         let _ = decode_in_chunks(&body, chunk);
+    }
+}
+
+/// Why an answer to `call` is refused, if it is.
+fn refused(call: &Call, result_type: &str, result: &str) -> Option<String> {
+    let body = format!(
+        r#"{{"data":{{"result":{result},"resultType":"{result_type}"}},"status":"success"}}"#
+    );
+    let mut decoder = Decoder::new(Expected::of(call));
+    let pushed = decoder.push(body.as_bytes());
+    let decoded = pushed.and_then(|()| decoder.finish());
+    decoded.err().map(|error| error.reason)
+}
+
+#[test]
+fn a_result_that_the_query_cannot_have_is_refused() {
+    const MATRIX: (&str, &str) = ("matrix", r#"[{"metric":{},"values":[[1,"2"]]}]"#);
+    const VECTOR: (&str, &str) = ("vector", r#"[{"metric":{},"value":[1,"2"]}]"#);
+    const SCALAR: (&str, &str) = ("scalar", r#"[1,"2"]"#);
+    const STRING: (&str, &str) = ("string", r#"[1,"x"]"#);
+    let instant = |promql: &str| Call::Instant {
+        promql: promql.to_owned(),
+        at: Timestamp(0),
+    };
+    let range = Call::Range {
+        promql: "up".to_owned(),
+        start: Timestamp(0),
+        end: Timestamp(1),
+        step: Millis(1),
+    };
+    let only_matrix = "its resultType is not matrix, which is the only one that this query has";
+    let no_matrix = "its resultType is matrix, which this query at one instant cannot have";
+    let one = "it has a series with one value where it must have a list";
+    let list = "it has a series with a list where it must have one value";
+    let table = [
+        (&range, MATRIX, None),
+        (&range, VECTOR, Some(one)),
+        (&range, ("vector", "[]"), Some(only_matrix)),
+        (&range, ("matrix", VECTOR.1), Some(one)),
+        (&range, SCALAR, Some(only_matrix)),
+        (&range, STRING, Some(only_matrix)),
+        (&instant("up[5m]"), MATRIX, None),
+        (&instant("up[5m]"), ("vector", "null"), Some(only_matrix)),
+        (&instant("up"), VECTOR, None),
+        (&instant("up"), SCALAR, None),
+        (&instant("up"), STRING, None),
+        (&instant("up"), MATRIX, Some(list)),
+        (&instant("rate(up[5m])"), ("matrix", "[]"), Some(no_matrix)),
+        (&instant("up"), ("vector", MATRIX.1), Some(list)),
+    ];
+    for (call, (result_type, result), expected) in table {
+        let refused = refused(call, result_type, result);
+        assert_eq!(
+            refused.as_deref(),
+            expected,
+            "{call:?}: {result_type} {result}"
+        );
     }
 }
