@@ -582,7 +582,9 @@ impl Parts {
                 }
                 has.allocated += allocated::label(has.labels, &self.label, &text);
                 let name = std::mem::take(&mut self.label);
-                self.open.labels.insert(name, text.into_owned());
+                if self.open.labels.insert(name, text.into_owned()).is_some() {
+                    return Err(LABEL_TWICE);
+                }
             }
             (Place::Warnings | Place::Infos, _, _) if index >= MOST_REMARKS => {
                 return Err("it has more than 10000 warnings or infos");
@@ -703,6 +705,8 @@ fn float(text: &str) -> Result<f64, &'static str> {
     number::check_value(text.as_bytes()).map_err(|_| REASON)?;
     text.parse().map_err(|_| REASON)
 }
+
+const LABEL_TWICE: &str = "it has a series with the same label twice";
 
 const OUT_OF_ORDER: &str = "it has samples that are not in the order of time";
 

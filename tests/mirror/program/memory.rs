@@ -220,7 +220,7 @@ async fn a_store_that_answers_very_many_series() {
 }
 
 #[tokio::test]
-async fn a_store_that_answers_a_series_with_very_many_labels() {
+async fn a_store_that_says_one_label_of_a_series_very_often() {
     let begin = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"#;
     survives((begin, r#""":"""#, "}}]}}"), |mirror, index| {
         evaluate(mirror, &format!("attack{index}"))

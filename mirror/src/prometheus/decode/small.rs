@@ -251,10 +251,12 @@ impl<'de> Visitor<'de> for LabelOf<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut labels: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
         while let Some(name) = labels.next_key::<Cow<'_, str>>()? {
-            if name == self.0 {
-                found = Some(labels.next_value()?);
-            } else {
+            if name != self.0 {
                 labels.next_value::<IgnoredAny>()?;
+            } else if found.is_some() {
+                return Err(A::Error::duplicate_field("label"));
+            } else {
+                found = Some(labels.next_value()?);
             }
         }
         Ok(found)
@@ -349,6 +351,25 @@ mod tests {
             exist(r#"{"status":"success","data":[]}"#),
             answer(Data::SeriesExist(false))
         );
+    }
+
+    #[test]
+    fn a_series_that_says_the_same_label_twice_is_malformed() {
+        let call = Call::LabelOfSeries {
+            label: "a".to_owned(),
+            selector: "up".to_owned(),
+            start: START,
+            end: END,
+        };
+        let values = |series: &str| {
+            let body = format!(r#"{{"status":"success","data":[{series}]}}"#);
+            decode(&call, body.as_bytes()).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            values(r#"{"a":"1","b":"2"},{"b":"3"}"#),
+            Ok(answer(Data::Names(vec!["1".to_owned()])))
+        );
+        assert!(values(r#"{"a":"1","b":"2","a":"1"}"#).is_err());
     }
 
     #[test]

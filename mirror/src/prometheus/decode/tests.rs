@@ -276,6 +276,10 @@ fn what_is_not_prometheus_json_says_why() {
             "more than 1000 labels",
         ),
         (
+            matrix(r#"[{"metric":{"a":"1","b":"2","a":"1"},"values":[]}]"#),
+            "the same label twice",
+        ),
+        (
             format!(r#"{{"warnings":[{}"#, many("\"\"", 10_001)),
             "more than 10000 warnings",
         ),
