@@ -1,7 +1,6 @@
 //! One connection from its first byte to its last.
 
 use std::convert::Infallible;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +13,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -22,13 +21,11 @@ use tokio_rustls::rustls::ServerConfig;
 use tower::ServiceExt as _;
 
 use crate::client::ClientAddress;
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_HEAD_BYTES};
+use crate::listener::OnMalformed;
 use crate::stalls::{TimedBody, WriteGuard};
 use crate::table::Place;
-
-/// The largest request head. hyper's own bound (about 400 KiB) times 1,024 connections would be too
-/// much to promise.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
+use crate::watched::Watched;
 
 /// How long a TLS handshake may go on after a drain has begun.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
@@ -44,6 +41,7 @@ pub(crate) struct Connection {
     pub(crate) drains: watch::Receiver<()>,
     pub(crate) watcher: Watcher,
     pub(crate) place: Arc<Place>,
+    pub(crate) on_malformed: Option<OnMalformed>,
 }
 
 impl Connection {
@@ -58,6 +56,7 @@ impl Connection {
             router: self.router,
             limits: self.limits,
             place: self.place,
+            on_malformed: self.on_malformed,
         };
         let Some(tls) = self.tls else {
             return requests.answer(stream, self.watcher).await;
@@ -88,6 +87,7 @@ struct Requests {
     router: Router,
     limits: Limits,
     place: Arc<Place>,
+    on_malformed: Option<OnMalformed>,
 }
 
 impl Requests {
@@ -96,10 +96,7 @@ impl Requests {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         watcher: Watcher,
     ) {
-        let stream = Watched {
-            stream,
-            place: Arc::clone(&self.place),
-        };
+        let stream = Watched::new(stream, Arc::clone(&self.place), self.on_malformed);
         let head = self.limits.head;
         let service = hyper::service::service_fn(move |request| {
             // Here and not in the future: from the moment on that hyper has the head.
@@ -172,56 +169,5 @@ impl Body for AnswerBody {
 impl Drop for AnswerBody {
     fn drop(&mut self) {
         self.place.answered();
-    }
-}
-
-/// A stream that tells when all that hyper had to write is written: hyper flushes then, and only
-/// then.
-struct Watched<S> {
-    stream: S,
-    place: Arc<Place>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        if matches!(flushed, Poll::Ready(Ok(()))) {
-            self.place.flushed();
-        }
-        flushed
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

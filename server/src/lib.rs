@@ -3,6 +3,7 @@
 //!
 //! - [`listener`]: accepting, and draining.
 //! - `connection`: one connection from its first byte to its last.
+//! - `watched`: what is written on a connection, and whether a request asked for it.
 //! - [`stalls`]: clients that stop sending or reading.
 //! - [`shares`]: whose connection gives way when there are too many. No I/O.
 //! - [`apart`]: a server on a thread of its own, which answers whatever the others do.
@@ -21,12 +22,13 @@ pub mod listener;
 pub mod shares;
 pub mod stalls;
 mod table;
+mod watched;
 
 pub use apart::Apart;
 pub use client::ClientAddress;
 pub use heartbeat::Heartbeat;
-pub use limits::Limits;
-pub use listener::{BindError, CurrentTls, Drained, Hooks, Server, bind};
+pub use limits::{Limits, MAX_HEAD_BYTES};
+pub use listener::{BindError, CurrentTls, Drained, Hooks, OnMalformed, Server, bind};
 pub use stalls::BodyStalled;
 
 #[cfg(test)]

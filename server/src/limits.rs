@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The largest request head. hyper's own bound (about 400 KiB) times 1,024 connections would be too
+/// much to promise.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+
 /// The bounds of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::StatusCode;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -30,6 +31,10 @@ pub type CurrentTls = Arc<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>;
 /// Called for each connection; what it answers is dropped when the connection ends.
 pub type OnConnection = Arc<dyn Fn() -> Box<dyn Any + Send> + Send + Sync>;
 
+/// The JSON body that a request is refused with whose head cannot be read, by the status: 400 if it
+/// is not HTTP, 431 if it is too long.
+pub type OnMalformed = fn(StatusCode) -> String;
+
 /// What a listener asks and tells whoever started it.
 #[derive(Clone, Default)]
 pub struct Hooks {
@@ -37,6 +42,8 @@ pub struct Hooks {
     pub tls: Option<CurrentTls>,
     /// Counts connections.
     pub on_connection: Option<OnConnection>,
+    /// The default: no body.
+    pub on_malformed: Option<OnMalformed>,
 }
 
 /// Pause after an accept error that is not the connection's own fault (no file descriptors left).
@@ -197,6 +204,7 @@ impl Accepting {
             drains: self.draining.subscribe(),
             watcher: self.graceful.watcher(),
             place,
+            on_malformed: self.hooks.on_malformed,
         };
         let task = self.connections.spawn(async move {
             let _counted = counted;

@@ -65,6 +65,7 @@ impl Table {
         Some(Place {
             table: Arc::clone(self),
             id,
+            under_way: AtomicBool::new(false),
             answered: AtomicBool::new(false),
         })
     }
@@ -84,6 +85,8 @@ impl Table {
 pub(crate) struct Place {
     table: Arc<Table>,
     id: Id,
+    /// A request has come, and its answer is not yet written.
+    under_way: AtomicBool,
     /// The answer is complete, but perhaps not yet written.
     answered: AtomicBool,
 }
@@ -95,8 +98,14 @@ impl Place {
 
     /// A request begins.
     pub(crate) fn asked(&self) {
+        self.under_way.store(true, Ordering::Relaxed);
         self.answered.store(false, Ordering::Relaxed);
         self.table.lock().shares.busy(self.id);
+    }
+
+    /// Whether a request is being answered: from its head until its answer is written.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed)
     }
 
     /// Nothing is left of a request's answer but what waits to be written.
@@ -107,6 +116,7 @@ impl Place {
     /// All that there was to be written is with the operating system.
     pub(crate) fn flushed(&self) {
         if self.answered.swap(false, Ordering::Relaxed) {
+            self.under_way.store(false, Ordering::Relaxed);
             self.table.lock().shares.idle(self.id);
         }
     }

@@ -76,6 +76,53 @@ async fn a_head_that_never_ends_closes_the_connection() {
     );
 }
 
+/// Starts a server that refuses heads in words.
+async fn start_with_refusals(router: Router) -> Server {
+    let hooks = Hooks {
+        on_malformed: Some(|status| format!("{{\"status\":{}}}", status.as_u16())),
+        ..Hooks::default()
+    };
+    let listener = bind("127.0.0.1:0", "--listen").await.unwrap();
+    Server::start(listener, router, PATIENT, hooks).unwrap()
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_read_is_refused_with_a_body() {
+    let server = start_with_refusals(echo()).await;
+    let long = format!("GET / HTTP/1.1\r\nx: {}", "x".repeat(300_000));
+    for (sent, status) in [("no HTTP\r\n\r\n", 400), (long.as_str(), 431)] {
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        // Nothing of it is lost although more was sent than is read of a head.
+        let answer = read_to_close(&mut stream).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        for line in ["connection: close", "content-type: application/json"] {
+            assert!(head.lines().any(|found| found == line), "{line}: {head}");
+        }
+        assert_eq!(body, format!("{{\"status\":{status}}}"));
+    }
+}
+
+#[tokio::test]
+async fn answers_of_handlers_keep_their_bytes_beside_a_refused_head() {
+    let router = echo().route("/gone", get(async || http::StatusCode::GONE));
+    let server = start_with_refusals(router).await;
+    let mut stream = asked(server.address(), HELLO, "hello").await;
+    let gone = "GET /gone HTTP/1.1\r\nHost: x\r\n\r\n";
+    ask(&mut stream, gone, "\r\n\r\n").await;
+    stream.write_all(b"no HTTP\r\n\r\n").await.unwrap();
+    let answer = read_to_close(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n{\"status\":400}"), "{answer}");
+    // Sent at once, the last answer may have no body, but none gets another's.
+    let both = exchange(server.address(), &format!("{gone}no HTTP\r\n\r\n")).await;
+    assert!(both.starts_with("HTTP/1.1 410 "), "{both}");
+    let (gone, refused) = both.split_once("\r\n\r\n").unwrap();
+    assert!(gone.contains("content-length: 0"), "{gone}");
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+}
+
 #[tokio::test]
 async fn a_body_that_stops_is_408_with_the_handlers_headers_and_the_connection_closed() {
     let server = start(echo(), SHORT).await;

@@ -221,6 +221,7 @@ async fn listen_for_api(
             tls.as_ref().map(|tls| Arc::clone(tls.config()))
         })),
         on_connection: Some(Arc::new(move || Box::new(metrics.connection_open()))),
+        on_malformed: Some(crate::http::unreadable::body),
     };
     let limits = Limits::API.at_most(descriptors::connections());
     let listener = bind(address.as_str(), flag)
