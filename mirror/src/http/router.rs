@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
 use futures::FutureExt as _;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use http_body_util::BodyExt as _;
 use serde_json::json;
@@ -117,6 +117,14 @@ async fn handle(state: Arc<AppState>, method: ApiMethod, request: Request) -> Re
     // Without a connection there is no client; what asks then is this process.
     let caller = client.map_or(Caller::Mirror, |client| Caller::Client(client.ip()));
     let serving = state.serving();
+    if request.body().size_hint().lower() > MAX_BODY as u64 {
+        return refuse(
+            &serving,
+            request,
+            ApiError::BodyTooLarge { limit: MAX_BODY },
+        )
+        .await;
+    }
     let memory = &serving.targets.memory().bodies;
     let answer = match read(request.into_body(), memory, arrived).await {
         Ok(body) => answer(&serving, method, body, arrived, caller).await,
@@ -189,8 +197,18 @@ async fn read(
 
 /// The answer to a request whose body does not matter.
 async fn refuse(serving: &Serving, request: Request, error: ApiError) -> Response {
-    discard(request.into_body()).await;
+    // A client that asks first sends nothing now; and reading would ask it to.
+    if !asks_first(request.headers()) {
+        discard(request.into_body()).await;
+    }
     error.into_response(serving.settings.error_status)
+}
+
+/// Whether a client waits for `100 Continue` before it sends the body. It is sent when the body is
+/// first read.
+fn asks_first(headers: &HeaderMap) -> bool {
+    let expects = headers.get(EXPECT).map(HeaderValue::as_bytes);
+    expects.is_some_and(|expects| expects.eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Takes what a client still sends: it reads its answer only after that, and closing the connection
