@@ -77,9 +77,13 @@ async fn silence_before_the_head_in_it_and_in_the_body_are_timeouts_and_the_conn
     let begun = bytes(&[OK, "content-length: 1000\r\n\r\n", BEGUN]);
     for sent in [Vec::new(), b"HTTP/1.1 200 OK\r\nconte".to_vec(), begun] {
         let upstream = Upstream::always(Reply::Hang(sent)).await.unwrap();
-        let error = ask_at(upstream.address(), query("up[1h]"), Duration::from_millis(200))
-            .await
-            .unwrap_err();
+        let error = ask_at(
+            upstream.address(),
+            query("up[1h]"),
+            Duration::from_millis(200),
+        )
+        .await
+        .unwrap_err();
         assert!(matches!(error, StoreError::Timeout(_)), "{error:?}");
         upstream::eventually(|| upstream.open() == 0).await;
     }

@@ -12,7 +12,7 @@ use reqwest::redirect::Policy;
 use super::answer::{Method, Reply, too_large};
 use super::finding::Fault;
 use super::report::{Log, clipped};
-use crate::http::router::API_KEY_HEADER;
+use crate::http::keys::API_KEY_HEADER;
 use crate::prometheus::root_cause;
 use crate::settings::ApiKey;
 

@@ -15,7 +15,8 @@ use server::Heartbeat;
 use tokio::sync::Semaphore;
 
 use crate::http::probe::Probe;
-use crate::telemetry::metrics::{Format, Metrics};
+use crate::telemetry::exposition::Format;
+use crate::telemetry::metrics::Metrics;
 
 /// The present [`Readiness`], set by `serve`, read by the admin port.
 pub struct Health(ArcSwap<Readiness>);

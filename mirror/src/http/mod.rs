@@ -1,8 +1,22 @@
-//! HTTP around the API: routes and what every request passes on its way to a handler ([`router`],
-//! [`browser`]), what those get that cannot be read ([`unreadable`]), and the admin port ([`admin`], [`probe`]).
+//! HTTP around the API.
+//!
+//! ```text
+//! layers ─► router ─► handle ─► api
+//! ```
+//!
+//! * [`router`] has the routes, `layers` what every request passes before: its id and its record,
+//!   the check of web pages ([`browser`]) and of the key ([`keys`]).
+//! * [`handle`] takes a request's body ([`body`]) to a method of the API and its answer back.
+//! * [`unreadable`] is for requests that never get there.
+//! * [`admin`] and [`probe`] are the admin port.
 
 pub mod admin;
+pub mod body;
 pub mod browser;
+pub mod handle;
+pub mod keys;
+mod layers;
 pub mod probe;
+pub mod request_id;
 pub mod router;
 pub mod unreadable;

@@ -4,14 +4,10 @@
 //! so that no client can grow the number of series. Handles of hot series are looked up once a
 //! request under a read lock; nothing is allocated.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -21,7 +17,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::api_method::ApiMethod;
+use crate::model::time::Timestamp;
 use crate::prometheus::observe::UpstreamMetrics;
+use crate::telemetry::exposition::{Format, to_prometheus_text};
 use crate::telemetry::process::ProcessCollector;
 
 /// The `method` label of a request; of other paths than those of the Mirror API `other`.
@@ -78,23 +76,119 @@ struct ByDocument {
 /// The registry and the handles that the mirror's own code records with.
 pub struct Metrics {
     registry: Registry,
-    requests: Family<ByMethodAndOutcome, Counter>,
-    request_duration: Family<ByMethod, Histogram>,
-    in_flight: Gauge,
-    reloads: Family<ByResult, Counter>,
-    last_reload_successful: Gauge,
-    last_reload_at: Gauge<f64, AtomicU64>,
-    document: Family<ByDocument, Gauge>,
-    connections: Gauge,
+    requests: Requests,
+    documents: Documents,
     /// Of the calls to the targets.
     pub upstream: UpstreamMetrics,
 }
+
+/// Of the API port.
+#[derive(Default)]
+struct Requests {
+    answered: Family<ByMethodAndOutcome, Counter>,
+    duration: Durations,
+    in_flight: Gauge,
+    connections: Gauge,
+}
+
+/// Time by method.
+struct Durations(Family<ByMethod, Histogram>);
 
 /// Upper bounds of the duration buckets, in seconds: from an answer without an upstream call to
 /// StackState's patience (15 s).
 const DURATION_BUCKETS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0,
 ];
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(|| {
+            Histogram::new(DURATION_BUCKETS)
+        }))
+    }
+}
+
+impl Requests {
+    fn register(registry: &mut Registry) -> Self {
+        let requests = Self::default();
+        registry.register(
+            "requests",
+            "Requests of the Mirror API that were answered, by method and outcome",
+            requests.answered.clone(),
+        );
+        registry.register_with_unit(
+            "request_duration",
+            "Time from a request's head to its response's head",
+            Unit::Seconds,
+            requests.duration.0.clone(),
+        );
+        registry.register(
+            "requests_in_flight",
+            "Requests of the Mirror API being answered",
+            requests.in_flight.clone(),
+        );
+        registry.register(
+            "open_connections",
+            "Open connections of the API port",
+            requests.connections.clone(),
+        );
+        requests
+    }
+}
+
+/// Of the document being served.
+#[derive(Default)]
+struct Documents {
+    reloads: Family<ByResult, Counter>,
+    last_reload_successful: Gauge,
+    last_reload_at: Gauge<f64, AtomicU64>,
+    served: Family<ByDocument, Gauge>,
+}
+
+impl Documents {
+    fn register(registry: &mut Registry) -> Self {
+        let documents = Self::default();
+        registry.register(
+            "config_reloads",
+            "Changed documents, by whether they were taken over",
+            documents.reloads.clone(),
+        );
+        registry.register(
+            "config_last_reload_successful",
+            "1 if the newest document is the one being served",
+            documents.last_reload_successful.clone(),
+        );
+        registry.register(
+            "config_last_reload_success_timestamp_seconds",
+            "When the document being served was taken over",
+            documents.last_reload_at.clone(),
+        );
+        registry.register(
+            "config_document",
+            "1 for the document being served: its name and SHA-256",
+            documents.served.clone(),
+        );
+        // Both results exist from the start, so that a rate over the first failure is not lost.
+        for result in [Reload::Success, Reload::Failure] {
+            drop(documents.reloads.get_or_create(&ByResult {
+                result: result.as_str(),
+            }));
+        }
+        documents
+    }
+}
+
+/// What this binary was built from.
+fn build() -> Info<Vec<(&'static str, &'static str)>> {
+    Info::new(vec![
+        ("version", env!("CARGO_PKG_VERSION")),
+        (
+            "revision",
+            option_env!("PROMETHEUS_MIRROR_REVISION").unwrap_or("unknown"),
+        ),
+        ("rustc", env!("PROMETHEUS_MIRROR_RUSTC")),
+    ])
+}
 
 impl Metrics {
     /// Registers every family.
@@ -103,91 +197,14 @@ impl Metrics {
         let mut root = Registry::default();
         root.register_collector(Box::new(ProcessCollector));
         let registry = root.sub_registry_with_prefix("prometheus_mirror");
-
-        let requests = Family::default();
-        registry.register(
-            "requests",
-            "Requests of the Mirror API that were answered, by method and outcome",
-            requests.clone(),
-        );
-        let request_duration = Family::<ByMethod, Histogram>::new_with_constructor(|| {
-            Histogram::new(DURATION_BUCKETS)
-        });
-        registry.register_with_unit(
-            "request_duration",
-            "Time from a request's head to its response's head",
-            Unit::Seconds,
-            request_duration.clone(),
-        );
-        let in_flight = Gauge::default();
-        registry.register(
-            "requests_in_flight",
-            "Requests of the Mirror API being answered",
-            in_flight.clone(),
-        );
-        let connections = Gauge::default();
-        registry.register(
-            "open_connections",
-            "Open connections of the API port",
-            connections.clone(),
-        );
-        let reloads = Family::default();
-        registry.register(
-            "config_reloads",
-            "Changed documents, by whether they were taken over",
-            reloads.clone(),
-        );
-        let last_reload_successful = Gauge::default();
-        registry.register(
-            "config_last_reload_successful",
-            "1 if the newest document is the one being served",
-            last_reload_successful.clone(),
-        );
-        let last_reload_at = Gauge::default();
-        registry.register(
-            "config_last_reload_success_timestamp_seconds",
-            "When the document being served was taken over",
-            last_reload_at.clone(),
-        );
-        let document = Family::default();
-        registry.register(
-            "config_document",
-            "1 for the document being served: its name and SHA-256",
-            document.clone(),
-        );
-        registry.register(
-            "build",
-            "What this binary was built from",
-            Info::new(vec![
-                ("version", env!("CARGO_PKG_VERSION")),
-                (
-                    "revision",
-                    option_env!("PROMETHEUS_MIRROR_REVISION").unwrap_or("unknown"),
-                ),
-                ("rustc", env!("PROMETHEUS_MIRROR_RUSTC")),
-            ]),
-        );
-        // Both results exist from the start, so that a rate over the first failure is not lost.
-        for result in [Reload::Success, Reload::Failure] {
-            let _ = Family::<ByResult, Counter>::get_or_create(
-                &reloads,
-                &ByResult {
-                    result: result.as_str(),
-                },
-            );
-        }
+        let requests = Requests::register(registry);
+        let documents = Documents::register(registry);
+        registry.register("build", "What this binary was built from", build());
         let upstream = UpstreamMetrics::register(registry);
-
         Arc::new(Self {
             registry: root,
             requests,
-            request_duration,
-            in_flight,
-            reloads,
-            last_reload_successful,
-            last_reload_at,
-            document,
-            connections,
+            documents,
             upstream,
         })
     }
@@ -196,12 +213,15 @@ impl Metrics {
     pub fn answered(&self, method: Option<ApiMethod>, outcome: Outcome, duration: Duration) {
         let method = method_label(method);
         self.requests
+            .answered
             .get_or_create(&ByMethodAndOutcome {
                 method,
                 outcome: outcome.0,
             })
             .inc();
-        self.request_duration
+        self.requests
+            .duration
+            .0
             .get_or_create(&ByMethod { method })
             .observe(duration.as_secs_f64());
     }
@@ -210,36 +230,39 @@ impl Metrics {
     /// goes away.
     #[must_use]
     pub fn request_in_flight(&self) -> Counted {
-        Counted::new(&self.in_flight)
+        Counted::new(&self.requests.in_flight)
     }
 
     /// As [`Metrics::request_in_flight`], for a connection.
     #[must_use]
     pub fn connection_open(&self) -> Counted {
-        Counted::new(&self.connections)
+        Counted::new(&self.requests.connections)
     }
 
     /// Records that the document called `name` with `hash` is being served from now on.
     pub fn serves(&self, name: &str, hash: &str) {
-        self.last_reload_successful.set(1);
-        self.last_reload_at
-            .set(crate::model::time::Timestamp::now().0 as f64 / 1000.0);
-        self.document.clear();
+        self.documents.last_reload_successful.set(1);
+        self.documents
+            .last_reload_at
+            .set(Timestamp::now().0 as f64 / 1000.0);
+        self.documents.served.clear();
         let document = ByDocument {
             name: name.to_owned(),
             hash: hash.to_owned(),
         };
-        self.document.get_or_create(&document).set(1);
+        self.documents.served.get_or_create(&document).set(1);
     }
 
     /// Records what became of a changed document.
     pub fn reloaded(&self, result: Reload) {
-        self.reloads
+        self.documents
+            .reloads
             .get_or_create(&ByResult {
                 result: result.as_str(),
             })
             .inc();
-        self.last_reload_successful
+        self.documents
+            .last_reload_successful
             .set(i64::from(result == Reload::Success));
     }
 
@@ -272,106 +295,9 @@ impl Drop for Counted {
     }
 }
 
-/// A form of the exposition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `text/plain; version=0.0.4`
-    Prometheus,
-    /// `application/openmetrics-text`
-    OpenMetrics,
-}
-
-impl Format {
-    /// The form that a scraper's `Accept` header asks for.
-    #[must_use]
-    pub fn accepted(accept: Option<&str>) -> Self {
-        match accept {
-            Some(accept) if accept.contains("application/openmetrics-text") => Self::OpenMetrics,
-            _ => Self::Prometheus,
-        }
-    }
-
-    /// Its `Content-Type`.
-    #[must_use]
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
-
-/// Rewrites OpenMetrics' text into the older format: there the metadata names the sample
-/// (`x_total`, `x_info`), not the family, there is no `info` type, and `# UNIT` and `# EOF` are
-/// unknown.
-fn to_prometheus_text(open_metrics: &str) -> String {
-    let mut text = String::with_capacity(open_metrics.len());
-    let mut help = None;
-    for line in open_metrics.lines() {
-        let mut words = line.splitn(4, ' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some("HELP"), Some(_), Some(words)) => help = Some(words),
-            (Some("#"), Some("TYPE"), Some(family), Some(kind)) => {
-                let (suffix, kind) = match kind {
-                    "counter" => ("_total", "counter"),
-                    "info" => ("_info", "gauge"),
-                    other => ("", other),
-                };
-                if let Some(help) = help.take() {
-                    let _ = writeln!(text, "# HELP {family}{suffix} {help}");
-                }
-                let _ = writeln!(text, "# TYPE {family}{suffix} {kind}");
-            }
-            (Some("#"), ..) => {}
-            _ => {
-                text.push_str(line);
-                text.push('\n');
-            }
-        }
-    }
-    text
-}
-
-/// Records every request that passes: for `axum::middleware::from_fn_with_state`, around the whole
-/// router.
-pub async fn record(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
-    let method = ApiMethod::of_path(request.uri().path());
-    let started = Instant::now();
-    let _in_flight = metrics.request_in_flight();
-    let response = next.run(request).await;
-    let outcome = response
-        .extensions()
-        .get::<Outcome>()
-        .copied()
-        .unwrap_or(Outcome("ok"));
-    metrics.answered(method, outcome, started.elapsed());
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn open_metrics_is_rewritten_into_the_older_text_format() {
-        let open_metrics = "# HELP a_requests Requests.\n# TYPE a_requests counter\na_requests_total{m=\"x\"} 3\n\
-            # HELP a_seconds Time.\n# TYPE a_seconds gauge\n# UNIT a_seconds seconds\na_seconds 1.5\n\
-            # HELP a_build Build.\n# TYPE a_build info\na_build_info{v=\"1\"} 1\n# EOF\n";
-        let older = "# HELP a_requests_total Requests.\n# TYPE a_requests_total counter\na_requests_total{m=\"x\"} 3\n\
-            # HELP a_seconds Time.\n# TYPE a_seconds gauge\na_seconds 1.5\n\
-            # HELP a_build_info Build.\n# TYPE a_build_info gauge\na_build_info{v=\"1\"} 1\n";
-        assert_eq!(to_prometheus_text(open_metrics), older);
-    }
-
-    #[test]
-    fn a_scraper_that_knows_open_metrics_gets_it() {
-        let prometheus =
-            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-        assert_eq!(
-            [Some(prometheus), Some("*/*"), None].map(Format::accepted),
-            [Format::OpenMetrics, Format::Prometheus, Format::Prometheus]
-        );
-    }
 
     #[test]
     fn requests_reloads_the_document_and_the_process_are_exposed() {
