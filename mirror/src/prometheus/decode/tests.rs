@@ -2,9 +2,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::series::Labels;
+use crate::model::series::{HistogramSample, Labels, Series};
 use crate::model::time::Millis;
-use crate::prometheus::{Call, Held};
+use crate::prometheus::remarks::Remark;
+use crate::prometheus::{Call, Data, Held};
 
 fn decode_in_chunks(body: &[u8], chunk: usize) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::default();

@@ -1,6 +1,7 @@
 //! JSON's tokens, one at a time, from a slice that may end in the middle of one.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::number::json_number_length;
 
@@ -38,6 +39,22 @@ pub(super) enum TokenError {
     InvalidNumber,
     InvalidLiteral,
     Unexpected(u8),
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Incomplete { .. } => "it ends too early",
+            Self::TooLong => "it has a string or number of more than 1 MiB",
+            Self::InvalidUtf8 => "it has a string that is not UTF-8",
+            Self::InvalidString => "it has a string that is not JSON's",
+            Self::InvalidNumber => "it has a number that is not JSON's",
+            Self::InvalidLiteral => "it has a word that is not JSON's",
+            Self::Unexpected(byte) => {
+                return write!(f, "it has {:?} where a value is due", char::from(*byte));
+            }
+        })
+    }
 }
 
 /// Reads the token that `bytes` begins with (no white space before it): the token and its length.
