@@ -1,0 +1,60 @@
+//! What calls answer.
+
+use std::collections::BTreeMap;
+
+#[cfg(doc)]
+use super::Call;
+use super::charge::Held;
+use super::remarks::{Meaning, Remark};
+use crate::model::metric_type::MetricType;
+use crate::model::series::Series;
+
+/// What a call answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The result proper.
+    pub data: Data,
+    /// What the store says about the answer, at most [`MOST_KEPT`](super::remarks::MOST_KEPT) of it.
+    pub remarks: Vec<Remark>,
+    /// The store itself called the answer partial (VictoriaMetrics' `isPartial`).
+    pub is_partial: bool,
+    /// The memory that it takes.
+    pub held: Held,
+}
+
+impl Answer {
+    /// An answer about which the store says nothing.
+    #[must_use]
+    pub fn of(data: Data) -> Self {
+        Self {
+            data,
+            remarks: Vec::new(),
+            is_partial: false,
+            held: Held::default(),
+        }
+    }
+
+    /// Whether the store says that the answer lacks something.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        let says_so = |remark: &Remark| remark.meaning == Meaning::DataMissing;
+        self.is_partial || self.remarks.iter().any(says_so)
+    }
+}
+
+/// The result proper of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// Of [`Call::Instant`] and [`Call::Range`]; a vector's elements and a scalar are series of one
+    /// sample. A string result is none.
+    Series(Vec<Series>),
+    /// Of [`Call::SeriesExist`].
+    SeriesExist(bool),
+    /// Of [`Call::LabelNames`] and [`Call::LabelValues`], in the store's order; of
+    /// [`Call::LabelOfSeries`], sorted and each once.
+    Names(Vec<String>),
+    /// Of [`Call::Metadata`]: the type of each metric (family) name, the first one told.
+    Metadata(BTreeMap<String, MetricType>),
+    /// Of [`Call::BuildInfo`]: the version that the server reports.
+    Version(String),
+}
