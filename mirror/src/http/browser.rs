@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, uri::Authority};
 
 use crate::api::error::ApiError;
-use crate::settings::choose::is_listed;
+use crate::settings::hosts::is_listed;
 
 /// What browsers tell of the relation between the page and the server.
 static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

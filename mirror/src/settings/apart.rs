@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crds::Fault;
 use serde_json::Value;
 
-use super::choose::{canonical_host, host_pattern};
+use super::hosts::{canonical_host, host_pattern};
 use super::target;
 
 /// A declared target's server.

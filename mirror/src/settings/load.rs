@@ -17,7 +17,7 @@ use super::{
     ApiKeys, Auth, Bytes, Found, Limits, RequestTargets, ServerTls, Settings, Source, TargetName,
     TargetSettings, TargetTls,
 };
-use super::{apart, auth, choose, files, target, tls};
+use super::{apart, auth, files, hosts, target, tls};
 use crate::model::enforced::Enforced;
 
 /// Documents are far smaller; Kubernetes stores none that is larger.
@@ -301,7 +301,7 @@ fn target_settings(
 fn host_patterns(declared: &[crds::RequestHost]) -> Vec<String> {
     declared
         .iter()
-        .map(|host| choose::host_pattern(&host.0))
+        .map(|host| hosts::host_pattern(&host.0))
         .collect()
 }
 

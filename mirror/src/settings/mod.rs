@@ -8,6 +8,7 @@ pub(crate) mod certificate;
 pub mod choose;
 mod document;
 mod files;
+pub(crate) mod hosts;
 mod load;
 mod pem;
 mod target;
