@@ -31,12 +31,13 @@ const fn answer(code: u16, retry_after: Option<u32>) -> Fault {
 }
 
 /// Whose requests.
-const KINDS: [&[&str]; 6] = [
+const KINDS: [&[&str]; 7] = [
     &["configmaps", "services"],
     &["serviceaccounts", "deployments"],
     &["poddisruptionbudgets", "networkpolicies", "ingresses"],
     &["horizontalpodautoscalers", "httproutes", "servicemonitors"],
-    &["prometheusmirrors", "prometheusmirrors/status", "pods"],
+    &["prometheusmirrors", "prometheusmirrors/status"],
+    &["pods", "replicasets"],
     &["secrets", "events", "prometheuses"],
 ];
 

@@ -36,7 +36,7 @@ pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
             }));
         }
     }
-    for resource in ["secrets", "pods"] {
+    for resource in ["secrets", "pods", "replicasets"] {
         let name = format!("no right to see {resource}");
         trials.push(trial(harness, 15, name, 1, async move |trial| {
             without_right_to_see(trial, reference, resource).await
