@@ -1,6 +1,7 @@
 //! The target that a request queries: chosen by its connection details, with the request's share of
 //! calls, memory and time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use super::body;
 use super::error::ApiError;
 use super::state::Serving;
+use crate::blocking;
 use crate::budget::Reservation;
 use crate::budget::size::ByteSize;
 use crate::execute::Context;
@@ -122,8 +124,12 @@ impl Chosen {
         if !self.completes(&kind) {
             return Ok(enforced.kind(kind)?);
         }
-        let completed = tokio::task::spawn_blocking(move || enforced.kind(kind)).await;
-        Ok(completed.unwrap_or(Err(EnforceError::Unreadable))?)
+        // A panic of the parser means as much as an error of it.
+        let complete = move || catch_unwind(AssertUnwindSafe(|| enforced.kind(kind)));
+        match blocking::run(complete).await {
+            Ok(Ok(completed)) => Ok(completed?),
+            Ok(Err(_)) | Err(_) => Err(EnforceError::Unreadable.into()),
+        }
     }
 
     /// Whether matchers are added to what the user wrote.

@@ -4,6 +4,7 @@
 //! go in another way (`methods`), that a kept connection was closed under it (`connections`), or
 //! that a token is no longer good (`credentials`).
 
+mod arriving;
 mod body;
 mod connections;
 mod credentials;

@@ -4,18 +4,18 @@ use std::time::Instant;
 
 use http::{HeaderValue, header};
 
+use super::arriving::{Arriving, Collecting, Decoding, Unusable};
 use super::body::Body;
 use super::quote::{Secrets, quote};
 use super::{Client, MAX_BODY_BYTES, refusal};
+use crate::blocking;
 use crate::prometheus::charge::Charge;
-use crate::prometheus::decode::{ALLOCATED_PER_BYTE, Decoded, Decoder, Expected, small};
+use crate::prometheus::decode::{ALLOCATED_PER_BYTE, Decoded, Expected, small};
 use crate::prometheus::{Answer, Call, StoreError};
 
-/// So much of an answer is decoded before the memory for it is looked at.
-const PIECE: usize = 8 << 10;
-
-/// After so many decoded bytes other tasks get a turn.
-const BYTES_A_TURN: usize = 64 << 10;
+/// So much of a body may be decoded by a worker of the runtime: about a fifth of a millisecond's
+/// work.
+const DECODED_HERE: usize = 64 << 10;
 
 /// Bodies up to this length are decoded at once.
 const SMALL: usize = 16 << 10;
@@ -30,47 +30,9 @@ impl Client {
         deadline: Instant,
         charge: Charge,
     ) -> Result<Decoded, StoreError> {
-        let content_type = content_type(&response);
-        let mut body = self.body(response, secrets)?;
-        let mut decoder = Decoder::new(Expected::of(call));
-        let mut length = 0_u64;
-        let mut since_turn = 0;
-        let mut has_begun = false;
-        while let Some(chunk) = body.next().await.map_err(|error| self.unread(error))? {
-            if !has_begun && let Some(first) = refusal::first_byte(&chunk) {
-                if first != b'{' {
-                    let content_type = content_type.as_ref().and_then(|kind| kind.to_str().ok());
-                    return Err(self.foreign(content_type, &chunk, body, &secrets()).await);
-                }
-                has_begun = true;
-            }
-            length += chunk.len() as u64;
-            if length > MAX_BODY_BYTES as u64 {
-                return Err(self.too_large());
-            }
-            let mut rest = &chunk[..];
-            while !rest.is_empty() {
-                let (piece, behind) = rest.split_at(piece(rest));
-                rest = behind;
-                let at_most = piece.len() as u64 * ALLOCATED_PER_BYTE;
-                charge
-                    .cover(decoder.allocated() + at_most, deadline)
-                    .await?;
-                decoder
-                    .push(piece)
-                    .map_err(|error| self.not_prometheus(&error.to_string()))?;
-                since_turn += piece.len();
-                if since_turn >= BYTES_A_TURN {
-                    since_turn = 0;
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-        let allocated = decoder.allocated();
-        let decoded = decoder
-            .finish()
-            .map_err(|error| self.not_prometheus(&error.to_string()))?;
-        Ok(holding(decoded, charge, allocated))
+        let begins = |byte| byte == b'{';
+        let decoding = Decoding::new(Expected::of(call), charge, deadline);
+        self.arrived(response, secrets, begins, decoding).await
     }
 
     /// Decodes any other answer.
@@ -82,25 +44,11 @@ impl Client {
         deadline: Instant,
         charge: Charge,
     ) -> Result<Decoded, StoreError> {
-        let content_type = content_type(&response);
-        let mut body = self.body(response, secrets)?;
-        let mut whole = Vec::new();
-        while let Some(chunk) = body.next().await.map_err(|error| self.unread(error))? {
-            if whole.is_empty() && !refusal::begins_as_json(&chunk) {
-                let content_type = content_type.as_ref().and_then(|kind| kind.to_str().ok());
-                return Err(self.foreign(content_type, &chunk, body, &secrets()).await);
-            }
-            if whole.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(self.too_large());
-            }
-            // A buffer that grows is there twice for a moment.
-            charge
-                .cover(2 * (whole.len() + chunk.len()) as u64, deadline)
-                .await?;
-            whole.extend_from_slice(&chunk);
-        }
-        let bytes = 2 * whole.len() as u64;
+        let collecting = Collecting::new(charge, deadline);
+        let collected = self.arrived(response, secrets, refusal::begins_json, collecting);
+        let (whole, charge) = collected.await?;
         if whole.len() <= SMALL {
+            let bytes = 2 * whole.len() as u64;
             charge
                 .cover(bytes + whole.len() as u64 * ALLOCATED_PER_BYTE, deadline)
                 .await?;
@@ -113,6 +61,48 @@ impl Client {
             .await
     }
 
+    /// What becomes of a body whose first byte `begins` an answer of Prometheus: here as long as it
+    /// is small, and then on the threads for long work.
+    async fn arrived<A: Arriving>(
+        &self,
+        response: reqwest::Response,
+        secrets: &impl Fn() -> Secrets,
+        begins: impl Fn(u8) -> bool,
+        mut arriving: A,
+    ) -> Result<A::Whole, StoreError> {
+        let content_type = content_type(&response);
+        let mut body = self.body(response, secrets)?;
+        let (mut length, mut has_begun) = (0, false);
+        while let Some(chunk) = body.next().await.map_err(|error| self.unread(error))? {
+            if !has_begun && let Some(first) = refusal::first_byte(&chunk) {
+                if !begins(first) {
+                    let content_type = content_type.as_ref().and_then(|kind| kind.to_str().ok());
+                    return Err(self.foreign(content_type, &chunk, body, &secrets()).await);
+                }
+                has_begun = true;
+            }
+            length += chunk.len();
+            if has_begun && length > DECODED_HERE {
+                let whole = blocking::advance(arriving.rest(chunk, body)).await;
+                let whole = whole.map_err(|_| self.failed_inside())?;
+                return whole.map_err(|unusable| self.unusable(unusable));
+            }
+            let taken = arriving.push(&chunk).await;
+            taken.map_err(|unusable| self.unusable(unusable))?;
+        }
+        arriving
+            .finish()
+            .map_err(|unusable| self.unusable(unusable))
+    }
+
+    fn unusable(&self, unusable: Unusable) -> StoreError {
+        match unusable {
+            Unusable::Unread(error) => self.unread(error),
+            Unusable::Refused(refused) => refused,
+            Unusable::NotPrometheus(reason) => self.not_prometheus(&reason),
+        }
+    }
+
     /// Decodes a large body outside the runtime's workers, which have other requests to serve.
     async fn decode_large(
         &self,
@@ -122,7 +112,7 @@ impl Client {
         charge: Charge,
     ) -> Result<Decoded, StoreError> {
         let runtime = tokio::runtime::Handle::current();
-        let decoding = tokio::task::spawn_blocking(move || {
+        let decoding = blocking::run(move || {
             let bytes = 2 * whole.len() as u64;
             let meter = small::Meter::new(|allocated| {
                 runtime.block_on(charge.cover(bytes + allocated, deadline))
@@ -130,17 +120,13 @@ impl Client {
             let decoded = small::decode(&call, &whole, &meter);
             let (allocated, refused) = meter.finish();
             match (decoded, refused) {
-                (_, Some(refused)) => Err(Large::Refused(refused)),
+                (_, Some(refused)) => Err(Unusable::Refused(refused)),
                 (Ok(decoded), None) => Ok(holding(decoded, charge, allocated)),
-                (Err(error), None) => Err(Large::NotPrometheus(reason(&error, &whole))),
+                (Err(error), None) => Err(Unusable::NotPrometheus(reason(&error, &whole))),
             }
         });
-        match decoding.await {
-            Ok(Ok(decoded)) => Ok(decoded),
-            Ok(Err(Large::Refused(refused))) => Err(refused),
-            Ok(Err(Large::NotPrometheus(reason))) => Err(self.not_prometheus(&reason)),
-            Err(_) => Err(self.failed_inside()),
-        }
+        let decoded = decoding.await.map_err(|_| self.failed_inside())?;
+        decoded.map_err(|unusable| self.unusable(unusable))
     }
 
     fn body(
@@ -162,16 +148,8 @@ impl Client {
     }
 }
 
-/// Why a large body is no answer.
-enum Large {
-    /// There is no memory for it.
-    Refused(StoreError),
-    /// It is not what was asked for.
-    NotPrometheus(String),
-}
-
 /// The answer, if it is one, with the memory that it takes.
-fn holding(decoded: Decoded, charge: Charge, allocated: u64) -> Decoded {
+pub(super) fn holding(decoded: Decoded, charge: Charge, allocated: u64) -> Decoded {
     match decoded {
         Decoded::Success(answer) => Decoded::Success(Answer {
             held: charge.becomes(allocated),
@@ -179,20 +157,6 @@ fn holding(decoded: Decoded, charge: Charge, allocated: u64) -> Decoded {
         }),
         failure @ Decoded::Failure { .. } => failure,
     }
-}
-
-/// How much of a chunk is decoded in one go: little enough to be done within a millisecond, and cut
-/// behind a sample where one ends nearby, because what is cut in two must be copied.
-fn piece(chunk: &[u8]) -> usize {
-    /// Longer than most samples.
-    const LOOKED_BACK: usize = 96;
-    if chunk.len() <= PIECE {
-        return chunk.len();
-    }
-    let end = &chunk[PIECE - LOOKED_BACK..PIECE];
-    end.iter()
-        .rposition(|byte| *byte == b']')
-        .map_or(PIECE, |at| PIECE - LOOKED_BACK + at + 1)
 }
 
 fn content_type(response: &reqwest::Response) -> Option<HeaderValue> {

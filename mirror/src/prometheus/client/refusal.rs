@@ -255,9 +255,14 @@ fn without_echo(message: &str) -> Cow<'_, str> {
     }
 }
 
+/// Whether a body that begins with this byte begins with a value of JSON other than a word.
+pub(super) fn begins_json(first: u8) -> bool {
+    matches!(first, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9')
+}
+
 /// Whether a body begins with a value of JSON other than a word.
-pub(super) fn begins_as_json(body: &[u8]) -> bool {
-    first_byte(body).is_none_or(|byte| matches!(byte, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9'))
+fn begins_as_json(body: &[u8]) -> bool {
+    first_byte(body).is_none_or(begins_json)
 }
 
 /// The first byte that is not white space.
