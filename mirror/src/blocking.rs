@@ -47,6 +47,14 @@ fn threads() -> Handle {
     }
 }
 
+/// Does `work` on another thread, some time. Nobody waits for it.
+pub fn later(work: impl FnOnce() + Send + 'static) {
+    match &*THREADS {
+        Some(runtime) => drop(runtime.spawn_blocking(work)),
+        None => work(),
+    }
+}
+
 /// The process ends, and the work with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the process is ending")]

@@ -325,6 +325,14 @@ impl Reservation {
         self.budget.settle(&mut state);
     }
 
+    /// For as long as the answer exists, somebody sees to it that these bytes are given back, whether
+    /// the holder can go on or not.
+    #[must_use]
+    pub fn working(&self) -> Working {
+        self.budget.lock().active += 1;
+        Working(Arc::clone(&self.budget))
+    }
+
     async fn wait(
         &self,
         place: Place,
@@ -360,6 +368,18 @@ impl Drop for Reservation {
             state.active -= 1;
         }
         self.budget.settle(&mut state);
+    }
+}
+
+/// See [`Reservation::working`].
+#[derive(Debug)]
+pub struct Working(Arc<Budget>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.active -= 1;
+        self.0.settle(&mut state);
     }
 }
 

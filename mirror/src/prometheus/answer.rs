@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::Call;
 use super::charge::Held;
 use super::remarks::{Meaning, Remark};
+use crate::blocking;
 use crate::model::metric_type::MetricType;
 use crate::model::series::Series;
 
@@ -20,6 +21,21 @@ pub struct Answer {
     pub is_partial: bool,
     /// The memory that it takes.
     pub held: Held,
+}
+
+/// To give a large answer's memory back takes up to a tenth of a second, for which no worker of the
+/// runtime is kept.
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.held.is_large() {
+            let data = std::mem::replace(&mut self.data, Data::Names(Vec::new()));
+            let freed = self.held.freed();
+            blocking::later(move || {
+                drop(data);
+                drop(freed);
+            });
+        }
+    }
 }
 
 impl Answer {

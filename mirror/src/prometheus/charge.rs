@@ -11,6 +11,9 @@ use crate::budget::{Budget, Refused, Reservation};
 /// What a call may take without asking again: buffers, and all of a small answer.
 const BASE: u64 = 256 << 10;
 
+/// An answer that takes more is given back elsewhere.
+const LARGE: u64 = 1 << 20;
+
 /// What is asked for beyond that, at least.
 const STEP: u64 = 1 << 20;
 
@@ -93,6 +96,23 @@ impl Held {
         if let Some(reservation) = &self.0 {
             reservation.rests();
         }
+    }
+}
+
+impl Held {
+    /// Whether it takes long to give it back.
+    pub(super) fn is_large(&self) -> bool {
+        let bytes = self.0.as_ref().map(|reservation| reservation.bytes().0);
+        bytes.is_some_and(|bytes| bytes > LARGE)
+    }
+
+    /// The memory of an answer that is being given back. Until it is, somebody works on it.
+    pub(super) fn freed(&mut self) -> impl Send + 'static + use<> {
+        let reservation = self.0.take();
+        let working = reservation
+            .as_ref()
+            .map(|reservation| reservation.working());
+        (reservation, working)
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Client, MAX_BODY_BYTES, refusal};
 use crate::blocking;
 use crate::prometheus::charge::Charge;
 use crate::prometheus::decode::{ALLOCATED_PER_BYTE, Decoded, Expected, small};
-use crate::prometheus::{Answer, Call, StoreError};
+use crate::prometheus::{Call, StoreError};
 
 /// So much of a body may be decoded by a worker of the runtime: about a fifth of a millisecond's
 /// work.
@@ -151,10 +151,10 @@ impl Client {
 /// The answer, if it is one, with the memory that it takes.
 pub(super) fn holding(decoded: Decoded, charge: Charge, allocated: u64) -> Decoded {
     match decoded {
-        Decoded::Success(answer) => Decoded::Success(Answer {
-            held: charge.becomes(allocated),
-            ..answer
-        }),
+        Decoded::Success(mut answer) => {
+            answer.held = charge.becomes(allocated);
+            Decoded::Success(answer)
+        }
         failure @ Decoded::Failure { .. } => failure,
     }
 }

@@ -7,7 +7,7 @@ use super::{Decoded, MOST_REMARKS, allocated, number};
 use crate::model::series::{HistogramSample, Series};
 use crate::model::time::Timestamp;
 use crate::prometheus::remarks::Remark;
-use crate::prometheus::{Answer, Data};
+use crate::prometheus::{Answer, Data, Held};
 
 /// No series has more labels. The stores that have a limit of their own have a far lower one.
 const MOST_LABELS: u32 = 1_000;
@@ -283,7 +283,8 @@ impl Parts {
         Ok(Decoded::Success(Answer {
             remarks: self.remarks,
             is_partial: self.is_partial,
-            ..Answer::of(Data::Series(self.series))
+            data: Data::Series(self.series),
+            held: Held::default(),
         }))
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use self::frame::{Frame, FrameOf};
 use super::{Decoded, allocated};
 use crate::model::metric_type::MetricType;
-use crate::prometheus::{Answer, Call, Data, StoreError};
+use crate::prometheus::{Answer, Call, Data, Held, StoreError};
 
 /// What decoding allocates, and who allows it.
 pub(in crate::prometheus) struct Meter<'a> {
@@ -92,7 +92,8 @@ pub(in crate::prometheus) fn decode(
         Some("success") => Ok(Decoded::Success(Answer {
             remarks,
             is_partial,
-            ..Answer::of(data.unwrap_or_else(|| nothing(call)))
+            data: data.unwrap_or_else(|| nothing(call)),
+            held: Held::default(),
         })),
         Some("error") => Ok(Decoded::Failure {
             kind: error_type.unwrap_or_default(),
