@@ -1,17 +1,22 @@
 //! The memory that requests may use, shared by all of them.
 //!
-//! A [`Budget`] hands out bytes. A request or an upstream call first reserves a small base, in the
-//! order of arrival, and then grows step by step as it needs more. Without room, it waits until its
-//! deadline.
+//! A [`Budget`] hands out bytes. A request first reserves a small base, in the order of arrival, and
+//! then grows step by step as it needs more. Its upstream calls do the same on its account: request
+//! and calls are one group. Without room, a holder waits until its deadline.
 //!
 //! * A newcomer holds nothing and may use all of the budget. Growth may use seven eighths of it, so
 //!   the last eighth always lets small requests in.
-//! * Waiting growth is served smallest first. A demand that alone exceeds seven eighths is refused
-//!   at once.
+//! * A small group, up to a sixty-fourth of what growth may use, gets what there is.
+//! * Larger groups grow together only while a quarter of it is used. Beyond that they do so in
+//!   turn: the group that began to wait first may use all of it, the others stand still until it
+//!   has ended. So large requests that fit one after the other are answered one after the other,
+//!   instead of all beginning and none being able to end.
+//! * A group whose turn it is and that has not grown for a second, because its store is slow, goes
+//!   to the end.
 //! * No deadlock: the budget counts the holders that can go on by themselves. When there are none,
-//!   because each waits for growth or for somebody who does, the largest waiting holder is refused
-//!   at once. It gives back the most, the others go on, and a lone holder is refused only if it
-//!   needs more than it can get.
+//!   because each waits for growth or for somebody who does, the largest holder that waits out of
+//!   turn is refused at once, and if there is none, the one whose turn it is. It gives back the
+//!   most, the others go on, and a lone holder is refused only if it needs more than it can get.
 
 mod memory;
 pub mod size;
@@ -19,12 +24,21 @@ pub mod size;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 pub use self::memory::{Limit, Memory, Origin};
 use self::size::ByteSize;
+
+/// A group is small up to this part of what growth may use.
+const SMALL: u64 = 64;
+
+/// Larger ones grow together while no more than this part of it is used.
+const TOGETHER: u64 = 4;
+
+/// So long a group may stand still while others wait for the end of its turn.
+const STANDSTILL: Duration = Duration::from_secs(1);
 
 /// Why there are no bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,8 +66,10 @@ struct State {
     next: u64,
     /// In the order of arrival.
     arriving: BTreeMap<u64, Waiter>,
-    /// By what the holder would have, smallest first, then in the order of arrival.
-    growing: BTreeMap<(u64, u64), Waiter>,
+    /// In the order of arrival.
+    growing: BTreeMap<u64, Waiter>,
+    /// The large groups that have had to wait, in the order of their turns.
+    turns: BTreeMap<u64, Arc<Group>>,
 }
 
 #[derive(Debug)]
@@ -69,12 +85,51 @@ struct Holder {
     bytes: AtomicU64,
     /// For how many things it waits that need somebody else's progress. Active: none.
     blocked: AtomicUsize,
+    group: Arc<Group>,
+}
+
+/// The holders of one request. Changed only while the state is locked.
+#[derive(Debug, Default)]
+struct Group {
+    bytes: AtomicU64,
+    holders: AtomicUsize,
+    /// Its place in the order of turns. 0: it has none.
+    turn: AtomicU64,
+    /// When it grew last, once it has a turn.
+    grew: Mutex<Option<Instant>>,
+}
+
+impl Group {
+    fn grows(&self) {
+        *self.grew.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether it has not grown for long.
+    fn stands_still(&self) -> bool {
+        let grew = *self.grew.lock().unwrap_or_else(PoisonError::into_inner);
+        grew.is_none_or(|grew| grew.elapsed() >= STANDSTILL)
+    }
+}
+
+impl Holder {
+    fn of(group: Arc<Group>) -> Self {
+        group.holders.fetch_add(1, Ordering::Relaxed);
+        Self {
+            group,
+            ..Self::default()
+        }
+    }
 }
 
 impl State {
     /// So much growth may use.
     fn for_growth(&self) -> u64 {
         self.capacity - self.capacity / 8
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.next += 1;
+        self.next
     }
 
     fn block(&mut self, holder: &Holder) {
@@ -89,14 +144,97 @@ impl State {
         }
     }
 
+    fn take(&mut self, holder: &Holder, bytes: u64) {
+        self.used += bytes;
+        holder.bytes.fetch_add(bytes, Ordering::Relaxed);
+        holder.group.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if holder.group.turn.load(Ordering::Relaxed) != 0 {
+            holder.group.grows();
+        }
+    }
+
+    fn give_back(&mut self, holder: &Holder, bytes: u64) {
+        self.used -= bytes;
+        holder.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        holder.group.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     fn give(&mut self, waiter: Waiter) {
-        self.used += waiter.bytes;
-        waiter
-            .holder
-            .bytes
-            .fetch_add(waiter.bytes, Ordering::Relaxed);
+        self.unblock(&waiter.holder);
+        self.take(&waiter.holder, waiter.bytes);
         // The receiver goes only while the state is locked, and takes its waiter along.
         let _ = waiter.answer.send(Ok(()));
+    }
+
+    /// Whether a holder may have so much more now.
+    fn may_grow(&self, holder: &Holder, more: u64) -> bool {
+        let (group, for_growth) = (&holder.group, self.for_growth());
+        let (used, large) = (self.used + more, group.bytes.load(Ordering::Relaxed) + more);
+        used <= for_growth
+            && (large <= for_growth / SMALL
+                || used <= for_growth / TOGETHER
+                || self.is_first(group))
+    }
+
+    /// Whether it is the turn of this group.
+    fn is_first(&self, group: &Group) -> bool {
+        let first = self.turns.first_key_value().map(|(turn, _)| *turn);
+        first == Some(group.turn.load(Ordering::Relaxed))
+    }
+
+    /// Puts a group at the end of the order of turns.
+    fn takes_turn(&mut self, group: &Arc<Group>) {
+        let turn = self.ticket();
+        self.turns.remove(&group.turn.swap(turn, Ordering::Relaxed));
+        self.turns.insert(turn, Arc::clone(group));
+    }
+
+    /// Lets groups pass by those that stand still although they do not wait for memory.
+    fn pass_by(&mut self) {
+        for _ in 0..self.turns.len() {
+            let Some(first) = self
+                .turns
+                .first_entry()
+                .map(|first| Arc::clone(first.get()))
+            else {
+                return;
+            };
+            let waits = |waiter: &Waiter| Arc::ptr_eq(&waiter.holder.group, &first);
+            if !first.stands_still() || self.growing.values().any(waits) {
+                return;
+            }
+            self.takes_turn(&first);
+            // It has another second when it is first again.
+            first.grows();
+        }
+    }
+
+    /// Serves those that wait for growth and may have it.
+    fn serve_growing(&mut self) {
+        while let Some(place) = self
+            .growing
+            .iter()
+            .find(|(_, waiter)| self.may_grow(&waiter.holder, waiter.bytes))
+            .map(|(place, _)| *place)
+            && let Some(waiter) = self.growing.remove(&place)
+        {
+            self.give(waiter);
+        }
+    }
+
+    /// Who is refused when nobody can go on by himself.
+    fn superfluous(&mut self) -> Option<Waiter> {
+        let rank = |place: &u64, waiter: &Waiter| {
+            let group = &waiter.holder.group;
+            let held = waiter.holder.bytes.load(Ordering::Relaxed) + waiter.bytes;
+            (!self.is_first(group), held, *place)
+        };
+        let ranked = self
+            .growing
+            .iter()
+            .max_by_key(|(place, waiter)| rank(place, waiter));
+        let place = ranked.map(|(place, _)| *place)?;
+        self.growing.remove(&place)
     }
 }
 
@@ -142,16 +280,25 @@ impl Budget {
         ByteSize(bytes): ByteSize,
         deadline: Option<Instant>,
     ) -> Result<Reservation, Refused> {
-        let holder = Arc::new(Holder::default());
-        let waiting = {
+        self.reserve_in(Arc::default(), ByteSize(bytes), deadline)
+            .await
+    }
+
+    async fn reserve_in(
+        self: &Arc<Self>,
+        group: Arc<Group>,
+        ByteSize(bytes): ByteSize,
+        deadline: Option<Instant>,
+    ) -> Result<Reservation, Refused> {
+        let (reservation, waiting) = {
             let mut state = self.lock();
             if bytes > state.for_growth() {
                 return Err(Refused::TooLarge(ByteSize(state.for_growth())));
             }
-            if state.arriving.is_empty() && state.used + bytes <= state.capacity {
-                state.used += bytes;
+            let holder = Arc::new(Holder::of(group));
+            let waiting = if state.arriving.is_empty() && state.used + bytes <= state.capacity {
                 state.active += 1;
-                holder.bytes.store(bytes, Ordering::Relaxed);
+                state.take(&holder, bytes);
                 None
             } else {
                 holder.blocked.store(1, Ordering::Relaxed);
@@ -164,12 +311,13 @@ impl Budget {
                 };
                 state.arriving.insert(ticket, waiter);
                 Some((Place::Arriving(ticket), granted))
-            }
-        };
-        // From here on, dropping it gives back what was given.
-        let reservation = Reservation {
-            budget: Arc::clone(self),
-            holder,
+            };
+            // From here on, dropping it gives back what was given.
+            let reservation = Reservation {
+                budget: Arc::clone(self),
+                holder,
+            };
+            (reservation, waiting)
         };
         if let Some((place, granted)) = waiting {
             reservation.wait(place, granted, deadline).await?;
@@ -181,45 +329,31 @@ impl Budget {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves those that can be served, and if nobody can go on by himself, refuses the largest.
+    /// Serves those that can be served, and if nobody can go on by himself, refuses one.
     fn settle(&self, state: &mut State) {
-        let (capacity, for_growth) = (state.capacity, state.for_growth());
         while let Some(first) = state.arriving.first_entry() {
-            if state.used + first.get().bytes > capacity {
+            if state.used + first.get().bytes > state.capacity {
                 break;
             }
             let waiter = first.remove();
-            state.unblock(&waiter.holder);
             state.give(waiter);
         }
-        while let Some(first) = state.growing.first_entry() {
-            if state.used + first.get().bytes > for_growth {
-                break;
-            }
-            let waiter = first.remove();
-            state.unblock(&waiter.holder);
-            state.give(waiter);
-        }
+        state.pass_by();
+        state.serve_growing();
+        let for_growth = state.for_growth();
         while state.active == 0
-            && let Some((_, largest)) = state.growing.pop_last()
+            && let Some(refused) = state.superfluous()
         {
-            state.unblock(&largest.holder);
-            let others = state.used - largest.holder.bytes.load(Ordering::Relaxed);
-            let refused = if others <= capacity - for_growth {
+            state.unblock(&refused.holder);
+            let others = state.used - refused.holder.bytes.load(Ordering::Relaxed);
+            let why = if others <= state.capacity - for_growth {
                 // It would not get so much if it came alone.
                 Refused::TooLarge(ByteSize(for_growth))
             } else {
                 Refused::Busy
             };
-            let _ = largest.answer.send(Err(refused));
+            let _ = refused.answer.send(Err(why));
         }
-    }
-}
-
-impl State {
-    fn ticket(&mut self) -> u64 {
-        self.next += 1;
-        self.next
     }
 }
 
@@ -233,10 +367,41 @@ pub struct Reservation {
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Arriving(u64),
-    Growing((u64, u64)),
+    Growing(u64),
+}
+
+/// On whose account something is reserved.
+#[derive(Clone, Debug)]
+pub struct Account {
+    budget: Arc<Budget>,
+    group: Arc<Group>,
+}
+
+impl Account {
+    /// As [`Budget::reserve`], for the same request.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn reserve(
+        &self,
+        bytes: ByteSize,
+        deadline: Option<Instant>,
+    ) -> Result<Reservation, Refused> {
+        let group = Arc::clone(&self.group);
+        self.budget.reserve_in(group, bytes, deadline).await
+    }
 }
 
 impl Reservation {
+    /// For whatever else the same request needs.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        Account {
+            budget: Arc::clone(&self.budget),
+            group: Arc::clone(&self.holder.group),
+        }
+    }
+
     /// How many bytes there are.
     #[must_use]
     pub fn bytes(&self) -> ByteSize {
@@ -258,15 +423,15 @@ impl Reservation {
             if wanted > state.for_growth() {
                 return Err(Refused::TooLarge(ByteSize(state.for_growth())));
             }
-            let first = state.growing.keys().next();
-            if first.is_none_or(|(smallest, _)| wanted < *smallest)
-                && state.used + more <= state.for_growth()
-            {
-                state.used += more;
-                self.holder.bytes.store(wanted, Ordering::Relaxed);
+            if state.may_grow(&self.holder, more) {
+                state.take(&self.holder, more);
                 return Ok(());
             }
-            let place = (wanted, state.ticket());
+            if self.holder.group.turn.load(Ordering::Relaxed) == 0 {
+                self.holder.group.grows();
+                state.takes_turn(&self.holder.group);
+            }
+            let place = state.ticket();
             let (answer, granted) = oneshot::channel();
             let waiter = Waiter {
                 bytes: more,
@@ -301,8 +466,7 @@ impl Reservation {
         let mut state = self.budget.lock();
         let held = self.bytes().0;
         if held > bytes {
-            self.holder.bytes.store(bytes, Ordering::Relaxed);
-            state.used -= held - bytes;
+            state.give_back(&self.holder, held - bytes);
             self.budget.settle(&mut state);
         }
     }
@@ -344,8 +508,14 @@ impl Reservation {
             place: Some(place),
         };
         let granted = async {
-            // It is not dropped unanswered while it waits.
-            granted.await.unwrap_or(Err(Refused::Busy))
+            let mut granted = granted;
+            loop {
+                match tokio::time::timeout(STANDSTILL, &mut granted).await {
+                    // It is not dropped unanswered while it waits.
+                    Ok(result) => return result.unwrap_or(Err(Refused::Busy)),
+                    Err(_) => self.budget.settle(&mut self.budget.lock()),
+                }
+            }
         };
         let result = match deadline {
             None => granted.await,
@@ -363,9 +533,13 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         let mut state = self.budget.lock();
-        state.used -= self.bytes().0;
+        state.give_back(&self.holder, self.bytes().0);
         if self.holder.blocked.load(Ordering::Relaxed) == 0 {
             state.active -= 1;
+        }
+        let group = &self.holder.group;
+        if group.holders.fetch_sub(1, Ordering::Relaxed) == 1 {
+            state.turns.remove(&group.turn.load(Ordering::Relaxed));
         }
         self.budget.settle(&mut state);
     }

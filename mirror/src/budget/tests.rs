@@ -129,6 +129,51 @@ async fn bytes_that_only_rest_do_not_either() {
     assert_eq!(call.grow(ByteSize(5), None).await, Ok(()));
 }
 
+#[tokio::test]
+async fn large_ones_grow_in_turn_and_small_ones_pass_them() {
+    // Growth may use 7,000: a group is small up to 109, and 1,750 may be used together.
+    let budget = budget(8_000);
+    let (first, second) = (holder(&budget, 10).await, holder(&budget, 10).await);
+    first.grow(ByteSize(1_500), None).await.unwrap();
+    first.grow(ByteSize(3_000), None).await.unwrap();
+    let mut waits = Box::pin(second.grow(ByteSize(200), None));
+    assert!((&mut waits).now_or_never().is_none());
+    let small = holder(&budget, 10).await;
+    small.grow(ByteSize(90), None).await.unwrap();
+    first.grow(ByteSize(2_000), None).await.unwrap();
+    drop(first);
+    assert_eq!(waits.await, Ok(()));
+}
+
+#[tokio::test]
+async fn the_calls_of_a_request_have_its_turn() {
+    let budget = budget(8_000);
+    let (first, second) = (holder(&budget, 2_000).await, holder(&budget, 10).await);
+    first.grow(ByteSize(1_000), None).await.unwrap();
+    let mut waits = Box::pin(second.grow(ByteSize(200), None));
+    assert!((&mut waits).now_or_never().is_none());
+    let call = first.account().reserve(ByteSize(10), None).await.unwrap();
+    call.grow(ByteSize(1_000), None).await.unwrap();
+    drop(first);
+    assert!((&mut waits).now_or_never().is_none());
+    drop(call);
+    assert_eq!(waits.await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_turn_in_which_nothing_happens_passes_to_the_next() {
+    let budget = budget(8_000);
+    let (slow, next) = (holder(&budget, 2_000).await, holder(&budget, 10).await);
+    slow.grow(ByteSize(1_000), None).await.unwrap();
+    let began = Instant::now();
+    soon(next.grow(ByteSize(2_000), None)).await.unwrap();
+    assert!(began.elapsed() >= STANDSTILL);
+    let mut waits = Box::pin(slow.grow(ByteSize(10), None));
+    assert!((&mut waits).now_or_never().is_none());
+    drop(next);
+    assert_eq!(waits.await, Ok(()));
+}
+
 /// A request: its calls grow step by step while it waits for them.
 #[derive(Clone, Debug)]
 struct Plan {
@@ -156,7 +201,7 @@ async fn run(budget: Arc<Budget>, plan: Plan) -> Result<(), Refused> {
     let work = async {
         for steps in plan.calls {
             let blocked = request.waits_for_others();
-            let call = budget.reserve(ByteSize(2), None).await?;
+            let call = request.account().reserve(ByteSize(2), None).await?;
             for step in steps {
                 call.grow(ByteSize(step), None).await?;
                 tokio::task::yield_now().await;
@@ -207,8 +252,29 @@ proptest! {
             }
             let state = budget.lock();
             assert_eq!((state.used, state.active), (0, 0));
-            assert!(state.arriving.is_empty() && state.growing.is_empty());
+            assert!(state.arriving.is_empty() && state.growing.is_empty() && state.turns.is_empty());
         });
+    }
+
+    /// Whatever the order: requests each of which needs at most half of the memory all get it.
+    #[test]
+    fn what_fits_one_after_the_other_is_answered_one_after_the_other(
+        plans in prop::collection::vec(prop::collection::vec(1_u64..400, 1..9), 1..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ended = runtime.block_on(async {
+            let budget = budget(8_000);
+            let running = plans.into_iter().map(|steps| {
+                let plan = Plan { base: 2, calls: vec![steps], gives_up_after: None };
+                tokio::spawn(run(Arc::clone(&budget), plan))
+            });
+            let running: Vec<_> = running.collect();
+            let all = futures::future::join_all(running);
+            tokio::time::timeout(HANG, all).await.expect("nobody waits for ever")
+        });
+        for result in ended {
+            prop_assert_eq!(result.unwrap(), Ok(()));
+        }
     }
 
     /// Whatever the order: of requests each of which fits alone, one at least gets all that it

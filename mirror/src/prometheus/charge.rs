@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Answer, Data, StoreError};
 use crate::budget::size::ByteSize;
-use crate::budget::{Budget, Refused, Reservation};
+use crate::budget::{Account, Budget, Refused, Reservation};
 
 /// What a call may take without asking again: buffers, and all of a small answer.
 const BASE: u64 = 256 << 10;
@@ -42,15 +42,20 @@ impl Drop for WaitsForMemory<'_> {
 }
 
 impl Charge {
-    /// The base, waiting until `deadline`.
+    /// The base, waiting until `deadline`; on the account of the request that the call belongs to if
+    /// there is one.
     pub(super) async fn new(
         budget: &Arc<Budget>,
+        account: Option<Account>,
         waits: Arc<AtomicBool>,
         deadline: Instant,
     ) -> Result<Self, StoreError> {
         let reservation = {
             let _waits = WaitsForMemory::new(&waits);
-            budget.reserve(ByteSize(BASE), Some(deadline)).await?
+            match account {
+                Some(account) => account.reserve(ByteSize(BASE), Some(deadline)).await?,
+                None => budget.reserve(ByteSize(BASE), Some(deadline)).await?,
+            }
         };
         Ok(Self { reservation, waits })
     }

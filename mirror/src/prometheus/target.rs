@@ -16,7 +16,7 @@ use super::observe::TargetMetrics;
 use super::sharing::Exchanges;
 use super::{Answer, Call, Deadline, Store, StoreError, capabilities};
 use crate::budget::size::ByteSize;
-use crate::budget::{Budget, Reservation};
+use crate::budget::{Account, Budget, Reservation};
 use crate::model::capabilities::Capabilities;
 use crate::model::time::Timestamp;
 use crate::settings::TargetSettings;
@@ -192,6 +192,7 @@ impl Target {
         Deadline(deadline): Deadline,
         caller: Caller,
         admitted: &AtomicBool,
+        account: Option<Account>,
     ) -> Result<Arc<Answer>, StoreError> {
         loop {
             if Instant::now() >= deadline {
@@ -213,6 +214,7 @@ impl Target {
                     call.clone(),
                     ticket,
                     Arc::clone(&progress),
+                    account.clone(),
                 );
                 Ok::<_, StoreError>((progress, exchange))
             })?;
@@ -283,6 +285,7 @@ impl Upstream {
         call: Call,
         ticket: Ticket,
         progress: Arc<Progress>,
+        account: Option<Account>,
     ) -> impl Future<Output = Turn> + Send + 'static {
         let span = tracing::debug_span!("upstream call", target = %self.name, ?call, outcome = tracing::field::Empty);
         let recorder = span.clone();
@@ -299,7 +302,7 @@ impl Upstream {
             }
             let deadline = progress.send();
             let waits = Arc::clone(&progress.waits_for_memory);
-            let charge = match Charge::new(&self.memory, waits, deadline).await {
+            let charge = match Charge::new(&self.memory, account, waits, deadline).await {
                 Ok(charge) => charge,
                 Err(error) => return Turn::Asked(Err(error)),
             };
@@ -334,8 +337,14 @@ impl Upstream {
 
 impl Store for Target {
     async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
-        self.call_admitted(call, deadline, Caller::Mirror, &AtomicBool::new(false))
-            .await
+        self.call_admitted(
+            call,
+            deadline,
+            Caller::Mirror,
+            &AtomicBool::new(false),
+            None,
+        )
+        .await
     }
 
     async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
@@ -365,9 +374,11 @@ impl RequestMemory {
 
 impl Store for RequestCalls {
     async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
+        let account = self.memory.as_ref();
+        let account = account.map(|memory| memory.reservation.account());
         let call = self
             .target
-            .call_admitted(call, deadline, self.caller, &self.admitted);
+            .call_admitted(call, deadline, self.caller, &self.admitted, account);
         let Some(memory) = &self.memory else {
             return call.await;
         };
