@@ -270,6 +270,13 @@ impl Budget {
         ByteSize(self.lock().used)
     }
 
+    /// How many wait for some.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let state = self.lock();
+        state.arriving.len() + state.growing.len()
+    }
+
     /// Reserves `bytes` for somebody who holds nothing, waiting in the order of arrival until
     /// `deadline` if there is one.
     ///

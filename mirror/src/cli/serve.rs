@@ -53,6 +53,7 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let settings = settings::load(&source).map_err(Failure::from_error)?;
     let limit = memory_limit(&args, &settings);
     let memory = Memory::within(limit.bytes);
+    metrics.shows(&memory);
     let state = AppState::within(Arc::clone(&memory), settings, metrics);
     let mut api = listen_for_api(&args, &state, &state.serving().settings).await?;
     probe.starts(Arc::clone(&state));

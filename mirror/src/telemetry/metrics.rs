@@ -16,10 +16,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::budget::Memory;
 use crate::model::api_method::ApiMethod;
 use crate::model::time::Timestamp;
 use crate::prometheus::observe::UpstreamMetrics;
 use crate::telemetry::exposition::{Format, to_prometheus_text};
+use crate::telemetry::memory::MemoryCollector;
 use crate::telemetry::process::ProcessCollector;
 
 /// The `method` label of a request; of other paths than those of the Mirror API `other`.
@@ -78,6 +80,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Requests,
     documents: Documents,
+    memory: MemoryCollector,
     /// Of the calls to the targets.
     pub upstream: UpstreamMetrics,
 }
@@ -196,6 +199,8 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let mut root = Registry::default();
         root.register_collector(Box::new(ProcessCollector));
+        let memory = MemoryCollector::default();
+        root.register_collector(Box::new(memory.clone()));
         let registry = root.sub_registry_with_prefix("prometheus_mirror");
         let requests = Requests::register(registry);
         let documents = Documents::register(registry);
@@ -205,6 +210,7 @@ impl Metrics {
             registry: root,
             requests,
             documents,
+            memory,
             upstream,
         })
     }
@@ -237,6 +243,12 @@ impl Metrics {
     #[must_use]
     pub fn connection_open(&self) -> Counted {
         Counted::new(&self.requests.connections)
+    }
+
+    /// Shows from now on how much of this memory is used. Later calls change nothing: the process has
+    /// one.
+    pub fn shows(&self, memory: &Arc<Memory>) {
+        let _ = self.memory.0.set(Arc::clone(memory));
     }
 
     /// Records that the document called `name` with `hash` is being served from now on.

@@ -7,6 +7,7 @@
 
 pub mod exposition;
 pub mod logs;
+mod memory;
 pub mod metrics;
 pub mod process;
 pub mod traces;
