@@ -18,6 +18,13 @@ const FIXED: u64 = 64 * MIB;
 /// series, and the points computed from them.
 const PER_WORKER: u64 = 12 * MIB;
 
+/// The least that a mirror needs for requests to be useful: a few ordinary ones at a time. It uses
+/// so much even where the limit leaves less.
+pub const LEAST_FOR_REQUESTS: u64 = 16 * MIB;
+
+/// The smallest memory limit that leaves [`LEAST_FOR_REQUESTS`], in whole MiB.
+pub const LEAST_LIMIT: u64 = FIXED + (16_u64 * 4).div_ceil(3) * MIB;
+
 /// The bytes that requests may use within a memory limit. A quarter is left to the allocator, for
 /// rounding and fragmentation.
 #[must_use]
@@ -43,6 +50,12 @@ mod tests {
         for workers in [1, 20, 1_000] {
             assert!(for_requests(needed_by(workers)) >= workers * PER_WORKER - 4);
         }
+    }
+
+    #[test]
+    fn the_least_limit_leaves_requests_the_least() {
+        assert!(for_requests(LEAST_LIMIT) >= LEAST_FOR_REQUESTS);
+        assert!(for_requests(LEAST_LIMIT - MIB) < LEAST_FOR_REQUESTS);
     }
 
     #[test]

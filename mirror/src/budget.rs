@@ -18,7 +18,7 @@
 //!   turn is refused at once, and if there is none, the one whose turn it is. It gives back the
 //!   most, the others go on, and a lone holder is refused only if it needs more than it can get.
 
-mod memory;
+pub(crate) mod memory;
 pub mod size;
 
 use std::collections::BTreeMap;

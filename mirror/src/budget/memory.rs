@@ -9,9 +9,6 @@ use super::size::ByteSize;
 /// The limit where nothing sets one.
 const DEFAULT: ByteSize = ByteSize::mib(512);
 
-/// The smallest budget: with a limit that is far too small, small requests are still answered.
-const LEAST: u64 = 16 << 20;
-
 /// The budgets of the process.
 #[derive(Debug)]
 pub struct Memory {
@@ -45,10 +42,17 @@ pub enum Origin {
 }
 
 impl Limit {
+    /// What is wrong with it, in words: it is more than the container may use, or too little to be
+    /// useful.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        let most = container().filter(|_| self.origin != Origin::Container);
+        problem(self.bytes, most).map(|problem| format!("{}: {problem}", self.origin))
+    }
+
     /// The first of the flag, the field and the container's limit that is set.
     #[must_use]
     pub fn choose(flag: Option<ByteSize>, field: Option<ByteSize>) -> Self {
-        let container = || of_container(Path::new("/proc/self"), Path::new("/"));
         let set = |bytes, origin| Self { bytes, origin };
         flag.map(|bytes| set(bytes, Origin::Flag))
             .or_else(|| field.map(|bytes| set(bytes, Origin::Field)))
@@ -89,7 +93,7 @@ impl Memory {
 
 /// What of a limit is for bodies and for work.
 fn shares(ByteSize(limit): ByteSize) -> (ByteSize, ByteSize) {
-    let all = crds::memory::for_requests(limit).max(LEAST);
+    let all = crds::memory::for_requests(limit).max(crds::memory::LEAST_FOR_REQUESTS);
     let bodies = all / 4;
     (ByteSize(bodies), ByteSize(all - bodies))
 }
@@ -103,6 +107,27 @@ impl Default for Memory {
             work: Budget::new(most),
         }
     }
+}
+
+/// What is wrong with a memory limit where the container may use `most`, in words that follow the
+/// limit's name.
+pub(crate) fn problem(limit: ByteSize, most: Option<ByteSize>) -> Option<String> {
+    let least = ByteSize(crds::memory::LEAST_LIMIT);
+    if let Some(most) = most.filter(|most| limit > *most) {
+        return Some(format!(
+            "{limit} is more than the {most} that the container may use; lower it, or raise the container's limit: until then the kernel may stop the mirror before requests wait"
+        ));
+    }
+    (limit < least).then(|| {
+        format!(
+            "{limit} is too little: the mirror uses up to {least} whatever the limit, so a container with less may be stopped by the kernel; raise it"
+        )
+    })
+}
+
+/// The limit of the container that the process runs in.
+fn container() -> Option<ByteSize> {
+    of_container(Path::new("/proc/self"), Path::new("/"))
 }
 
 /// The smallest memory limit of the cgroups that hold the process. `process` is its folder in

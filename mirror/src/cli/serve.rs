@@ -60,6 +60,9 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     announce(&state, &health);
     let (bodies, work) = (memory.bodies.capacity(), memory.work.capacity());
     tracing::info!(limit = %limit.bytes, origin = %limit.origin, %bodies, %work, "memory for requests");
+    if let Some(notice) = limit.notice() {
+        tracing::warn!("{notice}");
+    }
     let scheme = scheme(&state.serving().settings);
     tracing::info!(api = %api.address(), scheme, admin = %admin.address(), "ready");
 

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
+use crate::budget::memory;
 use crate::budget::size::ByteSize;
 
 /// Headers that the mirror or HTTP itself sets.
@@ -108,14 +109,44 @@ pub(super) fn notice(document: &Value, notices: &mut Vec<Fault>) {
     }
 }
 
-/// Notes where the memory limit of the mirror's container is less than its workers need.
+/// Notes where the memory limits of a document do not fit each other or the workers, or are too
+/// small.
 pub(super) fn notice_memory(document: &Value, notices: &mut Vec<Fault>) {
+    const FIELD: &str = "spec.limits.memory";
+    const CONTAINER: &str = "spec.resources.limits.memory";
     let spec = &document["spec"];
+    let container = container_limit(spec);
+    let own = spec["limits"]["memory"]
+        .as_str()
+        .and_then(|text| text.parse::<ByteSize>().ok());
+    let is_written = !spec["resources"]["limits"]["memory"].is_null();
+    let (field, limit) = match (own, container) {
+        (Some(own), _) => (FIELD, own),
+        (None, Some(container)) if is_written => (CONTAINER, container),
+        (None, Some(container)) => ("spec.workers", container),
+        (None, None) => return,
+    };
+    if let Some(problem) = memory::problem(limit, own.and(container)) {
+        notices.push(Fault::new(field, problem));
+        return;
+    }
     let workers = spec["workers"]
         .as_u64()
         .unwrap_or(crds::memory::DEFAULT_WORKERS);
+    let needed = ByteSize(crds::memory::needed_by(workers));
+    if limit < needed {
+        let message = format!(
+            "{workers} workers need {needed} of memory for large answers at once, and the limit is {limit}"
+        );
+        let hint = "raise the limit or lower the workers: until then, requests that find no memory wait, and may be answered with 503";
+        notices.push(Fault::new(field, message).hint(hint));
+    }
+}
+
+/// The memory limit that the mirror's container gets.
+fn container_limit(spec: &Value) -> Option<ByteSize> {
     let written = &spec["resources"]["limits"]["memory"];
-    let limit: Option<ByteSize> = match (written.as_str(), written.as_u64()) {
+    match (written.as_str(), written.as_u64()) {
         (Some(text), _) => text.parse().ok(),
         (None, Some(bytes)) => Some(ByteSize(bytes)),
         // The operator sets its default only where nothing is said about resources.
@@ -123,19 +154,6 @@ pub(super) fn notice_memory(document: &Value, notices: &mut Vec<Fault>) {
             let default = ByteSize(crds::memory::DEFAULT_LIMIT);
             spec["resources"].is_null().then_some(default)
         }
-    };
-    let needed = ByteSize(crds::memory::needed_by(workers));
-    if let Some(limit) = limit.filter(|limit| *limit < needed) {
-        let field = if written.is_null() {
-            "spec.workers"
-        } else {
-            "spec.resources.limits.memory"
-        };
-        let message = format!(
-            "{workers} workers need {needed} of memory for large answers at once, and the limit is {limit}"
-        );
-        let hint = "raise the limit or lower the workers: until then, requests that find no memory wait, and may be answered with 503";
-        notices.push(Fault::new(field, message).hint(hint));
     }
 }
 
@@ -192,6 +210,52 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_memory_limit_beyond_the_containers_or_too_small_is_noted() {
+        let spec = |own: &str, container: Option<&str>| {
+            let mut spec = json!({"workers": 1, "limits": {"memory": own}});
+            if let Some(container) = container {
+                spec["resources"] = json!({"limits": {"memory": container}});
+            }
+            spec
+        };
+        let beyond = |own, most| {
+            format!(
+                "spec.limits.memory: {own} is more than the {most} that the container may use; lower it, or raise the container's limit: until then the kernel may stop the mirror before requests wait"
+            )
+        };
+        let little = |field, limit| {
+            format!(
+                "{field}: {limit} is too little: the mirror uses up to 86 MiB whatever the limit, so a container with less may be stopped by the kernel; raise it"
+            )
+        };
+        let table = [
+            (spec("400Mi", None), None),
+            (spec("512Mi", None), None),
+            (spec("513Mi", None), Some(beyond("513 MiB", "512 MiB"))),
+            (
+                spec("400Mi", Some("256Mi")),
+                Some(beyond("400 MiB", "256 MiB")),
+            ),
+            (spec("1Gi", Some("2Gi")), None),
+            (
+                spec("10M", None),
+                Some(little("spec.limits.memory", "9 MiB")),
+            ),
+            (
+                json!({"workers": 1, "resources": {"limits": {"memory": "64Mi"}}}),
+                Some(little("spec.resources.limits.memory", "64 MiB")),
+            ),
+        ];
+        for (spec, expected) in table {
+            let mut notices = Vec::new();
+            notice_memory(&json!({"spec": spec.clone()}), &mut notices);
+            let shown: Vec<_> = notices.iter().map(ToString::to_string).collect();
+            let expected: Vec<_> = expected.into_iter().collect();
+            assert_eq!(shown, expected, "{spec}");
+        }
+    }
 
     #[test]
     fn a_memory_limit_that_does_not_fit_the_workers_is_noted() {
