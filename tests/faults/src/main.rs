@@ -150,7 +150,7 @@ async fn prepare(arguments: &Arguments) -> Result<Harness> {
         cluster.define(cluster::kind(name)?).await?;
     }
     Ok(Harness {
-        upstream: cluster.as_operator().await?,
+        upstream: cluster::as_operator(&cluster).await?,
         cluster,
         operator: arguments.operator.clone(),
         next: arguments.next.clone(),

@@ -82,16 +82,6 @@ fn options() -> [(&'static str, Value); 6] {
     ]
 }
 
-/// A resource.
-#[must_use]
-pub fn mirror(namespace: &str, name: &str, spec: &Value) -> Value {
-    json!({
-        "apiVersion": "prometheus-mirror.io/v1alpha1", "kind": "PrometheusMirror",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": spec,
-    })
-}
-
 /// What resources refer to.
 #[must_use]
 pub fn fixtures(namespace: &str) -> Vec<Value> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use cluster_client::{condition, is_ready, mirror};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -216,7 +217,7 @@ impl<'a> Trial<'a> {
         let Some(spec) = spec else {
             return cluster.delete(MIRROR, &self.namespace, name).await;
         };
-        let manifest = story::mirror(&self.namespace, name, spec);
+        let manifest = mirror(&self.namespace, name, spec);
         match cluster.get(MIRROR, &self.namespace, name).await? {
             Some(_) => cluster.replace(MIRROR, &manifest).await?,
             None => cluster.apply(&manifest).await?,
@@ -443,17 +444,11 @@ impl<'a> Trial<'a> {
     pub async fn becomes(&self, name: &str, type_: &str, expected: &str) -> Result<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let mirror = self.object(MIRROR, name).await?;
-            let conditions = mirror["status"]["conditions"].as_array();
-            let found = conditions.into_iter().flatten().find(|condition| {
-                condition["type"] == type_
-                    && condition["observedGeneration"] == mirror["metadata"]["generation"]
-            });
-            if let Some(found) = found {
-                let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
-                if format!("{} {}", text("status"), text("reason")) == expected {
-                    return Ok(text("message"));
-                }
+            let found = condition(&self.object(MIRROR, name).await?, type_);
+            if let Some(found) = &found
+                && found.state == expected
+            {
+                return Ok(found.message.clone());
             }
             if Instant::now() > deadline {
                 bail!("{name}: {type_} is not {expected} but {found:?}");
@@ -461,14 +456,4 @@ impl<'a> Trial<'a> {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
-}
-
-fn is_ready(mirror: &Value) -> bool {
-    let conditions = mirror["status"]["conditions"]
-        .as_array()
-        .into_iter()
-        .flatten();
-    let mut conditions = conditions
-        .filter(|condition| condition["observedGeneration"] == mirror["metadata"]["generation"]);
-    conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
