@@ -1,0 +1,91 @@
+//! The `scenarios` binary: what users do and what can go wrong, on a real Kubernetes.
+//!
+//! A *subject* is a folder beside this file, with its *scenarios* as functions whose names say what
+//! must hold. Each runs in a *scene* ([`scene`]): a namespace of its own, and the verbs it needs.
+//! Scenarios wait for events with one patience for all; seconds are printed and never claimed.
+//! `tests/cluster/run-scenarios` brings the cluster up and starts this program inside.
+
+mod audit;
+mod dropin;
+mod helm_program;
+mod mirror_api;
+mod operator;
+mod programs;
+mod scene;
+mod suite;
+mod wait;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use crate::suite::Suite;
+
+/// Goes through the scenarios of a subject, on the cluster that KUBECONFIG names.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What to try
+    subject: Subject,
+    /// Only these scenarios
+    names: Vec<String>,
+    /// The checkout
+    #[arg(long, default_value = ".")]
+    root: PathBuf,
+    /// The folder with the image archives
+    #[arg(long, env = "IMAGES", default_value = "dist/images")]
+    images: PathBuf,
+    /// The state of the cluster: its logs, keys and processes
+    #[arg(long, env = "CLUSTER_STATE")]
+    state: PathBuf,
+    /// How many scenarios run at once, where they do not disturb each other
+    #[arg(long, default_value_t = 4)]
+    parallel: usize,
+    /// Only list the scenarios
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Subject {
+    /// The operator, as `dist/install.yaml` installs it
+    Operator,
+    /// The chart `prometheusmirror`, without operator, as a user of the original mirror installs it
+    Dropin,
+}
+
+impl Subject {
+    fn suite(self) -> Suite {
+        match self {
+            Self::Operator => operator::suite(),
+            Self::Dropin => dropin::suite(),
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // Before any client is made. It can only fail if there is a provider already, and nothing ran
+    // before.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let arguments = Arguments::parse();
+    let suite = arguments.subject.suite();
+    if arguments.list {
+        for name in suite.names() {
+            println!("{name}");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let place = programs::Place {
+        root: arguments.root,
+        images: arguments.images,
+        state: arguments.state,
+    };
+    match suite.run(place, &arguments.names, arguments.parallel).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("FAILED: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

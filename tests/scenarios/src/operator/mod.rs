@@ -1,0 +1,129 @@
+//! The operator as `dist/install.yaml` installs it: what a user would do, and what can go wrong.
+
+mod children;
+mod configuration;
+mod leaders;
+mod lifecycle;
+mod prometheus;
+mod rights;
+mod rollouts;
+
+use anyhow::Result;
+use futures::future::LocalBoxFuture;
+use serde_json::{Value, json};
+
+use crate::programs::run;
+use crate::scene::Scene;
+use crate::suite::{Suite, alone, together};
+
+pub(crate) fn suite() -> Suite {
+    let together = together![
+        leaders: nothing_is_written_while_nothing_happens;
+        lifecycle:
+            a_new_mirror_becomes_ready_and_answers,
+            paused_holds_changes_back,
+            nothing_is_left_of_a_deleted_mirror;
+        configuration:
+            a_changed_target_is_served_by_the_same_pods,
+            a_changed_key_is_served,
+            a_missing_secret_or_key_is_named,
+            what_the_mirror_refuses_is_reported,
+            a_refused_pod_template_changes_nothing,
+            with_one_target_down_the_other_is_served;
+        children:
+            deleted_and_edited_children_are_restored,
+            optional_children_come_and_go,
+            children_no_longer_wanted_are_removed,
+            a_conflicting_object_is_left_alone;
+        rollouts:
+            replaced_pods_lose_no_request,
+            scaling_loses_no_request,
+            a_new_image_loses_no_request,
+            a_new_port_loses_no_request,
+            a_new_document_loses_no_request;
+    ];
+    let first = alone![children: an_api_installed_later_is_used;];
+    let objects = together![
+        prometheus: a_prometheus_object_is_followed, a_secured_prometheus_is_read;
+    ];
+    let last = alone![
+        leaders:
+            a_restart_of_the_operator_writes_nothing,
+            another_operator_leads_when_the_leader_is_killed,
+            another_operator_leads_when_the_leader_ends,
+            another_operator_leads_when_the_leader_is_frozen,
+            operators_outlive_the_api_server;
+        rights: every_right_is_used_and_none_is_missing;
+    ];
+    Suite {
+        prepare,
+        scenarios: together
+            .into_iter()
+            .chain(first)
+            .chain(objects)
+            .chain(last)
+            .collect(),
+        describe: &[
+            &["get", "pods", "-A"],
+            &["-n", SYSTEM, "logs", "-l", OPERATOR_PODS, "--tail=30"],
+        ],
+    }
+}
+
+/// Where the operator runs.
+const SYSTEM: &str = "prometheus-mirror-system";
+const OPERATOR: &str = "deploy/prometheus-mirror-operator";
+const OPERATOR_PODS: &str = "app.kubernetes.io/name=prometheus-mirror-operator";
+
+fn prepare(scene: &Scene) -> LocalBoxFuture<'_, Result<()>> {
+    Box::pin(install(scene))
+}
+
+async fn install(scene: &Scene) -> Result<()> {
+    let place = scene.place();
+    place.load_images().await?;
+    place.start_prometheus().await?;
+    // Client-side, as the README has it.
+    run(
+        "kubectl",
+        &["apply", "-f", &place.file("dist/install.yaml")],
+    )
+    .await?;
+    // The images may be newer than those that run.
+    run("kubectl", &["-n", SYSTEM, "rollout", "restart", OPERATOR]).await?;
+    all_operators_run().await?;
+    scene.claim("the operator is installed and ready");
+    Ok(())
+}
+
+/// Waits until every replica of the operator runs.
+async fn all_operators_run() -> Result<()> {
+    let status = ["rollout", "status", OPERATOR, "--timeout=180s"];
+    run("kubectl", &[&["-n", SYSTEM], &status[..]].concat()).await?;
+    Ok(())
+}
+
+/// The spec that most scenarios begin with.
+fn usual() -> Value {
+    json!({
+        "apiKeySecretRef": {"name": "mirror-key"},
+        "targets": [{
+            "name": "cluster",
+            "service": {"name": "prometheus", "namespace": "monitoring", "port": "web"},
+        }],
+    })
+}
+
+/// The same with another target.
+fn with_target(target: &Value) -> Value {
+    let mut spec = usual();
+    spec["targets"] = json!([target]);
+    spec
+}
+
+/// A mirror `shop` that is ready.
+async fn ready_mirror(scene: &Scene) -> Result<()> {
+    scene.mirror("shop", &usual()).await?;
+    scene.ready("shop").await?;
+    Ok(())
+}
