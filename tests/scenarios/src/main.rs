@@ -6,6 +6,7 @@
 //! `tests/cluster/run-scenarios` brings the cluster up and starts this program inside.
 
 mod audit;
+mod definition;
 mod dropin;
 mod helm_program;
 mod mirror_api;
@@ -50,6 +51,8 @@ struct Arguments {
 enum Subject {
     /// The operator, as `dist/install.yaml` installs it
     Operator,
+    /// The definition on a real API server
+    Definition,
     /// The chart `prometheusmirror`, without operator, as a user of the original mirror installs it
     Dropin,
 }
@@ -58,6 +61,7 @@ impl Subject {
     fn suite(self) -> Suite {
         match self {
             Self::Operator => operator::suite(),
+            Self::Definition => definition::suite(),
             Self::Dropin => dropin::suite(),
         }
     }

@@ -71,7 +71,6 @@ async fn has_optional_children(scene: &Scene, kinds: &str, number: usize) -> Res
 
 pub(super) async fn optional_children_come_and_go(scene: &Scene) -> Result<()> {
     const KINDS: &str = "pdb,networkpolicy,ingress,hpa";
-    remove_definitions(scene).await?;
     ready_mirror(scene).await?;
     let options = json!({
         "podDisruptionBudget": {}, "networkPolicy": {}, "ingress": {"host": "a.example"},
@@ -162,7 +161,6 @@ pub(super) async fn a_conflicting_object_is_left_alone(scene: &Scene) -> Result<
 }
 
 pub(super) async fn an_api_installed_later_is_used(scene: &Scene) -> Result<()> {
-    remove_definitions(scene).await?;
     ready_mirror(scene).await?;
     let options = json!({"monitor": {}, "httpRoute": {"parentRefs": [{"name": "g"}]}});
     scene.change("shop", &options).await?;
@@ -207,7 +205,7 @@ pub(super) async fn install_definitions(scene: &Scene) -> Result<()> {
 }
 
 /// Removes them: a run before on the same cluster may have left them.
-async fn remove_definitions(scene: &Scene) -> Result<()> {
+pub(super) async fn remove_definitions(scene: &Scene) -> Result<()> {
     for file in definitions(scene).await? {
         let delete = ["delete", "--ignore-not-found", "--wait=true", "-f", &file];
         run("kubectl", &delete).await?;

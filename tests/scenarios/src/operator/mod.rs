@@ -89,6 +89,8 @@ async fn install(scene: &Scene) -> Result<()> {
         &["apply", "-f", &place.file("dist/install.yaml")],
     )
     .await?;
+    // Before the operators start: scenarios claim what they do without these.
+    children::remove_definitions(scene).await?;
     // The images may be newer than those that run.
     run("kubectl", &["-n", SYSTEM, "rollout", "restart", OPERATOR]).await?;
     all_operators_run().await?;
