@@ -3,6 +3,7 @@
 pub mod args;
 pub mod check;
 pub mod conform;
+mod linger;
 pub mod plot;
 mod prefix;
 pub mod query;

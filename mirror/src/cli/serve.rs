@@ -8,6 +8,7 @@ use server::{Apart, Heartbeat, Hooks, Limits, Server, bind, descriptors};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
+use super::linger::{self, Arrivals};
 use crate::api::state::AppState;
 use crate::budget::size::ByteSize;
 use crate::budget::{Limit, Memory};
@@ -55,7 +56,8 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let memory = Memory::within(limit.bytes);
     metrics.shows(&memory);
     let state = AppState::within(Arc::clone(&memory), settings, metrics);
-    let mut api = listen_for_api(&args, &state, &state.serving().settings).await?;
+    let arrivals = Arrivals::default();
+    let mut api = listen_for_api(&args, &state, &state.serving().settings, &arrivals).await?;
     probe.starts(Arc::clone(&state));
     announce(&state, &health);
     let (bodies, work) = (memory.bodies.capacity(), memory.work.capacity());
@@ -73,7 +75,7 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
         };
         let taken_over = match event {
             Event::Changed(settings) => {
-                take_over(&args, &state, &health, *settings, &mut api).await
+                take_over(&args, &state, &health, *settings, &mut api, &arrivals).await
             }
             Event::Refused(faults) => Err(Failure::from_error(faults)),
         };
@@ -89,8 +91,11 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     health.drains();
     tracing::info!(delay = ?args.drain_delay, timeout = ?args.drain_timeout, "draining; another signal ends at once");
     let drain = async {
-        tokio::time::sleep(args.drain_delay).await;
-        let drained = api.drain(args.drain_timeout).await;
+        let lingered = linger::until_noticed(args.drain_delay, &arrivals).await;
+        // What the first part takes longer, the second must not: the pod's grace period is for both.
+        let longer = lingered.saturating_sub(args.drain_delay);
+        tracing::info!(?lingered, "accepting no more connections");
+        let drained = api.drain(args.drain_timeout.saturating_sub(longer)).await;
         if drained.cut > 0 {
             tracing::warn!(
                 connections = drained.cut,
@@ -121,10 +126,11 @@ async fn take_over(
     health: &Health,
     settings: Settings,
     api: &mut Server,
+    arrivals: &Arrivals,
 ) -> Result<(), Failure> {
     let before = state.serving();
     let moved = if args.listen.is_none() && settings.port != before.settings.port {
-        Some(listen_for_api(args, state, &settings).await?)
+        Some(listen_for_api(args, state, &settings, arrivals).await?)
     } else {
         None
     };
@@ -207,6 +213,7 @@ async fn listen_for_api(
     args: &ServeArgs,
     state: &Arc<AppState>,
     settings: &Settings,
+    arrivals: &Arrivals,
 ) -> Result<Server, Failure> {
     let address = args
         .listen
@@ -219,12 +226,16 @@ async fn listen_for_api(
     };
     let router = crate::http::router::app(Arc::clone(state));
     let (serving, metrics) = (Arc::clone(state), Arc::clone(&state.metrics));
+    let arrivals = arrivals.clone();
     let hooks = Hooks {
         tls: Some(Arc::new(move || {
             let tls = &serving.serving().settings.server_tls;
             tls.as_ref().map(|tls| Arc::clone(tls.config()))
         })),
-        on_connection: Some(Arc::new(move || Box::new(metrics.connection_open()))),
+        on_connection: Some(Arc::new(move || {
+            arrivals.send_replace(());
+            Box::new(metrics.connection_open())
+        })),
         on_malformed: Some(crate::http::unreadable::body),
     };
     let limits = Limits::API.at_most(descriptors::connections());

@@ -30,7 +30,7 @@ pub struct ServeArgs {
     )]
     pub admin_listen: ListenAddress,
     /// After SIGTERM: how long to go on accepting while /readyz says no, so that load balancers
-    /// notice
+    /// notice; up to three times as long while new connections still arrive
     #[arg(long, env = environment::DRAIN_DELAY, value_name = "TIME", default_value = "0s", value_parser = duration)]
     pub drain_delay: Duration,
     /// After that: how long requests under way may take; a second signal ends at once
