@@ -1,10 +1,13 @@
 //! Changes of a release, while clients ask without a pause.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 
 use super::{RELEASE, TARGET, chart, install, pods, upgrade};
 use crate::helm_program::Helm;
 use crate::mirror_api::{Clients, answers_with_key};
+use crate::programs::signal;
 use crate::scene::Scene;
 use crate::wait::eventually;
 
@@ -42,6 +45,46 @@ async fn new_key(scene: &Scene, helm: &Helm<'_>) -> Result<()> {
     let by = &helm.name;
     scene.claim(format!(
         "{by}: {answered} requests during an upgrade with a new key, none lost"
+    ));
+    Ok(())
+}
+
+/// How late the node's proxy is: later than the mirror's own delay of 5 s, as it is on a busy node.
+const LATE: Duration = Duration::from_secs(8);
+
+/// The Service gives out the address of a pod that was told to end until the proxy has noticed.
+pub(super) async fn a_proxy_that_is_late_loses_no_request(scene: &Scene) -> Result<()> {
+    let helm = Helm::new(scene, 4).await?;
+    let url = installed(scene, &helm).await?;
+    let clients = Clients::start(&[&url], &["first-key", "second-key"]).await?;
+    let proxy = scene.place().pid_of("kube-proxy")?;
+    signal("STOP", &proxy).await?;
+    let upgraded = async {
+        upgrade(scene, &helm, &["--set", "global.apiKey=second-key"]).await?;
+        eventually("the old pod was told to end", async || {
+            let pods = scene
+                .objects("pods", &crate::scene::pods_of(RELEASE))
+                .await?;
+            let ends = pods
+                .iter()
+                .any(|pod| !pod["metadata"]["deletionTimestamp"].is_null());
+            ensure!(ends, "no pod ends");
+            Ok(())
+        })
+        .await?;
+        tokio::time::sleep(LATE).await;
+        anyhow::Ok(())
+    };
+    let upgraded = upgraded.await;
+    signal("CONT", &proxy).await?;
+    upgraded?;
+    scene.has_pods(RELEASE, 1).await?;
+    let answered = clients
+        .lose_nothing()
+        .await
+        .context("while the proxy was late")?;
+    scene.claim(format!(
+        "{answered} requests with a proxy {LATE:?} late, none lost"
     ));
     Ok(())
 }

@@ -24,8 +24,12 @@ pub(crate) fn suite() -> Suite {
             a_refused_upgrade_and_its_rollback_lose_no_request;
         values: bad_values_are_refused_and_nothing_is_made;
     ];
-    // It installs the definition, whose absence others claim.
-    let last = alone![lives: with_the_operator_enabled_only_the_resource_is_made;];
+    let last = alone![
+        // It freezes the node's proxy, which others need.
+        changes: a_proxy_that_is_late_loses_no_request;
+        // It installs the definition, whose absence others claim.
+        lives: with_the_operator_enabled_only_the_resource_is_made;
+    ];
     Suite {
         prepare,
         scenarios: together.into_iter().chain(last).collect(),
