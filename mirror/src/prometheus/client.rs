@@ -5,19 +5,14 @@
 //! that a token is no longer good (`credentials`).
 
 mod arriving;
-mod body;
 mod connections;
 mod credentials;
 mod decoding;
-mod encoding;
 mod failures;
+mod foreign;
 mod http_client;
-mod markup;
 mod methods;
-mod quote;
-mod redact;
 mod refusal;
-mod said;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,18 +23,14 @@ use tokio::sync::OnceCell;
 use tower::util::MapResponseLayer;
 use url::Url;
 
-pub(super) use self::body::{Body, BodyError};
 use self::connections::Connections;
 use self::credentials::{Credentials, Response};
-pub(super) use self::http_client::plain_client;
 use self::http_client::{built, http_client};
 use self::methods::{Methods, Next, Way};
-pub(crate) use self::quote::root_cause;
-pub(super) use self::quote::{Secrets, quote};
-pub(super) use self::said::Said;
 use super::charge::Charge;
 use super::decode::Decoded;
 use super::guard::Guard;
+use super::http::{Secrets, root_cause};
 use super::observe::TargetMetrics;
 use super::request::Request;
 use super::throttle::{self, Pace};
@@ -127,7 +118,7 @@ impl Client {
         self.methods.forget();
     }
 
-    /// Asks. By `deadline` the store is told to be ready with a query. The answer keeps of `charge`
+    /// Asks. The store is asked to finish a query by `deadline`. The answer keeps of `charge`
     /// what it takes.
     pub(super) async fn ask(
         &self,

@@ -12,6 +12,7 @@
 mod allocated;
 mod expected;
 mod grammar;
+mod meter;
 mod number;
 mod parts;
 mod place;
@@ -22,6 +23,7 @@ use std::fmt;
 
 pub(super) use self::expected::Expected;
 use self::grammar::{Container, Expect};
+pub(super) use self::meter::Meter;
 use self::parts::Parts;
 use self::place::Place;
 use self::token::TokenError;

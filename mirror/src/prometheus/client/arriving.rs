@@ -7,11 +7,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::MAX_BODY_BYTES;
-use super::body::{Body, BodyError};
 use super::decoding::holding;
 use crate::prometheus::StoreError;
 use crate::prometheus::charge::Charge;
 use crate::prometheus::decode::{ALLOCATED_PER_BYTE, Decoded, Decoder, Expected};
+use crate::prometheus::http::{Body, BodyError};
 
 /// So much of an answer is decoded before the memory for it is looked at.
 const PIECE: usize = 8 << 10;

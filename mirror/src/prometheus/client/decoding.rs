@@ -5,12 +5,11 @@ use std::time::Instant;
 use http::{HeaderValue, header};
 
 use super::arriving::{Arriving, Collecting, Decoding, Unusable};
-use super::body::Body;
-use super::quote::{Secrets, quote};
-use super::{Client, MAX_BODY_BYTES, refusal};
+use super::{Client, MAX_BODY_BYTES, foreign};
 use crate::blocking;
 use crate::prometheus::charge::Charge;
-use crate::prometheus::decode::{ALLOCATED_PER_BYTE, Decoded, Expected, small};
+use crate::prometheus::decode::{ALLOCATED_PER_BYTE, Decoded, Expected, Meter, small};
+use crate::prometheus::http::{Body, Secrets, quote};
 use crate::prometheus::{Call, StoreError};
 
 /// So much of a body may be decoded by a worker of the runtime: about a fifth of a millisecond's
@@ -45,14 +44,14 @@ impl Client {
         charge: Charge,
     ) -> Result<Decoded, StoreError> {
         let collecting = Collecting::new(charge, deadline);
-        let collected = self.arrived(response, secrets, refusal::begins_json, collecting);
+        let collected = self.arrived(response, secrets, foreign::begins_json, collecting);
         let (whole, charge) = collected.await?;
         if whole.len() <= SMALL {
             let bytes = 2 * whole.len() as u64;
             charge
                 .cover(bytes + whole.len() as u64 * ALLOCATED_PER_BYTE, deadline)
                 .await?;
-            let meter = small::Meter::unlimited();
+            let meter = Meter::unlimited();
             let decoded = small::decode(call, &whole, &meter)
                 .map_err(|error| self.not_prometheus(&reason(&error, &whole)))?;
             return Ok(holding(decoded, charge, meter.allocated()));
@@ -74,7 +73,7 @@ impl Client {
         let mut body = self.body(response, secrets)?;
         let (mut length, mut has_begun) = (0, false);
         while let Some(chunk) = body.next().await.map_err(|error| self.unread(error))? {
-            if !has_begun && let Some(first) = refusal::first_byte(&chunk) {
+            if !has_begun && let Some(first) = foreign::first_byte(&chunk) {
                 if !begins(first) {
                     let content_type = content_type.as_ref().and_then(|kind| kind.to_str().ok());
                     return Err(self.foreign(content_type, &chunk, body, &secrets()).await);
@@ -114,9 +113,8 @@ impl Client {
         let runtime = tokio::runtime::Handle::current();
         let decoding = blocking::run(move || {
             let bytes = 2 * whole.len() as u64;
-            let meter = small::Meter::new(|allocated| {
-                runtime.block_on(charge.cover(bytes + allocated, deadline))
-            });
+            let meter =
+                Meter::new(|allocated| runtime.block_on(charge.cover(bytes + allocated, deadline)));
             let decoded = small::decode(&call, &whole, &meter);
             let (allocated, refused) = meter.finish();
             match (decoded, refused) {
@@ -169,7 +167,7 @@ fn reason(error: &serde_json::Error, body: &[u8]) -> String {
     use serde_json::error::Category;
     let place = format!("(line {}, column {})", error.line(), error.column());
     match error.classify() {
-        _ if refusal::first_byte(body).is_none() => "it is empty".to_owned(),
+        _ if foreign::first_byte(body).is_none() => "it is empty".to_owned(),
         Category::Eof | Category::Io => "it ends too early".to_owned(),
         Category::Syntax => format!("it is not JSON {place}"),
         Category::Data if error.line() == 0 => "it has no status".to_owned(),

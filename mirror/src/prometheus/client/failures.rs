@@ -1,9 +1,8 @@
 //! Why there is no answer, in words.
 
 use super::Client;
-use super::body::BodyError;
-use super::quote::root_cause;
 use super::{MAX_BODY_BYTES, tls};
+use crate::prometheus::http::{BodyError, root_cause};
 use crate::prometheus::request::Request;
 use crate::prometheus::{Call, StoreError};
 

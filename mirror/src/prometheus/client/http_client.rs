@@ -1,7 +1,6 @@
-//! The HTTP clients of targets and of their token endpoints.
+//! The HTTP client of a target, and requests as it sends them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderValue, header};
 use reqwest::RequestBuilder;
@@ -9,6 +8,7 @@ use tower::util::AndThenLayer;
 
 use super::methods::Way;
 use crate::prometheus::guard::Guard;
+use crate::prometheus::http::plain_client;
 use crate::prometheus::request::Request;
 use crate::prometheus::tls;
 use crate::settings::TargetSettings;
@@ -45,21 +45,4 @@ pub(super) fn http_client(
             .connector_layer(AndThenLayer::new(Arc::clone(guard).admits()));
     }
     tls::configure(client, settings)
-}
-
-/// What the clients of targets and of their token endpoints have in common.
-pub(in crate::prometheus) fn plain_client() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .user_agent(concat!("prometheus-mirror/", env!("CARGO_PKG_VERSION")))
-        // A redirect is nearly always a login page or a URL without its prefix, and would carry our
-        // headers elsewhere.
-        .redirect(reqwest::redirect::Policy::none())
-        // HTTP_PROXY is set in many clusters for the way out, and Prometheus lies inside: a proxy
-        // that cannot reach it would be asked, and would see the credentials. If somebody needs
-        // one, it should be a field of the target.
-        .no_proxy()
-        // Nothing is sent twice but by `Client::send_once`.
-        .retry(reqwest::retry::never())
-        .tcp_nodelay(true)
-        .tcp_keepalive(Duration::from_secs(30))
 }

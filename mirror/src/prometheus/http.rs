@@ -1,0 +1,33 @@
+//! HTTP below the clients of targets and of token endpoints: how they are built, the bodies of
+//! answers, and what may be shown of them.
+
+mod body;
+mod encoding;
+mod markup;
+mod quote;
+mod redact;
+mod said;
+
+use std::time::Duration;
+
+pub(super) use self::body::{Body, BodyError};
+pub(crate) use self::quote::root_cause;
+pub(super) use self::quote::{Secrets, quote};
+pub(super) use self::said::Said;
+
+/// What all clients have in common.
+pub(super) fn plain_client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("prometheus-mirror/", env!("CARGO_PKG_VERSION")))
+        // A redirect is nearly always a login page or a URL without its prefix, and would carry our
+        // headers elsewhere.
+        .redirect(reqwest::redirect::Policy::none())
+        // HTTP_PROXY is set in many clusters for the way out, and Prometheus lies inside: a proxy
+        // that cannot reach it would be asked, and would see the credentials. If somebody needs
+        // one, it should be a field of the target.
+        .no_proxy()
+        // Nothing is sent twice but by `Client::send_once`.
+        .retry(reqwest::retry::never())
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(30))
+}
