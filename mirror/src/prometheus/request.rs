@@ -10,6 +10,7 @@ use url::Url;
 use url::form_urlencoded;
 
 use super::{Call, MOST_SERIES_LISTED};
+use crate::model::time::Timestamp;
 
 /// All but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -54,125 +55,133 @@ impl Request {
 
     /// `timeout` is what the store may take for a query.
     pub(super) fn new(base: &Url, call: &Call, timeout: Duration) -> Self {
-        let mut parameters = form_urlencoded::Serializer::new(String::new());
-        // Sub-second precision, and at least one millisecond: zero means "at once" to Prometheus.
-        let seconds = Duration::from_millis(
-            u64::try_from(timeout.as_millis())
-                .unwrap_or(u64::MAX)
-                .max(1),
-        )
-        .as_secs_f64();
-        let timeout = format!("{seconds:.3}");
-        let mut may_post = true;
-        let path: Cow<'_, str> = match call {
-            Call::Instant { promql, at } => {
-                parameters
-                    .append_pair("query", promql)
-                    .append_pair("time", &at.to_string())
-                    .append_pair("timeout", &timeout);
-                "query".into()
-            }
-            Call::Range {
-                promql,
-                start,
-                end,
-                step,
-            } => {
-                parameters
-                    .append_pair("query", promql)
-                    .append_pair("start", &start.to_string())
-                    .append_pair("end", &end.to_string())
-                    .append_pair("step", &crate::model::time::Timestamp(step.0).to_string())
-                    .append_pair("timeout", &timeout);
-                "query_range".into()
-            }
-            Call::SeriesExist {
-                selectors,
-                start,
-                end,
-            } => {
-                for selector in selectors {
-                    parameters.append_pair("match[]", selector);
-                }
-                parameters
-                    .append_pair("start", &start.to_string())
-                    .append_pair("end", &end.to_string())
-                    .append_pair("limit", "1");
-                "series".into()
-            }
-            Call::LabelOfSeries {
-                selector,
-                start,
-                end,
-                ..
-            } => {
-                parameters
-                    .append_pair("match[]", selector)
-                    .append_pair("start", &start.to_string())
-                    .append_pair("end", &end.to_string())
-                    .append_pair("limit", &MOST_SERIES_LISTED.to_string());
-                "series".into()
-            }
-            Call::LabelNames {
-                selector,
-                start,
-                end,
-            }
-            | Call::LabelValues {
-                selector,
-                start,
-                end,
-                ..
-            }
-            | Call::LabelValuesOtherwise {
-                selector,
-                start,
-                end,
-                ..
-            } => {
-                if let Some(selector) = selector {
-                    parameters.append_pair("match[]", selector);
-                }
-                parameters
-                    .append_pair("start", &start.to_string())
-                    .append_pair("end", &end.to_string());
-                let name = match call {
-                    Call::LabelValues { label, .. } => Some(label_in_path(label)),
-                    Call::LabelValuesOtherwise { label, .. } => {
-                        Some(label_in_path_otherwise(label))
-                    }
-                    _ => None,
-                };
-                match name {
-                    Some(name) => {
-                        // Prometheus takes this one as GET only.
-                        may_post = false;
-                        format!("label/{}/values", utf8_percent_encode(&name, SEGMENT)).into()
-                    }
-                    _ => "labels".into(),
-                }
-            }
-            Call::Metadata => {
-                may_post = false;
-                "metadata".into()
-            }
-            Call::BuildInfo => {
-                may_post = false;
-                "status/buildinfo".into()
-            }
-        };
-        let parameters = parameters.append_pair("nocache", "1").finish();
         let mut url = base.clone();
         url.set_path(&format!(
-            "{}/api/v1/{path}",
-            base.path().trim_end_matches('/')
+            "{}/api/v1/{}",
+            base.path().trim_end_matches('/'),
+            path(call)
         ));
         Self {
             url,
-            parameters: parameters.into(),
-            may_post,
+            parameters: parameters(call, timeout).into(),
+            may_post: may_post(call),
         }
     }
+}
+
+/// Prometheus takes the others as GET only.
+fn may_post(call: &Call) -> bool {
+    match call {
+        Call::Instant { .. }
+        | Call::Range { .. }
+        | Call::SeriesExist { .. }
+        | Call::LabelOfSeries { .. }
+        | Call::LabelNames { .. } => true,
+        Call::LabelValues { .. }
+        | Call::LabelValuesOtherwise { .. }
+        | Call::Metadata
+        | Call::BuildInfo => false,
+    }
+}
+
+/// The path behind `/api/v1/`.
+fn path(call: &Call) -> Cow<'static, str> {
+    let values =
+        |label: &str| format!("label/{}/values", utf8_percent_encode(label, SEGMENT)).into();
+    match call {
+        Call::Instant { .. } => "query".into(),
+        Call::Range { .. } => "query_range".into(),
+        Call::SeriesExist { .. } | Call::LabelOfSeries { .. } => "series".into(),
+        Call::LabelNames { .. } => "labels".into(),
+        Call::LabelValues { label, .. } => values(&label_in_path(label)),
+        Call::LabelValuesOtherwise { label, .. } => values(&label_in_path_otherwise(label)),
+        Call::Metadata => "metadata".into(),
+        Call::BuildInfo => "status/buildinfo".into(),
+    }
+}
+
+/// The parameters, encoded as a form.
+fn parameters(call: &Call, timeout: Duration) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    match call {
+        Call::Instant { promql, at } => {
+            form.append_pair("query", promql)
+                .append_pair("time", &at.to_string())
+                .append_pair("timeout", &in_seconds(timeout));
+        }
+        Call::Range {
+            promql,
+            start,
+            end,
+            step,
+        } => {
+            form.append_pair("query", promql)
+                .append_pair("start", &start.to_string())
+                .append_pair("end", &end.to_string())
+                .append_pair("step", &Timestamp(step.0).to_string())
+                .append_pair("timeout", &in_seconds(timeout));
+        }
+        Call::SeriesExist {
+            selectors,
+            start,
+            end,
+        } => {
+            of_series(&mut form, selectors, *start, *end).append_pair("limit", "1");
+        }
+        Call::LabelOfSeries {
+            selector,
+            start,
+            end,
+            ..
+        } => {
+            of_series(&mut form, [selector], *start, *end)
+                .append_pair("limit", &MOST_SERIES_LISTED.to_string());
+        }
+        Call::LabelNames {
+            selector,
+            start,
+            end,
+        }
+        | Call::LabelValues {
+            selector,
+            start,
+            end,
+            ..
+        }
+        | Call::LabelValuesOtherwise {
+            selector,
+            start,
+            end,
+            ..
+        } => {
+            of_series(&mut form, selector, *start, *end);
+        }
+        Call::Metadata | Call::BuildInfo => {}
+    }
+    form.append_pair("nocache", "1").finish()
+}
+
+type Form<'a> = form_urlencoded::Serializer<'a, String>;
+
+/// Adds which series are meant, and of which time.
+fn of_series<'a, 'b>(
+    form: &'b mut Form<'a>,
+    selectors: impl IntoIterator<Item = &'b String>,
+    start: Timestamp,
+    end: Timestamp,
+) -> &'b mut Form<'a> {
+    for selector in selectors {
+        form.append_pair("match[]", selector);
+    }
+    form.append_pair("start", &start.to_string())
+        .append_pair("end", &end.to_string())
+}
+
+/// To the millisecond, and at least one: zero means "at once" to Prometheus.
+fn in_seconds(timeout: Duration) -> String {
+    let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let timeout = Duration::from_millis(milliseconds.max(1));
+    format!("{:.3}", timeout.as_secs_f64())
 }
 
 /// A label's name as the path takes it. A slash would end the segment even when percent-encoded

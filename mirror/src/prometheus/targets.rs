@@ -63,6 +63,76 @@ impl Undeclared {
     }
 }
 
+/// What targets are made of, some of it taken over from those before.
+struct Making<'a> {
+    settings: &'a Settings,
+    metrics: &'a UpstreamMetrics,
+    previous: Option<&'a Targets>,
+    pool: &'a Arc<Pool>,
+    /// How many lanes there are.
+    count: usize,
+}
+
+impl Making<'_> {
+    /// The lane of the target called so.
+    fn lane(&self, name: &TargetName) -> NamedLane {
+        let mut kept = self.previous.iter().flat_map(|previous| &previous.lanes);
+        if let Some(kept) = kept.find(|kept| kept.name == *name) {
+            kept.lane.resize(self.settings.workers, self.count);
+            return kept.clone();
+        }
+        let metrics = Arc::new(self.metrics.of_target(&name.0));
+        NamedLane {
+            name: name.clone(),
+            lane: self.new_lane(&metrics),
+            metrics,
+        }
+    }
+
+    fn new_lane(&self, metrics: &TargetMetrics) -> Arc<Lane> {
+        let (workers, depth) = (self.settings.workers, metrics.waiting.clone());
+        Arc::new(Lane::new(self.pool, workers, self.count, depth))
+    }
+
+    fn target(
+        &self,
+        target: &Arc<TargetSettings>,
+        lane: &NamedLane,
+        memory: &Memory,
+    ) -> Arc<Target> {
+        let mut kept = self.previous.iter().flat_map(|previous| &previous.declared);
+        if let Some(kept) = kept.find(|kept| kept.settings() == target) {
+            return Arc::clone(kept);
+        }
+        Arc::new(Target::new(
+            Arc::clone(target),
+            &lane.name.0,
+            Arc::clone(&lane.lane),
+            Arc::clone(&memory.work),
+            Arc::clone(&lane.metrics),
+            None,
+        ))
+    }
+
+    fn undeclared(&self) -> Arc<Undeclared> {
+        let guard = Guard::of(self.settings);
+        let kept = self
+            .previous
+            .and_then(|previous| previous.undeclared.as_ref());
+        if let Some(kept) = kept {
+            kept.lane.resize(self.settings.workers, self.count);
+            return Undeclared::guarded(kept, guard);
+        }
+        let metrics = Arc::new(self.metrics.of_target(UNDECLARED));
+        Arc::new(Undeclared {
+            lane: self.new_lane(&metrics),
+            metrics,
+            guard: guard.map(Arc::new),
+            recent: Mutex::default(),
+        })
+    }
+}
+
 impl Targets {
     /// Makes the targets of `settings`. Those that `previous` has with the same settings are taken
     /// over with their connections and what is known of them, and calls that are in flight keep
@@ -82,86 +152,34 @@ impl Targets {
         previous: Option<&Self>,
     ) -> Self {
         let workers = settings.workers;
-        let lanes_count = settings.targets.len() + usize::from(settings.request_targets.is_some());
+        let count = settings.targets.len() + usize::from(settings.request_targets.is_some());
         let pool = previous.map_or_else(
-            || Arc::new(Pool::new(workers, lanes_count)),
+            || Arc::new(Pool::new(workers, count)),
             |previous| Arc::clone(&previous.pool),
         );
-        pool.resize(workers, lanes_count);
-        let new_lane = |metrics: &TargetMetrics| {
-            Arc::new(Lane::new(
-                &pool,
-                workers,
-                lanes_count,
-                metrics.waiting.clone(),
-            ))
+        pool.resize(workers, count);
+        let making = Making {
+            settings,
+            metrics,
+            previous,
+            pool: &pool,
+            count,
         };
-
         let lanes: Vec<NamedLane> = settings
             .targets
             .iter()
-            .map(|target| {
-                let kept = previous.and_then(|previous| {
-                    previous.lanes.iter().find(|kept| kept.name == target.name)
-                });
-                if let Some(kept) = kept {
-                    kept.lane.resize(workers, lanes_count);
-                    return kept.clone();
-                }
-                let metrics = Arc::new(metrics.of_target(&target.name.0));
-                NamedLane {
-                    name: target.name.clone(),
-                    lane: new_lane(&metrics),
-                    metrics,
-                }
-            })
+            .map(|target| making.lane(&target.name))
             .collect();
         let declared = settings
             .targets
             .iter()
             .zip(&lanes)
-            .map(
-                |(
-                    target,
-                    NamedLane {
-                        name,
-                        lane,
-                        metrics,
-                    },
-                )| {
-                    let kept = previous.and_then(|previous| {
-                        previous
-                            .declared
-                            .iter()
-                            .find(|kept| kept.settings() == target)
-                    });
-                    kept.cloned().unwrap_or_else(|| {
-                        Arc::new(Target::new(
-                            Arc::clone(target),
-                            &name.0,
-                            Arc::clone(lane),
-                            Arc::clone(&memory.work),
-                            Arc::clone(metrics),
-                            None,
-                        ))
-                    })
-                },
-            )
+            .map(|(target, lane)| making.target(target, lane, &memory))
             .collect();
-        let undeclared = settings.request_targets.as_ref().map(|_| {
-            let guard = Guard::of(settings);
-            if let Some(kept) = previous.and_then(|previous| previous.undeclared.as_ref()) {
-                kept.lane.resize(workers, lanes_count);
-                return Undeclared::guarded(kept, guard);
-            }
-            let metrics = Arc::new(metrics.of_target(UNDECLARED));
-            Arc::new(Undeclared {
-                lane: new_lane(&metrics),
-                metrics,
-                guard: guard.map(Arc::new),
-                recent: Mutex::default(),
-            })
-        });
+        let undeclared = settings
+            .request_targets
+            .as_ref()
+            .map(|_| making.undeclared());
         for gone in previous.iter().flat_map(|previous| &previous.lanes) {
             if lanes.iter().all(|kept| kept.name != gone.name) {
                 metrics.remove_target(&gone.name.0);
