@@ -1,4 +1,4 @@
-//! Whether a runtime still does anything, told by a task in it that does nothing else.
+//! Whether a runtime still does anything, shown by a task in it that does nothing else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_runtime_is_dead_when_it_has_not_told_of_itself_for_a_minute() {
+    fn a_runtime_that_is_silent_for_a_minute_is_dead() {
         let began = Instant::now();
         let heart = Heartbeat::new(began);
         let after = |seconds| began + Duration::from_secs(seconds);

@@ -27,7 +27,7 @@ pub(super) async fn authenticate(
         return refuse(&serving, request, ApiError::Unauthorized).await;
     };
     // The key as of now, not as of the end: a request may wait while its key is replaced, and must
-    // not be told the new one.
+    // not learn the new one.
     let key = key.header_value();
     let mut response = next.run(request).await;
     response.headers_mut().insert(API_KEY_HEADER.clone(), key);

@@ -69,7 +69,7 @@ pub enum Data {
     /// Of [`Call::LabelNames`] and [`Call::LabelValues`], in the store's order; of
     /// [`Call::LabelOfSeries`], sorted and each once.
     Names(Vec<String>),
-    /// Of [`Call::Metadata`]: the type of each metric (family) name, the first one told.
+    /// Of [`Call::Metadata`]: the type of each metric (family) name, the first one of each.
     Metadata(BTreeMap<String, MetricType>),
     /// Of [`Call::BuildInfo`]: the version that the server reports.
     Version(String),

@@ -1,4 +1,4 @@
-//! What can be told of a certificate: the name of its subject, and in words why it cannot be read
+//! What can be said of a certificate: the name of its subject, and in words why it cannot be read
 //! or accepted. Pure.
 
 use webpki::Error;
@@ -170,7 +170,7 @@ pub(crate) fn reason(error: &Error) -> &'static str {
         | Error::UnsupportedCrlSignatureAlgorithmContext(_)
         | Error::UnsupportedCrlSignatureAlgorithmForPublicKey
         | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => {
-            "whether it was revoked cannot be told"
+            "its revocation cannot be checked"
         }
         Error::EmptyEkuExtension
         | Error::RequiredEkuNotFound

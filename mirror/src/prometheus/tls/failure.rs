@@ -154,7 +154,7 @@ fn why(reason: &CertificateError) -> &'static str {
         Of::UnknownRevocationStatus
         | Of::ExpiredRevocationList
         | Of::ExpiredRevocationListContext { .. }
-        | Of::InvalidOcspResponse => "whether it was revoked cannot be told",
+        | Of::InvalidOcspResponse => "its revocation cannot be checked",
         Of::BadSignature => "its signature is wrong",
         Of::UnsupportedSignatureAlgorithm
         | Of::UnsupportedSignatureAlgorithmContext { .. }
