@@ -40,7 +40,7 @@ async fn answer(address: SocketAddr, sent: &str) -> String {
     let mut answer = String::new();
     let read = stream.read_to_string(&mut answer);
     let read = tokio::time::timeout(Duration::from_secs(10), read).await;
-    read.expect("the server closes").unwrap();
+    read.unwrap().unwrap();
     answer
 }
 

@@ -45,34 +45,8 @@ pub fn render(points: &[Point], from: Timestamp, to: Timestamp, canvas: &Canvas)
     let label_width = labels.iter().map(String::len).max().unwrap_or(0);
     let columns = canvas.width.saturating_sub(label_width + 2).max(8);
 
-    let mut dots = Dots::new(columns, canvas.height);
     let (from, to) = (from.min(finite[0].at), to.max(last.at));
-    let span = (to.since(from).0 as f64).max(1.0);
-    let place = |point: &Point| {
-        let x = point.at.since(from).0 as f64 / span * (columns * 2 - 1) as f64;
-        // Halves first: the whole range of two huge values may overflow.
-        let part = if high > low {
-            (point.value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0)
-        } else {
-            0.5
-        };
-        (
-            x.round() as i64,
-            ((1.0 - part) * (canvas.height * 4 - 1) as f64).round() as i64,
-        )
-    };
-    let gap = gap_from(&finite);
-    for (index, point) in finite.iter().enumerate() {
-        match index
-            .checked_sub(1)
-            .map(|before| &finite[before])
-            .filter(|before| point.at.since(before.at).0 <= gap)
-        {
-            Some(before) => dots.line(place(before), place(point)),
-            None => dots.line(place(point), place(point)),
-        }
-    }
-
+    let dots = dots(&finite, (from, to), (low, high), (columns, canvas.height));
     let mut text = String::new();
     // Writing into a String cannot fail.
     for (label, line) in labels.iter().zip(dots.lines()) {
@@ -94,21 +68,57 @@ pub fn render(points: &[Point], from: Timestamp, to: Timestamp, canvas: &Canvas)
         "",
         " ".repeat(between)
     );
-    let left_out = points.len() - finite.len();
-    let note = if left_out == 0 {
-        String::new()
-    } else {
-        format!(", {left_out} not finite")
+    text + &summary(points.len(), finite.len(), (low, high), last.value)
+}
+
+/// The line through `points`, each with the one before unless there is a gap.
+fn dots(
+    points: &[Point],
+    (from, to): (Timestamp, Timestamp),
+    (low, high): (f64, f64),
+    (columns, height): (usize, usize),
+) -> Dots {
+    let mut dots = Dots::new(columns, height);
+    let span = (to.since(from).0 as f64).max(1.0);
+    let place = |point: &Point| {
+        let x = point.at.since(from).0 as f64 / span * (columns * 2 - 1) as f64;
+        // Halves first: the whole range of two huge values may overflow.
+        let part = if high > low {
+            (point.value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0)
+        } else {
+            0.5
+        };
+        (
+            x.round() as i64,
+            ((1.0 - part) * (height * 4 - 1) as f64).round() as i64,
+        )
     };
-    let _ = writeln!(
-        text,
-        "min {}  max {}  last {}  ({} points{note})",
+    let gap = gap_from(points);
+    for (index, point) in points.iter().enumerate() {
+        match index
+            .checked_sub(1)
+            .map(|before| &points[before])
+            .filter(|before| point.at.since(before.at).0 <= gap)
+        {
+            Some(before) => dots.line(place(before), place(point)),
+            None => dots.line(place(point), place(point)),
+        }
+    }
+    dots
+}
+
+/// The line below the chart.
+fn summary(points: usize, finite: usize, (low, high): (f64, f64), last: f64) -> String {
+    let note = match points - finite {
+        0 => String::new(),
+        left_out => format!(", {left_out} not finite"),
+    };
+    format!(
+        "min {}  max {}  last {}  ({points} points{note})\n",
         short(low),
         short(high),
-        short(last.value),
-        points.len()
-    );
-    text
+        short(last),
+    )
 }
 
 /// Points further apart than this (ms) are not joined: twice the usual distance.

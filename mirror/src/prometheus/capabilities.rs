@@ -1,6 +1,8 @@
 //! What a target can do, asked by four queries that need no data, because versions tell little:
 //! several stores leave theirs out, and others speak Prometheus' API under a version of their own.
 
+use std::sync::Arc;
+
 use super::{Answer, Call, Data, Deadline, Store, StoreError};
 use crate::model::capabilities::{Capabilities, RangeBoundary};
 use crate::model::time::{Millis, Timestamp};
@@ -61,16 +63,8 @@ pub(super) async fn probe(
         Err(StoreError::Rejected { message, .. }) => assumed(&message),
         Err(error) => return Err(error),
     };
-    let native_histograms = match histograms {
-        Ok(_) => true,
-        Err(StoreError::Rejected { .. }) => false,
-        Err(error) => return Err(error),
-    };
-    let keeps_nan = match metricsql {
-        Ok(_) => false,
-        Err(StoreError::Rejected { .. }) => true,
-        Err(error) => return Err(error),
-    };
+    let native_histograms = is_understood(histograms)?;
+    let keeps_nan = !is_understood(metricsql)?;
     let settles_after = match clock {
         Ok(answer) => settles_after(&answer, newest),
         Err(StoreError::Rejected { .. }) => Millis(0),
@@ -82,6 +76,15 @@ pub(super) async fn probe(
         settles_after,
         keeps_nan,
     })
+}
+
+/// Whether the store has what the query needs.
+fn is_understood(result: Result<Arc<Answer>, StoreError>) -> Result<bool, StoreError> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(StoreError::Rejected { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// How long before `newest` the last instant is that was evaluated as itself. VictoriaMetrics
