@@ -8,22 +8,26 @@
 //! http ◄─ api (encode) ◄───────────────────────── execute (pools, collects) ◄──┘
 //! ```
 //!
-//! Rooms, from the ground floor up. None imports from a room above it; a test of the crate holds
-//! them to it.
+//! Rooms, from the ground floor up. None imports from a room above it: `tests/rooms.rs` has this
+//! list as a table and holds them to it.
 //!
-//! * [`model`]: instants and spans, series, metric types, what a target can do.
-//! * [`budget`] bounds the memory that requests take; [`blocking`] keeps long work from the
-//!   runtime's workers; [`telemetry`] is how the mirror is observed.
+//! * [`model`]: instants and spans, series, metric types, what a target can do, the methods of the
+//!   Mirror API. It imports nothing of ours but `crds`.
+//! * [`blocking`] keeps long work from the runtime's workers; [`budget`] bounds the memory that
+//!   requests take.
+//! * [`plan`] is pure: a metric query becomes a [`plan::Plan`], which is one value: which calls,
+//!   over which grid, pooled how. One file a subject: gauge, counter, histogram, summary,
+//!   expression, raw, fields; selector, enforce, buckets.
 //! * [`settings`] turns one `PrometheusMirror` document and its Secrets into
 //!   [`settings::Settings`], or into the list of everything that is wrong with them. It also
-//!   watches both for change.
-//! * [`plan`] is pure: conditions become a selector, a selector and an aggregation become PromQL,
-//!   buckets and pooling rules.
+//!   watches both for change, and chooses the target that a request means.
 //! * [`prometheus`] is the only code that talks to a Prometheus server.
-//! * [`execute`] runs plans over the calls of `prometheus`.
-//! * [`api`] holds the wire types, the one map of errors, and one thin handler per method.
+//! * [`telemetry`] is how the mirror is observed.
+//! * [`execute`] runs a plan over the calls of `prometheus`, or explains it.
+//! * [`api`] decodes requests, encodes answers, makes every error body, and has one thin handler a
+//!   method.
 //! * [`http`] has the routes and the admin port.
-//! * [`conform`] is a client that behaves like StackState and tells whether a mirror keeps the
+//! * [`conform`] is a client that behaves like StackState and says whether a mirror keeps the
 //!   contract.
 //! * [`cli`] has the subcommands.
 

@@ -98,7 +98,7 @@ pub fn request(body: &[u8], method: ApiMethod) -> Result<Request, DecodeError> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let body = pruned::parse(body, pruned::REQUEST).map_err(|error| {
         DecodeError::Malformed(match error.classify() {
-            // Its own bound, told without a place in the text.
+            // Its own bound: a place in the text would not help.
             Category::Data => format!(
                 "the body has too many elements: its lists may have {} together",
                 pruned::MOST_ELEMENTS
@@ -172,24 +172,7 @@ fn query(query: &Object<'_>, method: ApiMethod) -> Result<Query, DecodeError> {
         limit,
     };
     Ok(match method {
-        ApiMethod::FieldValues => {
-            let field = field(query)?.to_owned();
-            if field.len() > LONGEST_NAME {
-                let problem = format!("must have at most {LONGEST_NAME} bytes");
-                return Err(query.fault("field", &problem));
-            }
-            let typed = query.optional_string("fieldValuePrefix")?;
-            if typed.is_some_and(|typed| typed.len() > LONGEST_NAME) {
-                let problem = format!("must have at most {LONGEST_NAME} bytes");
-                return Err(query.fault("fieldValuePrefix", &problem));
-            }
-            Query::FieldValues(ValuesQuery {
-                fields: fields(kind),
-                prefix: prefix(&field, typed.unwrap_or_default()).to_owned(),
-                field,
-                offset: query.count("offset")?.unwrap_or(0),
-            })
-        }
+        ApiMethod::FieldValues => Query::FieldValues(values(query, fields(kind))?),
         ApiMethod::Metric => {
             let aggregation = query
                 .optional_object("aggregation")?
@@ -204,6 +187,26 @@ fn query(query: &Object<'_>, method: ApiMethod) -> Result<Query, DecodeError> {
             })
         }
         _ => Query::FieldNames(fields(kind)),
+    })
+}
+
+/// Which values of those fields.
+fn values(query: &Object<'_>, fields: FieldQuery) -> Result<ValuesQuery, DecodeError> {
+    let field = field(query)?.to_owned();
+    if field.len() > LONGEST_NAME {
+        let problem = format!("must have at most {LONGEST_NAME} bytes");
+        return Err(query.fault("field", &problem));
+    }
+    let typed = query.optional_string("fieldValuePrefix")?;
+    if typed.is_some_and(|typed| typed.len() > LONGEST_NAME) {
+        let problem = format!("must have at most {LONGEST_NAME} bytes");
+        return Err(query.fault("fieldValuePrefix", &problem));
+    }
+    Ok(ValuesQuery {
+        fields,
+        prefix: prefix(&field, typed.unwrap_or_default()).to_owned(),
+        field,
+        offset: query.count("offset")?.unwrap_or(0),
     })
 }
 

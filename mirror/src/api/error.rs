@@ -141,12 +141,12 @@ impl ApiError {
             Self::Unauthorized => remote("unauthorized", self.to_string()),
             Self::Internal { request_id } => remote(
                 "internal error",
-                format!("the mirror's log tells more about request {request_id}"),
+                format!("the mirror's log says more about request {request_id}"),
             ),
         }
     }
 
-    /// The same as the answer of a connection test: that a connection cannot work is what was asked.
+    /// The same as the answer of a connection test, which asks whether a connection works.
     #[must_use]
     pub fn as_failed_connection(&self) -> Value {
         Self::Connection {

@@ -34,8 +34,8 @@ pub struct Answered {
 pub struct About {
     /// What the answer lacks.
     pub missing: Missing,
-    /// The store's own words. They may name what is behind the store, so they are shown to whoever
-    /// runs the mirror, never to a client.
+    /// The store's own words. They may name what is behind the store, so only those who run the
+    /// mirror see them, never a client.
     pub remarks: Vec<Remark>,
 }
 

@@ -66,41 +66,7 @@ async fn reason<S: Store>(
     if !exists(Vec::new()).await? {
         return Some("there is none of that name, whatever its labels".to_owned());
     }
-    let mut calls = 1;
-    let mut excluding: Vec<&Matcher> = Vec::new();
-    if let [only] = conditions {
-        excluding.push(only);
-    } else {
-        // Alone responsible is a condition without which there are series.
-        let tried = &conditions[..conditions.len().min(MOST_CALLS - calls)];
-        let without = tried.iter().enumerate().map(|(index, _)| {
-            let mut others = conditions.to_vec();
-            others.remove(index);
-            exists(others)
-        });
-        let found = join_all(without).await;
-        calls += tried.len();
-        excluding.extend(
-            tried
-                .iter()
-                .zip(found)
-                .filter(|(_, found)| *found == Some(true))
-                .map(|(one, _)| one),
-        );
-        if excluding.is_empty() && calls + conditions.len() <= MOST_CALLS {
-            // Several are: those that exclude everything even by themselves.
-            let alone = conditions.iter().map(|one| exists(vec![one.clone()]));
-            let found = join_all(alone).await;
-            calls += conditions.len();
-            excluding.extend(
-                conditions
-                    .iter()
-                    .zip(found)
-                    .filter(|(_, found)| *found == Some(false))
-                    .map(|(one, _)| one),
-            );
-        }
-    }
+    let (excluding, calls) = excluding(&exists, conditions).await;
     let names: Vec<String> = excluding.iter().map(ToString::to_string).collect();
     match excluding[..] {
         [] => None,
@@ -122,6 +88,42 @@ async fn reason<S: Store>(
             names.join(" and ")
         )),
     }
+}
+
+/// The conditions that exclude all series, as far as that can be found out, and how many calls were
+/// made up to here, the first one included.
+async fn excluding<'a, F: Future<Output = Option<bool>>>(
+    exists: &impl Fn(Vec<Matcher>) -> F,
+    conditions: &'a [Matcher],
+) -> (Vec<&'a Matcher>, usize) {
+    let mut calls = 1;
+    if let [only] = conditions {
+        return (vec![only], calls);
+    }
+    // Alone responsible is a condition without which there are series.
+    let tried = &conditions[..conditions.len().min(MOST_CALLS - calls)];
+    let without = tried.iter().enumerate().map(|(index, _)| {
+        let mut others = conditions.to_vec();
+        others.remove(index);
+        exists(others)
+    });
+    let found = join_all(without).await;
+    calls += tried.len();
+    let excluding = those(tried, &found, true);
+    if !excluding.is_empty() || calls + conditions.len() > MOST_CALLS {
+        return (excluding, calls);
+    }
+    // Several are: those that exclude everything even by themselves.
+    let alone = conditions.iter().map(|one| exists(vec![one.clone()]));
+    let found = join_all(alone).await;
+    (those(conditions, &found, false), calls + conditions.len())
+}
+
+/// The conditions of which this was found.
+fn those<'a>(conditions: &'a [Matcher], found: &[Option<bool>], this: bool) -> Vec<&'a Matcher> {
+    let pairs = conditions.iter().zip(found);
+    let are = pairs.filter(|(_, found)| **found == Some(this));
+    are.map(|(one, _)| one).collect()
 }
 
 /// Whether there are series with these conditions instead; none if the store does not say so.

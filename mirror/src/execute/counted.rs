@@ -1,4 +1,4 @@
-//! What one request may ask of its target: so many calls, with so much PromQL in each.
+//! How much one request may ask of its target: the number of calls, and the PromQL in each.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -125,3 +125,6 @@ pub fn fields(query: &FieldQuery, field: Option<&str>) -> Value {
     let (start, end) = (query.start.0, query.end.0);
     json!({ "calls": [{ "api": api, "match": query.selector().map(|s| s.to_string()), "start": start, "end": end }], "upstreamCalls": 1 })
 }
+
+#[cfg(test)]
+mod tests;

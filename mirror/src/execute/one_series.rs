@@ -4,10 +4,10 @@
 use super::EvaluateError;
 use super::work::Steps;
 use crate::model::series::{Labels, Series};
-use crate::plan::raw::differences;
+use crate::plan::differences::differences;
 use crate::plan::selector::Filter;
 
-/// So many series are compared for the labels that tell several apart.
+/// The most series that are compared for the labels in which they differ.
 const COMPARED: usize = 100;
 
 /// Sees to it that all parts of an answer speak of one series.

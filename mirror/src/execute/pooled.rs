@@ -39,69 +39,107 @@ pub(super) async fn collect<S: Store>(
         InnerQuery::Samples(_) => context.scrape_interval.0.saturating_mul(SAMPLES_PER_CALL),
         InnerQuery::Evaluated { step, .. } => step.0.saturating_mul(POINTS_PER_CALL.cast_signed()),
     });
-    let mut pool = Pool {
-        reduce: pooling.reduce,
-        buckets,
-        open: None,
+    let mut reader = Reader {
+        context,
+        pooling,
+        pool: Pool {
+            reduce: pooling.reduce,
+            buckets,
+            open: None,
+        },
+        one: OneSeries::default(),
+        filter: Filter::new(pooling.one_of.as_deref().unwrap_or_default()),
+        steps: Steps::new(context.deadline),
     };
     let mut read: u64 = 0;
-    let mut one = OneSeries::default();
-    let filter = Filter::new(pooling.one_of.as_deref().unwrap_or_default());
-    let mut steps = Steps::new(context.deadline);
     while buckets.count() > 0 && from <= end && !collector.is_satisfied() {
         let to = end.min(from.plus(Millis(span.0 - 1)));
-        let next = to.plus(Millis(1));
-        let mut found = Found::default();
-        if let Some(stored) = fetch(context, &pooling.inner, from, to).await? {
-            let all = stored.series();
-            let mut places = 0..all.len();
-            if pooling.one_of.is_some() {
-                let chosen = chosen(all, &filter, &mut steps).await?;
-                one.of(chosen.iter().map(|place| &all[*place]))?;
-                places = chosen.first().map_or(0..0, |place| *place..place + 1);
-            }
-            collector.note(&stored.answer);
-            let size = stored.size() + pool.held();
-            (pool, found) = work::done(size, context.deadline, move || {
-                let found = pool.add(&stored, places, (from, to));
-                (pool, found)
-            })
-            .await?;
-        } else {
-            pool.close_before(next, &mut found.results);
-        }
-        hand_over(found.results, collector, &mut steps).await?;
-        let count = i64::try_from(found.samples).unwrap_or(i64::MAX);
+        let found;
+        (reader, found) = reader.read(from, to, collector).await?;
+        hand_over(found.results, collector, &mut reader.steps).await?;
+        from = to.plus(Millis(1));
         read += found.samples as u64;
-        if read > SAMPLE_BUDGET && next <= end {
+        if read > SAMPLE_BUDGET && from <= end {
             if collector.has_progress() {
                 collector.cut();
                 return Ok(());
             }
-            if pool.held() as u64 > SAMPLE_BUDGET {
+            if reader.pool.held() as u64 > SAMPLE_BUDGET {
                 return Err(EvaluateError::TooManySamples);
             }
         }
-        from = next;
+        let count = i64::try_from(found.samples).unwrap_or(i64::MAX);
         if count == 0 && end.since(from).0 > span.0.saturating_mul(16) {
-            let selectors = kind.selectors();
-            if !selectors.is_empty() {
-                let looks_back = Millis(context.scrape_interval.0.saturating_mul(8));
-                match context
-                    .first_sample(&selectors, from.minus(looks_back), end, span)
-                    .await?
-                {
-                    Some(at) => from = from.max(at),
-                    // The open bucket gets no more samples.
-                    None => from = end.plus(Millis(1)),
-                }
-            }
+            from = behind_gap(context, kind, from, end, span).await?;
         }
         span = next_span(span, count, longest);
     }
     let mut results = Vec::new();
-    pool.close(&mut results);
-    hand_over(results, collector, &mut steps).await
+    reader.pool.close(&mut results);
+    hand_over(results, collector, &mut reader.steps).await
+}
+
+/// Where samples begin again, if that is behind `from`; behind `end` if they do not.
+async fn behind_gap<S: Store>(
+    context: &Context<'_, S>,
+    kind: &Kind,
+    from: Timestamp,
+    end: Timestamp,
+    span: Millis,
+) -> Result<Timestamp, StoreError> {
+    let selectors = kind.selectors();
+    if selectors.is_empty() {
+        return Ok(from);
+    }
+    let looks_back = Millis(context.scrape_interval.0.saturating_mul(8));
+    let first = context
+        .first_sample(&selectors, from.minus(looks_back), end, span)
+        .await?;
+    // If there is none, the open bucket gets no more samples.
+    Ok(first.map_or(end.plus(Millis(1)), |at| from.max(at)))
+}
+
+/// Reads one stretch of time after the other.
+struct Reader<'a, S> {
+    context: &'a Context<'a, S>,
+    pooling: &'a Pooling,
+    pool: Pool,
+    one: OneSeries,
+    filter: Filter<'a>,
+    steps: Steps,
+}
+
+impl<S: Store> Reader<'_, S> {
+    /// Reads the samples from `from` to `to` into the pool.
+    async fn read(
+        mut self,
+        from: Timestamp,
+        to: Timestamp,
+        collector: &mut Collector,
+    ) -> Result<(Self, Found), EvaluateError> {
+        let Some(stored) = fetch(self.context, &self.pooling.inner, from, to).await? else {
+            let mut found = Found::default();
+            self.pool
+                .close_before(to.plus(Millis(1)), &mut found.results);
+            return Ok((self, found));
+        };
+        let all = stored.series();
+        let mut places = 0..all.len();
+        if self.pooling.one_of.is_some() {
+            let chosen = chosen(all, &self.filter, &mut self.steps).await?;
+            self.one.of(chosen.iter().map(|place| &all[*place]))?;
+            places = chosen.first().map_or(0..0, |place| *place..place + 1);
+        }
+        collector.note(&stored.answer);
+        let size = stored.size() + self.pool.held();
+        let mut pool = self.pool;
+        let (pool, found) = work::done(size, self.context.deadline, move || {
+            let found = pool.add(&stored, places, (from, to));
+            (pool, found)
+        })
+        .await?;
+        Ok((Self { pool, ..self }, found))
+    }
 }
 
 async fn hand_over(

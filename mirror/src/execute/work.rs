@@ -63,7 +63,7 @@ impl Steps {
 /// What `work` makes of something of `size` elements. The caller waits no longer than its deadline.
 ///
 /// # Errors
-/// If the deadline passes. Work that has begun is then done to its end, for nobody.
+/// If the deadline passes. Work that has begun still runs to its end.
 pub(super) async fn done<T: Send + 'static>(
     size: usize,
     deadline: Deadline,
@@ -73,7 +73,7 @@ pub(super) async fn done<T: Send + 'static>(
         return Ok(work());
     }
     let elsewhere = async {
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         let place = THREADS.acquire().await.map_err(|_| late())?;
         let working = blocking::run(move || {
             // Given back when the work ends, not when its caller stops waiting.

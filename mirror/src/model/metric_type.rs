@@ -1,6 +1,6 @@
 //! What kind of metric a target says a metric is.
 
-/// A metric's type as the target's metadata tells it.
+/// A metric's type as the target's metadata says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricType {
     /// `counter`

@@ -91,6 +91,17 @@ impl Method {
         }
     }
 
+    /// The aggregation that makes one result of those of several series, where there is one: for
+    /// the others the gateway pools the samples.
+    pub(super) fn across_series(self) -> Option<&'static str> {
+        match self {
+            Self::Min => Some("min"),
+            Self::Max => Some("max"),
+            Self::Sum | Self::EventCount => Some("sum"),
+            Self::Mean | Self::Percentile(_) => None,
+        }
+    }
+
     /// The same over samples that the gateway holds itself.
     pub(super) fn reduce(self) -> Reduce {
         match self {

@@ -1,9 +1,9 @@
 //! A counter under an aggregation: its rate per second, or for the sum its increase.
 
 use super::aggregation::Method;
-use super::gauge;
+use super::gauge::{self, pooled_across_series};
 use super::selector::Selector;
-use super::source::{InnerQuery, MatchingSeries, Pooling, Source};
+use super::source::{InnerQuery, Pooling, Source};
 use super::windowing::Windows;
 
 pub(super) fn source(s: &Selector, method: Method, windows: &Windows) -> Source {
@@ -17,7 +17,7 @@ pub(super) fn source(s: &Selector, method: Method, windows: &Windows) -> Source 
             Source::of_one_series(windows.scaled(format!("sum({increases})")))
         }
         Method::EventCount => gauge::source(s, method, windows),
-        Method::Min | Method::Max | Method::Percentile(_) => rates(s, method, windows),
+        _ => rates(s, method, windows),
     }
 }
 
@@ -37,13 +37,5 @@ fn rates(s: &Selector, method: Method, windows: &Windows) -> Source {
         return Source::Pooled(pooling);
     };
     let over_time = s.each(|s| format!("{}{}[{w}:{scrape}])", method.over_time(), rate(s)));
-    match method {
-        Method::Min => Source::of_one_series(format!("min({over_time})")),
-        Method::Max => Source::of_one_series(format!("max({over_time})")),
-        _ => Source::Range {
-            promql: over_time,
-            before: 0,
-            matching: MatchingSeries::Pooled(pooling),
-        },
-    }
+    pooled_across_series(over_time, method, pooling)
 }

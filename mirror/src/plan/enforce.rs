@@ -1,9 +1,9 @@
-//! Label matchers that every selector gets, whoever wrote it, so that a request never reads series
-//! outside them. Pure.
+//! Label matchers that every selector gets, the user's and the mirror's, so that a request never
+//! reads series outside them. Pure.
 //!
 //! What the mirror itself writes gets them as conditions. An expression of a user is parsed, each
-//! of its selectors is completed, and the result is written anew; it must then be read as exactly
-//! what was written, or it is refused. So is everything that the parser does not know: an
+//! of its selectors is completed, and the expression is written again; it must then be read as
+//! exactly what was written, or it is refused. So is everything that the parser does not know: an
 //! expression never goes out as it came.
 
 mod lex;

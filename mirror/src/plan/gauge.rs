@@ -16,19 +16,22 @@ pub(super) fn source(s: &Selector, method: Method, windows: &Windows) -> Source 
         return Source::Pooled(pooling);
     };
     let over_time = |method: Method| s.each(|s| format!("{}{s}[{w}])", method.over_time()));
-    match method {
-        Method::Mean => Source::of_one_series(format!(
+    if method == Method::Mean {
+        return Source::of_one_series(format!(
             "sum({}) / sum({})",
             over_time(Method::Sum),
             over_time(Method::EventCount)
-        )),
-        Method::Min => Source::of_one_series(format!("min({})", over_time(method))),
-        Method::Max => Source::of_one_series(format!("max({})", over_time(method))),
-        Method::Sum | Method::EventCount => {
-            Source::of_one_series(format!("sum({})", over_time(method)))
-        }
-        Method::Percentile(_) => Source::Range {
-            promql: over_time(method),
+        ));
+    }
+    pooled_across_series(over_time(method), method, pooling)
+}
+
+/// The source of points of which `promql` makes one for each series.
+pub(super) fn pooled_across_series(promql: String, method: Method, pooling: Pooling) -> Source {
+    match method.across_series() {
+        Some(across) => Source::of_one_series(format!("{across}({promql})")),
+        None => Source::Range {
+            promql,
             before: 0,
             matching: MatchingSeries::Pooled(pooling),
         },

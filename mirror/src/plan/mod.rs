@@ -10,7 +10,7 @@
 //! * [`selector`]: conditions become a series selector. The only place that writes user text into
 //!   PromQL. [`enforce`]: label matchers that every selector gets.
 //! * [`fields`] and [`classify`]: which series and names a field query is about.
-//! * [`value`]: what NaN and the infinities become.
+//! * [`value`]: what NaN and the infinities become. [`differences`]: what tells series apart.
 //!
 //! The rules are those of `docs/query-semantics.md`.
 
@@ -18,6 +18,7 @@ pub mod aggregation;
 pub mod buckets;
 pub mod classify;
 mod counter;
+pub mod differences;
 pub mod enforce;
 pub mod expression;
 pub mod fields;

@@ -1,14 +1,12 @@
 //! The points of a query without an aggregation: the stored samples of a series, or the values of
 //! an expression at the target's scrapes.
 
-use std::borrow::Cow;
-
 use super::buckets::{Buckets, Grid};
 use super::kind::Kind;
 use super::selector::Selector;
 use super::source::{MatchingSeries, Source};
 use super::{MAX_POINTS, MetricQuery, Plan, PlanError, TargetFacts, expression, value};
-use crate::model::series::{HistogramSample, Labels, Samples};
+use crate::model::series::{HistogramSample, Samples};
 use crate::model::time::{Millis, Timestamp};
 
 /// The stored samples of one series of a kind, and what its points are.
@@ -114,7 +112,7 @@ fn step(start: Timestamp, end: Timestamp, scrape_interval: Millis) -> Millis {
 }
 
 /// The per-second rate at each sample since the sample before it; the first has none. A value below
-/// the one before it means that the counter began anew from zero.
+/// the one before it means that the counter started again from zero.
 #[must_use]
 pub fn rates(samples: &Samples) -> Samples {
     let mut rates = Samples::default();
@@ -140,7 +138,8 @@ pub fn rates(samples: &Samples) -> Samples {
 }
 
 /// The mean of what was observed between a sample and the one before it. A smaller number of
-/// observations than before means that the histogram began anew. No observation has no mean: NaN.
+/// observations than before means that the histogram started again. Without an observation there is
+/// no mean: NaN.
 #[must_use]
 pub fn means(samples: &[HistogramSample]) -> Samples {
     let mut means = Samples::default();
@@ -196,47 +195,6 @@ pub fn both_forms(
     }
     all.extend(classic);
     all
-}
-
-/// The labels that tell these series apart, each with some of its values: `instance ("a", "b", …),
-/// job ("x", "y")`. Of labels and values that are many or long, some and the beginnings.
-#[must_use]
-pub fn differences(series: &[&Labels], ignores_name: bool) -> String {
-    const SHOWN: usize = 3;
-    const SHOWN_LABELS: usize = 10;
-    let names: std::collections::BTreeSet<&String> =
-        series.iter().flat_map(|labels| labels.keys()).collect();
-    let mut differing: Vec<String> = names
-        .into_iter()
-        .filter(|name| !(ignores_name && name.as_str() == "__name__"))
-        .filter_map(|name| {
-            let values: std::collections::BTreeSet<&str> = series
-                .iter()
-                .map(|labels| labels.get(name).map_or("", String::as_str))
-                .collect();
-            let shown: Vec<String> = values
-                .iter()
-                .take(SHOWN)
-                .map(|value| format!("{:?}", beginning(value)))
-                .collect();
-            let more = if values.len() > SHOWN { ", …" } else { "" };
-            (values.len() > 1).then(|| format!("{} ({}{more})", beginning(name), shown.join(", ")))
-        })
-        .take(SHOWN_LABELS + 1)
-        .collect();
-    if differing.len() > SHOWN_LABELS {
-        differing[SHOWN_LABELS] = "…".to_owned();
-    }
-    differing.join(", ")
-}
-
-/// The beginning of a store's text: a message must not grow with its answer.
-fn beginning(text: &str) -> Cow<'_, str> {
-    const SHOWN: usize = 80;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]).into(),
-        None => text.into(),
-    }
 }
 
 #[cfg(test)]
@@ -304,39 +262,5 @@ mod tests {
         assert_eq!(both_forms(native.clone(), classic.clone()), both);
         assert_eq!(both_forms(native.clone(), Vec::new()), native);
         assert_eq!(both_forms(Vec::new(), classic.clone()), classic);
-    }
-
-    #[test]
-    fn series_are_told_apart_by_the_labels_that_differ() {
-        let labels = |pairs: &[(&str, &str)]| -> Labels {
-            pairs
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect()
-        };
-        let (a, b) = (
-            labels(&[("job", "x"), ("instance", "1"), ("zone", "z")]),
-            labels(&[("job", "x"), ("instance", "2")]),
-        );
-        assert_eq!(
-            differences(&[&a, &b], false),
-            r#"instance ("1", "2"), zone ("", "z")"#
-        );
-    }
-
-    #[test]
-    fn many_and_long_differences_are_cut() {
-        let labels = |value: &str| -> Labels {
-            (0..1_000)
-                .map(|index| (format!("{index:03}"), value.to_owned()))
-                .collect()
-        };
-        let long = "x".repeat(1_000_000);
-        let said = differences(&[&labels(&long), &labels("y")], false);
-        let of_one = format!("(\"{}…\", \"y\")", "x".repeat(80));
-        let expected: Vec<_> = (0..10)
-            .map(|index| format!("{index:03} {of_one}"))
-            .collect();
-        assert_eq!(said, format!("{}, …", expected.join(", ")));
     }
 }

@@ -9,7 +9,7 @@ use super::source::{InnerQuery, MatchingSeries, Pooling, Source};
 use super::windowing::Windows;
 
 /// # Errors
-/// [`PlanError::Unsupported`] for the minimum and maximum, which no client computes.
+/// [`PlanError::Unsupported`] for the minimum, the maximum and others that no client computes.
 pub(super) fn source(
     base: &Selector,
     method: Method,
@@ -19,7 +19,6 @@ pub(super) fn source(
         Method::Mean | Method::Sum | Method::EventCount => {
             Source::of_one_series(histogram::classic(base, method, windows))
         }
-        Method::Min | Method::Max => return Err(PlanError::Unsupported),
         Method::Percentile(rank) => {
             let series = base.and(quantile_label(rank));
             match windows.bucket {
@@ -35,6 +34,7 @@ pub(super) fn source(
                 }),
             }
         }
+        _ => return Err(PlanError::Unsupported),
     })
 }
 

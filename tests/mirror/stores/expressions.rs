@@ -273,7 +273,7 @@ async fn an_expression_written_anew_is_complained_about_without_positions() -> R
         let answer = ask(&client, "sum(shop_orders)", method).await?;
         ensure!(
             answer.json()["details"]
-                == "parse error: z (this target enforces label matchers, so the expression was written anew: positions are left out)",
+                == "parse error: z (this target enforces label matchers, so the expression was rewritten: positions are left out)",
             "{}",
             answer.body
         );

@@ -97,7 +97,7 @@ pub(crate) const KNOWN: &[&str] = &[
 ];
 
 /// A source of expressions. None has a plus for a sign, which means nothing and is left out when an
-/// expression is written anew.
+/// expression is rewritten.
 pub(crate) struct Generator(u64);
 
 impl Generator {

@@ -41,7 +41,7 @@ fn connection() -> ApiError {
 )]
 #[case(
     ApiError::Internal { request_id: "7".to_owned() }, 500,
-    json!({"_type": "RemoteMirrorError", "summary": "internal error", "details": "the mirror's log tells more about request 7"})
+    json!({"_type": "RemoteMirrorError", "summary": "internal error", "details": "the mirror's log says more about request 7"})
 )]
 fn each_cause_has_its_body_and_status(
     #[case] error: ApiError,

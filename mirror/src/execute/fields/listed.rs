@@ -6,7 +6,7 @@ use crate::execute::{Context, EvaluateError, work};
 use crate::plan::selector::Selector;
 use crate::prometheus::{Answer, Call, Data, Store, StoreError};
 
-/// Into so many calls a question is divided at most.
+/// The most calls that a question is divided into.
 const MOST_PARTS: usize = 32;
 
 /// Names, each once, and whether the store may have more.

@@ -7,8 +7,8 @@ use super::{FieldValue, Listing};
 /// Below this limit a list of patterns says less than the list's beginning.
 const FEWEST_PATTERNS: usize = 10;
 
-/// The first `limit` values, or, where `prefix` says that folding is wanted and it lets everything
-/// be told, patterns.
+/// The first `limit` values; or patterns, where `prefix` says that folding is wanted and they cover
+/// everything.
 #[must_use]
 pub fn cut(values: Vec<String>, limit: usize, prefix: Option<&str>) -> Listing<FieldValue> {
     if values.len() > limit
