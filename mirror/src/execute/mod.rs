@@ -38,7 +38,7 @@ pub use self::error::EvaluateError;
 use crate::model::series::Series;
 use crate::plan::kind::Kind;
 use crate::plan::source::Source;
-use crate::plan::{MetricQuery, Plan, plan};
+use crate::plan::{MetricQuery, Plan, plan, plan_of_stored};
 use crate::prometheus::{Answer, Data, Store};
 
 /// The series of an answer.
@@ -61,15 +61,18 @@ pub async fn metric<S: Store>(
     if query.kind.metric().is_empty() && !matches!(query.kind, Kind::Expression { .. }) {
         return Err(EvaluateError::NotFound(None));
     }
-    let target = context.facts().await?;
-    let plan = plan(query, &target)?;
+    // Where it does not matter what the store can do, it is not asked first.
+    let plan = match plan_of_stored(query, context.scrape_interval, context.now)? {
+        Some(plan) => plan,
+        None => plan(query, &context.facts().await?)?,
+    };
     // The conditions as the target reads them.
     let query = &MetricQuery {
         kind: plan.kind.clone(),
         ..query.clone()
     };
     let telemetry = match run(context, query, &plan).await {
-        Err(error) => refusal::answered(context, query, &target, &plan, error).await,
+        Err(error) => refusal::answered(context, query, &plan, error).await,
         answered => answered,
     };
     let telemetry = telemetry

@@ -6,7 +6,7 @@ use crate::model::time::Timestamp;
 use crate::plan::expression::{Shape, Wrapping, shape_in_complaint};
 use crate::plan::kind::Kind;
 use crate::plan::source::Source;
-use crate::plan::{MetricQuery, Plan, TargetFacts, plan, plan_of_scalar};
+use crate::plan::{MetricQuery, Plan, plan, plan_of_scalar};
 use crate::prometheus::{Call, Store, StoreError};
 
 /// The text around a user's expression in a plan, if there is any.
@@ -29,7 +29,6 @@ pub(super) fn wrapping(plan: &Plan) -> Option<Wrapping<'_>> {
 pub(super) async fn answered<S: Store>(
     context: &Context<'_, S>,
     query: &MetricQuery,
-    target: &TargetFacts,
     failed: &Plan,
     error: EvaluateError,
 ) -> Result<Telemetry, EvaluateError> {
@@ -51,7 +50,8 @@ pub(super) async fn answered<S: Store>(
             kind: in_parts,
             ..query.clone()
         };
-        return run(context, &query, &plan(&query, target)?).await;
+        let plan = plan(&query, &context.facts().await?)?;
+        return run(context, &query, &plan).await;
     }
     // Complaints that name the text around a user's expression, or are only due to it.
     let Some(wrapping) = wrapping(failed) else {
@@ -61,7 +61,7 @@ pub(super) async fn answered<S: Store>(
     let at = failed.grid.buckets.last_instant();
     match judge(context, wrapping, at, kind, message).await {
         Verdict::Error(error) => Err(error),
-        Verdict::IsScalar => as_scalar(context, query, target).await,
+        Verdict::IsScalar => as_scalar(context, query).await,
     }
 }
 
@@ -69,9 +69,8 @@ pub(super) async fn answered<S: Store>(
 async fn as_scalar<S: Store>(
     context: &Context<'_, S>,
     query: &MetricQuery,
-    target: &TargetFacts,
 ) -> Result<Telemetry, EvaluateError> {
-    let plan = plan_of_scalar(query, target)?;
+    let plan = plan_of_scalar(query, &context.facts().await?)?;
     let again = run(context, query, &plan).await;
     again.map_err(|error| match (error, wrapping(&plan)) {
         (EvaluateError::Store(StoreError::Rejected { kind, message }), Some(wrapping)) => {

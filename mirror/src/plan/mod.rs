@@ -148,13 +148,35 @@ fn plan_of(
         Some(_) if target.capabilities.is_metricsql() => query.kind.clone().in_metricsql(),
         _ => query.kind.clone(),
     };
-    match query.aggregation {
-        Some(aggregation) => {
-            let source = source::source(&kind, shape, aggregation, &target.windowing())?;
-            aggregated(query, kind, source, aggregation.bucket, target)
-        }
-        None => raw::plan(query, kind, target),
+    if let Some(aggregation) = query.aggregation {
+        let source = source::source(&kind, shape, aggregation, &target.windowing())?;
+        return aggregated(query, kind, source, aggregation.bucket, target);
     }
+    if let Kind::Expression { promql, matchers } = &kind {
+        return raw::expression(query, promql, matchers, target);
+    }
+    raw::stored(query, kind, target.scrape_interval, target.now).ok_or(PlanError::Unsupported)
+}
+
+/// The plan of a query for which it does not matter what the target can do: that of stored samples.
+/// None of others.
+///
+/// # Errors
+///
+/// [`PlanError::NoValue`] of an expression without an aggregation.
+pub fn plan_of_stored(
+    query: &MetricQuery,
+    scrape_interval: Millis,
+    now: Timestamp,
+) -> Result<Option<Plan>, PlanError> {
+    if query.aggregation.is_some() || query.kind.quoted_label().is_some() {
+        return Ok(None);
+    }
+    if let Kind::Expression { promql, .. } = &query.kind {
+        expression::numeric(promql)?;
+    }
+    let kind = query.kind.clone();
+    Ok(raw::stored(query, kind, scrape_interval, now))
 }
 
 fn aggregated(

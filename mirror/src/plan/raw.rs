@@ -2,10 +2,11 @@
 //! an expression at the target's scrapes.
 
 use super::buckets::{Buckets, Grid};
+use super::expression::numeric;
 use super::kind::Kind;
-use super::selector::Selector;
+use super::selector::{Matcher, Selector};
 use super::source::{MatchingSeries, Source};
-use super::{MAX_POINTS, MetricQuery, Plan, PlanError, TargetFacts, expression, value};
+use super::{MAX_POINTS, MetricQuery, Plan, PlanError, TargetFacts, value};
 use crate::model::series::{HistogramSample, Samples};
 use crate::model::time::{Millis, Timestamp};
 
@@ -43,52 +44,64 @@ impl RawPoints {
     }
 }
 
-/// The plan of a query without an aggregation.
+/// The plan of a query of stored samples; none of an expression.
+pub(super) fn stored(
+    query: &MetricQuery,
+    kind: Kind,
+    scrape_interval: Millis,
+    now: Timestamp,
+) -> Option<Plan> {
+    let (selector, points) = match &kind {
+        Kind::Gauge(selector) => (selector.clone(), RawPoints::Values),
+        Kind::Counter(selector) => (selector.clone(), RawPoints::Rates),
+        // Sum, count and a native histogram's own series.
+        Kind::Histogram(base) => {
+            let all = base.with_any_suffix(&["", "_sum", "_count"]);
+            (all, RawPoints::Means)
+        }
+        Kind::Summary(base) => {
+            let all = base.with_any_suffix(&["_sum", "_count"]);
+            (all, RawPoints::Means)
+        }
+        Kind::Expression { .. } => return None,
+    };
+    let end = query.end.min(now);
+    // The scrapes of the range, as if they were buckets.
+    let after = end.plus(scrape_interval);
+    let scrapes = Buckets::covering(query.start, after, Timestamp(i64::MAX), scrape_interval);
+    Some(Plan {
+        kind,
+        source: Source::Stored(RawSamples { selector, points }),
+        grid: Grid::at_the_start_of(scrapes),
+        bucket: None,
+        start: query.start,
+        end,
+        looks_back: before(scrape_interval),
+    })
+}
+
+/// The plan of an expression without an aggregation: its values at the target's scrapes.
 ///
 /// # Errors
 ///
 /// See [`PlanError`].
-pub(super) fn plan(
+pub(super) fn expression(
     query: &MetricQuery,
-    kind: Kind,
+    promql: &str,
+    matchers: &[Matcher],
     target: &TargetFacts,
 ) -> Result<Plan, PlanError> {
+    numeric(promql)?;
     let scrape = target.scrape_interval;
-    let stored = |selector, points| Source::Stored(RawSamples { selector, points });
-    let source = match &kind {
-        Kind::Gauge(selector) => stored(selector.clone(), RawPoints::Values),
-        Kind::Counter(selector) => stored(selector.clone(), RawPoints::Rates),
-        // Sum, count and a native histogram's own series.
-        Kind::Histogram(base) => stored(
-            base.with_any_suffix(&["", "_sum", "_count"]),
-            RawPoints::Means,
-        ),
-        Kind::Summary(base) => stored(base.with_any_suffix(&["_sum", "_count"]), RawPoints::Means),
-        Kind::Expression { promql, matchers } => {
-            expression::numeric(promql)?;
-            Source::Range {
-                promql: promql.clone(),
-                before: 0,
-                matching: MatchingSeries::Refused(matchers.clone()),
-            }
-        }
-    };
-    let (end, instants) = if matches!(source, Source::Range { .. }) {
-        let end = query.end.min(target.settled());
-        let step = step(query.start, end, scrape);
-        (end, Buckets::multiples(query.start, end, step))
-    } else {
-        // The scrapes of the range, as if they were buckets.
-        let end = query.end.min(target.now);
-        let after = end.plus(scrape);
-        (
-            end,
-            Buckets::covering(query.start, after, Timestamp(i64::MAX), scrape),
-        )
-    };
+    let end = query.end.min(target.settled());
+    let instants = Buckets::multiples(query.start, end, step(query.start, end, scrape));
     Plan {
-        kind,
-        source,
+        kind: query.kind.clone(),
+        source: Source::Range {
+            promql: promql.to_owned(),
+            before: 0,
+            matching: MatchingSeries::Refused(matchers.to_vec()),
+        },
         grid: Grid::at_the_start_of(instants),
         bucket: None,
         start: query.start,
