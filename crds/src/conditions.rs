@@ -174,3 +174,15 @@ pub fn condition_reference() -> String {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_reason() {
+        let page = include_str!("../../docs/operator.md");
+        let hint = "run `make generate`";
+        assert!(page.contains(&condition_reference()), "{hint}");
+    }
+}
