@@ -12,6 +12,7 @@ pub mod status;
 pub mod triggers;
 pub mod validate;
 
+mod lists;
 mod requeue;
 mod stop;
 

@@ -2,20 +2,7 @@
 
 use serde_json::Value;
 
-/// Lists that others may add items to, and whose order means nothing: an injected sidecar with its
-/// volume stays. In other lists every item counts.
-const SHARED_LISTS: &[&str] = &[
-    "containers",
-    "initContainers",
-    "volumes",
-    "volumeMounts",
-    "env",
-    "ports",
-    "imagePullSecrets",
-    "topologySpreadConstraints",
-    "hostAliases",
-    "ownerReferences",
-];
+use crate::controller::lists;
 
 /// Whether everything that is wanted is there. More may be there: defaults, and fields of others.
 pub(super) fn contains(there: &Value, wanted: &Value) -> bool {
@@ -25,7 +12,7 @@ pub(super) fn contains(there: &Value, wanted: &Value) -> bool {
                 .iter()
                 .all(|(name, wanted)| match (there.get(name), wanted) {
                     (Some(Value::Array(there)), Value::Array(wanted))
-                        if SHARED_LISTS.contains(&name.as_str()) =>
+                        if lists::named(name).is_some_and(|list| list.is_shared) =>
                     {
                         wanted
                             .iter()

@@ -8,20 +8,7 @@
 
 use serde_json::{Map, Value};
 
-/// The lists whose items are told apart by a field.
-const KEYED_LISTS: &[(&str, &str)] = &[
-    ("containers", "name"),
-    ("initContainers", "name"),
-    ("ephemeralContainers", "name"),
-    ("volumes", "name"),
-    ("env", "name"),
-    ("imagePullSecrets", "name"),
-    ("volumeMounts", "mountPath"),
-    ("volumeDevices", "devicePath"),
-    ("ports", "containerPort"),
-    ("hostAliases", "ip"),
-    ("topologySpreadConstraints", "topologyKey"),
-];
+use crate::controller::lists;
 
 /// Merges `over` into `base`.
 pub(super) fn merge(base: &mut Value, over: Value) {
@@ -32,10 +19,7 @@ pub(super) fn merge(base: &mut Value, over: Value) {
                     base.remove(&name);
                     continue;
                 }
-                let key = KEYED_LISTS
-                    .iter()
-                    .find(|(list, _)| *list == name)
-                    .map(|(_, key)| *key);
+                let key = lists::named(&name).and_then(|list| list.key);
                 match (base.get_mut(&name), key, value) {
                     (Some(Value::Array(items)), Some(key), Value::Array(over)) => {
                         merge_items(items, over, key)
