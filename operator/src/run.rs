@@ -86,46 +86,10 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let identity = args.identity.clone().unwrap_or_else(default_identity);
     let mut leadership =
         Leadership::new(impatient, &namespace, &args.lease, identity.clone(), term);
-    let operator = Operator {
-        http: observe::client()?,
-        recorder: Recorder::new(
-            client.clone(),
-            Reporter {
-                controller: OPERATOR.to_owned(),
-                instance: Some(identity.clone()),
-            },
-        ),
-        defaults: Defaults {
-            image: args.image.clone(),
-            operator_namespace: namespace.clone(),
-        },
-        policy: args.policy(),
-        scopes: scopes(&args),
-        client,
-        metrics,
-    };
+    let operator = Operator::new(&args, client, metrics, &namespace, &identity)?;
     tracing::info!(identity, namespace, lease = args.lease, scopes = ?operator.scopes, "waiting to lead");
-    loop {
-        tokio::select! {
-            () = wait(shutdown.clone()) => return Ok(()),
-            () = leadership.acquire() => {}
-        }
-        tracing::info!("leading");
-        operator.metrics.leads(true);
-        let finished = tokio::select! {
-            // Dropping the work ends it at once, in the middle of whatever it does.
-            () = leadership.hold() => false,
-            () = operator.work(shutdown.clone()) => true,
-        };
-        operator.metrics.leads(false);
-        if finished {
-            leadership.release().await;
-            return Ok(());
-        }
-        tracing::warn!(
-            "leads no more; another replica does, or the API server could not be reached"
-        );
-    }
+    operator.lead(&mut leadership, &shutdown).await;
+    Ok(())
 }
 
 /// What all controllers share.
@@ -140,6 +104,56 @@ struct Operator {
 }
 
 impl Operator {
+    fn new(
+        args: &RunArgs,
+        client: Client,
+        metrics: Arc<Metrics>,
+        namespace: &str,
+        identity: &str,
+    ) -> Result<Self, Error> {
+        let reporter = Reporter {
+            controller: OPERATOR.to_owned(),
+            instance: Some(identity.to_owned()),
+        };
+        Ok(Self {
+            http: observe::client()?,
+            recorder: Recorder::new(client.clone(), reporter),
+            defaults: Defaults {
+                image: args.image.clone(),
+                operator_namespace: namespace.to_owned(),
+            },
+            policy: args.policy(),
+            scopes: scopes(args),
+            client,
+            metrics,
+        })
+    }
+
+    /// Works whenever this replica leads, until `shutdown`.
+    async fn lead(&self, leadership: &mut Leadership, shutdown: &watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = wait(shutdown.clone()) => return,
+                () = leadership.acquire() => {}
+            }
+            tracing::info!("leading");
+            self.metrics.leads(true);
+            let finished = tokio::select! {
+                // Dropping the work ends it at once, in the middle of whatever it does.
+                () = leadership.hold() => false,
+                () = self.work(shutdown.clone()) => true,
+            };
+            self.metrics.leads(false);
+            if finished {
+                leadership.release().await;
+                return;
+            }
+            tracing::warn!(
+                "leads no more; another replica does, or the API server could not be reached"
+            );
+        }
+    }
+
     /// Runs a controller a scope, until `shutdown` and what is under way then has ended.
     async fn work(&self, shutdown: watch::Receiver<bool>) {
         let controllers = self.scopes.iter().map(|scope| {

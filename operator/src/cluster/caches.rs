@@ -5,16 +5,18 @@
 
 use crds::contract::{OPERATOR, labels};
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
-use kube::Client;
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
-use kube::core::ApiResource;
+use kube::core::{ApiResource, NamespaceResourceScope};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
 
 use super::kind::Kind;
 use super::owner::owned_by;
@@ -96,55 +98,48 @@ impl Caches {
         let all = || watcher::Config::default().page_size(PAGE);
         let all_whole = || all().page_size(PAGE_OF_WHOLE);
         let ours = || all().labels(&format!("{}={OPERATOR}", labels::MANAGED_BY));
+        let ours_whole = || ours().page_size(PAGE_OF_WHOLE);
+        // Those of mirrors are children already, and nobody keeps certificates in them.
+        let not_ours = || all().labels(&format!("{}!={OPERATOR}", labels::MANAGED_BY));
 
         // The API server selects: a namespace that matches no more is gone for this watch.
         let (namespaces, namespace_changes) = match &scope {
             Scope::Selected(selector) => {
                 let api = Api::all(client.clone());
-                let (cache, changes) =
-                    Cache::watch(api, all().labels(selector), (), strip_metadata);
+                let config = all().labels(selector);
+                let (cache, changes) = Cache::watch(api, config, (), strip_metadata);
                 (Some(cache), Some(changes.boxed()))
             }
             Scope::Cluster | Scope::Namespace(_) => (None, None),
         };
         let resource = mirror_resource();
-        let (mirrors, mirror_changes) = Cache::watch(
-            scope.dynamic(client, &resource),
-            all_whole(),
-            resource,
-            whole,
-        );
+        let (mirrors, mirror_changes) = packed(client, &scope, resource, all_whole());
         let mut children = BTreeMap::new();
         let mut child_changes = Vec::new();
         for kind in Kind::ALL {
             let resource = kind.resource();
-            let (cache, changes) = Cache::watch(
-                scope.dynamic(client, &resource),
-                ours().page_size(PAGE_OF_WHOLE),
-                resource.clone(),
-                whole,
-            );
+            let (cache, changes) = packed(client, &scope, resource.clone(), ours_whole());
             children.insert(kind, cache);
-            child_changes.push((resource, changes.boxed()));
+            child_changes.push((resource, changes));
         }
-        let (replica_sets, replica_set_changes) =
-            Cache::watch(scope.api(client), ours(), (), only_owners);
-        let (pods, pod_changes) = Cache::watch(
-            scope.api(client),
-            ours().page_size(PAGE_OF_WHOLE),
-            (),
-            whole,
-        );
-        let (secrets, secret_changes) = Cache::watch(scope.api(client), all(), (), strip_metadata);
-        // Those of mirrors are children already, and nobody keeps certificates in them.
-        let others = all().labels(&format!("{}!={OPERATOR}", labels::MANAGED_BY));
-        let (config_maps, config_map_changes) =
-            Cache::watch(scope.api(client), others, (), strip_metadata);
-        let (services, service_changes) =
-            Cache::watch(scope.api(client), all_whole(), (), strip_service);
-        let (prometheuses, prometheus_changes) =
-            Cache::watch(scope.api(client), all_whole(), (), whole);
+        let (replica_sets, replica_set_changes) = typed(client, &scope, ours(), only_owners);
+        let (pods, pod_changes) = typed(client, &scope, ours_whole(), whole);
+        let (secrets, secret_changes) = typed(client, &scope, all(), strip_metadata);
+        let (config_maps, config_map_changes) = typed(client, &scope, not_ours(), strip_metadata);
+        let (services, service_changes) = typed(client, &scope, all_whole(), strip_service);
+        let (prometheuses, prometheus_changes) = typed(client, &scope, all_whole(), whole);
 
+        let streams = Streams {
+            namespaces: namespace_changes,
+            mirrors: mirror_changes,
+            children: child_changes,
+            replica_sets: replica_set_changes,
+            pods: pod_changes,
+            secrets: secret_changes,
+            config_maps: config_map_changes,
+            services: service_changes,
+            prometheuses: prometheus_changes,
+        };
         let caches = Self {
             scope,
             namespaces,
@@ -156,17 +151,6 @@ impl Caches {
             config_maps,
             services,
             prometheuses,
-        };
-        let streams = Streams {
-            namespaces: namespace_changes,
-            mirrors: mirror_changes.boxed(),
-            children: child_changes,
-            replica_sets: replica_set_changes.boxed(),
-            pods: pod_changes.boxed(),
-            secrets: secret_changes.boxed(),
-            config_maps: config_map_changes.boxed(),
-            services: service_changes.boxed(),
-            prometheuses: prometheus_changes.boxed(),
         };
         (caches, streams)
     }
@@ -278,6 +262,33 @@ impl Caches {
         };
         namespaces.store().get(&ObjectRef::new(namespace)).is_some()
     }
+}
+
+/// A cache of objects of any kind, kept as text.
+fn packed(
+    client: &Client,
+    scope: &Scope,
+    resource: ApiResource,
+    config: watcher::Config,
+) -> (Cache<Packed>, Changes<Packed>) {
+    let api = scope.dynamic(client, &resource);
+    let (cache, changes) = Cache::watch(api, config, resource, whole);
+    (cache, changes.boxed())
+}
+
+/// A cache of objects of one type, of which `strip` leaves a part.
+fn typed<K>(
+    client: &Client,
+    scope: &Scope,
+    config: watcher::Config,
+    strip: fn(&mut K),
+) -> (Cache<K>, Changes<K>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (cache, changes) = Cache::watch(scope.api(client), config, (), strip);
+    (cache, changes.boxed())
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource as _, ResourceExt as _};
+use kube::{Resource, ResourceExt as _};
 
 use super::{Context, error_policy, reconcile};
 use crate::cluster::caches::Streams;
@@ -18,8 +18,8 @@ use crate::cluster::kind::mirror_resource;
 use crate::cluster::owner::owner;
 use crate::cluster::packed::Packed;
 use crate::cluster::pod::MirrorPod;
-use crate::cluster::prometheus::PrometheusObject;
 use crate::cluster::references::{NamespacedName, key};
+use crate::telemetry::waiting::Waiting;
 
 /// How many resources of a scope are reconciled at once. Most of a reconcile is waiting for pods.
 const CONCURRENCY: u16 = 16;
@@ -28,91 +28,97 @@ const CONCURRENCY: u16 = 16;
 /// second, and each look may write a status.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 
+/// Finds the resources that a change concerns.
+#[derive(Clone)]
+struct Triggers {
+    mirrors: Store<Packed>,
+    referrers: Arc<Referrers>,
+    waiting: Arc<Waiting>,
+}
+
+impl Triggers {
+    /// A resource changed or is gone.
+    fn changed(&self, mirror: &Packed) {
+        let reference = ObjectRef::from_obj_with(mirror, mirror_resource());
+        let there = self.mirrors.get(&reference).map(|there| there.unpack());
+        self.referrers.note(&key(mirror), there.as_ref());
+        self.waiting.put(key(mirror));
+    }
+
+    /// Resources by their names.
+    fn concerned(&self, names: impl IntoIterator<Item = NamespacedName>) -> Vec<ObjectRef<Packed>> {
+        let references = names.into_iter().map(|(namespace, name)| {
+            self.waiting.put((namespace.clone(), name.clone()));
+            ObjectRef::new_with(&name, mirror_resource()).within(&namespace)
+        });
+        references.collect()
+    }
+
+    /// The resources that refer to an object of a kind.
+    fn referring<K: Resource + 'static>(
+        &self,
+        referent: fn(NamespacedName) -> Referent,
+    ) -> impl Fn(K) -> Vec<ObjectRef<Packed>> + Send + Sync + use<K> {
+        let triggers = self.clone();
+        move |object| {
+            let referent = referent(key(&object));
+            triggers.concerned(triggers.referrers.of(&referent))
+        }
+    }
+}
+
+/// Another Prometheus object of the namespace may share its Service, so all resources that name one
+/// there are concerned.
+fn prometheus_in((namespace, _): NamespacedName) -> Referent {
+    Referent::PrometheusIn(namespace)
+}
+
 /// Reconciles until `shutdown` resolves, and then what is under way to its end.
 pub async fn run(
     context: Arc<Context>,
     streams: Streams,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let mirrors = context.caches.mirrors.store();
-    let referrers = Arc::new(Referrers::default());
-    let changed = {
-        let (mirrors, waiting) = (mirrors.clone(), Arc::clone(&context.waiting));
-        let referrers = Arc::clone(&referrers);
-        streams.mirrors.inspect_ok(move |mirror| {
-            let reference = ObjectRef::from_obj_with(mirror, mirror_resource());
-            let there = mirrors.get(&reference).map(|there| there.unpack());
-            referrers.note(&key(mirror), there.as_ref());
-            waiting.put(key(mirror));
-        })
+    let triggers = Triggers {
+        mirrors: context.caches.mirrors.store(),
+        referrers: Arc::default(),
+        waiting: Arc::clone(&context.waiting),
     };
-    let of_namespace = mirrors.clone();
+    let of_mirrors = triggers.clone();
+    let changed = streams
+        .mirrors
+        .inspect_ok(move |mirror| of_mirrors.changed(mirror));
+    let mirrors = triggers.mirrors.clone();
+    let config = controller::Config::default()
+        .concurrency(CONCURRENCY)
+        .debounce(DEBOUNCE);
     let mut controller = Controller::for_stream_with(changed, mirrors, mirror_resource())
-        .with_config(
-            controller::Config::default()
-                .concurrency(CONCURRENCY)
-                .debounce(DEBOUNCE),
-        )
+        .with_config(config)
         .graceful_shutdown_on(shutdown);
-
-    // Everything else concerns resources by their names.
-    let concerned = {
-        let waiting = Arc::clone(&context.waiting);
-        move |names: Vec<NamespacedName>| {
-            let references = names.into_iter().map(|(namespace, name)| {
-                waiting.put((namespace.clone(), name.clone()));
-                ObjectRef::new_with(&name, mirror_resource()).within(&namespace)
-            });
-            references.collect::<Vec<_>>()
-        }
-    };
     for (resource, changes) in streams.children {
-        let concerned = concerned.clone();
-        let mapper = move |child: Packed| concerned(owner(&child).into_iter().collect());
+        let triggers = triggers.clone();
+        let mapper = move |child: Packed| triggers.concerned(owner(&child));
         controller = controller.watches_stream_with(changes, mapper, resource);
     }
     if let Some(changes) = streams.namespaces {
-        let concerned = concerned.clone();
-        controller =
-            controller.watches_stream(changes, move |namespace: PartialObjectMeta<Namespace>| {
-                concerned(within(&of_namespace, &namespace.name_any()))
-            });
+        let triggers = triggers.clone();
+        let mapper = move |namespace: PartialObjectMeta<Namespace>| {
+            triggers.concerned(within(&triggers.mirrors, &namespace.name_any()))
+        };
+        controller = controller.watches_stream(changes, mapper);
     }
-    let referring = move |referent: Referent| concerned(referrers.of(&referent));
-    let (of_secret, of_config_map) = (referring.clone(), referring.clone());
-    let of_service = referring.clone();
-    let waiting = Arc::clone(&context.waiting);
-    let of_pod = move |pod: MirrorPod| {
-        let (namespace, name) = instance(&pod)?;
-        waiting.put((namespace.clone(), name.clone()));
-        Some(ObjectRef::new_with(&name, mirror_resource()).within(&namespace))
-    };
+    let of_pods = triggers.clone();
+    // The change of a ReplicaSet comes with one of its Deployment.
+    let none = |_: PartialObjectMeta<ReplicaSet>| None;
     controller = controller
-        // Each comes with a change of its Deployment, which asks for the reconcile.
-        .watches_stream(streams.replica_sets, |_: PartialObjectMeta<ReplicaSet>| {
-            None
+        .watches_stream(streams.replica_sets, none)
+        .watches_stream(streams.pods, move |pod: MirrorPod| {
+            of_pods.concerned(instance(&pod))
         })
-        .watches_stream(streams.pods, of_pod)
-        .watches_stream(streams.secrets, move |secret: PartialObjectMeta<Secret>| {
-            of_secret(Referent::Secret(key(&secret)))
-        })
-        .watches_stream(
-            streams.config_maps,
-            move |config_map: PartialObjectMeta<ConfigMap>| {
-                of_config_map(Referent::ConfigMap(key(&config_map)))
-            },
-        )
-        .watches_stream(streams.services, move |service: Service| {
-            of_service(Referent::Service(key(&service)))
-        })
-        .watches_stream(
-            streams.prometheuses,
-            // Another one in the namespace may share its Service, so all that name one there are
-            // asked.
-            move |prometheus: PrometheusObject| {
-                referring(Referent::PrometheusIn(key(&prometheus).0))
-            },
-        );
+        .watches_stream(streams.secrets, triggers.referring(Referent::Secret))
+        .watches_stream(streams.config_maps, triggers.referring(Referent::ConfigMap))
+        .watches_stream(streams.services, triggers.referring(Referent::Service))
+        .watches_stream(streams.prometheuses, triggers.referring(prometheus_in));
     let known = Arc::clone(&context);
     log(controller.run(reconcile, error_policy, context), &known).await;
 }

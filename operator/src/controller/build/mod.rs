@@ -78,65 +78,22 @@ pub struct Built {
 /// Builds everything.
 #[must_use]
 pub fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Built {
-    let spec = &mirror.spec;
     let document = Document::of(mirror);
-    let mut children = vec![
+    let needed = [
         (Kind::ServiceAccount, service_account::build(mirror)),
         (Kind::ConfigMap, config_map::build(mirror, &document)),
         (Kind::Service, service::build(mirror)),
+        (Kind::Deployment, deployment::build(mirror, defaults)),
     ];
-    if spec.monitor.is_some() {
-        children.push((Kind::Service, service_monitor::build_service(mirror)));
-    }
-    let optional = [
-        (
-            Kind::NetworkPolicy,
-            spec.network_policy
-                .as_ref()
-                .map(|asked| network_policy::build(mirror, asked, defaults)),
-        ),
-        (Kind::Deployment, Some(deployment::build(mirror, defaults))),
-        (
-            Kind::PodDisruptionBudget,
-            spec.pod_disruption_budget
-                .as_ref()
-                .map(|asked| pod_disruption_budget::build(mirror, asked)),
-        ),
-        (
-            Kind::HorizontalPodAutoscaler,
-            spec.autoscaling
-                .as_ref()
-                .map(|asked| autoscaler::build(mirror, asked)),
-        ),
-        (
-            Kind::Ingress,
-            spec.ingress
-                .as_ref()
-                .map(|asked| ingress::build(mirror, asked)),
-        ),
-        (
-            Kind::HttpRoute,
-            spec.http_route
-                .as_ref()
-                .map(|asked| http_route::build(mirror, asked)),
-        ),
-        (
-            Kind::ServiceMonitor,
-            spec.monitor
-                .as_ref()
-                .map(|asked| service_monitor::build(mirror, asked)),
-        ),
-    ];
-    children.extend(
-        optional
-            .into_iter()
-            .filter_map(|(kind, manifest)| Some((kind, manifest?))),
-    );
+    let mut children: Vec<_> = needed
+        .into_iter()
+        .chain(asked_for(mirror, defaults))
+        .map(|(kind, manifest)| Child { kind, manifest })
+        .collect();
+    // Stable: the Service for StackState stays before the one for scraping.
+    children.sort_by_key(|child| child.kind);
     Built {
-        children: children
-            .into_iter()
-            .map(|(kind, manifest)| Child { kind, manifest })
-            .collect(),
+        children,
         document,
         selector: format!(
             "{}={},{}={}",
@@ -147,6 +104,35 @@ pub fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Built {
         ),
         endpoint: service::endpoint(mirror),
     }
+}
+
+/// The objects that exist only if the spec asks for them.
+fn asked_for(mirror: &ValidatedMirror, defaults: &Defaults) -> Vec<(Kind, Value)> {
+    let spec = &mirror.spec;
+    let mut objects = Vec::new();
+    if let Some(asked) = &spec.network_policy {
+        let manifest = network_policy::build(mirror, asked, defaults);
+        objects.push((Kind::NetworkPolicy, manifest));
+    }
+    if let Some(asked) = &spec.pod_disruption_budget {
+        let manifest = pod_disruption_budget::build(mirror, asked);
+        objects.push((Kind::PodDisruptionBudget, manifest));
+    }
+    if let Some(asked) = &spec.autoscaling {
+        let manifest = autoscaler::build(mirror, asked);
+        objects.push((Kind::HorizontalPodAutoscaler, manifest));
+    }
+    if let Some(asked) = &spec.ingress {
+        objects.push((Kind::Ingress, ingress::build(mirror, asked)));
+    }
+    if let Some(asked) = &spec.http_route {
+        objects.push((Kind::HttpRoute, http_route::build(mirror, asked)));
+    }
+    if let Some(asked) = &spec.monitor {
+        objects.push((Kind::Service, service_monitor::build_service(mirror)));
+        objects.push((Kind::ServiceMonitor, service_monitor::build(mirror, asked)));
+    }
+    objects
 }
 
 /// The name of the children, except of the Service that StackState reads from: that one has the
