@@ -296,8 +296,10 @@ async fn an_answer_to_another_kind_of_query_is_unreachable() {
     let message = unreachable(Reply::Json(upstream::one_sample())).await;
     let reason = "its resultType is not matrix, which is the only one that this query has";
     assert!(message.contains(reason), "{message}");
-    let upstream = Upstream::always(Reply::Json(upstream::one_list())).await;
-    let asked = ask_at(&upstream.url, query("up"), Duration::from_secs(20)).await;
+    let upstream = Upstream::always(Reply::Json(upstream::one_list()))
+        .await
+        .unwrap();
+    let asked = ask_at(upstream.address(), query("up"), Duration::from_secs(20)).await;
     let message = asked.unwrap_err().to_string();
     let reason = "its resultType is matrix, which this query at one instant cannot have";
     assert!(message.contains(reason), "{message}");

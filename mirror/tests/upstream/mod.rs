@@ -1,6 +1,6 @@
 //! Targets that lead to a scripted Prometheus, and calls of it.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
