@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use kube_runtime::utils::Backoff;
 
 /// The pauses of a watch that fails. They grow until it has been quiet for a while; kube's own
-/// begin anew with each attempt, because an attempt begins with an event.
+/// start again with each attempt, because an attempt begins with an event.
 pub(super) struct Patience {
     pause: Duration,
     failed: Instant,

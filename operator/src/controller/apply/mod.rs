@@ -1,9 +1,9 @@
 //! Step 4: makes the cluster hold what was built. The only code that writes children.
 //!
 //! Server-side apply with one field manager: fields of others (an autoscaler's replicas, an
-//! injected sidecar, annotations) stay. A child is written only if it differs, see [`decide`]; an
+//! injected sidecar, annotations) stay. A child is written only if it differs, see `decide`; an
 //! object of somebody else is never touched: a child is created under the condition that nothing
-//! has its name, see [`decide::ABSENT`].
+//! has its name, see `ABSENT` there.
 
 mod decide;
 mod difference;

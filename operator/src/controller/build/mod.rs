@@ -25,7 +25,7 @@ use crate::cluster::kind::Kind;
 use crate::cluster::written::ObjectName;
 pub use config_map::Document;
 
-/// What the operator is told about its surroundings.
+/// What builders need to know beside the resource, from flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// The image of mirrors that name none.

@@ -31,7 +31,7 @@ pub struct ValidatedMirror {
     pub spec: PrometheusMirrorSpec,
     /// What the spec refers to.
     pub references: References,
-    /// The version of each Secret, so that a change of one can be told to the pods.
+    /// The version of each Secret, so that pods are notified when one changes.
     pub secret_versions: BTreeMap<String, String>,
     /// The version of each ConfigMap, for the same.
     pub config_map_versions: BTreeMap<String, String>,
