@@ -86,11 +86,11 @@ reasons! {
     RollingOut: "Ready=False, Reconciling",
         "Pods are being created or replaced.";
     ConfigurationSpreading: "Ready=False, Reconciling",
-        "Some pods have not read the newest configuration yet. Takes seconds.";
+        "Some pods have not applied the latest configuration yet. Takes seconds.";
     PodsFailing: "Ready=False, Reconciling",
         "A pod cannot start; the message says why: image, node, memory. `Stalled` once the Deployment has given up.";
     Replacing: "Ready=False, Reconciling",
-        "An earlier resource of this name is still being removed.";
+        "An earlier resource with this name is still being deleted.";
     ScaledToZero: "Ready=False",
         "`replicas: 0`.";
     InvalidSpec: "Ready=False, Stalled",
@@ -108,27 +108,27 @@ reasons! {
     PrometheusMissing: "Ready=False, Stalled",
         "The same for a target's `prometheus`.";
     FieldDenied: "Ready=False, Stalled",
-        "The cluster's owner [denies](#denied-fields) a field that the resource sets.";
+        "The resource sets a field that the cluster administrator [denies](#denied-fields).";
     TooLarge: "Ready=False, Stalled",
         "The resource or its `podTemplate` is [too large](#sizes).";
     ConfigurationRefused: "Ready=False, Stalled",
-        "The mirror refuses its configuration, for example an empty key. Running pods keep serving the one before.";
+        "The mirror itself refuses its configuration, for example because of an empty key. Running pods keep the previous configuration.";
     NameTaken: "Ready=False, Stalled",
-        "Something else has the name of a child. Delete it, or name the resource differently.";
+        "Another object has the name of a child. Delete it, or rename the resource.";
     Refused: "Ready=False, Stalled",
-        "The API server refuses a child, usually because of `podTemplate`. Nothing was changed.";
+        "The API server refuses a child object, usually because of `podTemplate`. Nothing was changed.";
     Forbidden: "Ready=False, Stalled",
-        "The operator lacks a right. Compare its roles with `dist/install.yaml`.";
+        "The operator lacks a permission. Compare its roles with `dist/install.yaml`.";
     Reachable: "TargetsReachable=True",
         "Every pod reaches every target.";
     Unreachable: "TargetsReachable=False",
-        "A pod does not reach a target; the message says which and why. Checked every 10 to 30 seconds.";
+        "A pod cannot reach a target; the message says which and why. Probed every 10 to 30 seconds.";
     NotAsked: "TargetsReachable=Unknown",
         "Not every pod has reported which targets it reaches.";
     ApiMissing: "Degraded=True",
-        "An optional kind is not installed in this cluster, or the operator has no right to it, or it cannot be listed. All else works.";
+        "An optional kind is not installed in this cluster, or the operator is not allowed to use it, or it cannot be listed. Everything else works.";
     Paused: "Paused=True",
-        "`spec.paused`: nothing changes until it is false.";
+        "`spec.paused` is true: the operator changes nothing.";
 }
 
 impl fmt::Display for Reason {
