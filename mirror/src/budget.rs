@@ -14,7 +14,8 @@
 //! * A group whose turn it is and that has not grown for a second, because its store is slow, goes
 //!   to the end.
 //! * No deadlock: the budget counts the holders that can go on by themselves. When there are none,
-//!   because each waits for growth or for somebody who does, the largest holder that waits out of
+//!   because each waits for growth or for somebody who does, the turn goes to the first group that
+//!   waits for growth. If that does not help, the largest holder that waits out of
 //!   turn is refused at once, and if there is none, the one whose turn it is. It gives back the
 //!   most, the others go on, and a lone holder is refused only if it needs more than it can get.
 
@@ -199,14 +200,36 @@ impl State {
             else {
                 return;
             };
-            let waits = |waiter: &Waiter| Arc::ptr_eq(&waiter.holder.group, &first);
-            if !first.stands_still() || self.growing.values().any(waits) {
+            if !first.stands_still() || self.is_waiting(&first) {
                 return;
             }
             self.takes_turn(&first);
             // It has another second when it is first again.
             first.grows();
         }
+    }
+
+    /// Gives the turn to the first group that waits for memory. Those before it wait for something
+    /// else, such as the place of a call that itself waits for memory.
+    fn skip_to_waiting(&mut self) {
+        for _ in 0..self.turns.len() {
+            let Some(first) = self
+                .turns
+                .first_entry()
+                .map(|first| Arc::clone(first.get()))
+            else {
+                return;
+            };
+            if self.is_waiting(&first) {
+                return;
+            }
+            self.takes_turn(&first);
+        }
+    }
+
+    fn is_waiting(&self, group: &Arc<Group>) -> bool {
+        let mut waiting = self.growing.values();
+        waiting.any(|waiter| Arc::ptr_eq(&waiter.holder.group, group))
     }
 
     /// Serves those that wait for growth and may have it.
@@ -347,6 +370,10 @@ impl Budget {
         }
         state.pass_by();
         state.serve_growing();
+        if state.active == 0 {
+            state.skip_to_waiting();
+            state.serve_growing();
+        }
         let for_growth = state.for_growth();
         while state.active == 0
             && let Some(refused) = state.superfluous()

@@ -153,11 +153,21 @@ async fn the_calls_of_a_request_have_its_turn() {
     let mut waits = Box::pin(second.grow(ByteSize(200), None));
     assert!((&mut waits).now_or_never().is_none());
     let call = first.account().reserve(ByteSize(10), None).await.unwrap();
-    call.grow(ByteSize(1_000), None).await.unwrap();
+    call.grow(ByteSize(2_000), None).await.unwrap();
     drop(first);
     assert!((&mut waits).now_or_never().is_none());
     drop(call);
     assert_eq!(waits.await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_turn_passes_to_the_next_where_nobody_else_can_go_on() {
+    let budget = budget(8_000);
+    let (first, next) = (holder(&budget, 2_000).await, holder(&budget, 10).await);
+    first.grow(ByteSize(1_000), None).await.unwrap();
+    // Its call waits for the place of one of the others.
+    let _blocked = first.waits_for_others();
+    assert_eq!(soon(next.grow(ByteSize(2_000), None)).await, Ok(()));
 }
 
 #[tokio::test]
