@@ -13,6 +13,8 @@ pub(crate) struct Attack {
     pub(crate) name: String,
     /// What is done.
     pub(crate) means: Means,
+    /// It only asks for much, and must get it, however many ask at once.
+    pub(crate) is_honest: bool,
 }
 
 /// How it is brought to the mirror.
@@ -62,6 +64,7 @@ fn request(name: &str, path: &'static str, body: &Value) -> Attack {
     Attack {
         name: name.to_owned(),
         means: Means::Request(path, body.to_string().into_bytes()),
+        is_honest: false,
     }
 }
 
@@ -110,11 +113,14 @@ fn fixed() -> Vec<Attack> {
             "/api/metric",
             &expression(REAL, r#"wide{job!="variant_0"}"#),
         ),
-        request(
-            "PERCENTILE_95 of 10,000 series",
-            "/api/metric",
-            &hour(REAL, wide(), Some(("PERCENTILE_95", 3_600_000))),
-        ),
+        Attack {
+            is_honest: true,
+            ..request(
+                "PERCENTILE_95 of 10,000 series",
+                "/api/metric",
+                &hour(REAL, wide(), Some(("PERCENTILE_95", 3_600_000))),
+            )
+        },
         request(
             "PERCENTILE_95 of small buckets",
             "/api/metric",
@@ -152,22 +158,27 @@ fn fixed() -> Vec<Attack> {
         Attack {
             name: "1,100 kept connections, API port".to_owned(),
             means: Means::KeptAlive(Port::Api, 1_100),
+            is_honest: false,
         },
         Attack {
             name: "1,100 kept connections, admin port".to_owned(),
             means: Means::KeptAlive(Port::Admin, 1_100),
+            is_honest: false,
         },
         Attack {
             name: "1,100 halves of heads, API port".to_owned(),
             means: Means::HalfHead(Port::Api, 1_100),
+            is_honest: false,
         },
         Attack {
             name: "1,100 halves of heads, admin port".to_owned(),
             means: Means::HalfHead(Port::Admin, 1_100),
+            is_honest: false,
         },
         Attack {
             name: "600 bodies without an end".to_owned(),
             means: Means::HalfBody(600),
+            is_honest: false,
         },
     ];
     for promql in [
@@ -281,6 +292,7 @@ fn junk(random: &mut Random) -> Attack {
     Attack {
         name: format!("{count} times {element} in {place}"),
         means: Means::Request("/api/metric", body.into_bytes()),
+        is_honest: false,
     }
 }
 
@@ -336,6 +348,7 @@ fn set(random: &mut Random) -> Attack {
     Attack {
         name: format!("{path}: a set of {count} times {value}"),
         means: Means::Request(path, body.into_bytes()),
+        is_honest: false,
     }
 }
 

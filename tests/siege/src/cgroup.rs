@@ -43,6 +43,9 @@ impl Cgroup {
                 },
                 limit,
             )?;
+            // In version 2 it shares processors with the cgroup of the attackers: let it have them
+            // first. In version 1 it is in theirs, and priorities do it.
+            let _ = cgroup.write("cpu.weight", 10_000);
             return Ok(cgroup);
         }
         bail!("this machine has no memory controller of cgroups")

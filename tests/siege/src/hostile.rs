@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
 
 /// The largest body that the mirror takes: attacks stay just below it.
 const MOST: usize = (64 << 20) - 4096;
@@ -111,7 +112,8 @@ impl Answer {
             ),
             Kind::List => (r#"{"status":"success","data":["#, "]}"),
         };
-        let mut body = open.as_bytes().to_vec();
+        let mut body = Vec::with_capacity(MOST + 4096);
+        body.extend_from_slice(open.as_bytes());
         let (before, after) = match kind {
             Kind::Vector => (r#""value":"#, ""),
             Kind::Matrix | Kind::List => (r#""values":["#, "]"),
@@ -254,6 +256,30 @@ fn fill(body: &mut Vec<u8>, element: &str) {
     });
 }
 
+/// The body that was sent last: twenty calls at once get the same one. Made for each of them, they
+/// would take gigabytes.
+#[derive(Debug, Default)]
+struct Ready(Mutex<Option<(Answer, Kind, Arc<Vec<u8>>)>>);
+
+impl Ready {
+    async fn body(&self, answer: Answer, kind: Kind) -> Result<Arc<Vec<u8>>> {
+        let mut ready = self.0.lock().await;
+        if let Some((of, to, body)) = &*ready
+            && (*of, *to) == (answer, kind)
+        {
+            return Ok(Arc::clone(body));
+        }
+        *ready = None;
+        let make = move || match answer {
+            Answer::Compressed => compressed(),
+            answer => Ok(answer.body(kind)),
+        };
+        let body = Arc::new(tokio::task::spawn_blocking(make).await??);
+        *ready = Some((answer, kind, Arc::clone(&body)));
+        Ok(body)
+    }
+}
+
 /// The server. It ends with the runtime.
 #[derive(Debug)]
 pub struct Hostile {
@@ -269,13 +295,15 @@ impl Hostile {
         let url = format!("http://{}", listener.local_addr()?);
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
+        let ready = Arc::<Ready>::default();
         let http = harness::servers::http_client();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (real, http, counted) = (real.clone(), http.clone(), Arc::clone(&counted));
+                let (real, http) = (real.clone(), http.clone());
+                let (counted, ready) = (Arc::clone(&counted), Arc::clone(&ready));
                 tokio::spawn(async move {
                     // A mirror that hangs up is no failure of the siege.
-                    let _ = serve(stream, &real, &http, &counted).await;
+                    let _ = serve(stream, &real, &http, &counted, &ready).await;
                 });
             }
         });
@@ -294,6 +322,7 @@ async fn serve(
     real: &str,
     http: &reqwest::Client,
     calls: &AtomicUsize,
+    ready: &Ready,
 ) -> Result<()> {
     let request = read(&mut stream).await?;
     let call = percent_encoding::percent_decode(&request)
@@ -319,17 +348,14 @@ async fn serve(
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
-        Answer::Compressed => {
-            let body = tokio::task::spawn_blocking(compressed).await??;
-            let head = head("Content-Encoding: gzip\r\n", Some(body.len()));
-            stream.write_all(head.as_bytes()).await?;
-            stream.write_all(&body).await?;
-        }
         answer => {
-            let body = tokio::task::spawn_blocking(move || answer.body(kind)).await?;
-            stream
-                .write_all(head("", Some(body.len())).as_bytes())
-                .await?;
+            let body = ready.body(answer, kind).await?;
+            let encoding = match answer {
+                Answer::Compressed => "Content-Encoding: gzip\r\n",
+                _ => "",
+            };
+            let head = head(encoding, Some(body.len()));
+            stream.write_all(head.as_bytes()).await?;
             stream.write_all(&body).await?;
         }
     }

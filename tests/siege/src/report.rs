@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::Arguments;
 use crate::watch::{Seen, WANTED, quantile};
+use crate::{ALWAYS_ALLOWED, Arguments, most_honest};
 
 const BEGIN: &str = "<!-- siege: begin -->";
 const END: &str = "<!-- siege: end -->";
@@ -25,6 +25,7 @@ pub(crate) struct Row {
     pub(crate) resident: u64,
     pub(crate) slowest_probe: Duration,
     pub(crate) honest: Duration,
+    pub(crate) honest_count: usize,
 }
 
 impl Row {
@@ -60,8 +61,10 @@ pub(crate) fn summary(rows: &[Row], undisturbed: &Seen, arguments: &Arguments) -
         text,
         "The released mirror in a memory cgroup of {memory} MiB, in front of a Prometheus and of a store\n\
          that answers badly on purpose; one attack after the other, {how}{at_once} at once, for\n\
-         {minutes:.0} minutes on two cores that the mirror shares with the attackers and both stores. Meanwhile\n\
-         `/livez` is probed every second, and an honest client asks five times a second.\n\n\
+         {minutes:.0} minutes on two cores. The attackers and both of these stores stand for other machines:\n\
+         they have the lowest priority, so that they do not take the mirror's processors. Meanwhile\n\
+         `/livez` is probed every second, and an honest client asks a hundred times a second: each of its\n\
+         p99 below is of at least {fewest} requests.\n\n\
          | | |\n|---|--:|\n\
          | attacks | {count} |\n\
          | processes killed | 0 |\n\
@@ -76,6 +79,7 @@ pub(crate) fn summary(rows: &[Row], undisturbed: &Seen, arguments: &Arguments) -
          | attacks during which a probe took more than 100 ms | {slow} |\n\
          | the honest client's p99 undisturbed | {honest} ms |\n\
          | its worst p99 during an attack | {worst} ms |\n\
+         | the most that it may be: three times the undisturbed, or {floor} ms | {allowed} ms |\n\
          | attacks during which it was at most three times the undisturbed | {within} of {count} |\n",
         memory = arguments.memory,
         deadline = arguments.deadline().as_secs(),
@@ -95,13 +99,12 @@ pub(crate) fn summary(rows: &[Row], undisturbed: &Seen, arguments: &Arguments) -
             .as_secs_f64(),
         peak = most(|row| row.peak) >> 20,
         resident = most(|row| row.resident) >> 20,
-        calls = rows
-            .iter()
-            .map(|row| row.store_calls / row.at_once)
-            .max()
-            .unwrap_or(0),
+        calls = rows.iter().map(|row| row.store_calls).max().unwrap_or(0),
         probe = probes.iter().max().copied().unwrap_or_default().as_millis(),
         honest = honest.as_millis(),
+        fewest = rows.iter().map(|row| row.honest_count).min().unwrap_or(0),
+        floor = ALWAYS_ALLOWED.as_millis(),
+        allowed = most_honest(undisturbed).as_millis(),
         worst = worst.as_millis(),
     );
     text
