@@ -58,6 +58,9 @@ struct Arguments {
     /// The quick form: each attack at once and not alone, and a deadline of 3 s
     #[arg(long)]
     brief: bool,
+    /// Tell the honest client's p99, and do not fail for it: where the machine has other work
+    #[arg(long)]
+    busy: bool,
     /// Tell all failures at the end and not the first at once
     #[arg(long)]
     keep_going: bool,
@@ -235,7 +238,7 @@ async fn siege(arguments: &Arguments) -> Result<()> {
                 faults.push(format!("only {} honest requests", seen.requests.len()));
             }
             let most_honest = most_honest_during(&attack.name, &undisturbed);
-            if row.honest > most_honest {
+            if row.honest > most_honest && !arguments.busy {
                 faults.push(format!(
                     "the honest client's p99 is {} ms of {} requests, and at most {} ms are allowed",
                     row.honest.as_millis(),
