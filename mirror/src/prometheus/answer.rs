@@ -15,7 +15,8 @@ use crate::model::series::Series;
 pub struct Answer {
     /// The result proper.
     pub data: Data,
-    /// What the store says about the answer, at most [`MOST_KEPT`](super::remarks::MOST_KEPT) of it.
+    /// What the store says about the answer, at most
+    /// [`MOST_KEPT`](super::remarks::MOST_KEPT) of it.
     pub remarks: Vec<Remark>,
     /// The store itself called the answer partial (VictoriaMetrics' `isPartial`).
     pub is_partial: bool,

@@ -2,10 +2,10 @@
 //!
 //! Answers of instant and range queries may be large, so [`Decoder`] takes them as they arrive, in
 //! chunks cut anywhere, and keeps no more of the text than the token that the last chunk ended in.
-//! It is a small state machine over JSON's tokens (`grammar`, `place`, `parts`) with one short cut: a sample
-//! `[1700000000.059,"1.5"]` that lies within a chunk as a whole is read in one go. Keys may come in
-//! any order and unknown ones anywhere, because the stores that speak Prometheus' API differ in
-//! that.
+//! It is a small state machine over JSON's tokens (`grammar`, `place`, `parts`) with one short
+//! cut: a sample `[1700000000.059,"1.5"]` that lies within a chunk as a whole is read in one go.
+//! Keys may come in any order and unknown ones anywhere, because the stores that speak Prometheus'
+//! API differ in that.
 //!
 //! All other answers are small; [`small`] reads them whole.
 
