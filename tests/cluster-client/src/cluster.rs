@@ -73,6 +73,17 @@ impl Cluster {
             .with_context(|| format!("cannot apply {} {name}", kind.2))
     }
 
+    /// Creates an object that is not there yet.
+    ///
+    /// # Errors
+    /// If the API server refuses it.
+    pub async fn create(&self, kind: Kind, manifest: &Value) -> Result<DynamicObject> {
+        let object: DynamicObject = serde_json::from_value(manifest.clone())?;
+        let api = self.api(kind, &object.namespace().unwrap_or_default());
+        let created = api.create(&PostParams::default(), &object).await;
+        created.with_context(|| format!("cannot create {} {}", kind.2, object.name_any()))
+    }
+
     /// Puts a manifest in the place of what is there, so that fields it does not have go.
     ///
     /// # Errors

@@ -67,36 +67,7 @@ ask() {
   cluster exec curl -sS -i --max-time 5 "$1/api/connection" -H 'Content-Type: application/json' \
     -d '{"_type": "TestConnectionRequest", "connectionDetails": {}}'
 }
-answers_with_key() { [[ $(ask "$1" | tr '[:upper:]' '[:lower:]') == *"x-mirror-api-key: $2"* ]]; }
 connects() { [[ $(ask "$1") == *'"status":"OK"'* ]]; }
-
-# Its answer about Prometheus' own `up`.
-points() {
-  local now
-  now=$(date +%s)
-  cluster exec curl -sS --max-time 10 "$1/api/metric" -H 'Content-Type: application/json' -d '{
-    "_type": "MetricsRequest", "connectionDetails": {"target": "cluster"},
-    "query": {"_type": "MetricsQuery", "startTime": '$((now - 120))'000, "endTime": '"$now"'000,
-      "conditions": [{"key": "__gauge__", "value": {"value": "up", "_type": "StringValue"}, "_type": "EqualityCondition"}]}}'
-}
-has_points() {
-  local answer
-  answer=$(points "$1")
-  [[ $answer == *'"points":[['* ]] || { echo "$answer"; return 1; }
-}
-
-# keep_asking FILE URL…, in the background: writes a line for one answer after the other, its status and the key that came with it.
-# A question is put to the next address when one refuses the connection, and is lost when all do.
-keep_asking() {
-  # Becomes the loop itself, so that it ends with the job.
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  exec "$here/cluster" exec bash -c 'file=$0; while :; do
-    for url in "$@"; do
-      answer=$(curl -sS -o /dev/null -w "%{http_code} %header{x-mirror-api-key}" --max-time 5 "$url/api/connection" -H "Content-Type: application/json" -d "{\"_type\": \"TestConnectionRequest\", \"connectionDetails\": {}}" 2>&1) && break
-    done
-    echo "$answer" >>"$file"
-  done' "$@"
-}
 
 # Writes that the operator made since line $1 of the audit log, leases aside.
 writes_since() {

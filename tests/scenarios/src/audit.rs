@@ -18,6 +18,8 @@ pub(crate) struct AuditLog {
 pub(crate) struct Request {
     /// The answer's code.
     pub(crate) code: u64,
+    /// Refused for want of a right, not for another reason such as the end of the namespace.
+    pub(crate) denied: bool,
     /// `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`.
     pub(crate) verb: String,
     /// `group/resource/subresource`; the group may be empty.
@@ -82,6 +84,7 @@ impl Request {
         }
         Some(Self {
             code: entry["responseStatus"]["code"].as_u64().unwrap_or_default(),
+            denied: entry["annotations"]["authorization.k8s.io/decision"] == "forbid",
             verb: text(&entry["verb"]),
             resource,
             namespace: text(&of["namespace"]),
@@ -111,6 +114,7 @@ mod tests {
         let line = |user: &str, verb: &str, group: &str, resource: &str, namespace: &str| {
             serde_json::json!({
                 "user": {"username": user}, "verb": verb, "responseStatus": {"code": 200},
+                "annotations": {"authorization.k8s.io/decision": "allow"},
                 "objectRef": {"apiGroup": group, "resource": resource, "namespace": namespace, "name": "a"},
             })
             .to_string()
@@ -125,6 +129,7 @@ mod tests {
         ]);
         let write = Request {
             code: 200,
+            denied: false,
             verb: "patch".to_owned(),
             resource: "apps/deployments".to_owned(),
             namespace: "demo".to_owned(),

@@ -10,6 +10,7 @@ mod definition;
 mod dropin;
 mod helm_program;
 mod mirror_api;
+mod namespaced;
 mod operator;
 mod programs;
 mod scene;
@@ -18,6 +19,7 @@ mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
@@ -39,9 +41,15 @@ struct Arguments {
     /// The state of the cluster: its logs, keys and processes
     #[arg(long, env = "CLUSTER_STATE")]
     state: PathBuf,
+    /// The operator's program, for subjects in which it is no pod
+    #[arg(long, default_value = "target/debug/prometheus-mirror-operator")]
+    operator: PathBuf,
     /// How many scenarios run at once, where they do not disturb each other
     #[arg(long, default_value_t = 4)]
     parallel: usize,
+    /// After how many seconds a wait is in vain
+    #[arg(long, default_value_t = 180)]
+    patience: u64,
     /// Only list the scenarios
     #[arg(long)]
     list: bool,
@@ -53,6 +61,8 @@ enum Subject {
     Operator,
     /// The definition on a real API server
     Definition,
+    /// The operator with rights in some namespaces only
+    Namespaced,
     /// The chart `prometheusmirror`, without operator, as a user of the original mirror installs it
     Dropin,
 }
@@ -62,6 +72,7 @@ impl Subject {
         match self {
             Self::Operator => operator::suite(),
             Self::Definition => definition::suite(),
+            Self::Namespaced => namespaced::suite(),
             Self::Dropin => dropin::suite(),
         }
     }
@@ -73,6 +84,7 @@ async fn main() -> ExitCode {
     // before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arguments = Arguments::parse();
+    wait::be_patient_for(Duration::from_secs(arguments.patience));
     let suite = arguments.subject.suite();
     if arguments.list {
         for name in suite.names() {
@@ -84,6 +96,7 @@ async fn main() -> ExitCode {
         root: arguments.root,
         images: arguments.images,
         state: arguments.state,
+        operator: arguments.operator,
     };
     match suite.run(place, &arguments.names, arguments.parallel).await {
         Ok(()) => ExitCode::SUCCESS,

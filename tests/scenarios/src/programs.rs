@@ -15,6 +15,8 @@ pub(crate) struct Place {
     pub(crate) images: PathBuf,
     /// The cluster's logs, keys and processes.
     pub(crate) state: PathBuf,
+    /// The operator's program, for subjects in which it is no pod.
+    pub(crate) operator: PathBuf,
 }
 
 impl Place {

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use cluster_client::{Cluster, MIRROR, condition, is_ready, kind, mirror};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::audit::AuditLog;
 use crate::programs::{self, Place};
-use crate::wait::eventually;
+use crate::wait::{eventually, timed};
 
 /// What all scenarios of a run share.
 pub(crate) struct Common {
@@ -53,6 +53,15 @@ impl Scene {
             common,
             namespace: name.replace('_', "-"),
             name,
+        }
+    }
+
+    /// The same scenario in another namespace.
+    pub(crate) fn within(&self, namespace: &str) -> Self {
+        Self {
+            common: Arc::clone(&self.common),
+            namespace: namespace.to_owned(),
+            name: self.name,
         }
     }
 
@@ -305,16 +314,4 @@ impl Scene {
         let document = map["data"]["mirror.yaml"].as_str();
         Ok(document.context("no document")?.to_owned())
     }
-}
-
-/// How long it took until `look` succeeded.
-pub(crate) async fn timed<T>(
-    what: impl Display,
-    look: impl AsyncFnMut() -> Result<T>,
-) -> Result<Duration> {
-    let began = Instant::now();
-    eventually(what, look).await?;
-    // Tenths are enough for a reader.
-    let tenths = u64::try_from(began.elapsed().as_millis() / 100)?;
-    Ok(Duration::from_millis(tenths * 100))
 }

@@ -15,7 +15,9 @@ const DEFINITION: &str = "crd/prometheusmirrors.prometheus-mirror.io";
 
 pub(crate) fn suite() -> Suite {
     let scenarios = together![
-        resource: tools_see_what_a_fresh_resource_is, kubectl_explain_says_what_is_written_down;
+        resource: a_fresh_resource_is_not_taken_for_a_finished_one,
+            kubectl_shows_and_scales_a_resource,
+            kubectl_explain_says_what_is_written_down;
         documents:
             valid_documents_are_accepted_and_stay_as_they_are,
             invalid_documents_are_refused_in_the_expected_words;

@@ -29,28 +29,40 @@ const EXPLAINED: [&str; 19] = [
     " --recursive",
 ];
 
-pub(super) async fn tools_see_what_a_fresh_resource_is(scene: &Scene) -> Result<()> {
+/// The resource of the README.
+async fn create(scene: &Scene) -> Result<()> {
     let example = scene.place().file("examples/quickstart.yaml");
     scene.kubectl(&["create", "-f", &example]).await?;
-    let get = async |output: &str| {
-        scene
-            .kubectl(&["get", "pmirror", "quickstart", "-o", output])
-            .await
-    };
-    let status = get("jsonpath={.status}").await?;
+    Ok(())
+}
+
+/// What kubectl prints of it.
+async fn get(scene: &Scene, output: &str) -> Result<String> {
+    scene
+        .kubectl(&["get", "pmirror", "quickstart", "-o", output])
+        .await
+}
+
+pub(super) async fn a_fresh_resource_is_not_taken_for_a_finished_one(scene: &Scene) -> Result<()> {
+    create(scene).await?;
+    let status = get(scene, "jsonpath={.status}").await?;
     ensure!(
         status == r#"{"observedGeneration":-1}"#,
         "a fresh resource's status: {status}"
     );
-    let namespace = scene.namespace.as_str();
     let wait = [
         "wait",
         "--for=condition=Ready",
         "pmirror/quickstart",
         "--timeout=2s",
     ];
-    fails("kubectl", &[&["-n", namespace], &wait[..]].concat()).await?;
+    fails("kubectl", &[&["-n", &scene.namespace], &wait[..]].concat()).await?;
     scene.claim("a fresh resource is not taken for a finished one: observedGeneration is -1");
+    Ok(())
+}
+
+pub(super) async fn kubectl_shows_and_scales_a_resource(scene: &Scene) -> Result<()> {
+    create(scene).await?;
     let table = scene.kubectl(&["get", "pmirror"]).await?;
     let columns: Vec<_> = table
         .lines()
@@ -71,7 +83,7 @@ pub(super) async fn tools_see_what_a_fresh_resource_is(scene: &Scene) -> Result<
     scene
         .kubectl(&["scale", "pmirror", "quickstart", "--replicas=3"])
         .await?;
-    let replicas = get("jsonpath={.spec.replicas}").await?;
+    let replicas = get(scene, "jsonpath={.spec.replicas}").await?;
     ensure!(replicas == "3", "kubectl scale: {replicas}");
     scene.claim("kubectl scale sets the replicas");
     let patch = r#"{"spec":{"workers":5},"status":{"endpoint":"http://elsewhere"}}"#;
@@ -85,7 +97,7 @@ pub(super) async fn tools_see_what_a_fresh_resource_is(scene: &Scene) -> Result<
             patch,
         ])
         .await?;
-    let written = get("jsonpath={.spec.workers} {.status.endpoint}").await?;
+    let written = get(scene, "jsonpath={.spec.workers} {.status.endpoint}").await?;
     ensure!(
         written == "5 ",
         "a writer of the spec can write the status: {written}"

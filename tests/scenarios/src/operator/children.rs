@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{ready_mirror, usual};
 use crate::programs::run;
-use crate::scene::{Scene, timed};
-use crate::wait::eventually;
+use crate::scene::Scene;
+use crate::wait::{eventually, timed};
 
 const MANAGED: &str = "app.kubernetes.io/managed-by=prometheus-mirror-operator";
 

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::{ready_mirror, usual, with_target};
 use crate::mirror_api::{answers_with_key, connects};
 use crate::programs::run;
-use crate::scene::{Scene, timed};
-use crate::wait::eventually;
+use crate::scene::Scene;
+use crate::wait::{eventually, timed};
 
 pub(super) async fn a_changed_target_is_served_by_the_same_pods(scene: &Scene) -> Result<()> {
     ready_mirror(scene).await?;
@@ -231,19 +231,5 @@ pub(super) async fn with_one_target_down_the_other_is_served(scene: &Scene) -> R
         .becomes("pair", "TargetsReachable", "True ", &[])
         .await?;
     scene.claim("and both are reachable when it is fixed");
-    let url = format!("http://pair.{}.svc:9900", scene.namespace);
-    let query = ["query", "--mirror", &url, "--gauge", "up", "--from", "5m"];
-    let asked = [
-        &["exec", "deploy/pair-mirror", "--", "/prometheus-mirror"],
-        &query[..],
-    ]
-    .concat();
-    eventually("a pod asks by name", async || {
-        let said = scene.kubectl(&asked).await?;
-        ensure!(said.lines().any(|line| line.ends_with("  1")), "{said}");
-        Ok(())
-    })
-    .await?;
-    scene.claim("a pod asks the mirror by its DNS name");
     Ok(())
 }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{OPERATOR_PODS, SYSTEM, all_operators_run, ready_mirror};
 use crate::audit::Request;
 use crate::programs::{run, signal};
-use crate::scene::{Scene, timed};
-use crate::wait::eventually;
+use crate::scene::Scene;
+use crate::wait::{eventually, timed};
 
 /// How long nothing may be written when nothing happens: longer than the operator's own periods.
 const IDLE: Duration = Duration::from_secs(120);

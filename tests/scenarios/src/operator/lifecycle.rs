@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::{ready_mirror, usual};
 use crate::mirror_api::{answers_with_key, connects, has_points};
-use crate::scene::{Scene, timed};
-use crate::wait::eventually;
+use crate::scene::Scene;
+use crate::wait::{eventually, timed};
 
 /// Kinds of what an operator makes, and what is made of that.
 const ALL: &str = "deploy,pods,service,configmap,serviceaccount,pdb,networkpolicy,ingress,hpa";
@@ -33,6 +33,25 @@ pub(super) async fn a_new_mirror_becomes_ready_and_answers(scene: &Scene) -> Res
         "the target's version in the status: {version}"
     );
     scene.claim("the pods reach their target, and the status says so, with its version");
+    Ok(())
+}
+
+pub(super) async fn a_pod_asks_the_mirror_by_its_dns_name(scene: &Scene) -> Result<()> {
+    ready_mirror(scene).await?;
+    let url = format!("http://shop.{}.svc:9900", scene.namespace);
+    let query = ["query", "--mirror", &url, "--gauge", "up", "--from", "5m"];
+    let asked = [
+        &["exec", "deploy/shop-mirror", "--", "/prometheus-mirror"],
+        &query[..],
+    ]
+    .concat();
+    eventually("a pod asks by name", async || {
+        let said = scene.kubectl(&asked).await?;
+        ensure!(said.lines().any(|line| line.ends_with("  1")), "{said}");
+        Ok(())
+    })
+    .await?;
+    scene.claim("a pod asks the mirror by its DNS name");
     Ok(())
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn suite() -> Suite {
         leaders: nothing_is_written_while_nothing_happens;
         lifecycle:
             a_new_mirror_becomes_ready_and_answers,
+            a_pod_asks_the_mirror_by_its_dns_name,
             paused_holds_changes_back,
             nothing_is_left_of_a_deleted_mirror;
         configuration:

@@ -119,12 +119,13 @@ fn used(requests: &[Request]) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for Request {
         code,
+        denied,
         verb,
         resource,
         ..
     } in requests
     {
-        if *code != 403 {
+        if !denied {
             used.insert(format!("{resource}:{verb}"));
         }
         if *code == 201 && verb == "patch" {
@@ -150,7 +151,7 @@ fn denied(requests: &[Request]) -> BTreeSet<String> {
     let of = |denied: bool| {
         let matching = requests
             .iter()
-            .filter(move |request| (request.code == 403) == denied);
+            .filter(move |request| request.denied == denied);
         matching.map(told).collect::<BTreeSet<_>>()
     };
     &of(true) - &of(false)
@@ -175,6 +176,7 @@ mod tests {
     fn request(code: u64, verb: &str, name: &str) -> Request {
         Request {
             code,
+            denied: code == 403,
             verb: verb.to_owned(),
             resource: "apps/deployments".to_owned(),
             namespace: "demo".to_owned(),
