@@ -115,7 +115,9 @@ mod tests {
             serde_json::json!({
                 "user": {"username": user}, "verb": verb, "responseStatus": {"code": 200},
                 "annotations": {"authorization.k8s.io/decision": "allow"},
-                "objectRef": {"apiGroup": group, "resource": resource, "namespace": namespace, "name": "a"},
+                "objectRef": {
+                    "apiGroup": group, "resource": resource, "namespace": namespace, "name": "a",
+                },
             })
             .to_string()
         };

@@ -278,8 +278,8 @@ impl Scene {
         .await
     }
 
-    /// Waits until a condition of a mirror begins with `state` and says all of `words`. Returns what
-    /// it says.
+    /// Waits until a condition of a mirror begins with `state` and says all of `words`. Returns
+    /// what it says.
     pub(crate) async fn becomes(
         &self,
         name: &str,

@@ -72,8 +72,8 @@ async fn accepted(file: &str) -> Result<()> {
     let delete = ["delete", "-f", file, "--wait=true"];
     run("kubectl", &["create", "-f", file]).await?;
     run("kubectl", &delete).await?;
-    // To a client-side apply, and to Argo CD, a list of a custom resource is one value: it must come
-    // back as it was sent. `kubectl create` drops a null, as it always did; to an apply it is a
+    // To a client-side apply, and to Argo CD, a list of a custom resource is one value: it must
+    // come back as it was sent. `kubectl create` drops a null, as it always did; to an apply it is a
     // value, and to a server-side apply one of the wrong type.
     let has_null = file.ends_with("/null-is-absent.yaml");
     run("kubectl", &["apply", "-f", file]).await?;

@@ -62,8 +62,8 @@ impl<'a> Operator<'a> {
         Ok(kib.context("no VmHWM")?.parse::<u64>()? / 1024)
     }
 
-    /// Ends it, which it must do well, and takes its rights back. None of its requests may have been
-    /// denied.
+    /// Ends it, which it must do well, and takes its rights back. None of its requests may have
+    /// been denied.
     pub(super) async fn stop(mut self) -> Result<usize> {
         let pid = self.process.id().context("it has ended by itself")?;
         signal("TERM", &pid.to_string()).await?;
