@@ -146,10 +146,20 @@ async fn a_child_that_is_no_longer_asked_for_is_removed() {
     let ingress = json!({"host": "mirror.example.org"});
     let cluster = Cluster::ready(json!({"ingress": ingress, "podDisruptionBudget": {}})).await;
     assert!(cluster.api.get("ingresses/shop-mirror").is_some());
+    let there = cluster.api.all(&["poddisruptionbudgets", "ingresses"]);
     cluster.set(&json!({"ingress": null, "podDisruptionBudget": null}));
     cluster.reconciles().await;
+    // Not one of the same name that came later.
+    let asked = cluster.api.asked();
+    let deletions = asked.iter().filter(|asked| asked.verb == Verb::Delete);
+    let uids: Vec<_> = deletions
+        .clone()
+        .map(|asked| asked.body["preconditions"]["uid"].clone())
+        .collect();
+    let expected = there.iter().map(|object| object["metadata"]["uid"].clone());
+    assert_eq!(uids, expected.collect::<Vec<_>>());
     assert_eq!(
-        cluster.writes()[..2],
+        deletions.map(ToString::to_string).collect::<Vec<_>>(),
         [
             "delete poddisruptionbudgets/shop-mirror",
             "delete ingresses/shop-mirror"

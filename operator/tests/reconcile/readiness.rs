@@ -189,6 +189,31 @@ async fn a_target_that_no_pod_reaches_is_in_the_status() {
 }
 
 #[tokio::test]
+async fn pods_that_serve_the_document_before_are_reminded() {
+    let cluster = Cluster::ready(json!({})).await;
+    cluster.set(&json!({"workers": 7}));
+    for _ in 0..2 {
+        cluster.reconciles().await;
+        cluster.time_passes();
+    }
+    assert_eq!(
+        cluster.conditions()[..2],
+        [
+            "Ready False ConfigurationSpreading",
+            "Reconciling True ConfigurationSpreading"
+        ]
+    );
+    assert_eq!(
+        cluster.says(),
+        "0 of 1 pods serve the current configuration."
+    );
+    let pod = cluster.api.all(&["pods"]).remove(0);
+    let told = &pod["metadata"]["annotations"]["prometheus-mirror.io/configuration"];
+    assert!(told.as_str().unwrap().ends_with(".1"), "{told}");
+    cluster.becomes_ready().await;
+}
+
+#[tokio::test]
 async fn a_new_key_is_brought_to_the_attention_of_the_pods() {
     let cluster = Cluster::ready(json!({})).await;
     let told = || {

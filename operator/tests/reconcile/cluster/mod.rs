@@ -127,6 +127,22 @@ impl Cluster {
         }
     }
 
+    /// Waits until the operator has nothing to do: no reconcile for longer than it waits for more
+    /// of the same.
+    pub(crate) async fn rests(&self) {
+        let reconciles = || {
+            let metrics = self.context.metrics.render();
+            let mut lines = metrics.lines();
+            let count = lines.find(|line| line.contains("_reconciles_total "));
+            count.map(str::to_owned)
+        };
+        let mut before = None;
+        while before != Some(reconciles()) {
+            before = Some(reconciles());
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+    }
+
     /// What the Deployment controller and a kubelet do: pods for the present template, which serve
     /// the present document.
     pub(crate) fn rolls_out(&self) {
@@ -210,6 +226,10 @@ impl Cluster {
                 *time = json!((then - Duration::from_secs(60)).to_string());
             }
         });
+        // A status about progress need not wait for the one before any more.
+        let then = Instant::now().checked_sub(Duration::from_secs(60));
+        let resource = (HERE.to_owned(), "shop".to_owned());
+        self.context.throttle.written(&resource, then.unwrap());
     }
 
     /// The user changes fields of the spec; null takes one away.
