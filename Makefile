@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each runs one script.
 .DEFAULT_GOAL := help
-.PHONY: help run cluster cluster-down test test-cluster lint generate manifests bench bench-scale \
+.PHONY: help run cluster cluster-down test test-cluster ci lint generate manifests bench bench-scale \
 	reliability fuzz siege images sbom test-images clean
 
 help: ## This list
@@ -15,20 +15,14 @@ cluster: ## Start a real Kubernetes with the operator, a Prometheus and a mirror
 cluster-down: ## Remove that cluster
 	@scripts/cluster down
 
-test: ## Run everything that must pass before a merge
+test: ## Tests of every crate, on real stores, and `make run`
 	@scripts/test
 
-test-cluster: ## Run the cluster tests one after the other, with release images; as root
-	@tests/cluster/test
-	@tests/cluster/crd-test
-	@tests/cluster/operator-test
-	@tests/cluster/namespaced-test
-	@tests/cluster/fault-test
-	@tests/cluster/helm-test
-	@tests/cluster/dropin-test
-	@tests/cluster/gitops-test
-	@tests/charts-test
-	@tests/monitoring-test
+test-cluster: ## Tests on a real Kubernetes; as root
+	@scripts/test-cluster
+
+ci: ## Everything that must hold before a change is merged; as root
+	@scripts/ci
 
 lint: ## Check formatting, clippy, dependencies, scripts
 	@scripts/lint

@@ -46,6 +46,17 @@ pub mod environment {
     pub const DRAIN_TIMEOUT: &str = "PROMETHEUS_MIRROR_DRAIN_TIMEOUT";
     /// How log lines are written.
     pub const LOG_FORMAT: &str = "PROMETHEUS_MIRROR_LOG_FORMAT";
+
+    /// All of them.
+    pub const ALL: &[&str] = &[
+        FILE,
+        SECRETS_DIR,
+        LISTEN,
+        ADMIN_LISTEN,
+        DRAIN_DELAY,
+        DRAIN_TIMEOUT,
+        LOG_FORMAT,
+    ];
 }
 
 /// The operator's name: field manager, reporter of events, value of [`labels::MANAGED_BY`].

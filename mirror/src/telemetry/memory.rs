@@ -56,7 +56,8 @@ impl Collector for MemoryCollector {
 mod tests {
     use super::*;
     use crate::budget::size::ByteSize;
-    use crate::telemetry::metrics::{Format, Metrics};
+    use crate::telemetry::exposition::Format;
+    use crate::telemetry::metrics::Metrics;
 
     #[tokio::test]
     async fn the_memory_of_requests_is_exposed_once_there_is_some() {

@@ -259,15 +259,23 @@ fn fill(body: &mut Vec<u8>, element: &str) {
 /// The body that was sent last: twenty calls at once get the same one. Made for each of them, they
 /// would take gigabytes.
 #[derive(Debug, Default)]
-struct Ready(Mutex<Option<(Answer, Kind, Arc<Vec<u8>>)>>);
+struct Ready(Mutex<Option<Made>>);
+
+/// A body, and what it answers.
+#[derive(Debug)]
+struct Made {
+    answer: Answer,
+    kind: Kind,
+    body: Arc<Vec<u8>>,
+}
 
 impl Ready {
     async fn body(&self, answer: Answer, kind: Kind) -> Result<Arc<Vec<u8>>> {
         let mut ready = self.0.lock().await;
-        if let Some((of, to, body)) = &*ready
-            && (*of, *to) == (answer, kind)
+        if let Some(made) = &*ready
+            && (made.answer, made.kind) == (answer, kind)
         {
-            return Ok(Arc::clone(body));
+            return Ok(Arc::clone(&made.body));
         }
         *ready = None;
         let make = move || match answer {
@@ -275,7 +283,11 @@ impl Ready {
             answer => Ok(answer.body(kind)),
         };
         let body = Arc::new(tokio::task::spawn_blocking(make).await??);
-        *ready = Some((answer, kind, Arc::clone(&body)));
+        *ready = Some(Made {
+            answer,
+            kind,
+            body: Arc::clone(&body),
+        });
         Ok(body)
     }
 }

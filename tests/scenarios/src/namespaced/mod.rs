@@ -1,6 +1,6 @@
 //! The operator with rights in some namespaces only, and with namespaces chosen by their labels,
 //! with the rights that the chart gives for each; then what resources may not do. The operator is a
-//! process here, and its pods are pretended.
+//! process here, and its pods are fake.
 
 mod limited;
 mod limits;
@@ -52,11 +52,8 @@ fn prepare(scene: &Scene) -> LocalBoxFuture<'_, Result<()>> {
         )
         .await?;
         scene.restricted_namespace(SYSTEM).await?;
-        let listener = pretended_pods::listen().await?;
-        tokio::spawn(pretended_pods::run(
-            scene.cluster().client.clone(),
-            listener,
-        ));
+        let listener = fake_pods::listen().await?;
+        tokio::spawn(fake_pods::run(scene.cluster().client.clone(), listener));
         Ok(())
     })
 }
