@@ -17,9 +17,9 @@ const ROOMS: [(&str, &[&str]); 13] = [
     // A limit of memory is a size of the budget.
     ("settings", &["model", "budget"]),
     // A target is made from its settings.
-    ("prometheus", &["model", "budget", "settings"]),
-    // The upstream metrics are registered beside the others.
-    ("telemetry", &["model", "prometheus"]),
+    ("prometheus", &["model", "blocking", "budget", "settings"]),
+    // The upstream metrics are registered beside the others; the budget is shown as it is.
+    ("telemetry", &["model", "budget", "prometheus"]),
     ("execute", &["model", "blocking", "plan", "prometheus"]),
     (
         "api",

@@ -3,7 +3,7 @@
 //! The request is made as the JSON that StackState sends and handed to the router that serves it,
 //! or with `--mirror` posted to a running mirror, so there is no second way to an answer.
 
-mod mirror;
+mod client;
 mod outline;
 mod request;
 
@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::mirror::{Answered, Mirror};
+use self::client::{Answered, Mirror};
 use self::outline::outline;
 use self::request::request;
 use super::table::Point;
