@@ -17,6 +17,9 @@ use tokio::sync::watch;
 
 use super::backoff::Patience;
 
+/// Why there is nothing of a kind whose API is absent.
+pub const NOT_INSTALLED: &str = "its API is not installed in this cluster";
+
 /// Whether the objects of a kind can be watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Availability {
@@ -171,7 +174,7 @@ fn refusal(error: &watcher::Error) -> Option<String> {
         return None;
     };
     match status.code {
-        404 | 405 => Some("its API is not installed in this cluster".to_owned()),
+        404 | 405 => Some(NOT_INSTALLED.to_owned()),
         401 | 403 => Some(format!(
             "the operator has no right to it: {}",
             status.message

@@ -259,6 +259,25 @@ async fn children_whose_api_is_absent_are_named() {
 }
 
 #[tokio::test]
+async fn a_child_whose_api_was_removed_is_named_and_others_change() {
+    let cluster = Cluster::ready(json!({"monitor": {}})).await;
+    cluster.api.lacks("servicemonitors");
+    cluster.set(&json!({"monitor": {"interval": "5m"}, "port": 9950}));
+    for _ in 0..4 {
+        cluster.reconciles().await;
+        cluster.rolls_out();
+        cluster.time_passes();
+    }
+    assert_eq!(cluster.condition("Ready")["status"], "True");
+    assert_eq!(
+        cluster.condition("Degraded")["message"],
+        "ServiceMonitor shop-mirror: its API is not installed in this cluster"
+    );
+    let service = cluster.api.get("services/shop").unwrap();
+    assert_eq!(service["spec"]["ports"][0]["port"], 9950);
+}
+
+#[tokio::test]
 async fn a_resource_that_is_being_deleted_is_left_alone() {
     let cluster = Cluster::ready(json!({})).await;
     cluster.api.edit(SHOP, |shop| {

@@ -20,7 +20,7 @@ use super::build::Child;
 use super::validate::ValidatedMirror;
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
-use crate::cluster::watched::Cache;
+use crate::cluster::watched::{Cache, NOT_INSTALLED};
 use crate::cluster::written::{Change, ObjectName, Written};
 
 /// What applying came to.
@@ -93,8 +93,16 @@ pub async fn apply(
     let writes = step.plan(children, &mut applied).await?;
     step.check(&writes).await?;
     for (child, decision) in writes {
-        let done = step.writer.write(&child, decision).await?;
-        applied.note(&child, &done);
+        match step.writer.write(&child, decision).await {
+            Ok(done) => applied.note(&child, &done),
+            // It was there when its watch began. The cache does not hear that a kind is gone.
+            Err(error) if error.is_absent_api() => {
+                applied
+                    .missing
+                    .push((child.object(), NOT_INSTALLED.to_owned()));
+            }
+            Err(error) => return Err(error),
+        }
     }
     step.delete_unwanted(children, &mut applied).await?;
     Ok(applied)
@@ -189,6 +197,13 @@ impl Apply<'_> {
 }
 
 impl Error {
+    /// Whether the API server does not know the kind. That an object or its namespace does not exist
+    /// is said in other words.
+    fn is_absent_api(&self) -> bool {
+        matches!(self, Self::Failed { source: kube::Error::Api(status), .. }
+            if status.code == 404 && status.message.trim_end() == "404 page not found")
+    }
+
     /// Whether something exists under the name of what was to be created.
     fn is_conflict(&self) -> bool {
         matches!(self, Self::Failed { source: kube::Error::Api(status), .. } if status.code == 409)
