@@ -54,6 +54,8 @@ pub struct Harness {
 pub const PATIENCE: Duration = Duration::from_secs(150);
 /// What is written right after a match, such as its event, is part of the work.
 const AFTERMATH: Duration = Duration::from_secs(2);
+/// A status that tells only of progress may come five seconds after the one before.
+const PROGRESS: Duration = Duration::from_secs(6);
 /// Between two looks while waiting.
 const POLL: Duration = Duration::from_millis(400);
 
@@ -313,7 +315,7 @@ impl<'a> Trial<'a> {
         let deadline = Instant::now() + PATIENCE;
         let mut before = self.snapshot().await?;
         loop {
-            tokio::time::sleep(AFTERMATH).await;
+            tokio::time::sleep(PROGRESS).await;
             let now = self.snapshot().await?;
             if Comparison::STATE.differences(&before, &now).is_empty() {
                 return Ok(now);
