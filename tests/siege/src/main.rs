@@ -75,10 +75,11 @@ const PEACE: Duration = Duration::from_secs(10);
 /// So long an attack lasts at least: one probe, and 110 honest requests.
 const LEAST: Duration = Duration::from_millis(1_100);
 
-/// Of fewer requests there is no p99.
+/// So many requests of the honest client an attack must see.
 const FEWEST: usize = 100;
 
-/// So often as slow as undisturbed the honest client's p99 may be.
+/// So often as slow as undisturbed the honest client may be: its p99 over all attacks. One attack is
+/// too short for a p99, which would be the second slowest of its requests; there it is the p95.
 const MOST_SLOWER: u32 = 3;
 
 /// So slow it may be in any case. Undisturbed it is so few milliseconds that a handful of turns of
@@ -168,6 +169,7 @@ async fn siege(arguments: &Arguments) -> Result<()> {
     };
     let all = attacks::all(&mut Random::new(arguments.seed), arguments.variations);
     let mut rows = Vec::new();
+    let mut under_attack = Vec::new();
     for attack in all
         .iter()
         .filter(|attack| attack.name.contains(&arguments.only))
@@ -238,14 +240,16 @@ async fn siege(arguments: &Arguments) -> Result<()> {
                 faults.push(format!("only {} honest requests", seen.requests.len()));
             }
             let most_honest = most_honest_during(&attack.name, &undisturbed);
-            if row.honest > most_honest && !arguments.busy {
+            let p95 = quantile(&seen.requests, 0.95);
+            if p95 > most_honest && !arguments.busy {
                 faults.push(format!(
-                    "the honest client's p99 is {} ms of {} requests, and at most {} ms are allowed",
-                    row.honest.as_millis(),
+                    "the honest client's p95 is {} ms of {} requests, and at most {} ms are allowed",
+                    p95.as_millis(),
                     seen.requests.len(),
                     most_honest.as_millis()
                 ));
             }
+            under_attack.extend_from_slice(&seen.requests);
             println!(
                 "{}{}",
                 row.line(),
@@ -272,8 +276,13 @@ async fn siege(arguments: &Arguments) -> Result<()> {
         .collect();
     let failed = rows.iter().filter(|(_, faults)| !faults.is_empty()).count();
     let rows: Vec<Row> = rows.into_iter().map(|(row, _)| row).collect();
-    let summary = report::summary(&rows, &undisturbed, arguments);
+    let summary = report::summary(&rows, &undisturbed, &under_attack, arguments);
     println!("{summary}");
+    let (p99, most) = (quantile(&under_attack, 0.99), most_honest(&undisturbed));
+    ensure!(
+        p99 <= most || arguments.busy,
+        "the honest client's p99 over all attacks is {p99:?}, and at most {most:?} are allowed"
+    );
     drop(watch);
     drop(mirror);
     ensure!(
@@ -289,18 +298,18 @@ async fn siege(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Kinds during which the honest client waits longer than it should, and so long at most. With
+/// Kinds during which the honest client waits longer than it should, and its p95 at most. With
 /// twenty answers of 300,000 series at once, which exceed the memory, its p99 was 64 to 89 ms. Why
 /// is not known yet.
 const KNOWN: [(&str, Duration); 1] = [("answers series_300000", Duration::from_millis(300))];
 
-/// The p99 that the honest client may have during this attack.
+/// The p95 that the honest client may have during this attack.
 fn most_honest_during(attack: &str, undisturbed: &Seen) -> Duration {
     let known = KNOWN.iter().find(|(name, _)| attack.contains(name));
     known.map_or_else(|| most_honest(undisturbed), |(_, most)| *most)
 }
 
-/// The p99 that the honest client may have during an attack.
+/// The most that the honest client's quantiles under attack may be.
 fn most_honest(undisturbed: &Seen) -> Duration {
     (quantile(&undisturbed.requests, 0.99) * MOST_SLOWER).max(ALWAYS_ALLOWED)
 }
