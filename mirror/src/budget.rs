@@ -1,8 +1,8 @@
 //! The memory that requests may use, shared by all of them.
 //!
-//! A [`Budget`] hands out bytes. A request first reserves a small base, in the order of arrival, and
-//! then grows step by step as it needs more. Its upstream calls do the same on its account: request
-//! and calls are one group. Without room, a holder waits until its deadline.
+//! A [`Budget`] hands out bytes. A request first reserves a small base, in the order of arrival,
+//! and then grows step by step as it needs more. Its upstream calls do the same on its account:
+//! request and calls are one group. Without room, a holder waits until its deadline.
 //!
 //! * A newcomer holds nothing and may use all of the budget. Growth may use seven eighths of it, so
 //!   the last eighth always lets small requests in.
@@ -523,8 +523,8 @@ impl Reservation {
         self.budget.settle(&mut state);
     }
 
-    /// For as long as the answer exists, somebody sees to it that these bytes are given back, whether
-    /// the holder can go on or not.
+    /// For as long as the answer exists, somebody sees to it that these bytes are given back,
+    /// whether the holder can go on or not.
     #[must_use]
     pub fn working(&self) -> Working {
         self.budget.lock().active += 1;

@@ -296,7 +296,7 @@ async fn an_answer_to_another_kind_of_query_is_unreachable() {
     let message = unreachable(Reply::Json(upstream::one_sample())).await;
     let reason = "its resultType is not matrix, which is the only one that this query has";
     assert!(message.contains(reason), "{message}");
-    let upstream = Upstream::always(Reply::http("200 OK", "", &upstream::one_list()))
+    let upstream = Upstream::always(Reply::http("200 OK", "", upstream::one_list()))
         .await
         .unwrap();
     let asked = ask_at(upstream.address(), query("up"), Duration::from_secs(20)).await;

@@ -11,8 +11,8 @@ const AT_MOST: u32 = 3;
 /// Signals each new connection.
 pub(crate) type Arrivals = watch::Sender<()>;
 
-/// Waits for `delay`, and longer while clients still connect: a connection in the last two fifths of
-/// the delay, or as long after another, shows that a load balancer still hands this address out.
+/// Waits for `delay`, and longer while clients still connect: a connection in the last two fifths
+/// of the delay, or as long after another, shows that a load balancer still hands this address out.
 /// A proxy that is late on a busy node is the reason. Returns how long it took.
 pub(crate) async fn until_noticed(delay: Duration, arrivals: &Arrivals) -> Duration {
     let began = Instant::now();

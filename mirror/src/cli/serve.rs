@@ -92,7 +92,8 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     tracing::info!(delay = ?args.drain_delay, timeout = ?args.drain_timeout, "draining; another signal ends at once");
     let drain = async {
         let lingered = linger::until_noticed(args.drain_delay, &arrivals).await;
-        // What the first part takes longer, the second must not: the pod's grace period is for both.
+        // What the first part takes longer, the second must not: the pod's grace period is for
+        // both.
         let longer = lingered.saturating_sub(args.drain_delay);
         tracing::info!(?lingered, "accepting no more connections");
         let drained = api.drain(args.drain_timeout.saturating_sub(longer)).await;

@@ -42,8 +42,8 @@ impl Drop for WaitsForMemory<'_> {
 }
 
 impl Charge {
-    /// The base, waiting until `deadline`; on the account of the request that the call belongs to if
-    /// there is one.
+    /// The base, waiting until `deadline`; on the account of the request that the call belongs to
+    /// if there is one.
     pub(super) async fn new(
         budget: &Arc<Budget>,
         account: Option<Account>,

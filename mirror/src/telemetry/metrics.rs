@@ -245,8 +245,8 @@ impl Metrics {
         Counted::new(&self.requests.connections)
     }
 
-    /// Shows from now on how much of this memory is used. Later calls change nothing: the process has
-    /// one.
+    /// Shows from now on how much of this memory is used. Later calls change nothing: the process
+    /// has one.
     pub fn shows(&self, memory: &Arc<Memory>) {
         let _ = self.memory.0.set(Arc::clone(memory));
     }

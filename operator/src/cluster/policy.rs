@@ -4,8 +4,8 @@
 use clap::ValueEnum;
 use crds::{PrometheusMirrorSpec, ServiceType};
 
-/// The longest value of [`crds::contract::annotations::ALLOW_FROM`] that is read, in bytes. A longer one counts as
-/// absent.
+/// The longest value of [`crds::contract::annotations::ALLOW_FROM`] that is read, in bytes. A
+/// longer one counts as absent.
 pub const LONGEST_ALLOW_FROM: usize = 16 << 10;
 
 /// What the flags say.

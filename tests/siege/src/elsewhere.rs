@@ -1,8 +1,8 @@
 //! What stands for other machines: the attackers, the hostile store, and the real store that is
 //! attacked through the mirror.
 //!
-//! Their threads and processes get what the others leave of the processors (`SCHED_IDLE`). Where the
-//! mirror has work, it does not lose its processors to them, as it would not to other machines.
+//! Their threads and processes get what the others leave of the processors (`SCHED_IDLE`). Where
+//! the mirror has work, it does not lose its processors to them, as it would not to other machines.
 //! Where it waits for them, they have the whole machine: this takes nothing from the force of an
 //! attack.
 

@@ -78,8 +78,8 @@ const LEAST: Duration = Duration::from_millis(1_100);
 /// So many requests of the honest client an attack must see.
 const FEWEST: usize = 100;
 
-/// So often as slow as undisturbed the honest client may be: its p99 over all attacks. One attack is
-/// too short for a p99, which would be the second slowest of its requests; there it is the p95.
+/// So often as slow as undisturbed the honest client may be: its p99 over all attacks. One attack
+/// is too short for a p99, which would be the second slowest of its requests; there it is the p95.
 const MOST_SLOWER: u32 = 3;
 
 /// So slow it may be in any case. Undisturbed it is so few milliseconds that a handful of turns of

@@ -45,8 +45,8 @@ pub(crate) fn quantile(values: &[Duration], share: f64) -> Duration {
 /// The argument that makes this program the process of those who watch.
 pub(crate) const ARGUMENT: &str = "watch";
 
-/// Those who watch, in a process of their own: in that of the attackers they would wait for locks of
-/// its memory, which a thread that gets only what others leave may hold for long.
+/// Those who watch, in a process of their own: in that of the attackers they would wait for locks
+/// of its memory, which a thread that gets only what others leave may hold for long.
 #[derive(Debug)]
 pub(crate) struct Watch {
     process: Child,
@@ -97,8 +97,8 @@ pub(crate) fn run(livez: String, metric: String, honest: Value) -> Result<()> {
     Ok(())
 }
 
-/// Probes every second and asks a hundred times a second, on threads of their own. An answer that is
-/// late does not delay the next request.
+/// Probes every second and asks a hundred times a second, on threads of their own. An answer that
+/// is late does not delay the next request.
 #[derive(Debug)]
 struct Watching {
     seen: Arc<Mutex<Seen>>,

@@ -197,8 +197,8 @@ impl Apply<'_> {
 }
 
 impl Error {
-    /// Whether the API server does not know the kind. That an object or its namespace does not exist
-    /// is said in other words.
+    /// Whether the API server does not know the kind. That an object or its namespace does not
+    /// exist is said in other words.
     fn is_absent_api(&self) -> bool {
         matches!(self, Self::Failed { source: kube::Error::Api(status), .. }
             if status.code == 404 && status.message.trim_end() == "404 page not found")

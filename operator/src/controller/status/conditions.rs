@@ -1,4 +1,5 @@
-//! From findings to conditions: what is found out by a reconcile, and the times of the status before.
+//! From findings to conditions: what is found out by a reconcile, and the times of the status
+//! before.
 
 use crds::{ConditionType, PrometheusMirrorStatus, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

@@ -73,8 +73,8 @@ async fn accepted(file: &str) -> Result<()> {
     run("kubectl", &["create", "-f", file]).await?;
     run("kubectl", &delete).await?;
     // To a client-side apply, and to Argo CD, a list of a custom resource is one value: it must
-    // come back as it was sent. `kubectl create` drops a null, as it always did; to an apply it is a
-    // value, and to a server-side apply one of the wrong type.
+    // come back as it was sent. `kubectl create` drops a null, as it always did; to an apply it is
+    // a value, and to a server-side apply one of the wrong type.
     let has_null = file.ends_with("/null-is-absent.yaml");
     run("kubectl", &["apply", "-f", file]).await?;
     let again = run("kubectl", &["apply", "-f", file]).await?;
