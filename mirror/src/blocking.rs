@@ -88,7 +88,8 @@ fn outcome<T>(result: Result<T, JoinError>) -> Result<T, Ending> {
     })
 }
 
-struct AbortOnDrop<T>(JoinHandle<T>);
+/// A task that ends with those who wait for it.
+pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
 
 impl<T> Future for AbortOnDrop<T> {
     type Output = Result<T, JoinError>;

@@ -9,13 +9,12 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
-use tokio::task::{JoinError, JoinHandle};
+
+use crate::blocking::AbortOnDrop;
 
 /// The exchanges in flight: outcomes `T` by key, with what callers need to know of an exchange
 /// while it runs.
@@ -109,22 +108,6 @@ impl<K: Eq + Hash, T: Clone, P> Drop for Leave<K, T, P> {
         {
             exchanges.remove(&self.key);
         }
-    }
-}
-
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Future for AbortOnDrop<T> {
-    type Output = Result<T, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll_unpin(context)
-    }
-}
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
