@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use proptest::prelude::*;
 
+use super::state::STANDSTILL;
 use super::*;
 
 const HANG: Duration = Duration::from_secs(20);
@@ -238,6 +239,29 @@ async fn run(budget: Arc<Budget>, plan: Plan) -> Result<(), Refused> {
     }
 }
 
+/// What becomes of requests of one call each that grow by these steps at once.
+fn all_end(capacity: u64, plans: Vec<Vec<u64>>) -> Vec<Result<(), Refused>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let budget = budget(capacity);
+        let running = plans.into_iter().map(|steps| {
+            let plan = Plan {
+                base: 2,
+                calls: vec![steps],
+                gives_up_after: None,
+            };
+            tokio::spawn(run(Arc::clone(&budget), plan))
+        });
+        let running: Vec<_> = running.collect();
+        let all = tokio::time::timeout(HANG, futures::future::join_all(running)).await;
+        let all = all.expect("nobody waits for ever").into_iter();
+        all.map(|ended| ended.unwrap()).collect()
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
@@ -271,19 +295,8 @@ proptest! {
     fn what_fits_one_after_the_other_is_answered_one_after_the_other(
         plans in prop::collection::vec(prop::collection::vec(1_u64..400, 1..9), 1..12),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let ended = runtime.block_on(async {
-            let budget = budget(8_000);
-            let running = plans.into_iter().map(|steps| {
-                let plan = Plan { base: 2, calls: vec![steps], gives_up_after: None };
-                tokio::spawn(run(Arc::clone(&budget), plan))
-            });
-            let running: Vec<_> = running.collect();
-            let all = futures::future::join_all(running);
-            tokio::time::timeout(HANG, all).await.expect("nobody waits for ever")
-        });
-        for result in ended {
-            prop_assert_eq!(result.unwrap(), Ok(()));
+        for result in all_end(8_000, plans) {
+            prop_assert_eq!(result, Ok(()));
         }
     }
 
@@ -293,17 +306,6 @@ proptest! {
     fn somebody_gets_through(
         plans in prop::collection::vec(prop::collection::vec(1_u64..20, 1..4), 1..12),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let ended = runtime.block_on(async {
-            let budget = budget(100);
-            let running = plans.into_iter().map(|steps| {
-                let plan = Plan { base: 2, calls: vec![steps], gives_up_after: None };
-                tokio::spawn(run(Arc::clone(&budget), plan))
-            });
-            let running: Vec<_> = running.collect();
-            let all = futures::future::join_all(running);
-            tokio::time::timeout(HANG, all).await.expect("nobody waits for ever")
-        });
-        prop_assert!(ended.into_iter().any(|result| result.unwrap().is_ok()));
+        prop_assert!(all_end(100, plans).into_iter().any(|result| result.is_ok()));
     }
 }
