@@ -72,6 +72,21 @@ pub(crate) async fn run(program: &str, arguments: &[&str]) -> Result<String> {
     feed(program, arguments, "").await
 }
 
+/// The definition, as kubectl names it.
+pub(crate) const DEFINITION: &str = "crd/prometheusmirrors.prometheus-mirror.io";
+
+/// Waits until the API server serves the resource.
+pub(crate) async fn established() -> Result<()> {
+    let wait = [
+        "wait",
+        "--for=condition=Established",
+        DEFINITION,
+        "--timeout=180s",
+    ];
+    run("kubectl", &wait).await?;
+    Ok(())
+}
+
 /// The same, with something to read.
 pub(crate) async fn feed(program: &str, arguments: &[&str], input: &str) -> Result<String> {
     let output = output(program, arguments, input).await?;

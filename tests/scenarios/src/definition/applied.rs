@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::{DEFINITION, established, file};
-use crate::programs::run;
+use super::file;
+use crate::programs::{DEFINITION, established, run};
 use crate::scene::Scene;
 
 pub(super) async fn kubectl_applies_the_definition_both_ways(scene: &Scene) -> Result<()> {

@@ -7,11 +7,9 @@ mod resource;
 use anyhow::Result;
 use futures::future::LocalBoxFuture;
 
-use crate::programs::run;
+use crate::programs::{established, run};
 use crate::scene::Scene;
 use crate::suite::{Suite, alone, together};
-
-const DEFINITION: &str = "crd/prometheusmirrors.prometheus-mirror.io";
 
 pub(crate) fn suite() -> Suite {
     let scenarios = together![
@@ -49,15 +47,4 @@ fn prepare(scene: &Scene) -> LocalBoxFuture<'_, Result<()>> {
         .await?;
         established().await
     })
-}
-
-async fn established() -> Result<()> {
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        DEFINITION,
-        "--timeout=180s",
-    ];
-    run("kubectl", &wait).await?;
-    Ok(())
 }

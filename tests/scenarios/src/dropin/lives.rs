@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use super::{RELEASE, TARGET, chart, install, objects};
 use crate::helm_program::Helm;
 use crate::mirror_api::{answers_with_key, connects, has_points};
-use crate::programs::{feed, run};
+use crate::programs::{established, feed, run};
 use crate::scene::Scene;
 use crate::wait::eventually;
 
@@ -57,17 +57,7 @@ pub(super) async fn with_the_operator_enabled_only_the_resource_is_made(
     let chart = chart(scene);
     let definition = scene.place().file("crds/prometheusmirrors.yaml");
     run("kubectl", &["apply", "-f", &definition]).await?;
-    let name = "crd/prometheusmirrors.prometheus-mirror.io";
-    run(
-        "kubectl",
-        &[
-            "wait",
-            "--for=condition=Established",
-            name,
-            "--timeout=180s",
-        ],
-    )
-    .await?;
+    established().await?;
     let enabled = ["--set", "operator.enabled=true"];
     for values in std::fs::read_dir(scene.place().root.join("charts/prometheusmirror/ci"))? {
         let values = values?.path().display().to_string();

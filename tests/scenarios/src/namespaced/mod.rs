@@ -10,7 +10,7 @@ mod scopes;
 use anyhow::Result;
 use futures::future::LocalBoxFuture;
 
-use crate::programs::run;
+use crate::programs::{established, run};
 use crate::scene::Scene;
 use crate::suite::{Suite, alone};
 
@@ -40,17 +40,7 @@ fn prepare(scene: &Scene) -> LocalBoxFuture<'_, Result<()>> {
     Box::pin(async {
         let definition = scene.place().file("dist/crds.yaml");
         run("kubectl", &["apply", "--server-side", "-f", &definition]).await?;
-        let name = "crd/prometheusmirrors.prometheus-mirror.io";
-        run(
-            "kubectl",
-            &[
-                "wait",
-                "--for=condition=Established",
-                name,
-                "--timeout=180s",
-            ],
-        )
-        .await?;
+        established().await?;
         scene.restricted_namespace(SYSTEM).await?;
         let listener = fake_pods::listen().await?;
         tokio::spawn(fake_pods::run(scene.cluster().client.clone(), listener));

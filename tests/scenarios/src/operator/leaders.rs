@@ -103,14 +103,19 @@ fn wrote_nothing(scene: &Scene, since: usize) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn nothing_is_written_while_nothing_happens(scene: &Scene) -> Result<()> {
+/// A mirror for which nothing is left to be written. Returns the end of the audit log then.
+async fn rested_mirror(scene: &Scene) -> Result<usize> {
     ready_mirror(scene).await?;
     scene
         .becomes("shop", "TargetsReachable", "True ", &[])
         .await?;
     // An event of what was done just now may still come.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let since = scene.common.audit.end()?;
+    scene.common.audit.end()
+}
+
+pub(super) async fn nothing_is_written_while_nothing_happens(scene: &Scene) -> Result<()> {
+    let since = rested_mirror(scene).await?;
     tokio::time::sleep(IDLE).await;
     wrote_nothing(scene, since)?;
     let requests = scene.common.audit.requests_since(since)?;
@@ -128,12 +133,7 @@ pub(super) async fn nothing_is_written_while_nothing_happens(scene: &Scene) -> R
 }
 
 pub(super) async fn a_restart_of_the_operator_writes_nothing(scene: &Scene) -> Result<()> {
-    ready_mirror(scene).await?;
-    scene
-        .becomes("shop", "TargetsReachable", "True ", &[])
-        .await?;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let since = scene.common.audit.end()?;
+    let since = rested_mirror(scene).await?;
     let before = leader().await?;
     system(&["delete", "pods", "-l", OPERATOR_PODS, "--wait=true"]).await?;
     all_operators_run().await?;
