@@ -179,6 +179,25 @@ pub struct TargetReachability {
     /// mirrors do not say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+    /// Each server, where the target has several. Older mirrors do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerReachability>,
+}
+
+/// One of a target's servers as one mirror sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ServerReachability {
+    /// Its base URL.
+    pub url: String,
+    /// Whether it answered. Absent when the query did not get its turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reachable: Option<bool>,
+    /// The version that it reports, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Why it is not reachable, or that it asks to slow down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 #[cfg(test)]

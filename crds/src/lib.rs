@@ -42,7 +42,9 @@ mod target;
 mod validation;
 mod workload;
 
-pub use auth::{Auth, BasicAuth, BearerAuth, OAuth2, SigV4};
+pub use auth::{
+    Auth, AuthHeader, BasicAuth, BearerAuth, OAuth2, ServiceAccountToken, SigV4, TokenSource,
+};
 pub use conditions::{ConditionType, Reason};
 pub use definition::{crd, crd_yaml};
 pub use duration::{Duration, DurationError};
@@ -51,13 +53,16 @@ pub use fault::Fault;
 pub use limits::Limits;
 pub use page::resource_reference;
 pub use reference::{
-    ApiKeyRef, ConfigMapKeyRef, LocalName, PrometheusRef, SecretKeyRef, ServiceRef,
+    ApiKeyRef, ConfigMapKeyRef, LocalName, Pods, PrometheusRef, SecretKeyRef, ServiceRef,
 };
 pub use references::{DataKind, Reference, references};
 pub use server::{ErrorStatus, Server, ServerTls};
 pub use spec::{Mode, PrometheusMirror, PrometheusMirrorSpec, RequestHost, RequestTargets};
-pub use status::{PrometheusMirrorStatus, TargetStatus};
-pub use target::{EnforcedMatcher, HttpUrl, NanInterpretation, Scheme, Target, TargetTls};
+pub use status::{PrometheusMirrorStatus, ServerStatus, TargetStatus};
+pub use target::{
+    EnforcedMatcher, HttpUrl, NanInterpretation, Proxy, Replica, Scheme, Shard, Target, TargetTls,
+    TlsVersion,
+};
 pub use validation::{join as field_path, parse, validate};
 pub use workload::{Autoscaling, Monitor, PodDisruptionBudget};
 

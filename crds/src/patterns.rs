@@ -42,8 +42,16 @@ pub const QUANTITY: &str = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)
 /// An amount of memory, at least ten megabytes.
 pub const MEMORY: &str = "^([1-9][0-9]{1,6}(M|Mi)|[1-9][0-9]{0,3}(G|Gi))$";
 
+/// The name of an HTTP header.
+pub const HEADER_NAME: &str = "^[-A-Za-z0-9_]+$";
+
 /// Every pattern of the schema.
 pub const ALL: &[Pattern] = &[
+    Pattern {
+        regex: HEADER_NAME,
+        meaning: "the name of an HTTP header: letters, digits, dashes and underscores",
+        example: "X-API-Key",
+    },
     Pattern {
         regex: DNS_LABEL,
         meaning: "lower-case letters, digits and dashes, with a letter or digit at both ends",

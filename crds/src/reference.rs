@@ -76,15 +76,29 @@ pub struct ServiceRef {
     #[serde(default)]
     pub scheme: Scheme,
 
+    /// What the pods of a headless Service are to each other: Replicas scrape the same, Shards hold
+    /// a part of the series each. Without it, the Service is asked as one server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Pods>,
+
     /// The path prefix of the server's API, such as /prometheus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = patterns::URL_PATH))]
     pub path: Option<String>,
 }
 
+/// What the pods of a headless Service are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Pods {
+    /// They scrape the same.
+    Replicas,
+    /// Each holds a part of the series.
+    Shards,
+}
+
 /// A Prometheus object of the Prometheus Operator (monitoring.coreos.com/v1). It determines the
-/// Service, the port, the path prefix and whether TLS is used. The target's tls sets the trusted
-/// CA.
+/// pods with their replicas and shards, the port, the path prefix and whether TLS is used. The
+/// target's tls sets the trusted CA.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrometheusRef {

@@ -83,10 +83,43 @@ pub const API_PORT: &[Rule] = &[Rule {
 
 /// Rules of a target.
 pub const TARGET: &[Rule] = &[Rule {
-    cel: "[has(self.url), has(self.service), has(self.prometheus)].exists_one(set, set)",
-    message: "exactly one of url, service and prometheus must be set",
-    holds: |target| count(target, &["url", "service", "prometheus"]) == 1,
+    cel: "[has(self.url), has(self.service), has(self.prometheus), has(self.replicas), has(self.shards)].exists_one(set, set)",
+    message: "exactly one of url, service, prometheus, replicas and shards must be set",
+    holds: |target| {
+        count(
+            target,
+            &["url", "service", "prometheus", "replicas", "shards"],
+        ) == 1
+    },
 }];
+
+/// Rules of a replica.
+pub const REPLICA: &[Rule] = &[
+    Rule {
+        cel: "has(self.url) != has(self.service)",
+        message: "exactly one of url and service must be set",
+        holds: |replica| count(replica, &["url", "service"]) == 1,
+    },
+    Rule {
+        cel: "!(has(self.service) && has(self.service.pods))",
+        message: "a replica is one server: set pods on the service of a target or of a shard",
+        holds: |replica| count(&replica["service"], &["pods"]) == 0,
+    },
+];
+
+/// Rules of a shard.
+pub const SHARD: &[Rule] = &[
+    Rule {
+        cel: "[has(self.url), has(self.service), has(self.replicas)].exists_one(set, set)",
+        message: "exactly one of url, service and replicas must be set",
+        holds: |shard| count(shard, &["url", "service", "replicas"]) == 1,
+    },
+    Rule {
+        cel: "!(has(self.service) && has(self.service.pods) && self.service.pods == 'Shards')",
+        message: "the pods of a shard can only be Replicas",
+        holds: |shard| text(&shard["service"], "pods") != Some("Shards"),
+    },
+];
 
 /// Rules of a URL.
 pub const HTTP_URL: &[Rule] = &[Rule {
@@ -123,6 +156,55 @@ pub const AUTH: &[Rule] = &[Rule {
     message: "at most one of basic, bearer, oauth2 and sigV4 may be set",
     holds: |auth| count(auth, &["basic", "bearer", "oauth2", "sigV4"]) <= 1,
 }];
+
+/// Rules of user names and passwords.
+pub const BASIC_AUTH: &[Rule] = &[Rule {
+    cel: "has(self.usernameSecretRef) || has(self.passwordSecretRef)",
+    message: "at least one of usernameSecretRef and passwordSecretRef must be set",
+    holds: |basic| count(basic, &["usernameSecretRef", "passwordSecretRef"]) > 0,
+}];
+
+/// Rules of `bearer`.
+pub const BEARER_AUTH: &[Rule] = &[Rule {
+    cel: "has(self.tokenSecretRef) != has(self.serviceAccountToken)",
+    message: "exactly one of tokenSecretRef and serviceAccountToken must be set",
+    holds: |bearer| count(bearer, &["tokenSecretRef", "serviceAccountToken"]) == 1,
+}];
+
+/// Rules of a service account token's `expiration`.
+pub const TOKEN_EXPIRATION: &[Rule] = &[Rule {
+    cel: concat!(
+        "self.matches('",
+        duration!(),
+        "') && duration(self) >= duration('10m') && duration(self) <= duration('24h')"
+    ),
+    message: "must be a duration from 10m to 24h, such as 1h",
+    holds: |value| duration_within(value, 600_000, 86_400_000),
+}];
+
+/// Rules of `oauth2`.
+pub const OAUTH2: &[Rule] = &[
+    Rule {
+        cel: "[has(self.clientSecretSecretRef), has(self.clientAssertion), has(self.tokenExchange)].exists_one(set, set)",
+        message: "exactly one of clientSecretSecretRef, clientAssertion and tokenExchange must be set",
+        holds: |oauth2| {
+            count(
+                oauth2,
+                &["clientSecretSecretRef", "clientAssertion", "tokenExchange"],
+            ) == 1
+        },
+    },
+    Rule {
+        cel: "!(has(self.clientId) && has(self.clientIdSecretRef))",
+        message: "at most one of clientId and clientIdSecretRef may be set",
+        holds: |oauth2| count(oauth2, &["clientId", "clientIdSecretRef"]) <= 1,
+    },
+    Rule {
+        cel: "has(self.clientId) || has(self.clientIdSecretRef) || has(self.tokenExchange)",
+        message: "clientId or clientIdSecretRef must be set; only tokenExchange needs neither",
+        holds: |oauth2| count(oauth2, &["clientId", "clientIdSecretRef", "tokenExchange"]) > 0,
+    },
+];
 
 /// Rules of `sigV4`.
 pub const SIG_V4: &[Rule] = &[Rule {
@@ -205,6 +287,12 @@ pub const ALL: &[&[Rule]] = &[
     REQUEST_TIMEOUT,
     SCRAPE_INTERVAL,
     AUTH,
+    REPLICA,
+    SHARD,
+    BASIC_AUTH,
+    BEARER_AUTH,
+    TOKEN_EXPIRATION,
+    OAUTH2,
     SIG_V4,
     TARGET_TLS,
     REQUEST_HOST,

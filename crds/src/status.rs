@@ -87,4 +87,32 @@ pub struct TargetStatus {
     /// When the target was last probed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_probe_time: Option<Time>,
+
+    /// Each server as the pods see it, if the target has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub servers: Vec<ServerStatus>,
+}
+
+/// One of a target's servers as the pods see it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerStatus {
+    /// The URL that is queried.
+    #[schemars(length(max = 2048))]
+    pub url: String,
+
+    /// Whether every pod got an answer to a query. Absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reachable: Option<bool>,
+
+    /// The version that the server reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub version: Option<String>,
+
+    /// Why the server is not reachable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
 }

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reference::{ConfigMapKeyRef, LocalName, PrometheusRef, SecretKeyRef, ServiceRef};
-use crate::{Auth, Duration, patterns, rules};
+use crate::{Auth, BasicAuth, Duration, patterns, rules};
 
 /// A Prometheus server that may be read: Prometheus itself, or any server with the same HTTP API,
-/// such as Thanos, Mimir or VictoriaMetrics.
+/// such as Thanos, Mimir or VictoriaMetrics. Or several that belong together.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::TARGET)))]
@@ -27,9 +27,33 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceRef>,
 
-    /// The server as a Prometheus object of the Prometheus Operator.
+    /// The servers of a Prometheus object of the Prometheus Operator, however many replicas and
+    /// shards it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusRef>,
+
+    /// Servers that scrape the same, the preferred one first. Another one is asked where it does
+    /// not answer, and for what it does not have. No sample counts twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(min = 1, max = 4),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub replicas: Vec<Replica>,
+
+    /// Servers that each hold a part of the series. All of them are asked, and the answer is what
+    /// one server with all series would answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(min = 1, max = 16),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub shards: Vec<Shard>,
+
+    /// Whether shards that do not answer are left out: the answer is then marked as partial.
+    /// Otherwise it is an error, because a sum that lacks a shard is wrong.
+    #[serde(default)]
+    pub partial_responses: bool,
 
     /// The time limit of a request, from its arrival to its answer, such as 15s or 1m30s. From
     /// 100ms to 10m. StackState itself gives up after 15 seconds.
@@ -62,6 +86,16 @@ pub struct Target {
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = { "type": "string", "maxLength": 4096 }))]
     pub headers: BTreeMap<String, String>,
 
+    /// Query parameters sent with every call, such as namespace for OpenShift's Thanos Querier.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = { "type": "string", "maxLength": 1024 }))]
+    pub parameters: BTreeMap<String, String>,
+
+    /// The HTTP proxy that leads to the server, and to the token endpoint if auth has one. Without
+    /// it none is used, whatever the environment says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
+
     /// Label matchers that are added to every selector of every query to this server, users'
     /// expressions included. No request can read series that they do not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -70,6 +104,54 @@ pub struct Target {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub enforced_matchers: Vec<EnforcedMatcher>,
+}
+
+/// One of several servers that scrape the same.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(rules::REPLICA)))]
+pub struct Replica {
+    /// The base URL of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<HttpUrl>,
+
+    /// The server as a Service of this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceRef>,
+}
+
+/// A part of the series: one server, or several that scrape the same.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(rules::SHARD)))]
+pub struct Shard {
+    /// The base URL of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<HttpUrl>,
+
+    /// The server as a Service of this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceRef>,
+
+    /// The servers, which scrape the same, the preferred one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(min = 1, max = 4),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub replicas: Vec<Replica>,
+}
+
+/// The HTTP proxy that leads to a server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Proxy {
+    /// The URL of the proxy, such as http://proxy.example.com:3128.
+    pub url: HttpUrl,
+
+    /// The user name and the password that the proxy demands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<BasicAuth>,
 }
 
 /// The base URL of an HTTP server.
@@ -122,10 +204,25 @@ pub struct TargetTls {
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
     pub server_name: Option<String>,
 
+    /// The lowest version of TLS that is spoken: TLS12 or TLS13.
+    #[serde(default)]
+    pub min_version: TlsVersion,
+
     /// Accepts any certificate. Anyone between the mirror and the server can then read and change
     /// all traffic, credentials included.
     #[serde(default)]
     pub insecure_skip_verify: bool,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[default]
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
 }
 
 /// A label and the value that it must have.

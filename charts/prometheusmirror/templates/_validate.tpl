@@ -87,13 +87,13 @@ What values.schema.json cannot say, or could not say with an example. The words 
 {{- $target := .target }}
 {{- $operator := .operator }}
 {{- $set := list }}
-{{- range list "url" "service" "prometheus" }}
+{{- range list "url" "service" "prometheus" "replicas" "shards" }}
   {{- if not (kindIs "invalid" (index $target .)) }}
     {{- $set = append $set . }}
   {{- end }}
 {{- end }}
 {{- if ne (len $set) 1 }}
-  {{- fail (printf "%s: exactly one of url, service and prometheus must be set, there is %s; for example: {name: %s, url: \"http://prometheus-operated.monitoring.svc:9090\"}" $path (join " and " $set | default "none") .target.name) }}
+  {{- fail (printf "%s: exactly one of url, service, prometheus, replicas and shards must be set, there is %s; for example: {name: %s, url: \"http://prometheus-operated.monitoring.svc:9090\"}" $path (join " and " $set | default "none") .target.name) }}
 {{- end }}
 {{- with .target.url }}
   {{- if not (regexMatch "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$" .) }}

@@ -125,6 +125,7 @@ async fn ask(target: &Target, known: Option<String>) -> TargetReachability {
         version,
         message,
         notices: Vec::new(),
+        servers: Vec::new(),
     }
 }
 

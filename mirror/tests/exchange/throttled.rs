@@ -300,6 +300,7 @@ async fn a_throttled_target_stays_reachable_with_its_version_and_is_not_asked_me
         version: Some("2.53.0".to_owned()),
         message: message.map(str::to_owned),
         notices: Vec::new(),
+        servers: Vec::new(),
     };
     let found = async || probe.reachability().await.unwrap().targets.remove(0);
     assert_eq!(found().await, expected(None));

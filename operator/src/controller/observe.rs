@@ -181,6 +181,7 @@ fn answer(readiness: Readiness, targets: Option<Reachability>) -> Answer {
             message: target.message.map(|message| cut(message, LONGEST_MESSAGE)),
             notices: few(target.notices),
             reachable: target.reachable,
+            servers: Vec::new(),
         });
     Answer {
         document: readiness.document.map(|document| document.hash),
@@ -273,6 +274,7 @@ mod tests {
             version: long(),
             message: long(),
             notices: vec![long().unwrap_or_default(); 100],
+            servers: Vec::new(),
         };
         let targets = (0..1_000).map(|_| target(&"n".repeat(300))).collect();
         let answer = answer(

@@ -80,6 +80,7 @@ impl World {
                 version: None,
                 message: (!reachable).then(|| "simulated: unreachable".to_owned()),
                 notices: Vec::new(),
+                servers: Vec::new(),
             }
         });
         Some(reached.collect())

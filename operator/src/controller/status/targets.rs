@@ -60,6 +60,7 @@ fn target(
             .or_else(|| noted.map(|target| target.notices.join("; ")))
             .map(|message| shortened(message, 1024)),
         last_probe_time: before.and_then(|before| before.last_probe_time.clone()),
+        servers: Vec::new(),
     };
     // The time of the last change, not of the last check: a check that finds nothing new writes
     // nothing.

@@ -41,6 +41,7 @@ impl Case {
             version: Some("3.10.0".to_owned()),
             message: None,
             notices: vec![],
+            servers: vec![],
         };
         let pod = |name: &str| PodReport {
             name: name.to_owned(),
@@ -302,6 +303,7 @@ fn a_target_is_reachable_when_every_pod_reaches_it() {
                 version: None,
                 message: Some("connection refused".to_owned()),
                 notices: vec![],
+                servers: vec![],
             };
         }),
         ("1/2".to_owned(), "False b: connection refused".to_owned())

@@ -37,7 +37,7 @@ const REFUSED: &[(&str, &[&str])] = &[
         &["--set", "targets[0].url=prometheus:9090"],
     ),
     (
-        "targets[1]: exactly one of url, service and prometheus must be set, there is none",
+        "targets[1]: exactly one of url, service, prometheus, replicas and shards must be set, there is none",
         &["--set", "targets[1].name=a"],
     ),
     (
