@@ -112,7 +112,10 @@ pub struct Target {
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::REPLICA)))]
 pub struct Replica {
     /// The base URL of the server.
+    // Shorter than other URLs: the API server refuses a definition whose rules may cost too much,
+    // and there may be 64 targets with 16 shards of 4 replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
     pub url: Option<HttpUrl>,
 
     /// The server as a Service of this cluster.
