@@ -52,7 +52,7 @@ pub struct Target {
 
     /// Whether shards that do not answer are left out: the answer is then marked as partial.
     /// Otherwise it is an error, because a sum that lacks a shard is wrong.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub partial_responses: bool,
 
     /// The time limit of a request, from its arrival to its answer, such as 15s or 1m30s. From
@@ -207,8 +207,8 @@ pub struct TargetTls {
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::DNS_SUBDOMAIN))]
     pub server_name: Option<String>,
 
-    /// The lowest version of TLS that is spoken: TLS12 or TLS13.
-    #[serde(default)]
+    /// The lowest version of TLS that is spoken: TLS12, which is the default, or TLS13.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub min_version: TlsVersion,
 
     /// Accepts any certificate. Anyone between the mirror and the server can then read and change
@@ -239,6 +239,11 @@ pub struct EnforcedMatcher {
     /// The value that the label must have.
     #[schemars(length(max = 1024))]
     pub value: String,
+}
+
+/// A field that older mirrors do not know is not written for them unless it is set.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn default_request_timeout() -> Duration {
