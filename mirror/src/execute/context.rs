@@ -48,11 +48,8 @@ impl<S: Store> Context<'_, S> {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Stored, StoreError> {
-        // One millisecond more than the distance, so that `from` is inside where windows are
-        // left-open.
-        let window = Millis(to.since(from).0.saturating_add(1));
-        let promql = format!("{selector}[{window}]");
-        let answer = self.call(Call::Instant { promql, at: to }).await?;
+        let selector = selector.to_string();
+        let answer = self.call(Call::Samples { selector, from, to }).await?;
         let capabilities = self.store.capabilities(self.deadline).await?;
         Ok(Stored {
             answer,

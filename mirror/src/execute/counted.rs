@@ -81,7 +81,7 @@ fn promql_bytes(call: &Call) -> usize {
         Call::LabelNames { selector, .. }
         | Call::LabelValues { selector, .. }
         | Call::LabelValuesOtherwise { selector, .. } => selector.as_ref().map_or(0, String::len),
-        Call::LabelOfSeries { selector, .. } => selector.len(),
+        Call::LabelOfSeries { selector, .. } | Call::Samples { selector, .. } => selector.len(),
         Call::Metadata | Call::BuildInfo => 0,
     }
 }

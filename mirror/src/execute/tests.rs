@@ -15,7 +15,7 @@ use crate::model::series::{Labels, Samples};
 use crate::model::time::{Millis, Timestamp};
 use crate::plan::aggregation::Aggregation;
 use crate::plan::selector::{Matcher, Selector};
-use crate::prometheus::{Call, Deadline, StoreError};
+use crate::prometheus::{Call, Deadline, StoreError, range_selector};
 
 /// Series with samples at these instants. A range query answers the number of samples in the step
 /// up to each instant.
@@ -110,6 +110,9 @@ impl Store for ListedStore {
                 self.range(start.0, end.0, step.0)
             }
             Call::Instant { promql, at } => self.instant(promql, at.0),
+            Call::Samples { selector, from, to } => {
+                self.instant(&range_selector(selector, *from, *to), to.0)
+            }
             Call::SeriesExist { start, end, .. } => Data::SeriesExist(
                 self.series
                     .iter()

@@ -5,8 +5,7 @@ use crate::model::time::{Millis, Timestamp};
 /// One call of Prometheus' HTTP API. Equal calls in flight at one target share one exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// `/api/v1/query`. A range selector as `promql` answers stored samples with their own
-    /// timestamps.
+    /// `/api/v1/query`.
     Instant {
         /// The expression.
         promql: String,
@@ -23,6 +22,16 @@ pub enum Call {
         end: Timestamp,
         /// At least 1 ms.
         step: Millis,
+    },
+    /// The same of a range selector: the stored samples of an interval with their own timestamps.
+    /// Perhaps a little more at its edges.
+    Samples {
+        /// Which series.
+        selector: String,
+        /// From this instant …
+        from: Timestamp,
+        /// … to this one, both included.
+        to: Timestamp,
     },
     /// `/api/v1/series`: does any series match? Asked with `limit=1`.
     SeriesExist {
@@ -81,6 +90,15 @@ pub enum Call {
     Metadata,
     /// `/api/v1/status/buildinfo`.
     BuildInfo,
+}
+
+/// The range selector of the samples from `from` to `to`, evaluated at `to`.
+#[must_use]
+pub fn range_selector(selector: &str, from: Timestamp, to: Timestamp) -> String {
+    // One millisecond more than the distance, so that `from` is inside where windows are
+    // left-open.
+    let window = Millis(to.since(from).0.saturating_add(1));
+    format!("{selector}[{window}]")
 }
 
 /// The series that [`Call::LabelOfSeries`] lets a store list at most; it warns where it has more.

@@ -179,7 +179,7 @@ impl Client {
             });
         }
         let decoded = match call {
-            Call::Instant { .. } | Call::Range { .. } => {
+            Call::Instant { .. } | Call::Range { .. } | Call::Samples { .. } => {
                 self.decode_stream(call, http, &secrets, deadline, charge)
                     .await?
             }
@@ -236,5 +236,9 @@ fn is_missing(call: &Call, status: StatusCode) -> bool {
         status,
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
     );
-    says_so && !matches!(call, Call::Instant { .. } | Call::Range { .. })
+    let is_query = matches!(
+        call,
+        Call::Instant { .. } | Call::Range { .. } | Call::Samples { .. }
+    );
+    says_so && !is_query
 }

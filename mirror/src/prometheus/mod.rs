@@ -33,7 +33,7 @@ mod tls;
 mod tokens;
 
 pub use self::answer::{Answer, Data};
-pub use self::call::{Call, MOST_SERIES_LISTED};
+pub use self::call::{Call, MOST_SERIES_LISTED, range_selector};
 pub use self::charge::Held;
 pub use self::client::MAX_BODY_BYTES;
 pub use self::error::StoreError;

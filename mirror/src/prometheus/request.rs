@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 use url::form_urlencoded;
 
-use super::{Call, MOST_SERIES_LISTED};
+use super::{Call, MOST_SERIES_LISTED, range_selector};
 use crate::model::time::Timestamp;
 
 /// All but RFC 3986's unreserved characters.
@@ -74,6 +74,7 @@ fn may_post(call: &Call) -> bool {
     match call {
         Call::Instant { .. }
         | Call::Range { .. }
+        | Call::Samples { .. }
         | Call::SeriesExist { .. }
         | Call::LabelOfSeries { .. }
         | Call::LabelNames { .. } => true,
@@ -89,7 +90,7 @@ fn path(call: &Call) -> Cow<'static, str> {
     let values =
         |label: &str| format!("label/{}/values", utf8_percent_encode(label, SEGMENT)).into();
     match call {
-        Call::Instant { .. } => "query".into(),
+        Call::Instant { .. } | Call::Samples { .. } => "query".into(),
         Call::Range { .. } => "query_range".into(),
         Call::SeriesExist { .. } | Call::LabelOfSeries { .. } => "series".into(),
         Call::LabelNames { .. } => "labels".into(),
@@ -107,6 +108,11 @@ fn parameters(call: &Call, timeout: Duration) -> String {
         Call::Instant { promql, at } => {
             form.append_pair("query", promql)
                 .append_pair("time", &at.to_string())
+                .append_pair("timeout", &in_seconds(timeout));
+        }
+        Call::Samples { selector, from, to } => {
+            form.append_pair("query", &range_selector(selector, *from, *to))
+                .append_pair("time", &to.to_string())
                 .append_pair("timeout", &in_seconds(timeout));
         }
         Call::Range {

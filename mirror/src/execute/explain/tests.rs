@@ -12,7 +12,7 @@ use crate::model::time::Timestamp;
 use crate::plan::aggregation::Aggregation;
 use crate::plan::kind::{Kind, KindName};
 use crate::plan::selector::Matcher;
-use crate::prometheus::{Answer, Call, Data, Deadline, StoreError};
+use crate::prometheus::{Answer, Call, Data, Deadline, StoreError, range_selector};
 
 /// Has series, but no samples.
 #[derive(Default)]
@@ -51,6 +51,10 @@ fn in_words(call: &Call) -> Option<Value> {
         } => Some(json!({
             "promql": promql,
             "calls": [{ "api": "/api/v1/query_range", "start": start.0, "end": end.0, "stepMillis": step.0 }],
+        })),
+        Call::Samples { selector, from, to } => Some(json!({
+            "promql": range_selector(selector, *from, *to),
+            "calls": [{ "api": "/api/v1/query", "time": to.0 }],
         })),
         Call::Instant { promql, at } => Some(json!({
             "promql": promql,

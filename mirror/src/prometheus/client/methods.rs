@@ -142,7 +142,10 @@ impl Methods {
 }
 
 fn is_query(call: &Call) -> bool {
-    matches!(call, Call::Instant { .. } | Call::Range { .. })
+    matches!(
+        call,
+        Call::Instant { .. } | Call::Range { .. } | Call::Samples { .. }
+    )
 }
 
 fn is_refusal_of_post(status: StatusCode) -> bool {

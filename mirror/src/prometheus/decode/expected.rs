@@ -19,7 +19,7 @@ impl Expected {
     /// What `call` can be answered with.
     pub(in crate::prometheus) fn of(call: &Call) -> Self {
         match call {
-            Call::Range { .. } => Self::Matrix,
+            Call::Range { .. } | Call::Samples { .. } => Self::Matrix,
             Call::Instant { promql, .. } if selects_range(promql) => Self::Matrix,
             Call::Instant { .. } => Self::Vector,
             _ => Self::Any,

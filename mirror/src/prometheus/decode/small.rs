@@ -68,9 +68,10 @@ pub(in crate::prometheus) fn decode_error(body: &[u8]) -> Option<(String, String
 /// What a call answers that found nothing.
 fn nothing(call: &Call) -> Data {
     match call {
-        Call::Instant { .. } | Call::Range { .. } | Call::SeriesExist { .. } => {
-            Data::SeriesExist(false)
-        }
+        Call::Instant { .. }
+        | Call::Range { .. }
+        | Call::Samples { .. }
+        | Call::SeriesExist { .. } => Data::SeriesExist(false),
         Call::LabelOfSeries { .. }
         | Call::LabelNames { .. }
         | Call::LabelValues { .. }
@@ -117,7 +118,10 @@ impl<'de> Visitor<'de> for Reader<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Data, A::Error> {
         match self.call {
-            Call::Instant { .. } | Call::Range { .. } | Call::SeriesExist { .. } => {
+            Call::Instant { .. }
+            | Call::Range { .. }
+            | Call::Samples { .. }
+            | Call::SeriesExist { .. } => {
                 let first: Option<IgnoredAny> = elements.next_element()?;
                 while elements.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(Data::SeriesExist(first.is_some()))
