@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use mirror::prometheus::remarks::Remark;
 use mirror::prometheus::{Answer, Call, Store as _, StoreError};
-use upstream::{Reply, Upstream, query, targets, within};
+use upstream::{Reply, Upstream, main_server, query, targets, within};
 use url::Url;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
@@ -24,7 +24,7 @@ const BEGUN: &str =
 async fn ask_at(url: &Url, call: Call, time: Duration) -> Result<Arc<Answer>, StoreError> {
     let targets = targets(4, url);
     let started = Instant::now();
-    let result = targets.declared()[0].call(call, within(time)).await;
+    let result = main_server(&targets).call(call, within(time)).await;
     assert!(
         started.elapsed() < time + Duration::from_secs(2),
         "answered after {:?}",
@@ -329,7 +329,7 @@ async fn what_the_target_is_sent_is_never_shown() {
         .map(mirror::settings::Auth::Bearer);
     let settings = upstream::settings(1, &[Arc::new(target)]);
     let targets = mirror::prometheus::Targets::new(&settings, &upstream::metrics().1, None);
-    let error = targets.declared()[0]
+    let error = main_server(&targets)
         .call(query("up"), within(Duration::from_secs(5)))
         .await
         .unwrap_err()
@@ -594,7 +594,7 @@ async fn the_target_s_headers_are_sent_and_compression_is_not_asked_for() {
         .insert("x-scope-orgid", http::HeaderValue::from_static("tenant"));
     let settings = upstream::settings(1, &[Arc::new(target)]);
     let targets = mirror::prometheus::Targets::new(&settings, &upstream::metrics().1, None);
-    targets.declared()[0]
+    main_server(&targets)
         .call(query("up"), within(Duration::from_secs(5)))
         .await
         .unwrap();

@@ -14,7 +14,7 @@ use mirror::execute::fields;
 use mirror::model::time::{Millis, Timestamp};
 use mirror::plan::fields::{FieldQuery, FieldValue, Listing, ValuesQuery};
 use mirror::plan::selector::Matcher;
-use upstream::{Reply, Upstream, targets, within};
+use upstream::{Reply, Upstream, calls_of, targets, within};
 
 fn values_of(field: &str, matchers: Vec<Matcher>) -> ValuesQuery {
     ValuesQuery {
@@ -38,7 +38,7 @@ async fn values(
     ms: u64,
 ) -> Result<Listing<FieldValue>, String> {
     let targets = targets(20, upstream.address());
-    let store = targets.declared()[0].for_request(mirror::prometheus::Caller::Mirror);
+    let store = calls_of(&targets.declared()[0], mirror::prometheus::Caller::Mirror);
     let context = Context {
         store: &store,
         scrape_interval: Millis(15_000),

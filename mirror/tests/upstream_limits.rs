@@ -16,8 +16,8 @@ use mirror::model::capabilities::{Capabilities, RangeBoundary};
 use mirror::model::time::Millis;
 use mirror::prometheus::{Caller, Store as _, StoreError, Targets};
 use upstream::{
-    Reply, Upstream, eventually, exposition, metrics, one_list, one_sample, open_settings, query,
-    settings, target, targets, within,
+    Reply, Upstream, calls_of, eventually, exposition, main_server, metrics, one_list, one_sample,
+    only, open_settings, query, settings, target, targets, within,
 };
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -37,7 +37,7 @@ async fn a_target_that_hangs_never_delays_another() {
     let targets = Targets::new(&both, &metrics().1, None);
     let stuck: Vec<_> = (0..30)
         .map(|index| {
-            let target = Arc::clone(&targets.declared()[0]);
+            let target = Arc::clone(main_server(&targets));
             tokio::spawn(async move {
                 target
                     .call(query(&index.to_string()), within(Duration::from_secs(5)))
@@ -48,7 +48,7 @@ async fn a_target_that_hangs_never_delays_another() {
     // Its own place and the two of the pool.
     hanging.asked(3).await.unwrap();
     let streams = (0..40).map(|index| {
-        let target = &targets.declared()[1];
+        let target = only(&targets.declared()[1]);
         async move { target.call(query(&index.to_string()), within(LONG)).await }
     });
     let answers = join_all(streams).await;
@@ -75,7 +75,7 @@ async fn identical_calls_in_flight_share_one_exchange() {
         &metrics,
         None,
     );
-    let ask = || targets.declared()[0].call(query("up"), within(LONG));
+    let ask = || main_server(&targets).call(query("up"), within(LONG));
     let answers = join_all((0..10).map(|_| ask())).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!(upstream.requests().len(), 1);
@@ -100,7 +100,7 @@ async fn a_caller_with_little_time_does_not_end_the_call_for_one_with_more() {
         .await
         .unwrap();
     let targets = targets(4, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     let (hasty, patient) = tokio::join!(
         target.call(query("up"), within(Duration::from_millis(50))),
         target.call(query("up"), within(LONG)),
@@ -127,7 +127,7 @@ async fn a_timeout_that_the_store_was_told_by_another_is_asked_again() {
     .await
     .unwrap();
     let targets = targets(4, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     let hasty = target.call(query("up"), within(Duration::from_secs(1)));
     let patient = async {
         upstream.asked(1).await.unwrap();
@@ -147,7 +147,7 @@ async fn an_exchange_that_nobody_waits_for_is_aborted() {
         &metrics,
         None,
     );
-    let call = tokio::time::timeout(SHORT, targets.declared()[0].call(query("up"), within(LONG)));
+    let call = tokio::time::timeout(SHORT, main_server(&targets).call(query("up"), within(LONG)));
     assert!(call.await.is_err());
     eventually(|| upstream.open() == 0).await;
     let line = r#"requests_total{target="main",outcome="abandoned"} 1"#;
@@ -166,8 +166,8 @@ async fn a_full_queue_refuses_new_requests_and_not_the_later_calls_of_admitted_o
     .await
     .unwrap();
     let targets = targets(1, upstream.address());
-    let target = &targets.declared()[0];
-    let admitted = target.for_request(Caller::Mirror);
+    let target = main_server(&targets);
+    let admitted = calls_of(&targets.declared()[0], Caller::Mirror);
     admitted.call(query("first"), within(LONG)).await.unwrap();
     // One in flight and ten in the queue.
     let calls: Vec<_> = (0..11)
@@ -182,8 +182,7 @@ async fn a_full_queue_refuses_new_requests_and_not_the_later_calls_of_admitted_o
         .collect();
     upstream.asked(2).await.unwrap();
     let refused = async || {
-        let new = target
-            .for_request(Caller::Mirror)
+        let new = calls_of(&targets.declared()[0], Caller::Mirror)
             .call(query("new"), within(Duration::from_millis(20)))
             .await;
         matches!(new, Err(StoreError::QueueFull))
@@ -242,7 +241,7 @@ async fn capabilities_are_probed_once_for_all_callers_and_again_after_a_failure(
     .await
     .unwrap();
     let targets = targets(4, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     let found = join_all((0..5).map(|_| target.capabilities(within(LONG)))).await;
     assert!(
         found.iter().all(|found| matches!(found, Ok(PROMETHEUS_3))),
@@ -277,7 +276,7 @@ async fn a_caller_with_little_time_makes_no_target_forget_what_it_can_do() {
     .await
     .unwrap();
     let targets = targets(4, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     target.capabilities(within(LONG)).await.unwrap();
     let short = within(Duration::from_millis(300));
     let error = target.call(query("slow"), short).await.unwrap_err();
@@ -298,7 +297,7 @@ async fn a_store_that_counts_otherwise_is_taken_for_prometheus_3() {
     })
     .await
     .unwrap();
-    let found = targets(4, upstream.address()).declared()[0]
+    let found = main_server(&targets(4, upstream.address()))
         .capabilities(within(LONG))
         .await
         .unwrap();
@@ -327,7 +326,7 @@ async fn a_reload_keeps_the_connections_of_unchanged_targets() {
     );
     let old = Targets::new(&before, &metrics, None);
     for target in old.declared() {
-        target.call(query("up"), within(LONG)).await.unwrap();
+        only(target).call(query("up"), within(LONG)).await.unwrap();
     }
     let mut other = changed.address().clone();
     other.set_path("/prefix");
@@ -337,7 +336,7 @@ async fn a_reload_keeps_the_connections_of_unchanged_targets() {
     );
     let new = Targets::new(&after, &metrics, Some(&old));
     for target in new.declared() {
-        target.call(query("up"), within(LONG)).await.unwrap();
+        only(target).call(query("up"), within(LONG)).await.unwrap();
     }
     assert!(Arc::ptr_eq(&new.declared()[1], &old.declared()[0]));
     assert_eq!((kept.connections(), changed.connections()), (1, 3));
@@ -371,7 +370,7 @@ async fn calls_in_flight_keep_counting_across_a_reload() {
         None,
     );
     let hanging = {
-        let target = Arc::clone(&old.declared()[0]);
+        let target = Arc::clone(main_server(&old));
         tokio::spawn(async move {
             target
                 .call(query("hang"), within(Duration::from_secs(2)))
@@ -386,7 +385,7 @@ async fn calls_in_flight_keep_counting_across_a_reload() {
         &metrics,
         Some(&old),
     );
-    let queued = new.declared()[0].call(query("up"), within(SHORT)).await;
+    let queued = main_server(&new).call(query("up"), within(SHORT)).await;
     assert!(
         matches!(queued, Err(StoreError::ExpiredInQueue)),
         "{queued:?}"
@@ -396,7 +395,7 @@ async fn calls_in_flight_keep_counting_across_a_reload() {
         &metrics,
         Some(&new),
     );
-    wider.declared()[0]
+    main_server(&wider)
         .call(query("up"), within(LONG))
         .await
         .unwrap();
@@ -419,9 +418,7 @@ async fn undeclared_targets_are_kept_while_they_are_used_and_share_one_label() {
     let targets = Targets::new(&open_settings(4, &declared), &metrics, None);
     let named = target("127.0.0.1:9090", upstream.address());
     for _ in 0..3 {
-        targets
-            .undeclared(&named)
-            .unwrap()
+        only(&targets.undeclared(&named).unwrap())
             .call(query("up"), within(LONG))
             .await
             .unwrap();

@@ -61,16 +61,18 @@ impl Chosen {
         // Both were made from the same settings as the choice.
         .ok_or_else(ApiError::no_longer_served)?;
         let settings = target.settings();
+        let at_most = serving.settings.limits.upstream_calls;
+        let shards = Counted::together(target.for_request(caller), at_most);
+        // There is one: settings with several are refused.
+        let calls = shards.into_iter().next();
+        let calls = calls.ok_or_else(ApiError::no_longer_served)?;
         Ok(Self {
             name: settings.name.to_string(),
             scrape_interval: settings.scrape_interval.into(),
             nan_interpretation: nan,
             enforced: settings.enforced.clone(),
             deadline: Deadline(arrived + timeout),
-            calls: Counted::new(
-                target.for_request(caller),
-                serving.settings.limits.upstream_calls,
-            ),
+            calls,
             memory: None,
         })
     }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Instant;
+
+use url::Url;
 
 use super::{Failure, prefix, print};
 use crate::api::state::AppState;
 use crate::cli::args::CheckArgs;
 use crate::model::capabilities::{Capabilities, RangeBoundary};
-use crate::prometheus::{Caller, Deadline, Store as _, StoreError, Target};
-use crate::settings::{self, Settings, Trust};
+use crate::prometheus::{Deadline, Server, Store as _, StoreError, Target};
+use crate::settings::{self, Replicas, Servers, Settings, Trust};
 use crate::telemetry::metrics::Metrics;
 
 /// So many authorities are named.
@@ -36,27 +37,34 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let state = AppState::new(settings, Metrics::new());
     let serving = state.serving();
     let settings = &serving.settings;
-    let probes = serving.targets.declared().iter().map(|target| async move {
-        match probe(target).await {
-            Ok(line) => Ok(line),
-            Err(error) => {
-                let hint = match &error {
-                    StoreError::Unreachable(_) => prefix::hint(settings, target.settings()).await,
-                    _ => None,
-                };
-                let hint = hint.map_or_else(String::new, |hint| format!(" (hint: {hint})"));
-                Err(format!("{}: {error}{hint}", target.settings().name))
+    let targets = serving.targets.declared().iter();
+    let probes = targets.map(|target| async move {
+        let probes = target.servers().map(|server| async move {
+            match probe(target, server).await {
+                Ok(line) => Ok(line),
+                Err(error) => {
+                    let hint = match &error {
+                        StoreError::Unreachable(_) => {
+                            prefix::hint(settings, target.settings(), server.url()).await
+                        }
+                        _ => None,
+                    };
+                    let hint = hint.map_or_else(String::new, |hint| format!(" (hint: {hint})"));
+                    Err(format!("{}: {error}{hint}", target.settings().name))
+                }
             }
-        }
+        });
+        futures::future::join_all(probes).await
     });
     let probes = futures::future::join_all(probes).await;
-    let failed = probes.iter().filter(|probe| probe.is_err()).count();
     let lines: String = probes
         .iter()
+        .flatten()
         .map(|(Ok(line) | Err(line))| format!("{line}\n"))
         .collect();
     print(&lines)?;
-    match failed {
+    let failed = |target: &&Vec<Result<_, _>>| target.iter().any(Result::is_err);
+    match probes.iter().filter(failed).count() {
         0 => Ok(()),
         1 => Err(Failure("1 target does not answer".into())),
         several => Err(Failure(format!("{several} targets do not answer"))),
@@ -79,7 +87,7 @@ fn summary(settings: &Settings) -> String {
             text,
             "  {}{default}  {}  time-out {}, scraped every {}",
             target.name,
-            target.url,
+            servers(&target.servers),
             humantime::format_duration(target.request_timeout),
             humantime::format_duration(target.scrape_interval),
         );
@@ -105,15 +113,23 @@ fn summary(settings: &Settings) -> String {
     text
 }
 
-async fn probe(target: &Arc<Target>) -> Result<String, StoreError> {
+/// The URLs of a target's servers: replicas beside each other, shards by semicolons.
+fn servers(servers: &Servers) -> String {
+    let replicas = |shard: &Replicas| shard.urls().map(Url::as_str).collect::<Vec<_>>().join(", ");
+    let shards: Vec<_> = servers.shards().iter().map(replicas).collect();
+    shards.join("; ")
+}
+
+async fn probe(target: &Target, server: &Server) -> Result<String, StoreError> {
     let (settings, started) = (target.settings(), Instant::now());
     let deadline = Deadline(started + settings.request_timeout);
-    let capabilities = target
-        .for_request(Caller::Mirror)
-        .capabilities(deadline)
-        .await?;
+    let capabilities = server.capabilities(deadline).await?;
+    let which = match target.only() {
+        Some(_) => String::new(),
+        None => format!(" {}", server.url()),
+    };
     Ok(format!(
-        "{}: answers in {} ms; {}",
+        "{}:{which} answers in {} ms; {}",
         settings.name,
         started.elapsed().as_millis(),
         describe(capabilities)

@@ -9,7 +9,7 @@ use url::Url;
 use crate::api::state::AppState;
 use crate::model::time::Timestamp;
 use crate::prometheus::{Call, Deadline, Store as _};
-use crate::settings::{Settings, TargetSettings, wrong_ending};
+use crate::settings::{Servers, Settings, TargetSettings, wrong_ending};
 use crate::telemetry::metrics::Metrics;
 
 /// For all tries together, which are made at once.
@@ -34,15 +34,19 @@ const KNOWN: &[&str] = &[
 
 /// What to write instead of the declared path, if the store answers there. The tries go to the same
 /// server with the same credentials.
-pub(super) async fn hint(settings: &Settings, declared: &TargetSettings) -> Option<String> {
-    let places = places(&declared.url);
+pub(super) async fn hint(
+    settings: &Settings,
+    target: &TargetSettings,
+    declared: &Url,
+) -> Option<String> {
+    let places = places(declared);
     let mut tried = settings.clone();
     tried.targets = places
         .iter()
         .map(|url| {
             Arc::new(TargetSettings {
-                url: url.clone(),
-                ..declared.clone()
+                servers: Servers::one(url.clone()),
+                ..target.clone()
             })
         })
         .collect();
@@ -50,19 +54,20 @@ pub(super) async fn hint(settings: &Settings, declared: &TargetSettings) -> Opti
     let state = AppState::new(tried, Metrics::new());
     let serving = state.serving();
     let deadline = Deadline(Instant::now() + TIMEOUT);
-    let asked = serving.targets.declared().iter().map(|target| {
+    let servers = serving.targets.declared().iter();
+    let asked = servers.flat_map(|target| target.servers()).map(|server| {
         let call = Call::Instant {
             promql: "vector(1)".to_owned(),
             at: Timestamp::now(),
         };
-        target.call(call, deadline)
+        server.call(call, deadline)
     });
     let answers = futures::future::join_all(asked).await;
     let (found, _) = places
         .iter()
         .zip(answers)
         .find(|(_, answer)| answer.is_ok())?;
-    Some(words(&declared.url, found))
+    Some(words(declared, found))
 }
 
 fn words(declared: &Url, found: &Url) -> String {

@@ -12,12 +12,14 @@ use crate::prometheus::{Answer, Call, Deadline, Store, StoreError};
 pub const MOST_PROMQL_BYTES: usize = 256 << 10;
 
 /// A store for the calls of one request, of which there may be so many. What the store can do is
-/// asked without counting: that is learned once, for all requests.
+/// asked without counting: that is learned once, for all requests. Nor does it count that a call
+/// goes to another replica as well: that is bounded for each call, and what is answered must not
+/// depend on which replica is down.
 #[derive(Debug)]
 pub struct Counted<S> {
     store: S,
     at_most: NonZeroU32,
-    made: AtomicU32,
+    made: Arc<AtomicU32>,
 }
 
 impl<S> Counted<S> {
@@ -27,8 +29,20 @@ impl<S> Counted<S> {
         Self {
             store,
             at_most,
-            made: AtomicU32::new(0),
+            made: Arc::default(),
         }
+    }
+
+    /// `at_most` calls of all of these together.
+    #[must_use]
+    pub fn together(stores: Vec<S>, at_most: NonZeroU32) -> Vec<Self> {
+        let made = Arc::default();
+        let counted = |store| Self {
+            store,
+            at_most,
+            made: Arc::clone(&made),
+        };
+        stores.into_iter().map(counted).collect()
     }
 
     /// The same over another store.

@@ -31,7 +31,7 @@ use super::charge::Charge;
 use super::decode::Decoded;
 use super::guard::Guard;
 use super::http::{Secrets, root_cause};
-use super::observe::TargetMetrics;
+use super::observe::ServerMetrics;
 use super::request::Request;
 use super::throttle::{self, Pace};
 use super::{Answer, Call, StoreError, tls};
@@ -46,13 +46,15 @@ pub(super) const MAX_ERROR_BYTES: usize = 64 << 10;
 /// So long the rest of an error's body is waited for: its status says most of it already.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The HTTP client of one target. It sets no time limit: whoever waits drops the exchange, which
+/// The HTTP client of one server. It sets no time limit: whoever waits drops the exchange, which
 /// closes its connection.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// What the target is called in messages.
+    /// What the server is called in messages.
     name: String,
     settings: Arc<TargetSettings>,
+    /// The server's URL, as declared.
+    base: Url,
     /// Where it asks; see [`tls::named`].
     url: Url,
     /// What the Host header must say if it is not the URL's host.
@@ -69,19 +71,23 @@ pub(super) struct Client {
     pace: Pace,
     credentials: Credentials,
     secrets: Secrets,
-    metrics: Arc<TargetMetrics>,
+    metrics: Arc<ServerMetrics>,
 }
 
 impl Client {
     pub(super) fn new(
         settings: &Arc<TargetSettings>,
-        metrics: Arc<TargetMetrics>,
+        base: &Url,
+        metrics: Arc<ServerMetrics>,
         guard: Option<Arc<Guard>>,
     ) -> Self {
-        let name = format!("target {}", settings.name);
-        let (url, host) = tls::named(settings);
+        let name = match settings.servers.only() {
+            Some(_) => format!("target {}", settings.name),
+            None => format!("server {base} of target {}", settings.name),
+        };
+        let (url, host) = tls::named(settings, base);
         let connections = Connections::default();
-        let http = http_client(settings, host.as_deref(), guard.as_ref())
+        let http = http_client(settings, base, host.as_deref(), guard.as_ref())
             .and_then(|builder| {
                 let opened = connections.clone().opened();
                 builder
@@ -94,6 +100,7 @@ impl Client {
         Self {
             name,
             settings: Arc::clone(settings),
+            base: base.clone(),
             url,
             host,
             guard,
@@ -224,7 +231,8 @@ impl Client {
 
     /// A client each of whose requests has a connection of its own.
     async fn keeps_nothing(&self) -> reqwest::Result<reqwest::Client> {
-        http_client(&self.settings, self.host.as_deref(), self.guard.as_ref())?
+        let (settings, host) = (&self.settings, self.host.as_deref());
+        http_client(settings, &self.base, host, self.guard.as_ref())?
             .pool_max_idle_per_host(0)
             .build()
     }

@@ -50,9 +50,10 @@ impl Guard {
         let targets = settings.targets.iter();
         let servers: BTreeSet<_> = targets
             .filter(|target| !target.enforced.0.is_empty())
-            .filter_map(|target| {
-                let host = target.url.host_str()?.trim_matches(['[', ']']);
-                Some((host.to_owned(), target.url.port_or_known_default()?))
+            .flat_map(|target| target.servers.urls())
+            .filter_map(|url| {
+                let host = url.host_str()?.trim_matches(['[', ']']);
+                Some((host.to_owned(), url.port_or_known_default()?))
             })
             .collect();
         (!servers.is_empty()).then(|| Self {

@@ -2,12 +2,12 @@
 //! fail.
 //!
 //! ```text
-//! targets ─► target ─► sharing ─► limits ─► client ─► request (out), decode (in)
-//!   which      │        one exchange  its turn   over HTTP; throttle: when
-//!              └► capabilities: what the server can do
+//! targets ─► target ─► replicas ─► server ─► sharing ─► limits ─► client ─► request (out), decode (in)
+//!   which      shards    which one    │       one exchange  its turn   over HTTP; throttle: when
+//!                                     └► capabilities: what the server can do
 //! ```
 //!
-//! One deadline covers all of it. It is enforced in one place, where a caller waits (`target.rs`);
+//! One deadline covers all of it. It is enforced in one place, where a caller waits (`server.rs`);
 //! an exchange that nobody waits for any more is aborted.
 
 mod answer;
@@ -23,7 +23,9 @@ mod limits;
 pub mod observe;
 mod queue;
 pub mod remarks;
+mod replicas;
 mod request;
+mod server;
 mod sharing;
 mod store;
 mod target;
@@ -40,6 +42,7 @@ pub use self::error::StoreError;
 pub(crate) use self::error::whole_seconds;
 pub(crate) use self::http::root_cause;
 pub use self::limits::Caller;
+pub use self::server::Server;
 pub use self::store::{Deadline, Store};
 pub use self::target::{RequestCalls, Target};
 pub use self::targets::Targets;

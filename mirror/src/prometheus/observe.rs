@@ -1,30 +1,38 @@
-//! What can be seen of the upstream calls: counters, histograms and gauges, by target.
+//! What can be seen of the upstream calls: counters, histograms and gauges, by target, and by
+//! server where a target has several.
 //!
 //! Some agents read no more than 2,000 series of an endpoint (that of SUSE Observability does). A
-//! target takes 24 at most: nine outcomes, nine of the histogram, and six more. With 64 targets of
-//! which each has seen everything that makes 1,536, and leaves room for what is there once.
+//! server takes 24 at most: nine outcomes, nine of the histogram, and six more. A target has one
+//! more. With [`MOST_TOLD_APART`] servers of which each has seen everything that makes 1,600 at
+//! most, and leaves room for what is there once. Where there are more, the servers of a target
+//! share their series.
 
+mod labels;
 mod outcome;
-mod target;
+mod server;
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+pub(super) use self::labels::ServerLabels;
+use self::labels::{CallLabels, TargetLabel};
 use self::outcome::Outcome;
-use self::target::LazyCounter;
-pub(super) use self::target::TargetMetrics;
+use self::server::LazyCounter;
+pub(super) use self::server::ServerMetrics;
 
 /// What stands for every undeclared target: their names come from requests, and a label must not.
 pub const UNDECLARED: &str = "(undeclared)";
 
-/// Of each target's calls, in seconds, up to StackState's patience. Few, because every target has
+/// So many servers are told apart at most: as many as a document may have targets.
+pub(super) const MOST_TOLD_APART: usize = 64;
+
+/// Of each server's calls, in seconds, up to StackState's patience. Few, because every server has
 /// them all.
 const CALL_SECONDS: [f64; 6] = [0.01, 0.05, 0.25, 1.0, 5.0, 15.0];
 
@@ -38,25 +46,15 @@ const SECONDS: [f64; 12] = [
 #[derive(Clone, Debug)]
 pub struct UpstreamMetrics {
     calls: Family<CallLabels, Counter>,
-    duration: Family<TargetLabel, Histogram>,
+    duration: Family<ServerLabels, Histogram>,
     wait: Histogram,
     waiting: Family<TargetLabel, Gauge>,
-    in_flight: Family<TargetLabel, Gauge>,
-    shared: Family<TargetLabel, Counter>,
-    sent_again: Family<TargetLabel, Counter>,
-    held: Family<TargetLabel, Gauge>,
-    throttled_until: Family<TargetLabel, Gauge<f64, AtomicU64>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TargetLabel {
-    target: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    target: String,
-    outcome: Outcome,
+    in_flight: Family<ServerLabels, Gauge>,
+    shared: Family<ServerLabels, Counter>,
+    sent_again: Family<ServerLabels, Counter>,
+    held: Family<ServerLabels, Gauge>,
+    throttled_until: Family<ServerLabels, Gauge<f64, AtomicU64>>,
+    preferred: Family<ServerLabels, Gauge>,
 }
 
 impl UpstreamMetrics {
@@ -73,6 +71,7 @@ impl UpstreamMetrics {
             sent_again: Family::default(),
             held: Family::default(),
             throttled_until: Family::default(),
+            preferred: Family::default(),
         };
         registry.register(
             "upstream_requests",
@@ -119,54 +118,63 @@ impl UpstreamMetrics {
             "Until when the target asked to be left in peace, the last time that it did",
             metrics.throttled_until.clone(),
         );
+        registry.register(
+            "upstream_server_preferred",
+            "Whether a server is the preferred one of its replicas",
+            metrics.preferred.clone(),
+        );
         metrics
     }
 
-    /// The metrics of one target, looked up once.
-    pub(super) fn of_target(&self, target: &str) -> TargetMetrics {
-        let label = TargetLabel {
-            target: target.to_owned(),
-        };
+    /// How many calls to a target wait.
+    pub(super) fn waiting(&self, target: &str) -> Gauge {
+        self.waiting.get_or_create_owned(&TargetLabel::of(target))
+    }
+
+    /// The metrics of one server, looked up once.
+    pub(super) fn of_server(&self, labels: ServerLabels) -> ServerMetrics {
         let calls = Outcome::ALL.map(|outcome| LazyCounter {
             family: self.calls.clone(),
             labels: CallLabels {
-                target: target.to_owned(),
+                server: labels.clone(),
                 outcome,
             },
             counter: OnceLock::new(),
         });
-        TargetMetrics {
+        ServerMetrics {
             calls,
-            duration: self.duration.get_or_create_owned(&label),
+            duration: self.duration.get_or_create_owned(&labels),
             wait: self.wait.clone(),
-            waiting: self.waiting.get_or_create_owned(&label),
-            in_flight: self.in_flight.get_or_create_owned(&label),
-            shared: self.shared.get_or_create_owned(&label),
-            sent_again: self.sent_again.get_or_create_owned(&label),
-            held: self.held.get_or_create_owned(&label),
+            in_flight: self.in_flight.get_or_create_owned(&labels),
+            shared: self.shared.get_or_create_owned(&labels),
+            sent_again: self.sent_again.get_or_create_owned(&labels),
+            held: self.held.get_or_create_owned(&labels),
             throttled_until: self.throttled_until.clone(),
-            label,
+            preferred: self.preferred.clone(),
+            labels,
         }
     }
 
     /// Forgets a target that is no longer declared.
     pub(super) fn remove_target(&self, target: &str) {
-        let label = TargetLabel {
-            target: target.to_owned(),
-        };
+        self.waiting.remove(&TargetLabel::of(target));
+    }
+
+    /// Forgets a server that is no longer declared.
+    pub(super) fn remove_server(&self, labels: &ServerLabels) {
         for outcome in Outcome::ALL {
             self.calls.remove(&CallLabels {
-                target: target.to_owned(),
+                server: labels.clone(),
                 outcome,
             });
         }
-        self.duration.remove(&label);
-        self.waiting.remove(&label);
-        self.in_flight.remove(&label);
-        self.shared.remove(&label);
-        self.sent_again.remove(&label);
-        self.held.remove(&label);
-        self.throttled_until.remove(&label);
+        self.duration.remove(labels);
+        self.in_flight.remove(labels);
+        self.shared.remove(labels);
+        self.sent_again.remove(labels);
+        self.held.remove(labels);
+        self.throttled_until.remove(labels);
+        self.preferred.remove(labels);
     }
 }
 

@@ -6,13 +6,13 @@ use std::time::Instant;
 use super::{Answer, Call, StoreError};
 use crate::model::capabilities::Capabilities;
 #[cfg(doc)]
-use crate::prometheus::{RequestCalls, Target};
+use crate::prometheus::{RequestCalls, Server};
 
 /// The instant by which a request must be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(pub Instant);
 
-/// A server that answers calls. The mirror's own are [`Target`] and [`RequestCalls`]; tests script
+/// A server that answers calls. The mirror's own are [`Server`] and [`RequestCalls`]; tests script
 /// one.
 pub trait Store: Send + Sync {
     /// Asks, waiting no longer than `deadline`.

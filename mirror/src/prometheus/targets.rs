@@ -1,11 +1,15 @@
 //! All targets: the declared ones, and the undeclared ones that requests named lately.
 
+mod making;
+
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::making::Making;
 use super::guard::Guard;
 use super::limits::{Lane, Pool};
-use super::observe::{TargetMetrics, UNDECLARED, UpstreamMetrics};
+use super::observe::{MOST_TOLD_APART, ServerLabels, ServerMetrics, UpstreamMetrics};
 use super::target::Target;
 use crate::budget::Memory;
 use crate::settings::{Settings, TargetName, TargetSettings};
@@ -31,14 +35,13 @@ pub struct Targets {
 struct NamedLane {
     name: TargetName,
     lane: Arc<Lane>,
-    metrics: Arc<TargetMetrics>,
 }
 
 /// The undeclared targets: one lane for all, least recently used first.
 #[derive(Debug)]
 struct Undeclared {
     lane: Arc<Lane>,
-    metrics: Arc<TargetMetrics>,
+    metrics: Arc<ServerMetrics>,
     /// None if no target has enforced matchers.
     guard: Option<Arc<Guard>>,
     recent: Mutex<Vec<(Instant, Arc<Target>)>>,
@@ -57,76 +60,6 @@ impl Undeclared {
         Arc::new(Self {
             lane: Arc::clone(&self.lane),
             metrics: Arc::clone(&self.metrics),
-            guard: guard.map(Arc::new),
-            recent: Mutex::default(),
-        })
-    }
-}
-
-/// What targets are made of, some of it taken over from those before.
-struct Making<'a> {
-    settings: &'a Settings,
-    metrics: &'a UpstreamMetrics,
-    previous: Option<&'a Targets>,
-    pool: &'a Arc<Pool>,
-    /// How many lanes there are.
-    count: usize,
-}
-
-impl Making<'_> {
-    /// The lane of the target called so.
-    fn lane(&self, name: &TargetName) -> NamedLane {
-        let mut kept = self.previous.iter().flat_map(|previous| &previous.lanes);
-        if let Some(kept) = kept.find(|kept| kept.name == *name) {
-            kept.lane.resize(self.settings.workers, self.count);
-            return kept.clone();
-        }
-        let metrics = Arc::new(self.metrics.of_target(&name.0));
-        NamedLane {
-            name: name.clone(),
-            lane: self.new_lane(&metrics),
-            metrics,
-        }
-    }
-
-    fn new_lane(&self, metrics: &TargetMetrics) -> Arc<Lane> {
-        let (workers, depth) = (self.settings.workers, metrics.waiting.clone());
-        Arc::new(Lane::new(self.pool, workers, self.count, depth))
-    }
-
-    fn target(
-        &self,
-        target: &Arc<TargetSettings>,
-        lane: &NamedLane,
-        memory: &Memory,
-    ) -> Arc<Target> {
-        let mut kept = self.previous.iter().flat_map(|previous| &previous.declared);
-        if let Some(kept) = kept.find(|kept| kept.settings() == target) {
-            return Arc::clone(kept);
-        }
-        Arc::new(Target::new(
-            Arc::clone(target),
-            &lane.name.0,
-            Arc::clone(&lane.lane),
-            Arc::clone(&memory.work),
-            Arc::clone(&lane.metrics),
-            None,
-        ))
-    }
-
-    fn undeclared(&self) -> Arc<Undeclared> {
-        let guard = Guard::of(self.settings);
-        let kept = self
-            .previous
-            .and_then(|previous| previous.undeclared.as_ref());
-        if let Some(kept) = kept {
-            kept.lane.resize(self.settings.workers, self.count);
-            return Undeclared::guarded(kept, guard);
-        }
-        let metrics = Arc::new(self.metrics.of_target(UNDECLARED));
-        Arc::new(Undeclared {
-            lane: self.new_lane(&metrics),
-            metrics,
             guard: guard.map(Arc::new),
             recent: Mutex::default(),
         })
@@ -164,6 +97,7 @@ impl Targets {
             previous,
             pool: &pool,
             count,
+            tells_apart: servers_of(settings) <= MOST_TOLD_APART,
         };
         let lanes: Vec<NamedLane> = settings
             .targets
@@ -174,8 +108,8 @@ impl Targets {
             .targets
             .iter()
             .zip(&lanes)
-            .map(|(target, lane)| making.target(target, lane, &memory))
-            .collect();
+            .map(|(target, lane)| making.target(target, &lane.lane, &memory))
+            .collect::<Vec<_>>();
         let undeclared = settings
             .request_targets
             .as_ref()
@@ -183,6 +117,15 @@ impl Targets {
         for gone in previous.iter().flat_map(|previous| &previous.lanes) {
             if lanes.iter().all(|kept| kept.name != gone.name) {
                 metrics.remove_target(&gone.name.0);
+            }
+        }
+        let kept: HashSet<&ServerLabels> = labels(&declared).collect();
+        for gone in previous
+            .iter()
+            .flat_map(|previous| labels(&previous.declared))
+        {
+            if !kept.contains(gone) {
+                metrics.remove_server(gone);
             }
         }
         Self {
@@ -229,26 +172,24 @@ impl Targets {
             .iter()
             .position(|(_, known)| known.settings() == target)
             .map(|index| recent.remove(index).1);
-        let found = found.unwrap_or_else(|| {
-            let (lane, metrics) = (
-                Arc::clone(&undeclared.lane),
-                Arc::clone(&undeclared.metrics),
-            );
-            let memory = Arc::clone(&self.memory.work);
-            let guard = undeclared.guard.clone();
-            Arc::new(Target::new(
-                Arc::clone(target),
-                UNDECLARED,
-                lane,
-                memory,
-                metrics,
-                guard,
-            ))
-        });
+        let found =
+            found.unwrap_or_else(|| making::undeclared_target(target, undeclared, &self.memory));
         if recent.len() >= MOST_UNDECLARED {
             recent.remove(0);
         }
         recent.push((now, Arc::clone(&found)));
         Some(found)
     }
+}
+
+/// How many servers a document declares.
+fn servers_of(settings: &Settings) -> usize {
+    let counts = settings.targets.iter();
+    counts.map(|target| target.servers.count()).sum()
+}
+
+/// Under which labels the calls of targets are counted.
+fn labels(targets: &[Arc<Target>]) -> impl Iterator<Item = &ServerLabels> {
+    let servers = targets.iter().flat_map(|target| target.servers());
+    servers.map(|server| &server.metrics().labels)
 }

@@ -14,14 +14,15 @@ pub(super) use self::failure::{Failure, failure};
 use self::pinning::pinning;
 use crate::settings::{Authorities, OAuth2, TargetSettings, TargetTls, Trust};
 
-/// Applies a target's `tls`.
+/// Applies a target's `tls` to the client of the server at `url`.
 pub(super) fn configure(
     mut builder: ClientBuilder,
     settings: &TargetSettings,
+    url: &Url,
 ) -> reqwest::Result<ClientBuilder> {
     // The system's roots cost about a mebibyte.
     let nobody = std::iter::empty;
-    if settings.url.scheme() != "https" {
+    if url.scheme() != "https" {
         return Ok(builder.tls_certs_only(nobody()));
     }
     let TargetTls {
@@ -45,7 +46,7 @@ pub(super) fn configure(
         builder = builder.identity(reqwest::Identity::from_pem(identity.pem())?);
     }
     if server_name.is_some()
-        && let Some(host) = settings.url.host_str()
+        && let Some(host) = url.host_str()
     {
         // In HTTP/2 there is one name for both, in HTTP/1 the Host header is still the URL's.
         builder = builder
@@ -80,16 +81,16 @@ fn certificates(authorities: &Authorities) -> reqwest::Result<Vec<Certificate>> 
 /// The URL to connect to: with `serverName` in the host's place, because the client takes from
 /// there which name it asks for and verifies; [`Always`] leads it to the host all the same. Beside
 /// it what the Host header then must say.
-pub(super) fn named(settings: &TargetSettings) -> (Url, Option<String>) {
-    let mut url = settings.url.clone();
+pub(super) fn named(settings: &TargetSettings, declared: &Url) -> (Url, Option<String>) {
+    let mut url = declared.clone();
     let Some(name) = &settings.tls.server_name else {
         return (url, None);
     };
     if url.scheme() != "https" || url.set_host(Some(name)).is_err() {
-        return (settings.url.clone(), None);
+        return (declared.clone(), None);
     }
-    let host = settings.url.host_str().unwrap_or_default();
-    let port = settings.url.port();
+    let host = declared.host_str().unwrap_or_default();
+    let port = declared.port();
     let host = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     (url, Some(host))
 }

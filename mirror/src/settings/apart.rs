@@ -10,12 +10,13 @@ use crds::Fault;
 use serde_json::Value;
 
 use super::hosts::{canonical_host, host_pattern};
-use super::target;
+use super::servers;
 
 /// A declared target's server.
 struct Server<'a> {
     target: &'a str,
-    index: usize,
+    /// The path of its URL.
+    path: String,
     host: String,
     port: u16,
     enforced: bool,
@@ -24,20 +25,24 @@ struct Server<'a> {
 /// The servers of a document's targets, as far as their URLs are sound.
 fn servers(document: &Value) -> Vec<Server<'_>> {
     let targets = document["spec"]["targets"].as_array();
-    let servers = targets.into_iter().flatten().enumerate();
-    servers
-        .filter_map(|(index, declared)| {
-            let url = target::url(declared["url"].as_str()?).ok()?;
-            let matchers = declared["enforcedMatchers"].as_array();
+    let targets = targets.into_iter().flatten().enumerate();
+    let mut servers = Vec::new();
+    for (index, declared) in targets {
+        let matchers = declared["enforcedMatchers"].as_array();
+        let enforced = matchers.is_some_and(|matchers| !matchers.is_empty());
+        let places = servers::declared(&format!("spec.targets[{index}]"), declared);
+        servers.extend(places.iter().flatten().filter_map(|place| {
+            let url = place.url()?;
             Some(Server {
                 target: declared["name"].as_str().unwrap_or_default(),
-                index,
+                path: place.field("url"),
                 host: canonical_host(url.host_str()?),
                 port: url.port_or_known_default()?,
-                enforced: matchers.is_some_and(|matchers| !matchers.is_empty()),
+                enforced,
             })
-        })
-        .collect()
+        }));
+    }
+    servers
 }
 
 /// Reports entries of `requestTargets` under which a request could name the server of a target with
@@ -85,8 +90,7 @@ pub(super) fn notice(document: &Value, notices: &mut Vec<Fault>) {
             );
             let hint =
                 "a client may name any target: give those who must not a mirror of their own";
-            let path = format!("spec.targets[{}].url", open.index);
-            notices.push(Fault::new(path, message).hint(hint));
+            notices.push(Fault::new(open.path.clone(), message).hint(hint));
         }
     }
 }

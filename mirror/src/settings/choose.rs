@@ -107,7 +107,7 @@ fn target(settings: &Settings, asked: &Asked) -> Result<ChosenTarget, ChooseErro
         Asked::Server(server) => match settings
             .targets
             .iter()
-            .position(|target| server.is(&target.url))
+            .position(|target| target.servers.urls().any(|url| server.is(url)))
         {
             Some(declared) => ChosenTarget::Declared(declared),
             None => {

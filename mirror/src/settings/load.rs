@@ -14,10 +14,10 @@ use serde_json::Value;
 use super::document::{Document, DocumentError};
 use super::files::Files;
 use super::{
-    ApiKeys, Auth, Bytes, Found, Limits, RequestTargets, ServerTls, Settings, Source, TargetName,
-    TargetSettings, TargetTls,
+    ApiKeys, Auth, Bytes, Found, Limits, RequestTargets, ServerTls, Servers, Settings, Source,
+    TargetName, TargetSettings, TargetTls,
 };
-use super::{apart, auth, files, hosts, target, tls};
+use super::{apart, auth, files, hosts, servers, target, tls};
 use crate::model::enforced::Enforced;
 
 /// Documents are far smaller; Kubernetes stores none that is larger.
@@ -164,11 +164,12 @@ fn check(document: &Value, faults: &mut Vec<Fault>) {
 }
 
 /// The URL at a path like `spec.targets[1].url`.
-fn field_value<'a>(spec: &'a Value, path: &str) -> Option<&'a str> {
-    let targets = spec["targets"].as_array()?;
-    let index = (0..targets.len())
-        .find(|index| field_path(&format!("spec.targets[{index}]"), "url") == path)?;
-    targets[index]["url"].as_str()
+fn field_value(spec: &Value, path: &str) -> Option<String> {
+    let targets = spec["targets"].as_array()?.iter().enumerate();
+    let shards = targets
+        .flat_map(|(index, target)| servers::declared(&format!("spec.targets[{index}]"), target));
+    let place = shards.flatten().find(|place| place.field("url") == path)?;
+    Some(place.get("url")?.as_str()?.to_owned())
 }
 
 /// Reads what a document refers to, as far as the references themselves are sound. None if
@@ -214,7 +215,14 @@ fn settings(
         .targets
         .iter()
         .zip(referred.targets)
-        .map(|(declared, referred)| target_settings(declared, referred))
+        .enumerate()
+        .map(|(index, (declared, referred))| {
+            let servers = servers::servers(
+                &format!("spec.targets[{index}]"),
+                &document["spec"]["targets"][index],
+            )?;
+            target_settings(declared, servers, referred)
+        })
         .collect::<Result<_, _>>()
         .map_err(|fault| vec![fault])?;
     let server = spec.server.clone().unwrap_or_default();
@@ -264,18 +272,15 @@ fn default_target(spec: &PrometheusMirrorSpec) -> Option<usize> {
 
 fn target_settings(
     declared: &crds::Target,
+    servers: Servers,
     (tls, auth): (TargetTls, Option<Auth>),
 ) -> Result<Arc<TargetSettings>, Fault> {
     let fault =
         |message: String| Fault::new("spec.targets", format!("{}: {message}", declared.name));
-    let url = declared
-        .url
-        .as_ref()
-        .map(|url| url.0.as_str())
-        .unwrap_or_default();
     Ok(Arc::new(TargetSettings {
         name: TargetName(declared.name.as_str().into()),
-        url: target::url(url).map_err(fault)?,
+        servers,
+        partial_responses: declared.partial_responses,
         request_timeout: declared
             .request_timeout
             .to_std()

@@ -11,6 +11,7 @@ mod files;
 pub(crate) mod hosts;
 mod load;
 mod pem;
+mod servers;
 mod target;
 mod tls;
 pub mod undeclared;
@@ -25,9 +26,9 @@ use std::time::Duration;
 pub use auth::{Auth, Authorization, OAuth2, Secret};
 pub use crds::{ErrorStatus, NanInterpretation};
 pub use load::{LoadError, load, load_bytes};
+pub use servers::{Replicas, Servers};
 pub(crate) use target::wrong_ending;
 pub use tls::{Authorities, Identity, ServerTls, TargetTls, Trust};
-use url::Url;
 
 use crate::model::enforced::Enforced;
 
@@ -106,8 +107,10 @@ pub struct Bytes(pub u64);
 pub struct TargetSettings {
     /// Unique within a document.
     pub name: TargetName,
-    /// Base URL: `http` or `https`, a host, no query, no user info, path without a trailing slash.
-    pub url: Url,
+    /// Its servers. All else holds for each of them.
+    pub servers: Servers,
+    /// Shards that do not answer are left out.
+    pub partial_responses: bool,
     /// The longest that a request may take, from its arrival on.
     pub request_timeout: Duration,
     /// How often the target scrapes what it stores.

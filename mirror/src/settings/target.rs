@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
+use super::servers::{self, Declared};
 use crate::budget::memory;
 use crate::budget::size::ByteSize;
 
@@ -32,22 +33,13 @@ const REFERENCES: &[&str] = &["service", "prometheus"];
 /// Reports what is wrong with a target as it stands in the document, whatever else is wrong with
 /// it.
 pub(super) fn check(path: &str, target: &Value, faults: &mut Vec<Fault>) {
-    let set = |field: &&&str| {
-        target
-            .get(field)
-            .is_some_and(|value| !value.is_null() && *value != Value::Array(vec![]))
-    };
-    for field in REFERENCES.iter().filter(set) {
-        let fault = Fault::new(
-            field_path(path, field),
-            "is resolved by the operator before a mirror reads the document",
-        );
-        faults.push(fault.hint("write the server's url here instead"));
+    let shards = servers::declared(path, target);
+    for place in shards.iter().flatten() {
+        check_server(place, faults);
     }
-    if let Some(text) = target.get("url").and_then(Value::as_str)
-        && let Err(message) = url(text)
-    {
-        faults.push(Fault::new(field_path(path, "url"), message));
+    if shards.len() > 1 {
+        let fault = Fault::new(field_path(path, "shards"), "several are not supported yet");
+        faults.push(fault.hint("declare each shard as a target"));
     }
     let headers = target.get("headers").and_then(Value::as_object);
     for (name, value) in headers.into_iter().flatten() {
@@ -58,6 +50,23 @@ pub(super) fn check(path: &str, target: &Value, faults: &mut Vec<Fault>) {
                 message,
             ));
         }
+    }
+}
+
+/// The same for one of its servers.
+fn check_server(place: &Declared<'_>, faults: &mut Vec<Fault>) {
+    let is_set = |field: &&&str| place.get(field).is_some_and(|value| !value.is_null());
+    for field in REFERENCES.iter().filter(is_set) {
+        let fault = Fault::new(
+            place.field(field),
+            "is resolved by the operator before a mirror reads the document",
+        );
+        faults.push(fault.hint("write the server's url here instead"));
+    }
+    if let Some(text) = place.get("url").and_then(Value::as_str)
+        && let Err(message) = url(text)
+    {
+        faults.push(Fault::new(place.field("url"), message));
     }
 }
 
@@ -100,11 +109,13 @@ pub(crate) fn wrong_ending(url: &Url) -> Option<&'static str> {
 pub(super) fn notice(document: &Value, notices: &mut Vec<Fault>) {
     let targets = document["spec"]["targets"].as_array();
     for (index, target) in targets.into_iter().flatten().enumerate() {
-        let url = target["url"].as_str().and_then(|text| url(text).ok());
-        if let Some(ending) = url.as_ref().and_then(wrong_ending) {
-            let message = format!("ends in {ending}, which Prometheus itself serves");
-            let hint = format!("leave out {ending}, unless it is the path prefix");
-            notices.push(Fault::new(format!("spec.targets[{index}].url"), message).hint(hint));
+        let shards = servers::declared(&format!("spec.targets[{index}]"), target);
+        for place in shards.iter().flatten() {
+            if let Some(ending) = place.url().as_ref().and_then(wrong_ending) {
+                let message = format!("ends in {ending}, which Prometheus itself serves");
+                let hint = format!("leave out {ending}, unless it is the path prefix");
+                notices.push(Fault::new(place.field("url"), message).hint(hint));
+            }
         }
     }
 }

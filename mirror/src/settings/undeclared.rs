@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{NanInterpretation, TargetName, TargetSettings, TargetTls};
+use super::{NanInterpretation, Servers, TargetName, TargetSettings, TargetTls};
 use crate::model::enforced::Enforced;
 
 /// How long a request to it may take.
@@ -16,7 +16,8 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(15);
 pub fn settings(url: Url) -> TargetSettings {
     TargetSettings {
         name: TargetName(Arc::from("(undeclared)")),
-        url,
+        servers: Servers::one(url),
+        partial_responses: false,
         request_timeout: TIMEOUT,
         scrape_interval: Duration::from_secs(15),
         nan_interpretation: NanInterpretation::Zero,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use mirror::prometheus::{Store as _, StoreError, Targets};
 
 use crate::upstream::{
-    Reply, Upstream, exposition, metrics, one_sample, query, settings, target, targets, within,
+    Reply, Upstream, exposition, main_server, metrics, one_sample, query, settings, target,
+    targets, within,
 };
 
 const TIME: Duration = Duration::from_secs(20);
@@ -25,7 +26,7 @@ async fn a_request_on_a_kept_connection_that_is_closed_under_it_is_sent_once_mor
         let (registry, metrics) = metrics();
         let settings = settings(1, &[target("main", upstream.address())]);
         let targets = Targets::new(&settings, &metrics, None);
-        let target = &targets.declared()[0];
+        let target = main_server(&targets);
         for length in [1, 1, 5_000, 1, 5_000] {
             let call = query(&"x".repeat(length));
             let answer = target.call(call, within(TIME)).await;
@@ -57,7 +58,7 @@ async fn a_request_is_not_sent_a_third_time() {
         .await
         .unwrap();
         let targets = targets(1, upstream.address());
-        let target = &targets.declared()[0];
+        let target = main_server(&targets);
         target.call(query("up"), within(TIME)).await.unwrap();
         let error = target
             .call(query("deadly"), within(TIME))
@@ -74,7 +75,7 @@ async fn on_a_new_connection_a_request_is_sent_once() {
         let upstream = Upstream::always(end).await.unwrap();
         let targets = targets(1, upstream.address());
         for _ in 0..3 {
-            let call = targets.declared()[0].call(query("deadly"), within(TIME));
+            let call = main_server(&targets).call(query("deadly"), within(TIME));
             let error = call.await.unwrap_err();
             assert!(matches!(error, StoreError::Unreachable(_)), "{error:?}");
         }
@@ -97,7 +98,7 @@ async fn after_the_first_byte_of_an_answer_nothing_is_sent_again() {
             .await
             .unwrap();
         let targets = targets(1, upstream.address());
-        let target = &targets.declared()[0];
+        let target = main_server(&targets);
         target.call(query("up"), within(TIME)).await.unwrap();
         let error = target.call(query("up"), within(TIME)).await.unwrap_err();
         assert!(matches!(error, StoreError::Unreachable(_)), "{error:?}");
@@ -112,7 +113,7 @@ async fn a_kept_connection_that_stays_silent_is_a_timeout() {
             .await
             .unwrap();
     let targets = targets(1, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     target.call(query("up"), within(TIME)).await.unwrap();
     let call = target.call(query("up"), within(Duration::from_millis(300)));
     let error = call.await.unwrap_err();
@@ -133,7 +134,7 @@ async fn the_deadline_holds_for_the_second_time_too() {
     .await
     .unwrap();
     let targets = targets(1, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     target.call(query("up"), within(TIME)).await.unwrap();
     let call = target.call(query("up"), within(Duration::from_millis(500)));
     let error = call.await.unwrap_err();
@@ -148,7 +149,7 @@ async fn many_calls_on_connections_that_all_go_stale_at_once_have_answers() {
             .await
             .unwrap();
     let targets = targets(8, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     for round in 0..10 {
         let calls = (0..8).map(|index| {
             let call = query(&format!("{round}-{index}"));

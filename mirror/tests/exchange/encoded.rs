@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use mirror::prometheus::{Answer, Call, Data, Store as _, StoreError};
 
-use crate::upstream::{Reply, Upstream, one_sample, query, targets, within};
+use crate::upstream::{Reply, Upstream, main_server, one_sample, query, targets, within};
 
 const TIME: Duration = Duration::from_secs(60);
 
@@ -21,7 +21,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 async fn asked(reply: Reply, call: Call) -> Result<Arc<Answer>, StoreError> {
     let upstream = Upstream::always(reply).await.unwrap();
     let targets = targets(1, upstream.address());
-    let answer = targets.declared()[0].call(call, within(TIME)).await;
+    let answer = main_server(&targets).call(call, within(TIME)).await;
     let request = upstream.requests().remove(0);
     assert!(!request.contains("accept-encoding"), "{request}");
     answer

@@ -8,7 +8,9 @@ use mirror::prometheus::{Store as _, StoreError, Targets};
 use mirror::settings::TargetSettings;
 use url::Url;
 
-use crate::upstream::{Reply, Upstream, metrics, one_sample, open_settings, query, target, within};
+use crate::upstream::{
+    Reply, Upstream, main_server, metrics, one_sample, only, open_settings, query, target, within,
+};
 
 const TIME: Duration = Duration::from_secs(20);
 
@@ -37,7 +39,7 @@ async fn a_server_with_enforced_matchers_is_sent_nothing_under_another_name() {
         let mut url: Url = upstream.address().clone();
         url.set_host(Some(host)).unwrap();
         let undeclared = targets.undeclared(&target("(undeclared)", &url)).unwrap();
-        let refused = undeclared.call(query("up"), within(TIME)).await;
+        let refused = only(&undeclared).call(query("up"), within(TIME)).await;
         let expected = "target (undeclared) cannot be reached: it is where a target with enforced matchers is, and a request must name that target instead";
         assert!(
             matches!(&refused, Err(StoreError::Unreachable(why)) if why == expected),
@@ -45,7 +47,7 @@ async fn a_server_with_enforced_matchers_is_sent_nothing_under_another_name() {
         );
     }
     assert_eq!(upstream.requests(), [""; 0]);
-    let narrow = &targets.declared()[0];
+    let narrow = main_server(&targets);
     assert!(narrow.call(query("up"), within(TIME)).await.is_ok());
 }
 
@@ -55,7 +57,9 @@ async fn where_an_enforced_server_is_unknown_no_undeclared_one_is_asked() {
     let settings = open_settings(1, &[enforced(&upstream, "nowhere.invalid")]);
     let targets = Targets::new(&settings, &metrics().1, None);
     let undeclared = targets.undeclared(&target("(undeclared)", upstream.address()));
-    let refused = undeclared.unwrap().call(query("up"), within(TIME)).await;
+    let refused = only(&undeclared.unwrap())
+        .call(query("up"), within(TIME))
+        .await;
     assert!(
         matches!(&refused, Err(StoreError::Unreachable(why)) if why.contains("cannot be found out")),
         "{refused:?}"
@@ -70,11 +74,21 @@ async fn matchers_that_come_with_a_reload_hold_for_connections_that_were_open() 
     let before = Targets::new(&open_settings(1, &[]), &metrics, None);
     let settings = target("(undeclared)", upstream.address());
     let undeclared = before.undeclared(&settings).unwrap();
-    assert!(undeclared.call(query("up"), within(TIME)).await.is_ok());
+    assert!(
+        only(&undeclared)
+            .call(query("up"), within(TIME))
+            .await
+            .is_ok()
+    );
     let narrowed = open_settings(1, &[enforced(&upstream, "localhost")]);
     let after = Targets::new(&narrowed, &metrics, Some(&before));
     let undeclared = after.undeclared(&settings).unwrap();
-    assert!(undeclared.call(query("up"), within(TIME)).await.is_err());
+    assert!(
+        only(&undeclared)
+            .call(query("up"), within(TIME))
+            .await
+            .is_err()
+    );
     assert_eq!(upstream.requests().len(), 1);
 }
 
@@ -86,7 +100,12 @@ async fn another_port_of_the_same_host_is_another_server() {
     let undeclared = targets.undeclared(&target("(undeclared)", open.address()));
     let undeclared = undeclared.unwrap();
     for _ in 0..2 {
-        assert!(undeclared.call(query("up"), within(TIME)).await.is_ok());
+        assert!(
+            only(&undeclared)
+                .call(query("up"), within(TIME))
+                .await
+                .is_ok()
+        );
     }
     // Each request had a connection of its own, and was looked at.
     assert_eq!(open.connections(), 2);

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use crate::upstream::{metrics, one_sample, query, settings, target, within};
+use crate::upstream::{main_server, metrics, one_sample, query, settings, target, within};
 
 const TIME: Duration = Duration::from_secs(20);
 
@@ -91,7 +91,7 @@ async fn asked(
     let targets = Targets::new(&settings, &metrics().1, None);
     let mut ends = Vec::new();
     for _ in 0..calls {
-        let answer = targets.declared()[0].call(query("up"), within(TIME)).await;
+        let answer = main_server(&targets).call(query("up"), within(TIME)).await;
         assert!(
             matches!(answer, Ok(_) | Err(StoreError::Unreachable(_))),
             "{answer:?}"

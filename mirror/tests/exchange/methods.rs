@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mirror::model::time::Timestamp;
-use mirror::prometheus::{Call, Store as _, StoreError, Target};
+use mirror::prometheus::{Call, Server, Store as _, StoreError};
 
-use crate::upstream::{Reply, Upstream, one_sample, query, targets, within};
+use crate::upstream::{Reply, Upstream, main_server, one_sample, query, targets, within};
 
 const TIME: Duration = Duration::from_secs(20);
 
@@ -26,7 +26,7 @@ fn label_values(length: usize) -> Call {
 /// The methods of the requests that `calls` caused, one after the other.
 async fn methods_of(
     upstream: &Upstream,
-    target: &Arc<Target>,
+    target: &Arc<Server>,
     calls: &[Call],
 ) -> Vec<(String, bool)> {
     let mut all = Vec::new();
@@ -68,7 +68,7 @@ async fn a_server_that_takes_both_gets_each_call_once() {
     let targets = targets(1, upstream.address());
     let calls = [query("up"), long(5_000), long(50_000), query("up")];
     assert_eq!(
-        methods_of(&upstream, &targets.declared()[0], &calls).await,
+        methods_of(&upstream, main_server(&targets), &calls).await,
         seen(&[("GET", true), ("POST", true), ("POST", true), ("GET", true)])
     );
 }
@@ -83,7 +83,7 @@ async fn a_refused_post_goes_as_get_where_it_fits_and_is_remembered() {
     ] {
         let upstream = without_post(status).await;
         let targets = targets(1, upstream.address());
-        let target = &targets.declared()[0];
+        let target = main_server(&targets);
         let calls = [long(5_000), long(5_001), long(7_000)];
         assert_eq!(
             methods_of(&upstream, target, &calls).await,
@@ -115,7 +115,7 @@ async fn a_refused_post_goes_as_get_where_it_fits_and_is_remembered() {
 async fn the_first_call_may_be_too_long_already() {
     let upstream = without_post("405 Method Not Allowed").await;
     let targets = targets(1, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     let error = target.call(long(9_000), within(TIME)).await.unwrap_err();
     assert!(
         matches!(error, StoreError::TooLongForUrl { .. }),
@@ -130,7 +130,7 @@ async fn wrong_credentials_stay_what_they_are() {
         .await
         .unwrap();
     let targets = targets(1, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     for call in [long(5_000), long(9_000)] {
         let error = target.call(call, within(TIME)).await.unwrap_err();
         assert_eq!(
@@ -157,7 +157,7 @@ async fn what_was_learned_is_forgotten_after_a_failure() {
     let targets = targets(1, upstream.address());
     let calls = [long(5_000), query("broken"), long(5_000), long(5_000)];
     assert_eq!(
-        methods_of(&upstream, &targets.declared()[0], &calls).await,
+        methods_of(&upstream, main_server(&targets), &calls).await,
         seen(&[
             ("POST GET", true),
             ("GET", false),
@@ -177,7 +177,7 @@ async fn label_values_that_fit_into_no_url_are_not_sent() {
     .await
     .unwrap();
     let targets = targets(1, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     target
         .call(label_values(7_000), within(TIME))
         .await
@@ -209,7 +209,7 @@ async fn a_url_that_the_server_finds_too_long_goes_as_a_form_from_then_on() {
         .await
         .unwrap();
         let targets = targets(1, upstream.address());
-        let target = &targets.declared()[0];
+        let target = main_server(&targets);
         let calls = [long(3_000), long(3_000), query("up")];
         assert_eq!(
             methods_of(&upstream, target, &calls).await,

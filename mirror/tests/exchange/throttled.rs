@@ -12,8 +12,8 @@ use mirror::prometheus::{Store as _, StoreError, Targets};
 use mirror::telemetry::metrics::Metrics;
 
 use crate::upstream::{
-    Reply, Upstream, eventually, exposition, metrics, one_sample, query, settings, target, targets,
-    within,
+    Reply, Upstream, eventually, exposition, main_server, metrics, one_sample, only, query,
+    settings, target, targets, within,
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -108,7 +108,7 @@ async fn a_store_that_asks_to_slow_down_is_told_from_one_that_fails() {
             .unwrap();
         let targets = targets(1, upstream.address());
         let (message, pause) =
-            throttled(targets.declared()[0].call(query("up"), within(LONG)).await);
+            throttled(main_server(&targets).call(query("up"), within(LONG)).await);
         assert_eq!(
             message,
             format!(
@@ -123,7 +123,7 @@ async fn a_store_that_asks_to_slow_down_is_told_from_one_that_fails() {
         .await
         .unwrap();
     let targets = targets(1, upstream.address());
-    let error = targets.declared()[0]
+    let error = main_server(&targets)
         .call(query("up"), within(LONG))
         .await
         .unwrap_err();
@@ -137,7 +137,7 @@ async fn calls_that_have_the_time_wait_and_the_others_are_told_what_is_left() {
     let (registry, metrics) = metrics();
     let settings = settings(2, &[target("main", upstream.address())]);
     let targets = Targets::new(&settings, &metrics, None);
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     assert!(target.throttled().is_none());
     throttled(target.call(query("first"), within(LONG)).await);
     throttles.store(false, Ordering::SeqCst);
@@ -204,6 +204,7 @@ async fn a_pause_holds_no_worker_and_no_other_target_up() {
     let [busy, healthy] = targets.declared() else {
         panic!()
     };
+    let (busy, healthy) = (only(busy), only(healthy));
     throttled(busy.call(query("first"), within(LONG)).await);
     // Many more than there are workers, and the queue takes ten for each.
     let held: Vec<_> = (0..30)
@@ -229,7 +230,7 @@ async fn calls_in_the_queue_are_not_sent_into_a_pause() {
     let reply = Reply::http("429 Too Many Requests", "retry-after: 5\r\n", "");
     let upstream = Upstream::always(reply).await.unwrap();
     let targets = targets(1, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     let calls = (0..8).map(|index| async move {
         target
             .call(query(&index.to_string()), within(Duration::from_secs(3)))
@@ -258,7 +259,7 @@ async fn after_a_pause_no_more_go_at_once_than_there_are_workers() {
     .await
     .unwrap();
     let targets = targets(2, upstream.address());
-    let target = &targets.declared()[0];
+    let target = main_server(&targets);
     throttled(target.call(query("first"), within(LONG)).await);
     let watched = async {
         for _ in 0..300 {

@@ -86,7 +86,10 @@ fn the_smallest_document_gets_the_documented_defaults() {
     let limits = settings.limits;
     assert_eq!((limits.memory, limits.upstream_calls.get()), (None, 200));
     let target = &settings.targets[0];
-    assert_eq!(target.url.as_str(), "http://a:9090/prefix");
+    assert_eq!(
+        target.servers.only().unwrap().as_str(),
+        "http://a:9090/prefix"
+    );
     assert_eq!(
         (target.request_timeout, target.scrape_interval),
         (Duration::from_secs(15), Duration::from_secs(15))

@@ -130,7 +130,10 @@ fn a_url_that_ends_in_a_page_of_prometheus_is_noted_and_taken_as_it_is() {
                 "spec.targets[0].url: ends in {ending}, which Prometheus itself serves (hint: leave out {ending}, unless it is the path prefix)"
             )]
         );
-        assert_eq!(settings.targets[0].url.as_str(), url.trim_end_matches('/'));
+        assert_eq!(
+            settings.targets[0].servers.only().unwrap().as_str(),
+            url.trim_end_matches('/')
+        );
     }
     for fine in [
         "",

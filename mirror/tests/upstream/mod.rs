@@ -10,10 +10,10 @@ pub(crate) use harness::servers::{Reply, Upstream};
 use mirror::model::enforced::Enforced;
 use mirror::model::time::Timestamp;
 use mirror::prometheus::observe::UpstreamMetrics;
-use mirror::prometheus::{Call, Deadline, Targets};
+use mirror::prometheus::{Call, Caller, Deadline, RequestCalls, Server, Target, Targets};
 use mirror::settings::{
-    ApiKey, ApiKeys, ErrorStatus, Limits, NanInterpretation, RequestTargets, Settings, TargetName,
-    TargetSettings, TargetTls,
+    ApiKey, ApiKeys, ErrorStatus, Limits, NanInterpretation, RequestTargets, Servers, Settings,
+    TargetName, TargetSettings, TargetTls,
 };
 use prometheus_client::registry::Registry;
 use url::Url;
@@ -56,7 +56,8 @@ pub(crate) fn within(time: Duration) -> Deadline {
 pub(crate) fn target(name: &str, url: &Url) -> Arc<TargetSettings> {
     Arc::new(TargetSettings {
         name: TargetName(name.into()),
-        url: url.clone(),
+        servers: Servers::one(url.clone()),
+        partial_responses: false,
         request_timeout: Duration::from_secs(15),
         scrape_interval: Duration::from_secs(15),
         nan_interpretation: NanInterpretation::Zero,
@@ -132,4 +133,19 @@ pub(crate) fn targets(workers: usize, url: &Url) -> Targets {
 fn install_crypto() {
     // Every test but the first of a process finds it installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// The only server of a target.
+pub(crate) fn only(target: &Target) -> &Arc<Server> {
+    target.only().expect("a target of one server")
+}
+
+/// The server of the first target, which has one.
+pub(crate) fn main_server(targets: &Targets) -> &Arc<Server> {
+    only(&targets.declared()[0])
+}
+
+/// The calls of a request of `caller` to a target of one shard.
+pub(crate) fn calls_of(target: &Target, caller: Caller) -> RequestCalls {
+    target.for_request(caller).pop().expect("a shard")
 }

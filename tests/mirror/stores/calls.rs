@@ -12,7 +12,7 @@ use harness::servers::{MirrorConfig, Prometheus, VictoriaMetrics};
 use mirror::model::capabilities::{Capabilities, RangeBoundary};
 use mirror::model::time::{Millis, Timestamp};
 use mirror::prometheus::observe::UpstreamMetrics;
-use mirror::prometheus::{Call, Data, Deadline, Store as _, StoreError, Target, Targets};
+use mirror::prometheus::{Call, Data, Deadline, Server, Store as _, StoreError, Targets};
 use mirror::settings::Source;
 use prometheus_client::registry::Registry;
 use serde_json::json;
@@ -33,7 +33,7 @@ fn query(promql: &str) -> Call {
 }
 
 /// A target that leads to a server.
-fn target(url: &str) -> Arc<Target> {
+fn target(url: &str) -> Arc<Server> {
     let folder = tempfile::tempdir().unwrap();
     let config = MirrorConfig::for_targets(&[("main", url)]).with("workers", json!(4));
     config.write(folder.path()).unwrap();
@@ -47,11 +47,11 @@ fn target(url: &str) -> Arc<Target> {
     let settings = mirror::settings::load(&source).unwrap();
     let metrics = UpstreamMetrics::register(&mut Registry::default());
     let targets = Targets::new(&settings, &metrics, None);
-    Arc::clone(&targets.declared()[0])
+    Arc::clone(targets.declared()[0].only().unwrap())
 }
 
 /// Samples of its own `up` that the server has stored by now; waits for two.
-async fn scraped(target: &Target) -> Data {
+async fn scraped(target: &Server) -> Data {
     for _ in 0..150 {
         let call = Call::Instant {
             promql: "up{job=\"self\"}[5m]".to_owned(),
@@ -68,7 +68,7 @@ async fn scraped(target: &Target) -> Data {
 }
 
 /// What holds for every server.
-async fn answers_every_call(target: &Target) {
+async fn answers_every_call(target: &Server) {
     let Data::Series(series) = scraped(target).await else {
         panic!("no series")
     };

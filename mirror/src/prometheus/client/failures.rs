@@ -51,7 +51,7 @@ impl Client {
     pub(super) fn not_sent(&self, error: &reqwest::Error) -> StoreError {
         if let Some(failure) = tls::failure(error) {
             let tls = &self.settings.tls;
-            let host = self.settings.url.host_str().unwrap_or_default();
+            let host = self.base.host_str().unwrap_or_default();
             let mut message = failure.message(tls.server_name.as_deref().unwrap_or(host));
             if let Some(hint) = failure.hint(tls) {
                 message = format!("{message} (hint: {hint})");

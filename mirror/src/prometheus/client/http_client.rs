@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderValue, header};
 use reqwest::RequestBuilder;
 use tower::util::AndThenLayer;
+use url::Url;
 
 use super::methods::Way;
 use crate::prometheus::guard::Guard;
@@ -30,6 +31,7 @@ pub(super) fn built(http: &reqwest::Client, request: &Request, way: Way) -> Requ
 /// has a connection of its own: where an enforced target is may change while one is kept.
 pub(super) fn http_client(
     settings: &TargetSettings,
+    url: &Url,
     host: Option<&str>,
     guard: Option<&Arc<Guard>>,
 ) -> reqwest::Result<reqwest::ClientBuilder> {
@@ -44,5 +46,5 @@ pub(super) fn http_client(
             .pool_max_idle_per_host(0)
             .connector_layer(AndThenLayer::new(Arc::clone(guard).admits()));
     }
-    tls::configure(client, settings)
+    tls::configure(client, settings, url)
 }

@@ -160,7 +160,7 @@ impl Client {
     }
 
     fn redirected(&self, location: Option<&str>, secrets: &Secrets) -> StoreError {
-        let base = &self.settings.url;
+        let base = &self.base;
         let url = location.and_then(|location| base.join(location).ok());
         let (to, hint) = url.map_or_else(Default::default, |url| {
             let to = format!(" to {}", without_secrets(&url, secrets));

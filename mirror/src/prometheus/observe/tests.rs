@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Outcome, UNDECLARED};
+use super::{Outcome, ServerLabels, UNDECLARED};
 use crate::model::api_method::ApiMethod;
 use crate::telemetry::exposition::Format;
 use crate::telemetry::metrics::{self, Metrics};
@@ -21,6 +21,12 @@ const ANSWERS: [&str; 11] = [
     "one to come",
 ];
 
+/// The only server of a target.
+fn only(target: &str) -> ServerLabels {
+    let (target, server) = (target.to_owned(), None);
+    ServerLabels { target, server }
+}
+
 /// Everything has happened to 64 targets, which is as many as a document may have, and to an
 /// undeclared one.
 fn after_everything() -> Arc<Metrics> {
@@ -28,7 +34,8 @@ fn after_everything() -> Arc<Metrics> {
     metrics.serves("mirror", "hash");
     let names = (0..64).map(|index| format!("target-{index}"));
     for name in names.chain([UNDECLARED.to_owned()]) {
-        let target = Arc::new(metrics.upstream.of_target(&name));
+        metrics.upstream.waiting(&name);
+        let target = Arc::new(metrics.upstream.of_server(only(&name)));
         for outcome in Outcome::ALL {
             let mut sent = target.sent(Instant::now() + Duration::from_secs(60));
             sent.outcome = outcome;
@@ -64,13 +71,14 @@ fn a_target_has_at_most_24_series_and_none_once_it_is_gone() {
     };
     assert_eq!(of_the_seventh(), 24);
     metrics.upstream.remove_target("target-7");
+    metrics.upstream.remove_server(&only("target-7"));
     assert_eq!(of_the_seventh(), 0);
 }
 
 #[test]
 fn a_call_that_nobody_waits_for_after_its_deadline_timed_out() {
     let metrics = Metrics::new();
-    let target = Arc::new(metrics.upstream.of_target("silent"));
+    let target = Arc::new(metrics.upstream.of_server(only("silent")));
     drop(target.sent(Instant::now()));
     drop(target.sent(Instant::now() + Duration::from_secs(60)));
     let text = metrics.render(Format::Prometheus);

@@ -1,4 +1,4 @@
-//! What is counted of one target's calls.
+//! What is counted of one server's calls.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -10,11 +10,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::outcome::Outcome;
-use super::{CallLabels, TargetLabel};
+use super::{CallLabels, ServerLabels};
 use crate::model::time::Timestamp;
 use crate::prometheus::{Answer, StoreError};
 
-/// A counter that appears with its first increment: most targets never see most outcomes.
+/// A counter that appears with its first increment: most servers never see most outcomes.
 #[derive(Debug)]
 pub(super) struct LazyCounter {
     pub(super) family: Family<CallLabels, Counter>,
@@ -30,23 +30,23 @@ impl LazyCounter {
     }
 }
 
-/// The metrics of one target.
+/// The metrics of one server.
 #[derive(Debug)]
-pub(in crate::prometheus) struct TargetMetrics {
+pub(in crate::prometheus) struct ServerMetrics {
     pub(super) calls: [LazyCounter; Outcome::ALL.len()],
     pub(super) duration: Histogram,
     pub(super) wait: Histogram,
-    pub(in crate::prometheus) waiting: Gauge,
     pub(super) in_flight: Gauge,
     pub(in crate::prometheus) shared: Counter,
     pub(in crate::prometheus) sent_again: Counter,
     pub(super) held: Gauge,
-    /// Appears when the target first asks: most never do.
-    pub(super) throttled_until: Family<TargetLabel, Gauge<f64, AtomicU64>>,
-    pub(super) label: TargetLabel,
+    /// Appears when the server first asks: most never do.
+    pub(super) throttled_until: Family<ServerLabels, Gauge<f64, AtomicU64>>,
+    pub(super) preferred: Family<ServerLabels, Gauge>,
+    pub(in crate::prometheus) labels: ServerLabels,
 }
 
-impl TargetMetrics {
+impl ServerMetrics {
     pub(in crate::prometheus) fn waited(&self, wait: Duration) {
         self.wait.observe(wait.as_secs_f64());
     }
@@ -57,7 +57,16 @@ impl TargetMetrics {
         HeldNow(self.held.clone())
     }
 
-    /// The target asks to be left in peace until then.
+    /// Whether it is the preferred one of several replicas. Not shown where servers are not told
+    /// apart.
+    pub(in crate::prometheus) fn is_preferred(&self, preferred: bool) {
+        if self.labels.server.is_some() {
+            let gauge = self.preferred.get_or_create_owned(&self.labels);
+            gauge.set(i64::from(preferred));
+        }
+    }
+
+    /// The server asks to be left in peace until then.
     pub(in crate::prometheus) fn throttled(&self, until: Instant) {
         let left = until.saturating_duration_since(Instant::now());
         #[expect(
@@ -66,7 +75,7 @@ impl TargetMetrics {
         )]
         let now = Timestamp::now().0 as f64 / 1000.0;
         self.throttled_until
-            .get_or_create_owned(&self.label)
+            .get_or_create_owned(&self.labels)
             .set(now + left.as_secs_f64());
     }
 
@@ -84,7 +93,7 @@ impl TargetMetrics {
     }
 }
 
-/// A call that waits because its target asks to slow down.
+/// A call that waits because its server asks to slow down.
 #[derive(Debug)]
 pub(in crate::prometheus) struct HeldNow(Gauge);
 
@@ -97,7 +106,7 @@ impl Drop for HeldNow {
 /// A call in flight.
 #[derive(Debug)]
 pub(in crate::prometheus) struct Sent {
-    metrics: Arc<TargetMetrics>,
+    metrics: Arc<ServerMetrics>,
     pub(super) outcome: Outcome,
     deadline: Instant,
     since: Instant,

@@ -12,7 +12,7 @@ use crate::model::capabilities::Capabilities;
 use crate::prometheus::charge::Charge;
 use crate::prometheus::client::Client;
 use crate::prometheus::limits::Ticket;
-use crate::prometheus::observe::TargetMetrics;
+use crate::prometheus::observe::ServerMetrics;
 use crate::prometheus::{Answer, Call, StoreError};
 
 /// What came of a call when its turn came.
@@ -20,7 +20,7 @@ use crate::prometheus::{Answer, Call, StoreError};
 pub(super) enum Turn {
     /// It was sent.
     Asked(Result<Arc<Answer>, StoreError>),
-    /// The target had asked to be left in peace meanwhile. It was not sent, and its place is free
+    /// The server had asked to be left in peace meanwhile. It was not sent, and its place is free
     /// for others.
     Paused,
     /// It had to leave the queue for another caller's call.
@@ -30,14 +30,14 @@ pub(super) enum Turn {
 /// What an exchange needs while it runs.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) client: Client,
     /// A call without an answer for so long says something about the server, and not about the time
     /// that its caller had.
     pub(super) patience: Duration,
     pub(super) capabilities: Mutex<Option<Capabilities>>,
     pub(super) memory: Arc<Budget>,
-    pub(super) metrics: Arc<TargetMetrics>,
+    pub(super) metrics: Arc<ServerMetrics>,
 }
 
 /// What callers know of an exchange.

@@ -1,0 +1,235 @@
+//! One server: a client, a way through the limits, exchanges that are shared, and what is known of
+//! it.
+
+mod calls;
+mod upstream;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use url::Url;
+
+pub(super) use self::calls::{ForRequest, ServerCalls};
+use self::upstream::{Progress, Turn, Upstream};
+use super::client::Client;
+use super::guard::Guard;
+use super::limits::{Caller, Lane};
+use super::observe::ServerMetrics;
+use super::sharing::Exchanges;
+use super::{Answer, Call, Deadline, Store, StoreError, capabilities};
+use crate::budget::{Account, Budget};
+use crate::model::capabilities::Capabilities;
+use crate::model::time::Timestamp;
+use crate::settings::TargetSettings;
+
+/// One Prometheus server that may be asked: that of a [`Target`](super::Target), or one of its
+/// servers. Made by [`super::Targets`].
+///
+/// A [`Server`] answers calls that stand alone. The calls of one request go through
+/// [`Target::for_request`](super::Target::for_request).
+#[derive(Debug)]
+pub struct Server {
+    settings: Arc<TargetSettings>,
+    url: Url,
+    upstream: Arc<Upstream>,
+    lane: Arc<Lane>,
+    exchanges: Exchanges<Call, Turn, Progress>,
+}
+
+/// A call is not worth sending with less time than this.
+const LEAST_TIME: Duration = Duration::from_millis(250);
+
+/// What a server is made of, beside its target's settings and its URL.
+pub(super) struct Parts {
+    /// What its target is called in traces.
+    pub(super) name: Arc<str>,
+    /// All servers of a target share it.
+    pub(super) lane: Arc<Lane>,
+    pub(super) memory: Arc<Budget>,
+    pub(super) metrics: Arc<ServerMetrics>,
+    pub(super) guard: Option<Arc<Guard>>,
+}
+
+impl Server {
+    pub(super) fn new(settings: Arc<TargetSettings>, url: Url, parts: Parts) -> Self {
+        let Parts {
+            name,
+            lane,
+            memory,
+            metrics,
+            guard,
+        } = parts;
+        let client = Client::new(&settings, &url, Arc::clone(&metrics), guard);
+        let upstream = Upstream {
+            name,
+            client,
+            patience: settings.request_timeout / 2,
+            capabilities: Mutex::default(),
+            memory,
+            metrics,
+        };
+        Self {
+            settings,
+            url,
+            upstream: Arc::new(upstream),
+            lane,
+            exchanges: Exchanges::new(),
+        }
+    }
+
+    /// Its base URL.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Whether it would be the same for a target of these settings.
+    pub(super) fn suits(&self, settings: &TargetSettings) -> bool {
+        let (own, other) = (&*self.settings, settings);
+        let alike = TargetSettings {
+            servers: own.servers.clone(),
+            partial_responses: own.partial_responses,
+            ..other.clone()
+        };
+        // What it is called in messages depends on whether there are others.
+        *own == alike && own.servers.only().is_some() == other.servers.only().is_some()
+    }
+
+    /// Under which labels its calls are counted.
+    pub(super) fn metrics(&self) -> &Arc<ServerMetrics> {
+        &self.upstream.metrics
+    }
+
+    /// Why a call would not go out now: the server asks to slow down. None: it would.
+    #[must_use]
+    pub fn throttled(&self) -> Option<StoreError> {
+        let client = &self.upstream.client;
+        let until = client.pace().paused()?;
+        Some(client.held_back(until.saturating_duration_since(Instant::now())))
+    }
+
+    /// Waits until a pause is over that the server asked for. A call that cannot wait so long ends
+    /// here, and so does one too many.
+    async fn hold(&self, until: Instant, deadline: Instant) -> Result<(), StoreError> {
+        let client = &self.upstream.client;
+        let left = until.saturating_duration_since(Instant::now());
+        if until + LEAST_TIME > deadline {
+            return Err(client.held_back(left));
+        }
+        let place = client.pace().hold(self.lane.most_waiting());
+        let _place = place.ok_or_else(|| client.held_back(left))?;
+        let _counted = self.upstream.metrics.held_now();
+        tokio::time::sleep_until(until.into()).await;
+        Ok(())
+    }
+
+    async fn call_admitted(
+        &self,
+        call: Call,
+        Deadline(deadline): Deadline,
+        caller: Caller,
+        admitted: &AtomicBool,
+        account: Option<Account>,
+    ) -> Result<Arc<Answer>, StoreError> {
+        loop {
+            if Instant::now() >= deadline {
+                return Err(self.upstream.client.too_slow());
+            }
+            if let Some(until) = self.upstream.client.pace().paused() {
+                self.hold(until, deadline).await?;
+                // It has waited for its turn once, and those that wait are bounded.
+                admitted.store(true, Ordering::Relaxed);
+                continue;
+            }
+            let (outcome, progress, joined) = self.exchanges.join(call.clone(), || {
+                let ticket = self
+                    .lane
+                    .enter(caller, admitted.load(Ordering::Relaxed))
+                    .ok_or(StoreError::QueueFull)?;
+                let progress = Arc::new(Progress::new(deadline));
+                let exchange = Arc::clone(&self.upstream).exchange(
+                    call.clone(),
+                    ticket,
+                    Arc::clone(&progress),
+                    account.clone(),
+                );
+                Ok::<_, StoreError>((progress, exchange))
+            })?;
+            admitted.store(true, Ordering::Relaxed);
+            if joined {
+                progress.extend(deadline);
+                self.upstream.metrics.shared.inc();
+            }
+            match tokio::time::timeout_at(deadline.into(), outcome).await {
+                Ok(Some(Turn::Paused)) => {}
+                // It was another caller's that this one had joined. On its own, it is let in.
+                Ok(Some(Turn::Displaced)) if joined => {}
+                Ok(Some(Turn::Displaced)) => return Err(StoreError::QueueFull),
+                // Whoever asked first had less time, and so had the store.
+                Ok(Some(Turn::Asked(Err(StoreError::Timeout(_)))))
+                    if progress
+                        .announced()
+                        .is_some_and(|announced| announced < deadline) => {}
+                Ok(Some(Turn::Asked(result))) => return result,
+                Ok(None) => return Err(self.upstream.client.failed_inside()),
+                Err(_) if progress.announced().is_none() => {
+                    return Err(StoreError::ExpiredInQueue);
+                }
+                Err(_) if progress.waits_for_memory.load(Ordering::Relaxed) => {
+                    return Err(StoreError::OutOfMemory);
+                }
+                Err(_) => {
+                    if progress.has_lasted(self.upstream.patience) {
+                        self.upstream.forget_capabilities();
+                    }
+                    return Err(self.upstream.client.too_slow());
+                }
+            }
+        }
+    }
+
+    fn known_capabilities(&self) -> Option<Capabilities> {
+        *self
+            .upstream
+            .capabilities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What `store`, which leads to `server`, can do. Callers at the same time share the probe because
+/// they share its calls.
+async fn capabilities(
+    server: &Server,
+    store: &impl Store,
+    deadline: Deadline,
+) -> Result<Capabilities, StoreError> {
+    if let Some(known) = server.known_capabilities() {
+        return Ok(known);
+    }
+    let found = capabilities::probe(store, Timestamp::now(), deadline).await?;
+    *server
+        .upstream
+        .capabilities
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(found);
+    Ok(found)
+}
+
+impl Store for Server {
+    async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
+        self.call_admitted(
+            call,
+            deadline,
+            Caller::Mirror,
+            &AtomicBool::new(false),
+            None,
+        )
+        .await
+    }
+
+    async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
+        capabilities(self, self, deadline).await
+    }
+}

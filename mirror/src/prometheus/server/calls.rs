@@ -1,0 +1,86 @@
+//! The calls of one request.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::Server;
+use crate::budget::Reservation;
+use crate::budget::size::ByteSize;
+use crate::model::capabilities::Capabilities;
+use crate::prometheus::limits::Caller;
+use crate::prometheus::{Answer, Call, Deadline, Store, StoreError, charge};
+
+/// What the calls of one request to a target have in common, whichever of its servers they go to.
+/// Once its first call is past the door of the queue, the request is admitted: its later calls
+/// wait, but are not refused because the queue is full.
+#[derive(Debug)]
+pub(in crate::prometheus) struct ForRequest {
+    caller: Caller,
+    admitted: AtomicBool,
+    memory: OnceLock<RequestMemory>,
+}
+
+/// What evaluating a request takes beside the answers that it reads.
+#[derive(Debug)]
+struct RequestMemory {
+    reservation: Arc<Reservation>,
+    /// What of the answers so far is kept, in bytes.
+    kept: AtomicU64,
+}
+
+impl ForRequest {
+    pub(in crate::prometheus) fn of(caller: Caller) -> Arc<Self> {
+        Arc::new(Self {
+            caller,
+            admitted: AtomicBool::new(false),
+            memory: OnceLock::new(),
+        })
+    }
+
+    /// Gives the request its memory: it grows by what is kept of the answers.
+    pub(in crate::prometheus) fn has_memory(&self, reservation: Arc<Reservation>) {
+        let kept = AtomicU64::new(0);
+        // Each shard's calls say so; it is one reservation.
+        let _ = self.memory.set(RequestMemory { reservation, kept });
+    }
+
+    /// The answer becomes one that is evaluated.
+    pub(in crate::prometheus) async fn keeps(
+        &self,
+        answer: &Answer,
+        Deadline(deadline): Deadline,
+    ) -> Result<(), StoreError> {
+        let Some(RequestMemory { reservation, kept }) = self.memory.get() else {
+            return Ok(());
+        };
+        answer.held.rests();
+        let more = charge::kept_of(answer);
+        let kept = ByteSize(kept.fetch_add(more, Ordering::Relaxed) + more);
+        Ok(reservation.grow_to(kept, Some(deadline)).await?)
+    }
+}
+
+/// The calls of one request to one server. What of the answers is evaluated is not counted here.
+#[derive(Clone, Debug)]
+pub(in crate::prometheus) struct ServerCalls {
+    pub(in crate::prometheus) server: Arc<Server>,
+    pub(in crate::prometheus) request: Arc<ForRequest>,
+}
+
+impl Store for ServerCalls {
+    async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
+        let ForRequest {
+            caller, admitted, ..
+        } = &*self.request;
+        let memory = self.request.memory.get();
+        let account = memory.map(|memory| memory.reservation.account());
+        let _blocked = memory.map(|memory| memory.reservation.waits_for_others());
+        self.server
+            .call_admitted(call, deadline, *caller, admitted, account)
+            .await
+    }
+
+    async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
+        super::capabilities(&self.server, self, deadline).await
+    }
+}
