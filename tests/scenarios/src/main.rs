@@ -12,6 +12,7 @@ mod helm_program;
 mod mirror_api;
 mod namespaced;
 mod operator;
+mod operator_pods;
 mod programs;
 mod scene;
 mod suite;

@@ -5,15 +5,14 @@ use std::fs::File;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use cluster_client::OPERATOR;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::SYSTEM;
 use crate::audit::Request;
+use crate::operator_pods::SYSTEM;
 use crate::programs::{self, run, signal};
 use crate::scene::Scene;
-
-const NAME: &str = "prometheus-mirror-operator";
 
 /// The operator, running.
 pub(super) struct Operator<'a> {
@@ -117,7 +116,7 @@ async fn chart_rights(scene: &Scene, values: &[&str]) -> Result<String> {
     let folder = run(&scene.place().file("tests/tools/build"), &["helm4"]).await?;
     let helm = format!("{}/helm", folder.trim());
     let chart = scene.place().file("charts/prometheus-mirror-operator");
-    let template = ["template", NAME, &chart, "--namespace", SYSTEM];
+    let template = ["template", OPERATOR, &chart, "--namespace", SYSTEM];
     let only = ["--show-only", "templates/rbac.yaml", "--show-only"];
     let arguments = [
         &template[..],

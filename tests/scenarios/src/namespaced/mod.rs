@@ -10,6 +10,7 @@ mod scopes;
 use anyhow::Result;
 use futures::future::LocalBoxFuture;
 
+use crate::operator_pods::SYSTEM;
 use crate::programs::{established, run};
 use crate::scene::Scene;
 use crate::suite::{Suite, alone};
@@ -33,8 +34,6 @@ pub(crate) fn suite() -> Suite {
         describe: &[&["get", "pmirror,pods", "-A"]],
     }
 }
-
-const SYSTEM: &str = "prometheus-mirror-system";
 
 fn prepare(scene: &Scene) -> LocalBoxFuture<'_, Result<()>> {
     Box::pin(async {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::limited::Operator;
-use super::{SYSTEM, team};
+use super::team;
+use crate::operator_pods::SYSTEM;
 use crate::programs::run;
 use crate::scene::Scene;
 use crate::wait::eventually;

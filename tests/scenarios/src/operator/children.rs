@@ -4,11 +4,10 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::{ready_mirror, usual};
+use crate::operator_pods::MANAGED;
 use crate::programs::run;
 use crate::scene::Scene;
 use crate::wait::{eventually, timed};
-
-const MANAGED: &str = "app.kubernetes.io/managed-by=prometheus-mirror-operator";
 
 pub(super) async fn deleted_and_edited_children_are_restored(scene: &Scene) -> Result<()> {
     ready_mirror(scene).await?;

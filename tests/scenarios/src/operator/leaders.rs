@@ -5,38 +5,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{OPERATOR_PODS, SYSTEM, all_operators_run, ready_mirror};
+use super::ready_mirror;
 use crate::audit::Request;
+use crate::operator_pods::{self, PODS, all_run, another_leads, leader, system};
 use crate::programs::{run, signal};
 use crate::scene::Scene;
-use crate::wait::{eventually, timed};
+use crate::wait::eventually;
 
 /// How long nothing may be written when nothing happens: longer than the operator's own periods.
 const IDLE: Duration = Duration::from_secs(120);
-
-async fn system(arguments: &[&str]) -> Result<String> {
-    run("kubectl", &[&["-n", SYSTEM], arguments].concat()).await
-}
-
-/// The operator that leads.
-async fn leader() -> Result<String> {
-    let holder = "jsonpath={.spec.holderIdentity}";
-    let holder = system(&["get", "lease", "prometheus-mirror-operator", "-o", holder]).await?;
-    ensure!(!holder.is_empty(), "nobody leads");
-    Ok(holder)
-}
-
-/// Waits until another operator than `before` leads.
-async fn another_leads(before: &str) -> Result<Duration> {
-    timed(
-        format!("another operator leads than {before}"),
-        async || {
-            ensure!(leader().await? != before, "it leads");
-            Ok(())
-        },
-    )
-    .await
-}
 
 /// The process of an operator's pod, by its environment: pods' processes are this machine's.
 fn process_of(pod: &str) -> Result<String> {
@@ -60,7 +37,7 @@ fn process_of(pod: &str) -> Result<String> {
 
 /// The leader and its process.
 async fn running_leader() -> Result<(String, String)> {
-    all_operators_run().await?;
+    all_run().await?;
     eventually("the leader runs", async || {
         let leader = leader().await?;
         let process = process_of(&leader)?;
@@ -72,25 +49,7 @@ async fn running_leader() -> Result<(String, String)> {
 /// Waits until the leader has reconciled every mirror of the cluster since it was started.
 async fn has_reconciled_all() -> Result<()> {
     let mirrors = run("kubectl", &["get", "pmirror", "-A", "-o", "name"]).await?;
-    let mirrors = mirrors.lines().count();
-    eventually("the leader has reconciled every mirror", async || {
-        let leader = leader().await?;
-        let ip = system(&["get", "pod", &leader, "-o", "jsonpath={.status.podIP}"]).await?;
-        let page = reqwest::get(format!("http://{ip}:8080/metrics"))
-            .await?
-            .text()
-            .await?;
-        let mut values = page
-            .lines()
-            .filter_map(|line| line.strip_prefix("prometheus_mirror_operator_reconciles_total "));
-        let count: f64 = values.next().context("no such metric")?.parse()?;
-        ensure!(
-            count >= mirrors as f64,
-            "{count} reconciles of {mirrors} mirrors"
-        );
-        Ok(())
-    })
-    .await
+    operator_pods::has_reconciled(mirrors.lines().count()).await
 }
 
 /// Fails if the operator wrote anything of this scenario's.
@@ -110,7 +69,7 @@ async fn rested_mirror(scene: &Scene) -> Result<usize> {
         .becomes("shop", "TargetsReachable", "True ", &[])
         .await?;
     // An event of what was done just now may still come.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    operator_pods::rest().await;
     scene.common.audit.end()
 }
 
@@ -135,12 +94,12 @@ pub(super) async fn nothing_is_written_while_nothing_happens(scene: &Scene) -> R
 pub(super) async fn a_restart_of_the_operator_writes_nothing(scene: &Scene) -> Result<()> {
     let since = rested_mirror(scene).await?;
     let before = leader().await?;
-    system(&["delete", "pods", "-l", OPERATOR_PODS, "--wait=true"]).await?;
-    all_operators_run().await?;
+    system(&["delete", "pods", "-l", PODS, "--wait=true"]).await?;
+    all_run().await?;
     another_leads(&before).await?;
     has_reconciled_all().await?;
     // What pods answer may lead to a second look.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    operator_pods::rest().await;
     wrote_nothing(scene, since)?;
     scene.claim("a restart of both operators writes nothing");
     Ok(())
@@ -207,9 +166,7 @@ pub(super) async fn another_operator_leads_when_the_leader_is_frozen(scene: &Sce
 
 /// How often each operator's container was started again.
 async fn restarts() -> Result<Value> {
-    let pods = system(&["get", "pods", "-l", OPERATOR_PODS, "-o", "json"]).await?;
-    let pods: Value = serde_json::from_str(&pods)?;
-    let pods = pods["items"].as_array().cloned().unwrap_or_default();
+    let pods = operator_pods::pods().await?;
     let restarts = pods.iter().map(|pod| {
         let container = &pod["status"]["containerStatuses"][0];
         json!([pod["metadata"]["name"], container["restartCount"]])

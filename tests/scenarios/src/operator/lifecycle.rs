@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{ready_mirror, usual};
 use crate::mirror_api::{answers_with_key, connects, has_points};
+use crate::operator_pods::MANAGED;
 use crate::scene::Scene;
 use crate::wait::{eventually, timed};
 
@@ -85,12 +86,11 @@ pub(super) async fn nothing_is_left_of_a_deleted_mirror(scene: &Scene) -> Result
     spec["autoscaling"] = json!({"minReplicas": 1, "maxReplicas": 2});
     scene.mirror("shop", &spec).await?;
     scene.ready("shop").await?;
-    let managed = "app.kubernetes.io/managed-by=prometheus-mirror-operator";
-    let made = scene.names(ALL, managed).await?;
+    let made = scene.names(ALL, MANAGED).await?;
     ensure!(made.len() == 9, "not one of each kind: {}", made.join(" "));
     scene.delete("PrometheusMirror", "shop").await?;
     let took = timed("nothing is left", async || {
-        let left = scene.names(ALL, managed).await?;
+        let left = scene.names(ALL, MANAGED).await?;
         ensure!(left.is_empty(), "left: {}", left.join(" "));
         Ok(())
     })

@@ -12,6 +12,7 @@ use anyhow::Result;
 use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
+use crate::operator_pods::{self, DEPLOYMENT, PODS, SYSTEM, system};
 use crate::programs::run;
 use crate::scene::Scene;
 use crate::suite::{Suite, alone, together};
@@ -66,15 +67,10 @@ pub(crate) fn suite() -> Suite {
             .collect(),
         describe: &[
             &["get", "pods", "-A"],
-            &["-n", SYSTEM, "logs", "-l", OPERATOR_PODS, "--tail=30"],
+            &["-n", SYSTEM, "logs", "-l", PODS, "--tail=30"],
         ],
     }
 }
-
-/// Where the operator runs.
-const SYSTEM: &str = "prometheus-mirror-system";
-const OPERATOR: &str = "deploy/prometheus-mirror-operator";
-const OPERATOR_PODS: &str = "app.kubernetes.io/name=prometheus-mirror-operator";
 
 fn prepare(scene: &Scene) -> LocalBoxFuture<'_, Result<()>> {
     Box::pin(install(scene))
@@ -93,16 +89,9 @@ async fn install(scene: &Scene) -> Result<()> {
     // Before the operators start: scenarios claim what they do without these.
     children::remove_definitions(scene).await?;
     // The images may be newer than those that run.
-    run("kubectl", &["-n", SYSTEM, "rollout", "restart", OPERATOR]).await?;
-    all_operators_run().await?;
+    system(&["rollout", "restart", DEPLOYMENT]).await?;
+    operator_pods::all_run().await?;
     scene.claim("the operator is installed and ready");
-    Ok(())
-}
-
-/// Waits until every replica of the operator runs.
-async fn all_operators_run() -> Result<()> {
-    let status = ["rollout", "status", OPERATOR, "--timeout=180s"];
-    run("kubectl", &[&["-n", SYSTEM], &status[..]].concat()).await?;
     Ok(())
 }
 

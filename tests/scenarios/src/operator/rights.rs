@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
+use cluster_client::OPERATOR;
 use serde_json::Value;
 
-use super::SYSTEM;
 use crate::audit::Request;
+use crate::operator_pods::SYSTEM;
 use crate::programs::run;
 use crate::scene::Scene;
 
-const ACCOUNT: &str = "prometheus-mirror-operator";
 /// Asked for by an admission plugin that is off by default
 /// (`OwnerReferencesPermissionEnforcement`), never by a request.
 const NEVER_REQUESTED: &str = "prometheus-mirror.io/prometheusmirrors/finalizers:update";
@@ -60,7 +60,7 @@ async fn granted() -> Result<BTreeSet<String>> {
         let ours = items(&binding["subjects"]).any(|subject| {
             subject["kind"] == "ServiceAccount"
                 && subject["namespace"] == SYSTEM
-                && subject["name"] == ACCOUNT
+                && subject["name"] == OPERATOR
         });
         if !ours {
             continue;
@@ -78,7 +78,10 @@ async fn granted() -> Result<BTreeSet<String>> {
             rights.extend(rights_of(rule));
         }
     }
-    ensure!(!rights.is_empty(), "no role is bound to {SYSTEM}:{ACCOUNT}");
+    ensure!(
+        !rights.is_empty(),
+        "no role is bound to {SYSTEM}:{OPERATOR}"
+    );
     Ok(rights)
 }
 
