@@ -9,6 +9,7 @@ mod audit;
 mod definition;
 mod dropin;
 mod helm_program;
+mod install;
 mod mirror_api;
 mod namespaced;
 mod operator;
@@ -66,6 +67,8 @@ enum Subject {
     Namespaced,
     /// The chart `prometheusmirror`, without operator, as a user of the original mirror installs it
     Dropin,
+    /// Every way to install the operator, upgrade it, roll it back and remove it
+    Install,
 }
 
 impl Subject {
@@ -75,6 +78,7 @@ impl Subject {
             Self::Definition => definition::suite(),
             Self::Namespaced => namespaced::suite(),
             Self::Dropin => dropin::suite(),
+            Self::Install => install::suite(),
         }
     }
 }
