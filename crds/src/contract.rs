@@ -59,6 +59,19 @@ pub mod environment {
     ];
 }
 
+/// How a program writes its log lines: the value of [`environment::LOG_FORMAT`], and of the flag of
+/// both programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 /// The operator's name: field manager, reporter of events, value of [`labels::MANAGED_BY`].
 pub const OPERATOR: &str = "prometheus-mirror-operator";
 

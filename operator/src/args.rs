@@ -1,6 +1,7 @@
 //! The command line. Every flag is also an environment variable.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use crds::contract::LogFormat;
 
 use crate::cluster::policy::{CrossNamespace, Field, Policy};
 
@@ -125,16 +126,6 @@ impl RunArgs {
             denied: self.deny_fields.clone(),
         }
     }
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For machines.
-    Json,
 }
 
 /// The mirror's image of this version.

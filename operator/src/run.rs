@@ -1,6 +1,6 @@
 //! `run`: logs, clients, the admin port, leadership, and under it the controllers.
 
-use crds::contract::OPERATOR;
+use crds::contract::{LogFormat, OPERATOR};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{LogFormat, RunArgs};
+use crate::args::RunArgs;
 use crate::cluster::caches::Caches;
 use crate::cluster::policy::Policy;
 use crate::cluster::scope::Scope;

@@ -1,20 +1,11 @@
 //! Logs: lines on stderr.
 
+use crds::contract::LogFormat;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::Layer;
 
 use super::TelemetryError;
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
 
 /// What writes the lines of `level` (an `EnvFilter` directive).
 pub(super) fn layer(

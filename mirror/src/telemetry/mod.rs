@@ -12,11 +12,11 @@ pub mod metrics;
 pub mod process;
 pub mod traces;
 
+use crds::contract::LogFormat;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-pub use self::logs::LogFormat;
 use self::traces::Exporter;
 
 /// Why logging and tracing could not be set up.

@@ -1,9 +1,7 @@
 //! How much is logged, and how.
 
 use clap::Args;
-use crds::contract::environment;
-
-use crate::telemetry::LogFormat;
+use crds::contract::{LogFormat, environment};
 
 /// How log lines look and how many there are.
 #[derive(Args, Clone, Debug)]

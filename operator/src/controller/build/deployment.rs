@@ -6,8 +6,8 @@
 
 use crds::DataKind;
 use crds::contract::{
-    ADMIN_PORT, ADMIN_PORT_NUMBER, API_PORT, CONFIGURATION_DIR, CONTAINER, DOCUMENT, environment,
-    pages,
+    ADMIN_PORT, ADMIN_PORT_NUMBER, API_PORT, CONFIGURATION_DIR, CONTAINER, DOCUMENT, LogFormat,
+    environment, pages,
 };
 use serde_json::{Value, json};
 
@@ -104,7 +104,7 @@ fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
             {"name": environment::ADMIN_LISTEN, "value": format!("0.0.0.0:{ADMIN_PORT_NUMBER}")},
             {"name": environment::DRAIN_DELAY, "value": format!("{DRAIN_DELAY_SECONDS}s")},
             {"name": environment::DRAIN_TIMEOUT, "value": format!("{DRAIN_TIMEOUT_SECONDS}s")},
-            {"name": environment::LOG_FORMAT, "value": "json"},
+            {"name": environment::LOG_FORMAT, "value": LogFormat::Json},
         ],
         "ports": [
             {"name": API_PORT, "containerPort": mirror.spec.port, "protocol": "TCP"},
