@@ -23,7 +23,7 @@ const SMALL: usize = 8_192;
 
 /// How many such threads work at once, for the whole process. The others wait: more would only take
 /// the processors away from the runtime's workers.
-static THREADS: Semaphore = Semaphore::const_new(2);
+static PLACES: Semaphore = Semaphore::const_new(2);
 
 /// Counts the steps of a loop over what a store sent.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ pub(super) async fn done<T: Send + 'static>(
     }
     let elsewhere = async {
         // The semaphore is never closed.
-        let place = THREADS.acquire().await.map_err(|_| late())?;
+        let place = PLACES.acquire().await.map_err(|_| late())?;
         let working = blocking::run(move || {
             // Given back when the work ends, not when its caller stops waiting.
             let _place = place;
