@@ -102,9 +102,7 @@ impl Held {
             reservation.rests();
         }
     }
-}
 
-impl Held {
     /// Whether it takes long to give it back.
     pub(super) fn is_large(&self) -> bool {
         let bytes = self.0.as_ref().map(|reservation| reservation.bytes().0);
