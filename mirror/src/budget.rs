@@ -6,7 +6,8 @@
 //!
 //! * A newcomer holds nothing and may use all of the budget. Growth may use seven eighths of it, so
 //!   the last eighth always lets small requests in.
-//! * A small group, up to a sixty-fourth of what growth may use, gets what there is.
+//! * A small group, up to a sixty-fourth of what growth may use, gets what there is, and may use
+//!   half of the last eighth, too: it never waits for a large one to end.
 //! * Larger groups grow together only while a quarter of it is used. Beyond that they do so in
 //!   turn: the group that began to wait first may use all of it, the others stand still until it
 //!   has ended. So large requests that fit one after the other are answered one after the other,
@@ -24,7 +25,7 @@ mod reservation;
 pub mod size;
 mod state;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -135,6 +136,7 @@ impl Budget {
             let reservation = Reservation {
                 budget: Arc::clone(self),
                 holder,
+                spent: AtomicU64::new(0),
             };
             (reservation, waiting)
         };

@@ -118,7 +118,7 @@ pub(super) async fn encoded(
     encode: impl FnOnce() -> Bytes + Send + 'static,
 ) -> Result<Bytes, ApiError> {
     if let Some(memory) = memory {
-        memory.grow(ByteSize(size as u64), Some(deadline)).await?;
+        memory.spend(ByteSize(size as u64), Some(deadline)).await?;
     }
     let body = if size <= LARGE_ANSWER {
         encode()

@@ -1,7 +1,7 @@
 //! Memory that is held, and the wait for more of it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -15,6 +15,7 @@ use super::{Budget, Refused};
 pub struct Reservation {
     pub(super) budget: Arc<Budget>,
     pub(super) holder: Arc<Holder>,
+    pub(super) spent: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +110,21 @@ impl Reservation {
             None | Some(0) => Ok(()),
             Some(more) => self.grow(ByteSize(more), deadline).await,
         }
+    }
+
+    /// Spends `more`: of what is held already as far as it goes, so that a small request never
+    /// waits. Grows only beyond that, as [`grow_to`](Self::grow_to).
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn spend(
+        &self,
+        ByteSize(more): ByteSize,
+        deadline: Option<Instant>,
+    ) -> Result<(), Refused> {
+        let spent = self.spent.fetch_add(more, Ordering::Relaxed);
+        let spent = ByteSize(spent.saturating_add(more));
+        self.grow_to(spent, deadline).await
     }
 
     /// Gives back what is held beyond `bytes`.

@@ -103,6 +103,11 @@ impl State {
         self.capacity - self.capacity / 8
     }
 
+    /// So much small groups may use when they grow.
+    fn for_small_growth(&self) -> u64 {
+        self.capacity - self.capacity / 16
+    }
+
     pub(super) fn ticket(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -146,10 +151,10 @@ impl State {
     pub(super) fn may_grow(&self, holder: &Holder, more: u64) -> bool {
         let (group, for_growth) = (&holder.group, self.for_growth());
         let (used, large) = (self.used + more, group.bytes.load(Ordering::Relaxed) + more);
-        used <= for_growth
-            && (large <= for_growth / SMALL
-                || used <= for_growth / TOGETHER
-                || self.is_first(group))
+        if large <= for_growth / SMALL {
+            return used <= self.for_small_growth();
+        }
+        used <= for_growth && (used <= for_growth / TOGETHER || self.is_first(group))
     }
 
     /// Whether it is the turn of this group.

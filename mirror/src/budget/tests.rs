@@ -147,6 +147,29 @@ async fn large_ones_grow_in_turn_and_small_ones_pass_them() {
 }
 
 #[tokio::test]
+async fn small_ones_grow_even_beside_one_that_has_all() {
+    let budget = budget(8_000);
+    let (large, small) = (holder(&budget, 10).await, holder(&budget, 10).await);
+    large.grow(ByteSize(6_980), None).await.unwrap();
+    small.grow(ByteSize(90), None).await.unwrap();
+    let _newcomer = holder(&budget, 500).await;
+    assert_eq!(budget.used(), ByteSize(7_590));
+}
+
+#[tokio::test]
+async fn what_is_spent_is_taken_from_what_is_held_first() {
+    let budget = budget(80);
+    let (large, small) = (holder(&budget, 10).await, holder(&budget, 10).await);
+    large.grow(ByteSize(50), None).await.unwrap();
+    for _ in 0..2 {
+        let spent = small.spend(ByteSize(5), None);
+        assert_eq!(spent.now_or_never(), Some(Ok(())));
+    }
+    assert!(small.spend(ByteSize(5), None).now_or_never().is_none());
+    assert_eq!(small.bytes(), ByteSize(10));
+}
+
+#[tokio::test]
 async fn the_calls_of_a_request_have_its_turn() {
     let budget = budget(8_000);
     let (first, second) = (holder(&budget, 2_000).await, holder(&budget, 10).await);

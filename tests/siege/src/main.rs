@@ -239,7 +239,7 @@ async fn siege(arguments: &Arguments) -> Result<()> {
             if seen.probes.is_empty() || seen.requests.len() < FEWEST {
                 faults.push(format!("only {} honest requests", seen.requests.len()));
             }
-            let most_honest = most_honest_during(&attack.name, &undisturbed);
+            let most_honest = most_honest(&undisturbed);
             let p95 = quantile(&seen.requests, 0.95);
             if p95 > most_honest && !arguments.busy {
                 faults.push(format!(
@@ -296,17 +296,6 @@ async fn siege(arguments: &Arguments) -> Result<()> {
         report::write(page, &summary)?;
     }
     Ok(())
-}
-
-/// Kinds during which the honest client waits longer than it should, and its p95 at most. With
-/// twenty answers of 300,000 series at once, which exceed the memory, its p99 was 64 to 89 ms. Why
-/// is not known yet.
-const KNOWN: [(&str, Duration); 1] = [("answers series_300000", Duration::from_millis(300))];
-
-/// The p95 that the honest client may have during this attack.
-fn most_honest_during(attack: &str, undisturbed: &Seen) -> Duration {
-    let known = KNOWN.iter().find(|(name, _)| attack.contains(name));
-    known.map_or_else(|| most_honest(undisturbed), |(_, most)| *most)
 }
 
 /// The most that the honest client's quantiles under attack may be.

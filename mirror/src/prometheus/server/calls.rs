@@ -1,6 +1,6 @@
 //! The calls of one request.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use super::Server;
@@ -17,15 +17,8 @@ use crate::prometheus::{Answer, Call, Deadline, Store, StoreError, charge};
 pub(in crate::prometheus) struct ForRequest {
     caller: Caller,
     admitted: AtomicBool,
-    memory: OnceLock<RequestMemory>,
-}
-
-/// What evaluating a request takes beside the answers that it reads.
-#[derive(Debug)]
-struct RequestMemory {
-    reservation: Arc<Reservation>,
-    /// What of the answers so far is kept, in bytes.
-    kept: AtomicU64,
+    /// For what evaluating the request takes beside the answers that it reads.
+    memory: OnceLock<Arc<Reservation>>,
 }
 
 impl ForRequest {
@@ -39,9 +32,8 @@ impl ForRequest {
 
     /// Gives the request its memory: it grows by what is kept of the answers.
     pub(in crate::prometheus) fn has_memory(&self, reservation: Arc<Reservation>) {
-        let kept = AtomicU64::new(0);
         // Each shard's calls say so; it is one reservation.
-        let _ = self.memory.set(RequestMemory { reservation, kept });
+        let _ = self.memory.set(reservation);
     }
 
     /// The answer becomes one that is evaluated.
@@ -50,13 +42,12 @@ impl ForRequest {
         answer: &Answer,
         Deadline(deadline): Deadline,
     ) -> Result<(), StoreError> {
-        let Some(RequestMemory { reservation, kept }) = self.memory.get() else {
+        let Some(memory) = self.memory.get() else {
             return Ok(());
         };
         answer.held.rests();
-        let more = charge::kept_of(answer);
-        let kept = ByteSize(kept.fetch_add(more, Ordering::Relaxed) + more);
-        Ok(reservation.grow_to(kept, Some(deadline)).await?)
+        let kept = ByteSize(charge::kept_of(answer));
+        Ok(memory.spend(kept, Some(deadline)).await?)
     }
 }
 
@@ -73,8 +64,8 @@ impl Store for ServerCalls {
             caller, admitted, ..
         } = &*self.request;
         let memory = self.request.memory.get();
-        let account = memory.map(|memory| memory.reservation.account());
-        let _blocked = memory.map(|memory| memory.reservation.waits_for_others());
+        let account = memory.map(|memory| memory.account());
+        let _blocked = memory.map(|memory| memory.waits_for_others());
         self.server
             .call_admitted(call, deadline, *caller, admitted, account)
             .await
