@@ -16,9 +16,10 @@
 //!   to the end.
 //! * No deadlock: the budget counts the holders that can go on by themselves. When there are none,
 //!   because each waits for growth or for somebody who does, the turn goes to the first group that
-//!   waits for growth. If that does not help, the largest holder that waits out of
-//!   turn is refused at once, and if there is none, the one whose turn it is. It gives back the
-//!   most, the others go on, and a lone holder is refused only if it needs more than it can get.
+//!   waits for growth. If that does not help, the largest holder that waits out of turn has to
+//!   give way, and if there is none, the one whose turn it is. It gives back the most, and the
+//!   others go on. Its request begins again when its turn comes, holding nothing until then. A lone
+//!   holder is refused only if it needs more than it can get.
 
 pub(crate) mod memory;
 mod reservation;
@@ -35,7 +36,7 @@ pub use self::memory::{Limit, Memory, Origin};
 use self::reservation::Place;
 pub use self::reservation::{Account, Blocked, Reservation, Working};
 use self::size::ByteSize;
-use self::state::{Group, Holder, State, Waiter};
+use self::state::{Group, Holder, State, Waiter, Wants};
 
 /// Why there are no bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +47,10 @@ pub enum Refused {
     /// Others have them, and did not give them back in time.
     #[error("the memory is used up by other requests")]
     Busy,
+    /// Nobody could go on, and this holder has to give back what it has. It may begin again, see
+    /// [`Budget::reserve_in_turn`].
+    #[error("other requests need the memory first")]
+    GivesWay,
 }
 
 /// A number of bytes that are shared.
@@ -104,6 +109,21 @@ impl Budget {
             .await
     }
 
+    /// As [`reserve`](Self::reserve), for a request that had to give way: waits, too, until it is
+    /// its turn to grow.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn reserve_in_turn(
+        self: &Arc<Self>,
+        bytes: ByteSize,
+        deadline: Option<Instant>,
+    ) -> Result<Reservation, Refused> {
+        let reservation = self.reserve(bytes, deadline).await?;
+        reservation.waits_for_its_turn(deadline).await?;
+        Ok(reservation)
+    }
+
     async fn reserve_in(
         self: &Arc<Self>,
         group: Arc<Group>,
@@ -125,7 +145,7 @@ impl Budget {
                 let ticket = state.ticket();
                 let (answer, granted) = oneshot::channel();
                 let waiter = Waiter {
-                    bytes,
+                    wants: Wants::Bytes(bytes),
                     holder: Arc::clone(&holder),
                     answer,
                 };

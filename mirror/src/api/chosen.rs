@@ -81,14 +81,30 @@ impl Chosen {
     pub(super) async fn with_memory(self, serving: &Serving) -> Result<Self, ApiError> {
         let Deadline(deadline) = self.deadline;
         let budget = &serving.targets.memory().work;
-        let memory = Arc::new(budget.reserve(BASE, Some(deadline)).await?);
-        Ok(Self {
+        let memory = budget.reserve(BASE, Some(deadline)).await?;
+        Ok(self.holding(memory))
+    }
+
+    /// The same for a request that has to begin again. All memory that it had is given back, and it
+    /// gets some when its turn comes. Its calls are counted from the start.
+    pub(super) async fn in_turn(mut self, serving: &Serving) -> Result<Self, ApiError> {
+        let Deadline(deadline) = self.deadline;
+        self.calls = self.calls.again(RequestCalls::without_memory);
+        self.memory = None;
+        let budget = &serving.targets.memory().work;
+        let memory = budget.reserve_in_turn(BASE, Some(deadline)).await?;
+        Ok(self.holding(memory))
+    }
+
+    fn holding(self, memory: Reservation) -> Self {
+        let memory = Arc::new(memory);
+        Self {
             calls: self
                 .calls
                 .map(|calls| calls.with_memory(Arc::clone(&memory))),
             memory: Some(memory),
             ..self
-        })
+        }
     }
 
     /// Encodes an answer of about `size` bytes. They count as the request's memory until they are

@@ -55,6 +55,10 @@ pub enum ApiError {
         /// What the user can act on.
         details: String,
     },
+    /// Other requests need the memory first. The request begins again when its turn comes, so that
+    /// nobody is answered this.
+    #[error("the mirror's memory is used up by other requests")]
+    GivesWay,
     /// The store asks to slow down.
     #[error("{details}")]
     Throttled {
@@ -126,6 +130,7 @@ impl ApiError {
             Self::Busy { details } | Self::Throttled { details, .. } => {
                 remote("too busy", details.clone())
             }
+            Self::GivesWay => remote("too busy", self.to_string()),
             Self::BodyTooLarge { .. } => remote("request too large", self.to_string()),
             Self::BodyStalled => remote("request too slow", self.to_string()),
             Self::NoSuchPath { .. } => remote(
@@ -165,7 +170,7 @@ impl ApiError {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unsupported", true)
             }
             Self::BadRequest { .. } => (StatusCode::BAD_REQUEST, "bad_request", true),
-            Self::Busy { .. } | Self::Throttled { .. } => {
+            Self::Busy { .. } | Self::GivesWay | Self::Throttled { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "busy", true)
             }
             Self::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", true),
@@ -195,7 +200,7 @@ impl ApiError {
         )
             .into_response();
         match self {
-            Self::Busy { .. } => {
+            Self::Busy { .. } | Self::GivesWay => {
                 response
                     .headers_mut()
                     .insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));

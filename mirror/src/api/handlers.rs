@@ -2,18 +2,18 @@
 
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::asked::{Asked, AskedMetric};
 use super::body::{self, RequestBody};
 use super::chosen::Chosen;
 use super::decode::{Query, Request};
 use super::error::ApiError;
 use super::state::Serving;
 use super::{About, Answered, encode};
-use crate::execute::{self, EvaluateError, explain, fields};
+use crate::execute::{self, explain, fields};
 use crate::model::api_method::ApiMethod;
 use crate::model::time::Timestamp;
-use crate::plan::MetricQuery;
 use crate::plan::fields::{FieldQuery, ValuesQuery};
 use crate::prometheus::{Call, Caller, Store};
 use crate::settings::choose::ConnectionDetails;
@@ -41,17 +41,50 @@ pub async fn answer(
         Ok(target) => Ok(target.with_memory(serving).await?),
         Err(error) => Err(error),
     };
-    let explain = method == ApiMethod::Explain;
-    match query {
-        Query::Connection => Ok(connection(target).await),
-        Query::FieldNames(query) if explain => explained_fields(&target?, query, None).await,
-        Query::FieldNames(query) => field_names(&target?, query).await,
-        Query::FieldValues(ValuesQuery { fields, field, .. }) if explain => {
-            explained_fields(&target?, fields, Some(&field)).await
+    let asked = match query {
+        Query::Connection => return Ok(connection(target).await),
+        Query::FieldNames(query) => Asked::FieldNames(query),
+        Query::FieldValues(query) => Asked::FieldValues(query),
+        Query::Metric(query) => Asked::Metric(query.into()),
+    };
+    let mut target = target?;
+    let asked = asked.within(&target).await?;
+    loop {
+        let answered = match method {
+            ApiMethod::Explain => explained(&target, &asked).await,
+            _ => answered(&target, &asked).await,
+        };
+        match answered {
+            // What it held is given back with this.
+            Err(ApiError::GivesWay) => target = target.in_turn(serving).await?,
+            answered => return answered,
         }
-        Query::FieldValues(query) => field_values(&target?, query).await,
-        Query::Metric(query) => metric(&target?, query, explain).await,
     }
+}
+
+async fn answered(target: &Chosen, asked: &Asked) -> Result<Answered, ApiError> {
+    match asked {
+        Asked::FieldNames(query) => field_names(target, query).await,
+        Asked::FieldValues(query) => field_values(target, query).await,
+        Asked::Metric(asked) => metric(target, asked).await,
+    }
+}
+
+/// The answer that says what would be sent. Its size is known when it is there: it is bounded, as
+/// PromQL is.
+async fn explained(target: &Chosen, asked: &Asked) -> Result<Answered, ApiError> {
+    let mut explained = match asked {
+        Asked::FieldNames(query) => explain::fields(query, None),
+        Asked::FieldValues(query) => explain::fields(&query.fields, Some(&query.field)),
+        Asked::Metric(asked) => {
+            let explained = explain::metric(&target.context(), &asked.query).await;
+            let mut explained = explained.map_err(|error| asked.failed(error))?;
+            explained["method"] = json!(asked.method());
+            explained
+        }
+    };
+    explained["target"] = json!(target.name);
+    Ok(target.counted(encode::body(&explained)).await?.into())
 }
 
 /// That a connection cannot work is the answer, not an error.
@@ -73,49 +106,25 @@ async fn connects(target: &Chosen) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn field_names(target: &Chosen, query: FieldQuery) -> Result<Answered, ApiError> {
-    let names = fields::names(&target.context(), &target.within(query)).await;
+async fn field_names(target: &Chosen, query: &FieldQuery) -> Result<Answered, ApiError> {
+    let names = fields::names(&target.context(), query).await;
     let names = names.map_err(|error| ApiError::from_evaluation(error, "", None))?;
     let size = encode::size_of_names(&names);
     let body = target.encoded(size, move || encode::field_names(&names));
     Ok(body.await?.into())
 }
 
-async fn field_values(target: &Chosen, query: ValuesQuery) -> Result<Answered, ApiError> {
-    let query = ValuesQuery {
-        fields: target.within(query.fields),
-        ..query
-    };
-    let values = fields::values(&target.context(), &query).await;
+async fn field_values(target: &Chosen, query: &ValuesQuery) -> Result<Answered, ApiError> {
+    let values = fields::values(&target.context(), query).await;
     let values = values.map_err(|error| ApiError::from_evaluation(error, &query.field, None))?;
     let size = encode::size_of_values(&values);
     let body = target.encoded(size, move || encode::field_values(&values));
     Ok(body.await?.into())
 }
 
-async fn metric(target: &Chosen, query: MetricQuery, explain: bool) -> Result<Answered, ApiError> {
-    // Messages name what was asked for.
-    let metric = query.kind.metric().to_owned();
-    let method = query.aggregation.map(|aggregation| aggregation.name);
-    let is_completed = target.completes(&query.kind);
-    let query = MetricQuery {
-        kind: target.enforced(query.kind).await?,
-        ..query
-    };
-    let refused = |error: EvaluateError| {
-        let error = match is_completed {
-            true => error.without_positions(),
-            false => error,
-        };
-        ApiError::from_evaluation(error, &metric, method)
-    };
-    let context = target.context();
-    if explain {
-        let mut explained = explain::metric(&context, &query).await.map_err(refused)?;
-        explained["method"] = json!(method);
-        return self::explained(target, explained).await;
-    }
-    let telemetry = execute::metric(&context, &query).await.map_err(refused)?;
+async fn metric(target: &Chosen, asked: &AskedMetric) -> Result<Answered, ApiError> {
+    let telemetry = execute::metric(&target.context(), &asked.query).await;
+    let telemetry = telemetry.map_err(|error| asked.failed(error))?;
     for remark in &telemetry.remarks {
         tracing::debug!(target = %target.name, ?remark.meaning, remark.text, "the store remarks");
     }
@@ -129,19 +138,4 @@ async fn metric(target: &Chosen, query: MetricQuery, explain: bool) -> Result<An
         body: body.await?,
         about,
     })
-}
-
-async fn explained_fields(
-    target: &Chosen,
-    query: FieldQuery,
-    field: Option<&str>,
-) -> Result<Answered, ApiError> {
-    explained(target, explain::fields(&target.within(query), field)).await
-}
-
-/// The answer that says what would be sent. Its size is known when it is there: it is bounded, as
-/// PromQL is.
-async fn explained(target: &Chosen, mut explained: Value) -> Result<Answered, ApiError> {
-    explained["target"] = json!(target.name);
-    Ok(target.counted(encode::body(&explained)).await?.into())
 }

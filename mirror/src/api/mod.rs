@@ -2,6 +2,7 @@
 //! one thin handler per method ([`handlers`]). The contract is `docs/mirror-api.md`; for machines
 //! it is [`openapi`].
 
+mod asked;
 pub mod body;
 mod chosen;
 pub mod decode;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::size::ByteSize;
-use super::state::{Group, Holder, STANDSTILL, Waiter};
+use super::state::{Group, Holder, STANDSTILL, State, Waiter, Wants};
 use super::{Budget, Refused};
 
 /// Bytes of a [`Budget`], given back when this is dropped.
@@ -23,6 +23,9 @@ pub(super) enum Place {
     Arriving(u64),
     Growing(u64),
 }
+
+/// Told when the wait is over.
+pub(super) type Granted = oneshot::Receiver<Result<(), Refused>>;
 
 /// On whose account something is reserved.
 #[derive(Clone, Debug)]
@@ -85,16 +88,35 @@ impl Reservation {
                 self.holder.group.grows();
                 state.takes_turn(&self.holder.group);
             }
-            let (answer, granted) = oneshot::channel();
-            let place = state.waits_for_growth(Waiter {
-                bytes: more,
-                holder: Arc::clone(&self.holder),
-                answer,
-            });
-            state.settle();
-            (Place::Growing(place), granted)
+            self.queue(&mut state, Wants::Bytes(more))
         };
         self.wait(place, granted, deadline).await
+    }
+
+    /// Goes to the end of the order of turns, and waits until it is its turn.
+    pub(super) async fn waits_for_its_turn(
+        &self,
+        deadline: Option<Instant>,
+    ) -> Result<(), Refused> {
+        let (place, granted) = {
+            let mut state = self.budget.lock();
+            self.holder.group.grows();
+            state.takes_turn(&self.holder.group);
+            self.queue(&mut state, Wants::Turn)
+        };
+        self.wait(place, granted, deadline).await
+    }
+
+    /// Waits for growth from now on, unless it is granted at once.
+    fn queue(&self, state: &mut State, wants: Wants) -> (Place, Granted) {
+        let (answer, granted) = oneshot::channel();
+        let place = state.waits_for_growth(Waiter {
+            wants,
+            holder: Arc::clone(&self.holder),
+            answer,
+        });
+        state.settle();
+        (Place::Growing(place), granted)
     }
 
     /// Sees to it that there are at least `bytes`.
@@ -166,7 +188,7 @@ impl Reservation {
     pub(super) async fn wait(
         &self,
         place: Place,
-        granted: oneshot::Receiver<Result<(), Refused>>,
+        granted: Granted,
         deadline: Option<Instant>,
     ) -> Result<(), Refused> {
         let mut waiting = Waiting {

@@ -34,9 +34,18 @@ pub(super) struct State {
     pub(super) turns: BTreeMap<u64, Arc<Group>>,
 }
 
+/// What somebody waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wants {
+    /// So many more bytes.
+    Bytes(u64),
+    /// That it is the turn of its group.
+    Turn,
+}
+
 #[derive(Debug)]
 pub(super) struct Waiter {
-    pub(super) bytes: u64,
+    pub(super) wants: Wants,
     pub(super) holder: Arc<Holder>,
     pub(super) answer: oneshot::Sender<Result<(), Refused>>,
 }
@@ -142,7 +151,9 @@ impl State {
 
     pub(super) fn give(&mut self, waiter: Waiter) {
         self.unblock(&waiter.holder);
-        self.take(&waiter.holder, waiter.bytes);
+        if let Wants::Bytes(bytes) = waiter.wants {
+            self.take(&waiter.holder, bytes);
+        }
         // The receiver goes only while the state is locked, and takes its waiter along.
         let _ = waiter.answer.send(Ok(()));
     }
@@ -155,6 +166,14 @@ impl State {
             return used <= self.for_small_growth();
         }
         used <= for_growth && (used <= for_growth / TOGETHER || self.is_first(group))
+    }
+
+    /// Whether somebody may have now what it waits for.
+    fn may_have(&self, waiter: &Waiter) -> bool {
+        match waiter.wants {
+            Wants::Bytes(more) => self.may_grow(&waiter.holder, more),
+            Wants::Turn => self.is_first(&waiter.holder.group),
+        }
     }
 
     /// Whether it is the turn of this group.
@@ -222,7 +241,7 @@ impl State {
         while let Some(place) = self
             .growing
             .range(from..)
-            .find(|(_, waiter)| self.may_grow(&waiter.holder, waiter.bytes))
+            .find(|(_, waiter)| self.may_have(waiter))
             .map(|(place, _)| *place)
             && let Some(waiter) = self.leaves_growing(place)
         {
@@ -231,25 +250,32 @@ impl State {
         }
     }
 
-    /// Who is refused when nobody can go on by himself.
+    /// Who has to give way when nobody can go on by himself: never one that waits for its turn, as
+    /// it holds next to nothing.
     pub(super) fn superfluous(&mut self) -> Option<Waiter> {
         let rank = |place: &u64, waiter: &Waiter| {
+            let Wants::Bytes(bytes) = waiter.wants else {
+                return None;
+            };
             let group = &waiter.holder.group;
-            let held = waiter.holder.bytes.load(Ordering::Relaxed) + waiter.bytes;
-            (!self.is_first(group), held, *place)
+            let held = waiter.holder.bytes.load(Ordering::Relaxed) + bytes;
+            Some((!self.is_first(group), held, *place))
         };
         let ranked = self
             .growing
             .iter()
-            .max_by_key(|(place, waiter)| rank(place, waiter));
-        let place = ranked.map(|(place, _)| *place)?;
+            .filter_map(|(place, waiter)| Some((rank(place, waiter)?, *place)))
+            .max();
+        let (_, place) = ranked?;
         self.leaves_growing(place)
     }
 
-    /// Serves those that can be served, and if nobody can go on by himself, refuses one.
+    /// Serves those that can be served, and if nobody can go on by himself, lets one give way.
     pub(super) fn settle(&mut self) {
         while let Some(first) = self.arriving.first_entry() {
-            if self.used + first.get().bytes > self.capacity {
+            if let Wants::Bytes(bytes) = first.get().wants
+                && self.used + bytes > self.capacity
+            {
                 break;
             }
             let waiter = first.remove();
@@ -271,7 +297,7 @@ impl State {
                 // It would not get so much if it came alone.
                 Refused::TooLarge(ByteSize(for_growth))
             } else {
-                Refused::Busy
+                Refused::GivesWay
             };
             let _ = refused.answer.send(Err(why));
         }

@@ -45,6 +45,12 @@ impl<S> Counted<S> {
         stores.into_iter().map(counted).collect()
     }
 
+    /// As many calls again, of another store: those of a request that begins again.
+    #[must_use]
+    pub fn again<T>(self, store: impl FnOnce(S) -> T) -> Counted<T> {
+        Counted::new(store(self.store), self.at_most)
+    }
+
     /// The same over another store.
     #[must_use]
     pub fn map<T>(self, store: impl FnOnce(S) -> T) -> Counted<T> {

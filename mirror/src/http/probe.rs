@@ -135,9 +135,12 @@ async fn ask_server(server: &Server, known: Option<String>) -> ServerReachabilit
         Ok(()) => (Some(true), version(server, deadline, known).await, None),
         // It answers, and asking more often is just what it does not want.
         Err(error @ StoreError::Throttled { .. }) => (Some(true), known, Some(error.to_string())),
-        Err(StoreError::QueueFull | StoreError::ExpiredInQueue | StoreError::OutOfMemory) => {
-            (None, None, None)
-        }
+        Err(
+            StoreError::QueueFull
+            | StoreError::ExpiredInQueue
+            | StoreError::OutOfMemory
+            | StoreError::GivesWay,
+        ) => (None, None, None),
         Err(error) => (Some(false), None, Some(error.to_string())),
     };
     ServerReachability {

@@ -53,6 +53,7 @@ pub(super) async fn probe(
                 | StoreError::ExpiredInQueue
                 | StoreError::QueueFull
                 | StoreError::OutOfMemory
+                | StoreError::GivesWay
         )
     };
     if let Some(error) = errors.into_iter().flatten().find(waited) {

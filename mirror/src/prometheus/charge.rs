@@ -50,11 +50,12 @@ impl Charge {
         waits: Arc<AtomicBool>,
         deadline: Instant,
     ) -> Result<Self, StoreError> {
+        let (base, until) = (ByteSize(BASE), Some(deadline));
         let reservation = {
             let _waits = WaitsForMemory::new(&waits);
             match account {
-                Some(account) => account.reserve(ByteSize(BASE), Some(deadline)).await?,
-                None => budget.reserve(ByteSize(BASE), Some(deadline)).await?,
+                Some(account) => account.reserve(base, until).await?,
+                None => budget.reserve(base, until).await?,
             }
         };
         Ok(Self { reservation, waits })
@@ -132,6 +133,7 @@ impl From<Refused> for StoreError {
                 "the answer needs more than {most} of the mirror's memory, which is all that one request can have; ask for fewer series or a shorter time, or raise the memory limit"
             )),
             Refused::Busy => Self::OutOfMemory,
+            Refused::GivesWay => Self::GivesWay,
         }
     }
 }

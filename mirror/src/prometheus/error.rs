@@ -45,6 +45,10 @@ pub enum StoreError {
     /// Other requests have the mirror's memory, and did not give it back in time.
     #[error("the mirror's memory is used up by other requests")]
     OutOfMemory,
+    /// Other requests need the memory first. The request gives all of its own back, and begins
+    /// again when its turn comes.
+    #[error("the mirror's memory is used up by other requests")]
+    GivesWay,
     /// The store asks to slow down (429, 503 with `Retry-After`, Amazon's `ThrottlingException`),
     /// or did so lately and the call cannot wait until it may be asked again.
     #[error("{message}")]

@@ -109,7 +109,14 @@ impl RequestCalls {
     /// The same, with the memory of the request: it grows by what is kept of the answers.
     #[must_use]
     pub fn with_memory(self, reservation: Arc<Reservation>) -> Self {
-        self.request.has_memory(reservation);
+        self.request.has_memory(Some(reservation));
+        self
+    }
+
+    /// The same, without memory: what the request had is given back.
+    #[must_use]
+    pub fn without_memory(self) -> Self {
+        self.request.has_memory(None);
         self
     }
 }

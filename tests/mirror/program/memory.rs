@@ -21,6 +21,9 @@ const LIMIT: u64 = 192 << 20;
 /// An answer's body, or what a store sends of it: without its end it is about so long.
 const BODY: usize = 24 << 20;
 
+/// A body whose answer fits into the memory of requests, and three of which do not.
+const LARGE_BODY: usize = 3 << 20;
+
 /// A store that answers every call with the same text, in which one element is repeated.
 struct Store {
     address: String,
@@ -30,12 +33,17 @@ struct Store {
 type Text = (&'static str, &'static str, &'static str);
 
 impl Store {
-    fn start((begin, element, end): Text) -> Self {
+    fn start(text: Text) -> Self {
+        Self::of(text, BODY)
+    }
+
+    /// `length` is about the length of its answers.
+    fn of(text: Text, length: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                std::thread::spawn(move || serve(&stream.unwrap(), (begin, element, end)));
+                std::thread::spawn(move || serve(&stream.unwrap(), text, length));
             }
         });
         Self { address }
@@ -44,24 +52,24 @@ impl Store {
 
 /// Answers the requests of a connection. A query of `1` and whatever finds out what the store can
 /// do get a small answer.
-fn serve(mut stream: &TcpStream, (begin, element, end): Text) {
+fn serve(mut stream: &TcpStream, (begin, element, end): Text, length: usize) {
     let mut reader = BufReader::new(stream);
     loop {
-        let (mut head, mut length) = (String::new(), 0);
+        let (mut head, mut declared) = (String::new(), 0);
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line).unwrap_or(0) == 0 {
                 return;
             }
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
+                declared = value.trim().parse().unwrap();
             }
             if line == "\r\n" {
                 break;
             }
             head.push_str(&line);
         }
-        let mut body = vec![0; length];
+        let mut body = vec![0; declared];
         reader.read_exact(&mut body).unwrap();
         let asked = format!("{head}{}", String::from_utf8(body).unwrap());
         if !asked.contains("attack") && !asked.contains("/api/v1/label") {
@@ -85,7 +93,7 @@ fn serve(mut stream: &TcpStream, (begin, element, end): Text) {
         let mut sent = stream
             .write_all(answer)
             .and_then(|()| stream.write_all(begin.as_bytes()));
-        for _ in 0..BODY / block.len() {
+        for _ in 0..length / block.len() {
             sent = sent.and_then(|()| stream.write_all(block.as_bytes()));
         }
         let _ = sent.and_then(|()| write!(stream, "{element}{end}"));
@@ -176,24 +184,24 @@ fn is_of_the_contract((status, body): &(u16, Value)) -> bool {
     }
 }
 
+/// The answers to so many requests at once.
+fn answers<T: Send>(at_once: usize, ask: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let ask = &ask;
+        let asked: Vec<_> = (0..at_once)
+            .map(|index| scope.spawn(move || ask(100 * at_once + index)))
+            .collect();
+        let answers = asked.into_iter().map(|asked| asked.join().unwrap());
+        answers.collect()
+    })
+}
+
 async fn survives(text: Text, ask: impl Fn(&Mirror, usize) -> (u16, Value) + Sync) {
     let store = Store::start(text);
     let mirror = start(&store.address, Some(LIMIT), None).await;
     for at_once in [1_usize, 12] {
-        let answers: Vec<_> = std::thread::scope(|scope| {
-            let ask = |index| {
-                let (mirror, ask) = (&mirror, &ask);
-                scope.spawn(move || ask(mirror, 100 * at_once + index))
-            };
-            let asked: Vec<_> = (0..at_once).map(ask).collect();
-            asked
-                .into_iter()
-                .map(|asked| asked.join().unwrap())
-                .collect()
-        });
-        for answer in answers {
+        for answer in answers(at_once, |index| ask(&mirror, index)) {
             let shown = answer.1.to_string();
-
             assert!(is_of_the_contract(&answer), "{} {shown:.300}", answer.0);
         }
     }
@@ -255,6 +263,18 @@ async fn clients_whose_connection_details_are_very_many_objects() {
         post(mirror, "/api/metric", body.as_bytes())
     })
     .await;
+}
+
+#[tokio::test]
+async fn large_requests_that_fit_one_after_the_other_are_all_answered() {
+    let element = r#"{"metric":{"a":"b"},"values":[[1000,"1"],[1100,"1"]]}"#;
+    let store = Store::of((MATRIX, element, "]}}"), LARGE_BODY);
+    let mirror = start(&store.address, Some(LIMIT), None).await;
+    let ask = |index| evaluate(&mirror, &format!("attack{index}"));
+    let alone = ask(0);
+    assert_eq!(alone.0, 200, "{}", alone.1);
+    assert_eq!(answers(12, ask), vec![alone; 12]);
+    is_well(&mirror);
 }
 
 #[tokio::test]

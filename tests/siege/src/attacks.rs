@@ -202,15 +202,19 @@ fn fixed() -> Vec<Attack> {
             "/api/metric",
             &expression(HOSTILE, &promql),
         ));
-        all.push(request(
-            &format!("pooled, store answers {name}"),
-            "/api/metric",
-            &hour(
-                HOSTILE,
-                json!([equals("__gauge__", &promql)]),
-                Some(("PERCENTILE_50", 60_000)),
-            ),
-        ));
+        all.push(Attack {
+            // Each answer fits into the memory, and twenty do not.
+            is_honest: name == "series_30000",
+            ..request(
+                &format!("pooled, store answers {name}"),
+                "/api/metric",
+                &hour(
+                    HOSTILE,
+                    json!([equals("__gauge__", &promql)]),
+                    Some(("PERCENTILE_50", 60_000)),
+                ),
+            )
+        });
         all.push(request(
                 &format!("values, store answers {name}"), "/api/field/value",
                 &json!({"_type": "FieldValuesRequest", "connectionDetails": {"target": HOSTILE}, "query": {

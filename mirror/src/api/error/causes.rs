@@ -124,6 +124,7 @@ impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Busy => StoreError::OutOfMemory.into(),
+            Refused::GivesWay => Self::GivesWay,
             Refused::TooLarge(_) => Self::BadRequest {
                 summary: "too large",
                 details: refused.to_string(),
@@ -144,6 +145,7 @@ impl From<StoreError> for ApiError {
             StoreError::ExpiredInQueue | StoreError::QueueFull | StoreError::OutOfMemory => {
                 Self::Busy { details }
             }
+            StoreError::GivesWay => Self::GivesWay,
             StoreError::BeyondMemory(_) => Self::BadRequest {
                 summary: "answer too large",
                 details,

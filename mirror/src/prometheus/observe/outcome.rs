@@ -48,9 +48,12 @@ impl Outcome {
                 | StoreError::TooMuchPromql { .. }
                 | StoreError::TooManyCalls { .. },
             ) => Self::TooLong,
-            Err(StoreError::ExpiredInQueue | StoreError::QueueFull | StoreError::OutOfMemory) => {
-                Self::Abandoned
-            }
+            Err(
+                StoreError::ExpiredInQueue
+                | StoreError::QueueFull
+                | StoreError::OutOfMemory
+                | StoreError::GivesWay,
+            ) => Self::Abandoned,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The calls of one request.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Server;
 use crate::budget::Reservation;
@@ -18,7 +18,7 @@ pub(in crate::prometheus) struct ForRequest {
     caller: Caller,
     admitted: AtomicBool,
     /// For what evaluating the request takes beside the answers that it reads.
-    memory: OnceLock<Arc<Reservation>>,
+    memory: Mutex<Option<Arc<Reservation>>>,
 }
 
 impl ForRequest {
@@ -26,14 +26,18 @@ impl ForRequest {
         Arc::new(Self {
             caller,
             admitted: AtomicBool::new(false),
-            memory: OnceLock::new(),
+            memory: Mutex::default(),
         })
     }
 
-    /// Gives the request its memory: it grows by what is kept of the answers.
-    pub(in crate::prometheus) fn has_memory(&self, reservation: Arc<Reservation>) {
-        // Each shard's calls say so; it is one reservation.
-        let _ = self.memory.set(reservation);
+    /// Gives the request its memory, which grows by what is kept of the answers, or takes it back.
+    pub(in crate::prometheus) fn has_memory(&self, reservation: Option<Arc<Reservation>>) {
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = reservation;
+    }
+
+    fn memory(&self) -> Option<Arc<Reservation>> {
+        let memory = self.memory.lock();
+        memory.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The answer becomes one that is evaluated.
@@ -42,7 +46,7 @@ impl ForRequest {
         answer: &Answer,
         Deadline(deadline): Deadline,
     ) -> Result<(), StoreError> {
-        let Some(memory) = self.memory.get() else {
+        let Some(memory) = self.memory() else {
             return Ok(());
         };
         answer.held.rests();
@@ -63,9 +67,9 @@ impl Store for ServerCalls {
         let ForRequest {
             caller, admitted, ..
         } = &*self.request;
-        let memory = self.request.memory.get();
-        let account = memory.map(|memory| memory.account());
-        let _blocked = memory.map(|memory| memory.waits_for_others());
+        let memory = self.request.memory();
+        let account = memory.as_ref().map(|memory| memory.account());
+        let _blocked = memory.as_ref().map(|memory| memory.waits_for_others());
         self.server
             .call_admitted(call, deadline, *caller, admitted, account)
             .await
