@@ -105,7 +105,7 @@ impl Budget {
         ByteSize(bytes): ByteSize,
         deadline: Option<Instant>,
     ) -> Result<Reservation, Refused> {
-        self.reserve_in(Arc::default(), ByteSize(bytes), deadline)
+        self.reserve_in(Arc::default(), ByteSize(bytes), deadline, None)
             .await
     }
 
@@ -129,6 +129,7 @@ impl Budget {
         group: Arc<Group>,
         ByteSize(bytes): ByteSize,
         deadline: Option<Instant>,
+        working: Option<Working>,
     ) -> Result<Reservation, Refused> {
         let (reservation, waiting) = {
             let mut state = self.lock();
@@ -160,6 +161,7 @@ impl Budget {
             };
             (reservation, waiting)
         };
+        drop(working);
         if let Some((place, granted)) = waiting {
             reservation.wait(place, granted, deadline).await?;
         }

@@ -28,10 +28,12 @@ pub(super) enum Place {
 pub(super) type Granted = oneshot::Receiver<Result<(), Refused>>;
 
 /// On whose account something is reserved.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Account {
     budget: Arc<Budget>,
     group: Arc<Group>,
+    /// Until the reservation counts for itself.
+    working: Option<Working>,
 }
 
 impl Account {
@@ -40,22 +42,39 @@ impl Account {
     /// # Errors
     /// See [`Refused`].
     pub async fn reserve(
-        &self,
+        self,
         bytes: ByteSize,
         deadline: Option<Instant>,
     ) -> Result<Reservation, Refused> {
-        let group = Arc::clone(&self.group);
-        self.budget.reserve_in(group, bytes, deadline).await
+        self.budget
+            .reserve_in(self.group, bytes, deadline, self.working)
+            .await
+    }
+
+    /// Whoever wants to reserve something waits for others first.
+    pub fn waits_for_others(&mut self) {
+        self.working = None;
+    }
+
+    /// The same account for a reservation now, and this one for others later.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self {
+            budget: Arc::clone(&self.budget),
+            group: Arc::clone(&self.group),
+            working: self.working.take(),
+        }
     }
 }
 
 impl Reservation {
-    /// For whatever else the same request needs.
+    /// For whatever else the same request needs, soon: it keeps its turn until then.
     #[must_use]
     pub fn account(&self) -> Account {
         Account {
             budget: Arc::clone(&self.budget),
             group: Arc::clone(&self.holder.group),
+            working: Some(self.working()),
         }
     }
 

@@ -185,6 +185,21 @@ async fn who_gave_way_holds_next_to_nothing_until_its_turn() {
 }
 
 #[tokio::test]
+async fn a_request_keeps_its_turn_while_its_call_begins() {
+    let budget = budget(8_000);
+    let (first, next) = (holder(&budget, 10).await, holder(&budget, 10).await);
+    let call = first.account();
+    let _blocked = first.waits_for_others();
+    first.grow(ByteSize(3_000), None).await.unwrap();
+    let mut waits = Box::pin(next.grow(ByteSize(2_000), None));
+    assert!((&mut waits).now_or_never().is_none());
+    let call = call.reserve(ByteSize(10), None).await.unwrap();
+    assert!((&mut waits).now_or_never().is_none());
+    call.rests();
+    assert_eq!(soon(waits).await, Ok(()));
+}
+
+#[tokio::test]
 async fn the_calls_of_a_request_have_its_turn() {
     let budget = budget(8_000);
     let (first, second) = (holder(&budget, 2_000).await, holder(&budget, 10).await);

@@ -130,13 +130,14 @@ impl Server {
         Deadline(deadline): Deadline,
         caller: Caller,
         admitted: &AtomicBool,
-        account: Option<Account>,
+        mut account: Option<Account>,
     ) -> Result<Arc<Answer>, StoreError> {
         loop {
             if Instant::now() >= deadline {
                 return Err(self.upstream.client.too_slow());
             }
             if let Some(until) = self.upstream.client.pace().paused() {
+                account.iter_mut().for_each(Account::waits_for_others);
                 self.hold(until, deadline).await?;
                 // It has waited for its turn once, and those that wait are bounded.
                 admitted.store(true, Ordering::Relaxed);
@@ -152,11 +153,12 @@ impl Server {
                     call.clone(),
                     ticket,
                     Arc::clone(&progress),
-                    account.clone(),
+                    account.as_mut().map(Account::take),
                 );
                 Ok::<_, StoreError>((progress, exchange))
             })?;
             admitted.store(true, Ordering::Relaxed);
+            account.iter_mut().for_each(Account::waits_for_others);
             if joined {
                 progress.extend(deadline);
                 self.upstream.metrics.shared.inc();

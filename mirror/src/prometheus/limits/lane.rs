@@ -122,6 +122,11 @@ pub(in crate::prometheus) enum Ticket {
 pub(in crate::prometheus) struct Displaced;
 
 impl Ticket {
+    /// Whether there is no place yet.
+    pub(in crate::prometheus) fn waits(&self) -> bool {
+        matches!(self, Self::Waiting(_))
+    }
+
     /// Waits for a place. Dropping the future leaves the queue.
     pub(in crate::prometheus) async fn served(self) -> Result<Place, Displaced> {
         match self {

@@ -89,10 +89,13 @@ impl Upstream {
         call: Call,
         ticket: Ticket,
         progress: Arc<Progress>,
-        account: Option<Account>,
+        mut account: Option<Account>,
     ) -> impl Future<Output = Turn> + Send + 'static {
         let span = tracing::debug_span!("upstream call", target = %self.name, ?call, outcome = tracing::field::Empty);
         let recorder = span.clone();
+        if ticket.waits() {
+            account.iter_mut().for_each(Account::waits_for_others);
+        }
         let exchange = async move {
             let queued = Instant::now();
             let Ok(_place) = ticket.served().await else {
