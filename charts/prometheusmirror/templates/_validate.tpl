@@ -103,6 +103,10 @@ What values.schema.json cannot say, or could not say with an example. The words 
 {{- include "prometheusmirror.validateDuration" (dict "path" (printf "%s.requestTimeout" $path) "value" .target.requestTimeout "from" 100 "to" 600000 "range" "100ms to 10m") }}
 {{- include "prometheusmirror.validateDuration" (dict "path" (printf "%s.scrapeInterval" $path) "value" .target.scrapeInterval "from" 1000 "to" 3600000 "range" "1s to 1h") }}
 {{- if not $operator }}
+  {{- include "prometheusmirror.validatePods" (dict "path" $path "of" .target) }}
+  {{- range $index, $shard := .target.shards }}
+    {{- include "prometheusmirror.validatePods" (dict "path" (printf "%s.shards[%d]" $path $index) "of" $shard) }}
+  {{- end }}
   {{- with .target.service }}
     {{- if kindIs "string" .port }}
       {{- fail (printf "%s.service.port: only the operator looks up the number of port %q. Write the number, for example: 9090, or set operator.enabled: true" $path .port) }}
@@ -138,6 +142,13 @@ What values.schema.json cannot say, or could not say with an example. The words 
       {{- fail (printf "%s.auth.sigV4: is not supported by this version of the mirror yet; leave it out" $path) }}
     {{- end }}
   {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Only the operator knows pods. Takes a dict: path, and what may have a service there. */}}
+{{- define "prometheusmirror.validatePods" -}}
+{{- if (.of.service | default dict).pods }}
+  {{- fail (printf "%s.service.pods: only the operator looks up the pods of a Service. List the servers, for example: replicas: [{url: \"http://prometheus-0.prometheus.monitoring.svc:9090\"}], or set operator.enabled: true" .path) }}
 {{- end }}
 {{- end }}
 
