@@ -107,6 +107,8 @@ reasons! {
         "A target's `service` does not exist, has no such port, or is in [another namespace](#other-namespaces) and not open to this one.";
     PrometheusMissing: "Ready=False, Stalled",
         "The same for a target's `prometheus`.";
+    ServersUnusable: "Ready=False, Stalled",
+        "A target's Service or Prometheus object has no servers that can be queried one by one, or too many; the message says what to do. Running pods keep the previous configuration.";
     FieldDenied: "Ready=False, Stalled",
         "The resource sets a field that the cluster administrator [denies](#denied-fields).";
     TooLarge: "Ready=False, Stalled",

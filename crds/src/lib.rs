@@ -60,8 +60,8 @@ pub use server::{ErrorStatus, Server, ServerTls};
 pub use spec::{Mode, PrometheusMirror, PrometheusMirrorSpec, RequestHost, RequestTargets};
 pub use status::{PrometheusMirrorStatus, ServerStatus, TargetStatus};
 pub use target::{
-    EnforcedMatcher, HttpUrl, NanInterpretation, Proxy, Replica, Scheme, Shard, Target, TargetTls,
-    TlsVersion,
+    EnforcedMatcher, HttpUrl, LONGEST_REPLICA_URL, MOST_REPLICAS, MOST_SHARDS, NanInterpretation,
+    Proxy, Replica, Scheme, Shard, Target, TargetTls, TlsVersion,
 };
 pub use validation::{join as field_path, parse, validate};
 pub use workload::{Autoscaling, Monitor, PodDisruptionBudget};

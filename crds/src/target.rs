@@ -8,6 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::reference::{ConfigMapKeyRef, LocalName, PrometheusRef, SecretKeyRef, ServiceRef};
 use crate::{Auth, BasicAuth, Duration, patterns, rules};
 
+/// So many servers that scrape the same are asked for one answer.
+pub const MOST_REPLICAS: usize = 4;
+/// So many servers, or groups of replicas, can hold the parts of a target's series.
+pub const MOST_SHARDS: usize = 16;
+/// The longest URL of a replica, in characters. Shorter than other URLs: the API server refuses a
+/// definition whose rules may cost too much, and there may be 64 targets with 16 shards of 4
+/// replicas.
+pub const LONGEST_REPLICA_URL: usize = 512;
+
 /// A Prometheus server that may be read: Prometheus itself, or any server with the same HTTP API,
 /// such as Thanos, Mimir or VictoriaMetrics. Or several that belong together.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -36,7 +45,7 @@ pub struct Target {
     /// not answer, and for what it does not have. No sample counts twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
-        length(min = 1, max = 4),
+        length(min = 1, max = MOST_REPLICAS),
         extend("x-kubernetes-list-type" = "atomic")
     )]
     pub replicas: Vec<Replica>,
@@ -45,7 +54,7 @@ pub struct Target {
     /// one server with all series would answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
-        length(min = 1, max = 16),
+        length(min = 1, max = MOST_SHARDS),
         extend("x-kubernetes-list-type" = "atomic")
     )]
     pub shards: Vec<Shard>,
@@ -112,10 +121,8 @@ pub struct Target {
 #[schemars(extend("x-kubernetes-validations" = rules::schema(rules::REPLICA)))]
 pub struct Replica {
     /// The base URL of the server.
-    // Shorter than other URLs: the API server refuses a definition whose rules may cost too much,
-    // and there may be 64 targets with 16 shards of 4 replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = LONGEST_REPLICA_URL))]
     pub url: Option<HttpUrl>,
 
     /// The server as a Service of this cluster.
@@ -139,7 +146,7 @@ pub struct Shard {
     /// The servers, which scrape the same, the preferred one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
-        length(min = 1, max = 4),
+        length(min = 1, max = MOST_REPLICAS),
         extend("x-kubernetes-list-type" = "atomic")
     )]
     pub replicas: Vec<Replica>,

@@ -214,6 +214,7 @@ fn everything_there(references: &References, spec: &crds::PrometheusMirrorSpec) 
                 (namespace, service.name.clone()),
                 Ok(ServiceFacts {
                     ports: vec![(None, port)],
+                    ..ServiceFacts::default()
                 }),
             )
         });

@@ -51,6 +51,10 @@ Role in each watched namespace.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch]
+# Targets can ask the pods of a headless Service one by one.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
 # Targets can reference a Prometheus object.
 - apiGroups: [monitoring.coreos.com]
   resources: [prometheuses]

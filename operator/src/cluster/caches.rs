@@ -25,6 +25,7 @@ use super::pod::MirrorPod;
 use super::prometheus::PrometheusObject;
 use super::references::References;
 use super::scope::Scope;
+use super::slice::{HEADLESS, Slice};
 use super::trim::{only_owners, strip_metadata, strip_service, whole};
 use super::watched::Cache;
 use crate::cluster::kind::mirror_resource;
@@ -60,8 +61,10 @@ pub struct Caches {
     pub secrets: Cache<PartialObjectMeta<Secret>>,
     /// Every ConfigMap's metadata, but those of mirrors; no content.
     pub config_maps: Cache<PartialObjectMeta<ConfigMap>>,
-    /// Every Service's ports.
+    /// Every Service's ports, and whether it is headless.
     pub services: Cache<Service>,
+    /// The pods of headless Services.
+    pub slices: Cache<Slice>,
     /// The Prometheus Operator's Prometheus objects.
     pub prometheuses: Cache<PrometheusObject>,
 }
@@ -87,6 +90,8 @@ pub struct Streams {
     pub config_maps: Changes<PartialObjectMeta<ConfigMap>>,
     /// Of Services.
     pub services: Changes<Service>,
+    /// Of the pods of headless Services.
+    pub slices: Changes<Slice>,
     /// Of Prometheus objects.
     pub prometheuses: Changes<PrometheusObject>,
 }
@@ -127,6 +132,8 @@ impl Caches {
         let (secrets, secret_changes) = typed(client, &scope, all(), strip_metadata);
         let (config_maps, config_map_changes) = typed(client, &scope, not_ours(), strip_metadata);
         let (services, service_changes) = typed(client, &scope, all_whole(), strip_service);
+        let headless = all_whole().labels(HEADLESS);
+        let (slices, slice_changes) = typed(client, &scope, headless, whole);
         let (prometheuses, prometheus_changes) = typed(client, &scope, all_whole(), whole);
 
         let streams = Streams {
@@ -138,6 +145,7 @@ impl Caches {
             secrets: secret_changes,
             config_maps: config_map_changes,
             services: service_changes,
+            slices: slice_changes,
             prometheuses: prometheus_changes,
         };
         let caches = Self {
@@ -150,6 +158,7 @@ impl Caches {
             secrets,
             config_maps,
             services,
+            slices,
             prometheuses,
         };
         (caches, streams)
@@ -176,6 +185,7 @@ impl Caches {
         self.secrets.settled(u32::MAX).await;
         self.config_maps.settled(u32::MAX).await;
         self.services.settled(u32::MAX).await;
+        self.slices.settled(PATIENCE_WITH_OPTIONAL).await;
         self.prometheuses.settled(PATIENCE_WITH_OPTIONAL).await;
     }
 

@@ -17,6 +17,8 @@ pub enum Referent {
     ConfigMap(NamespacedName),
     /// A Service.
     Service(NamespacedName),
+    /// The pods of a headless Service.
+    PodsOf(NamespacedName),
     /// Any Prometheus object of a namespace.
     PrometheusIn(String),
 }
@@ -78,9 +80,10 @@ fn referents(namespace: &str, mirror: &DynamicObject) -> Vec<Referent> {
     let config_maps = references.config_maps.into_keys();
     let config_maps = config_maps.map(|name| Referent::ConfigMap((namespace.to_owned(), name)));
     let services = references.services.into_iter().map(Referent::Service);
+    let pods = references.pods_of.into_iter().map(Referent::PodsOf);
     let prometheuses = references.prometheuses.into_iter();
     let prometheuses = prometheuses.map(|(namespace, _)| Referent::PrometheusIn(namespace));
-    let objects = secrets.chain(config_maps).chain(services);
+    let objects = secrets.chain(config_maps).chain(services).chain(pods);
     objects.chain(prometheuses).collect()
 }
 

@@ -12,6 +12,7 @@ pub mod problem;
 pub mod prometheus;
 pub mod references;
 pub mod scope;
+pub mod slice;
 pub mod watched;
 pub mod written;
 

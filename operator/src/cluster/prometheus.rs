@@ -22,6 +22,12 @@ pub struct PrometheusObject {
     pub route_prefix: Option<String>,
     /// Whether `spec.web.tlsConfig` is there.
     pub tls: bool,
+    /// `spec.shards`.
+    pub shards: Option<i64>,
+    /// `spec.replicas`.
+    pub replicas: Option<i64>,
+    /// `spec.listenLocal`.
+    pub listen_local: bool,
 }
 
 #[derive(Deserialize)]
@@ -37,6 +43,9 @@ struct Spec {
     service_name: Option<String>,
     route_prefix: Option<String>,
     web: Option<Web>,
+    shards: Option<i64>,
+    replicas: Option<i64>,
+    listen_local: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +65,9 @@ impl<'de> Deserialize<'de> for PrometheusObject {
             service: spec.service_name,
             route_prefix: spec.route_prefix,
             tls: spec.web.is_some_and(|web| web.tls_config.is_some()),
+            shards: spec.shards,
+            replicas: spec.replicas,
+            listen_local: spec.listen_local.unwrap_or_default(),
         })
     }
 }
@@ -96,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_prometheus_object_only_what_leads_to_its_service_is_kept() {
+    fn of_a_prometheus_object_only_what_leads_to_its_pods_is_kept() {
         let read = |metadata: Value, spec: Value| {
             let object = json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus", "metadata": metadata, "spec": spec});
             serde_json::from_value::<PrometheusObject>(object).unwrap()
@@ -106,27 +118,32 @@ mod tests {
             "annotations": {"prometheus-mirror.io/allow-from": "*", "other": "o"},
             "managedFields": [{"manager": "kubectl"}],
         });
-        let whole = read(
-            metadata,
-            json!({"serviceName": "s", "routePrefix": "/p", "web": {"tlsConfig": {}}, "containers": [{"name": "c"}]}),
-        );
         let kept = json!({
             "name": "k8s", "namespace": "monitoring", "resourceVersion": "7",
             "annotations": {"prometheus-mirror.io/allow-from": "*"},
         });
-        assert_eq!(json!(whole.metadata), kept);
+        let whole = PrometheusObject {
+            metadata: serde_json::from_value(kept).unwrap(),
+            service: Some("s".to_owned()),
+            route_prefix: Some("/p".to_owned()),
+            tls: true,
+            shards: Some(3),
+            replicas: Some(2),
+            listen_local: true,
+        };
+        let spec = json!({
+            "serviceName": "s", "routePrefix": "/p", "web": {"tlsConfig": {}}, "shards": 3,
+            "replicas": 2, "listenLocal": true, "containers": [{"name": "c"}],
+        });
+        assert_eq!(read(metadata, spec), whole);
+        let metadata = json!({"name": "k8s"});
+        let smallest = PrometheusObject {
+            metadata: serde_json::from_value(metadata.clone()).unwrap(),
+            ..PrometheusObject::default()
+        };
         assert_eq!(
-            (
-                whole.service.as_deref(),
-                whole.route_prefix.as_deref(),
-                whole.tls
-            ),
-            (Some("s"), Some("/p"), true)
-        );
-        let without = read(json!({"name": "k8s"}), json!({"web": {"tlsConfig": null}}));
-        assert_eq!(
-            (without.service, without.route_prefix, without.tls),
-            (None, None, false)
+            read(metadata, json!({"web": {"tlsConfig": null}})),
+            smallest
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{DataKind, PrometheusMirrorSpec};
+use crds::{DataKind, PrometheusMirrorSpec, Replica, ServiceRef, Target};
 use kube::ResourceExt as _;
 use serde_json::json;
 
@@ -22,8 +22,10 @@ pub struct References {
     pub secrets: BTreeMap<String, Keys>,
     /// ConfigMaps of the resource's namespace.
     pub config_maps: BTreeMap<String, Keys>,
-    /// Services of targets.
+    /// Services of targets, with those of their replicas and shards.
     pub services: BTreeSet<NamespacedName>,
+    /// Those of them whose pods are asked one by one.
+    pub pods_of: BTreeSet<NamespacedName>,
     /// Prometheus objects of targets.
     pub prometheuses: BTreeSet<NamespacedName>,
 }
@@ -59,9 +61,13 @@ impl References {
             (namespace.to_owned(), name.to_owned())
         };
         for target in &spec.targets {
-            let service = target.service.as_ref();
-            let service = service.map(|service| at(&service.namespace, &service.name));
-            references.services.extend(service);
+            for service in services(target) {
+                let at = at(&service.namespace, &service.name);
+                if service.pods.is_some() {
+                    references.pods_of.insert(at.clone());
+                }
+                references.services.insert(at);
+            }
             let prometheus = target.prometheus.as_ref();
             let prometheus = prometheus.map(|object| at(&object.namespace, &object.name));
             references.prometheuses.extend(prometheus);
@@ -79,6 +85,21 @@ impl References {
     }
 }
 
+/// Every Service that a target names.
+fn services(target: &Target) -> impl Iterator<Item = &ServiceRef> {
+    let shards = target.shards.iter();
+    let of_shards =
+        shards.flat_map(|shard| shard.service.iter().chain(of_replicas(&shard.replicas)));
+    let alone = target.service.iter();
+    alone.chain(of_replicas(&target.replicas)).chain(of_shards)
+}
+
+fn of_replicas(replicas: &[Replica]) -> impl Iterator<Item = &ServiceRef> {
+    replicas
+        .iter()
+        .filter_map(|replica| replica.service.as_ref())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -94,6 +115,11 @@ mod tests {
                  "auth": {"basic": {"usernameSecretRef": {"name": "login", "key": "user"}, "passwordSecretRef": {"name": "login", "key": "password"}}}},
                 {"name": "b", "prometheus": {"name": "k8s", "namespace": "monitoring"},
                  "tls": {"clientCertificateSecretRef": {"name": "client"}, "caSecretRef": {"name": "ca", "key": "ca.pem"}}},
+                {"name": "d", "replicas": [{"service": {"name": "a", "port": 1}}, {"url": "http://d"}]},
+                {"name": "e", "shards": [
+                    {"service": {"name": "b", "port": 1, "pods": "Replicas"}},
+                    {"replicas": [{"service": {"name": "c", "port": 1}}]},
+                ]},
                 {"name": "c", "url": "https://c", "tls": {"caConfigMapRef": {"name": "kube-root-ca.crt", "key": "ca.crt"}}},
             ],
             "server": {"tls": {"secretName": "certificate", "clientCaSecretName": "ca"}},
@@ -139,6 +165,7 @@ mod tests {
                 ]),
             ),
         ];
+        let here = |name: &str| ("here".to_owned(), name.to_owned());
         let expected = References {
             secrets: secrets
                 .into_iter()
@@ -146,10 +173,11 @@ mod tests {
                 .collect(),
             config_maps: [(
                 "kube-root-ca.crt".to_owned(),
-                keys(&[("ca.crt", "spec.targets[2].tls.caConfigMapRef")]),
+                keys(&[("ca.crt", "spec.targets[4].tls.caConfigMapRef")]),
             )]
             .into(),
-            services: [("here".to_owned(), "prometheus".to_owned())].into(),
+            services: ["prometheus", "a", "b", "c"].map(here).into(),
+            pods_of: [here("b")].into(),
             prometheuses: [("monitoring".to_owned(), "k8s".to_owned())].into(),
         };
         assert_eq!(References::of(&spec, "here"), expected);

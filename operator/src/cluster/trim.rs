@@ -1,5 +1,7 @@
 //! What is left out of objects before they are kept.
 
+use std::collections::BTreeMap;
+
 use crds::contract::annotations;
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use kube::api::PartialObjectMeta;
@@ -38,6 +40,12 @@ pub(super) fn strip_service(service: &mut Service) {
     only_allow_from(&mut service.metadata);
     service.spec = service.spec.take().map(|spec| ServiceSpec {
         ports: spec.ports,
+        cluster_ip: spec.cluster_ip.filter(|address| address == "None"),
+        // Whether there is one is all that matters.
+        selector: spec
+            .selector
+            .filter(|selector| !selector.is_empty())
+            .map(|_| BTreeMap::new()),
         ..ServiceSpec::default()
     });
     service.status = None;

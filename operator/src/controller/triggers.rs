@@ -19,6 +19,7 @@ use crate::cluster::owner::owner;
 use crate::cluster::packed::Packed;
 use crate::cluster::pod::MirrorPod;
 use crate::cluster::references::{NamespacedName, key};
+use crate::cluster::slice::Slice;
 use crate::telemetry::waiting::Waiting;
 
 /// How many resources of a scope are reconciled at once. Most of a reconcile is waiting for pods.
@@ -67,6 +68,12 @@ impl Triggers {
     }
 }
 
+/// The pods of a slice are its Service's.
+fn pods_of(slice: &Slice) -> Referent {
+    let namespace = slice.namespace().unwrap_or_default();
+    Referent::PodsOf((namespace, slice.service.clone()))
+}
+
 /// Another Prometheus object of the namespace may share its Service, so all resources that name one
 /// there are concerned.
 fn prometheus_in((namespace, _): NamespacedName) -> Referent {
@@ -108,6 +115,7 @@ pub async fn run(
         controller = controller.watches_stream(changes, mapper);
     }
     let of_pods = triggers.clone();
+    let of_slices = triggers.clone();
     // The change of a ReplicaSet comes with one of its Deployment.
     let none = |_: PartialObjectMeta<ReplicaSet>| None;
     controller = controller
@@ -118,6 +126,9 @@ pub async fn run(
         .watches_stream(streams.secrets, triggers.referring(Referent::Secret))
         .watches_stream(streams.config_maps, triggers.referring(Referent::ConfigMap))
         .watches_stream(streams.services, triggers.referring(Referent::Service))
+        .watches_stream(streams.slices, move |slice: Slice| {
+            of_slices.concerned(of_slices.referrers.of(&pods_of(&slice)))
+        })
         .watches_stream(streams.prometheuses, triggers.referring(prometheus_in));
     let known = Arc::clone(&context);
     log(controller.run(reconcile, error_policy, context), &known).await;

@@ -11,4 +11,5 @@ mod failures;
 mod pods;
 mod readiness;
 mod refused;
+mod servers;
 mod watched;

@@ -45,6 +45,7 @@ async fn filled(objects: &[(&'static str, Value)]) -> Caches {
             streams.secrets.for_each(|_| std::future::ready(())),
             streams.config_maps.for_each(|_| std::future::ready(())),
             streams.services.for_each(|_| std::future::ready(())),
+            streams.slices.for_each(|_| std::future::ready(())),
             streams.prometheuses.for_each(|_| std::future::ready(())),
         );
     };

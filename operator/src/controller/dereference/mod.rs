@@ -25,6 +25,8 @@ pub struct Dereferenced {
     pub config_maps: BTreeMap<String, Option<KeyFacts>>,
     /// Or why it leads to no URL.
     pub services: BTreeMap<NamespacedName, Result<ServiceFacts, String>>,
+    /// The pods of Services that are asked one by one, or why they are not known.
+    pub pods: BTreeMap<NamespacedName, Result<Vec<PodFacts>, String>>,
     /// Or why it leads to no URL.
     pub prometheuses: BTreeMap<NamespacedName, Result<PrometheusFacts, String>>,
 }
@@ -38,15 +40,28 @@ pub struct KeyFacts {
     pub keys: BTreeSet<String>,
 }
 
-/// A Service's ports: name and number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a Service leads to its pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceFacts {
-    /// In the Service's order.
+    /// Its ports, name and number, in the Service's order.
     pub ports: Vec<(Option<String>, i32)>,
+    /// Whether DNS knows its pods.
+    pub is_headless: bool,
+    /// Whether it has a selector.
+    pub selects: bool,
+}
+
+/// A pod of a headless Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodFacts {
+    /// The host of a URL that leads to it: a name, or an address.
+    pub host: String,
+    /// The numbers of its ports, by the names of the Service's.
+    pub ports: BTreeMap<String, i32>,
 }
 
 /// How the Prometheus Operator serves a Prometheus object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrometheusFacts {
     /// The governing Service.
     pub service: String,
@@ -54,6 +69,15 @@ pub struct PrometheusFacts {
     pub route_prefix: String,
     /// Whether `spec.web.tlsConfig` is there.
     pub tls: bool,
+    /// How many shards there are.
+    pub shards: usize,
+    /// How many replicas each of them has.
+    pub replicas: usize,
+    /// Whether nothing but its own pods can connect to it.
+    pub listens_locally: bool,
+    /// Whether the governing Service leads to other Prometheus objects, too. How many is not said:
+    /// they may not be open to this namespace.
+    pub shares_service: bool,
 }
 
 /// The API server did not say what it was asked.
@@ -99,6 +123,10 @@ pub async fn dereference(
     for at in &references.services {
         let facts = servers::service(caches, from, at);
         found.services.insert(at.clone(), facts);
+    }
+    for at in &references.pods_of {
+        let pods = servers::pods(caches, from, at);
+        found.pods.insert(at.clone(), pods);
     }
     for at in &references.prometheuses {
         let facts = servers::prometheus(caches, from, at);

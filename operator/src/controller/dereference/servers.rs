@@ -1,16 +1,20 @@
 //! The servers that targets name: Services and Prometheus objects, where the resource may know of
 //! them.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crds::contract::annotations;
+use k8s_openapi::api::core::v1::Service;
 use kube::{Resource, ResourceExt as _};
 
-use super::{PrometheusFacts, ServiceFacts};
+use super::{PodFacts, PrometheusFacts, ServiceFacts};
 use crate::cluster::caches::Caches;
 use crate::cluster::policy::CrossNamespace;
 use crate::cluster::prometheus::PrometheusObject;
 use crate::cluster::references::NamespacedName;
+use crate::cluster::slice::Slice;
 
 /// Who refers, and how far that may lead.
 #[derive(Clone, Copy, Debug)]
@@ -66,20 +70,84 @@ pub(super) fn service(
     from: Referrer<'_>,
     at: &NamespacedName,
 ) -> Result<ServiceFacts, String> {
+    let service = permitted_service(caches, from, at)?;
+    let Some(spec) = service.spec.as_ref() else {
+        return Ok(ServiceFacts::default());
+    };
+    let ports = spec.ports.iter().flatten();
+    Ok(ServiceFacts {
+        ports: ports.map(|port| (port.name.clone(), port.port)).collect(),
+        is_headless: spec.cluster_ip.as_deref() == Some("None"),
+        selects: spec.selector.is_some(),
+    })
+}
+
+/// The Service, if there is one and the referrer may know of it.
+fn permitted_service(
+    caches: &Caches,
+    from: Referrer<'_>,
+    at: &NamespacedName,
+) -> Result<Arc<Service>, String> {
     let (namespace, name) = at;
     if !caches.scope.sees(namespace) {
         return Err(format!(
             "the operator does not watch namespace {namespace} (hint: write the Service's url instead)"
         ));
     }
-    let service = from.permitted("Service", at, caches.services.get(namespace, name))?;
-    let ports = service
-        .spec
-        .iter()
-        .flat_map(|spec| spec.ports.iter().flatten());
-    Ok(ServiceFacts {
-        ports: ports.map(|port| (port.name.clone(), port.port)).collect(),
-    })
+    from.permitted("Service", at, caches.services.get(namespace, name))
+}
+
+/// The pods of a headless Service. Who may know of it may know of them: DNS tells everyone.
+pub(super) fn pods(
+    caches: &Caches,
+    from: Referrer<'_>,
+    at: &NamespacedName,
+) -> Result<Vec<PodFacts>, String> {
+    permitted_service(caches, from, at)?;
+    if let Some(why) = caches.slices.unavailable() {
+        return Err(format!(
+            "EndpointSlices (discovery.k8s.io) cannot be read: {why}"
+        ));
+    }
+    let (namespace, name) = at;
+    let slices = caches.slices.filter(|slice| {
+        slice.meta().namespace.as_deref() == Some(namespace) && slice.service == *name
+    });
+    Ok(in_order(at, slices.iter().map(AsRef::as_ref)))
+}
+
+/// The pods of a Service's slices, each once, in an order that no change of another pod changes:
+/// the first replica is the preferred one. The tenth pod of a StatefulSet comes after the ninth.
+///
+/// What is not ready is one of them: it may answer again in a moment, and leaving out a shard makes
+/// every sum wrong. Only a pod that ends is left out, unless its successor will have its name.
+fn in_order<'a>(
+    (namespace, service): &NamespacedName,
+    slices: impl Iterator<Item = &'a Slice>,
+) -> Vec<PodFacts> {
+    let mut pods = BTreeMap::new();
+    for slice in slices {
+        for endpoint in &slice.endpoints {
+            let host = match &endpoint.hostname {
+                Some(hostname) => format!("{hostname}.{service}.{namespace}.svc"),
+                None if endpoint.ends => continue,
+                None => match endpoint.address {
+                    IpAddr::V4(address) => address.to_string(),
+                    IpAddr::V6(address) => format!("[{address}]"),
+                },
+            };
+            let facts = PodFacts {
+                host,
+                ports: slice.ports.clone(),
+            };
+            // With two families of addresses, each pod is in two slices.
+            let pod = &endpoint.pod;
+            let addresses: &mut BTreeMap<_, _> = pods.entry((pod.len(), pod)).or_default();
+            addresses.insert(endpoint.address, facts);
+        }
+    }
+    let first = |addresses: BTreeMap<IpAddr, PodFacts>| addresses.into_values().next();
+    pods.into_values().filter_map(first).collect()
 }
 
 pub(super) fn prometheus(
@@ -97,7 +165,7 @@ pub(super) fn prometheus(
         return Err(format!("the operator does not watch namespace {namespace}"));
     }
     let object = from.permitted("Prometheus", at, caches.prometheuses.get(namespace, name))?;
-    let facts = prometheus_facts(&object);
+    let mut facts = prometheus_facts(&object);
     if !leads_to_a_url(&facts) {
         return Err(format!(
             "Prometheus {namespace}/{name} has a serviceName or a routePrefix that is no part of a URL"
@@ -105,26 +173,30 @@ pub(super) fn prometheus(
     }
     let sharing = caches.prometheuses.filter(|other| {
         other.meta().namespace == object.meta().namespace
-            && prometheus_facts(other).service == facts.service
+            && governing_service(other) == facts.service
     });
-    if sharing.len() > 1 {
-        // A query would be answered by any of them. How many there are is not said: they may not be
-        // open to this namespace.
-        return Err(format!(
-            "Service {} leads to other Prometheus objects of namespace {namespace}, too (hint: make a Service for this one and name it under service)",
-            facts.service
-        ));
-    }
+    facts.shares_service = sharing.len() > 1;
     Ok(facts)
 }
 
+fn governing_service(prometheus: &PrometheusObject) -> &str {
+    let service = prometheus.service.as_deref();
+    service.unwrap_or("prometheus-operated")
+}
+
+/// The numbers are those that the Prometheus Operator runs: at least one shard, and no replicas
+/// only where that is asked for.
 fn prometheus_facts(prometheus: &PrometheusObject) -> PrometheusFacts {
-    let or =
-        |value: &Option<String>, default: &str| value.clone().unwrap_or_else(|| default.to_owned());
+    let count = |number: i64| usize::try_from(number).unwrap_or(1);
+    let route_prefix = prometheus.route_prefix.as_deref();
     PrometheusFacts {
-        service: or(&prometheus.service, "prometheus-operated"),
-        route_prefix: or(&prometheus.route_prefix, "/"),
+        service: governing_service(prometheus).to_owned(),
+        route_prefix: route_prefix.unwrap_or("/").to_owned(),
         tls: prometheus.tls,
+        shards: count(prometheus.shards.unwrap_or(1)).max(1),
+        replicas: count(prometheus.replicas.unwrap_or(1)),
+        listens_locally: prometheus.listen_local,
+        shares_service: false,
     }
 }
 
@@ -192,12 +264,74 @@ mod tests {
     }
 
     #[test]
+    fn pods_come_in_the_order_of_their_numbers_and_once() {
+        let slice = |endpoints: Value| -> Slice {
+            let metadata = json!({"name": "s", "namespace": "finance"});
+            let ports = json!([{"name": "web", "port": 9090}]);
+            serde_json::from_value(
+                json!({"metadata": metadata, "ports": ports, "endpoints": endpoints}),
+            )
+            .unwrap()
+        };
+        let pod = |pod: &str, address: &str, hostname: Option<&str>, conditions: Value| {
+            json!({
+                "addresses": [address], "hostname": hostname, "conditions": conditions,
+                "targetRef": {"kind": "Pod", "name": pod},
+            })
+        };
+        let (ready, not_ready) = (json!({"ready": true}), json!({"ready": false}));
+        let ends = json!({"ready": false, "terminating": true});
+        let slices = [
+            slice(json!([
+                pod("db-10", "10.0.0.1", Some("db-10"), ready.clone()),
+                pod("db-9", "10.0.0.2", Some("db-9"), ends.clone()),
+                pod("db-x", "fd00::3", None, not_ready.clone()),
+            ])),
+            slice(json!([
+                pod("db-y", "10.0.0.4", None, ends),
+                pod("db-10", "fd00::1", Some("db-10"), ready.clone()),
+                pod("db-xx", "fd00::5", None, ready.clone()),
+                pod("db-xx", "10.0.0.5", None, ready),
+            ])),
+        ];
+        let at = ("finance".to_owned(), "db".to_owned());
+        let hosts = [
+            "db-9.db.finance.svc",
+            "[fd00::3]",
+            "db-10.db.finance.svc",
+            "10.0.0.5",
+        ];
+        let expected = hosts.map(|host| PodFacts {
+            host: host.to_owned(),
+            ports: [("web".to_owned(), 9090)].into(),
+        });
+        assert_eq!(in_order(&at, slices.iter()), expected);
+        assert_eq!(in_order(&at, slices.iter().rev()), expected);
+    }
+
+    #[test]
+    fn numbers_are_those_that_the_prometheus_operator_runs() {
+        let counted = |spec: Value| {
+            let object = json!({"metadata": {"name": "k8s"}, "spec": spec});
+            let facts = prometheus_facts(&serde_json::from_value(object).unwrap());
+            (facts.shards, facts.replicas)
+        };
+        let numbers = [
+            json!({}),
+            json!({"shards": 0, "replicas": 0}),
+            json!({"shards": -1, "replicas": -1}),
+            json!({"shards": 3, "replicas": 2}),
+        ];
+        assert_eq!(numbers.map(counted), [(1, 1), (1, 0), (1, 1), (3, 2)]);
+    }
+
+    #[test]
     fn a_prometheus_object_leads_to_its_own_service_only() {
         let leads = |service: &str, route_prefix: &str| {
             leads_to_a_url(&PrometheusFacts {
                 service: service.to_owned(),
                 route_prefix: route_prefix.to_owned(),
-                tls: false,
+                ..PrometheusFacts::default()
             })
         };
         assert!(leads("prometheus-operated", "/") && leads("p", "") && leads("p", "/a/b_c~1.2"));

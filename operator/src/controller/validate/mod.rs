@@ -2,6 +2,7 @@
 //! cannot. Pure. The only place where a spec is refused.
 
 mod problems;
+mod servers;
 mod urls;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use self::problems::Problems;
+use self::servers::Resolver;
 use super::Stop;
 use super::dereference::Dereferenced;
 use crate::cluster::caches::Caches;
@@ -27,7 +29,8 @@ pub struct ValidatedMirror {
     pub namespace: String,
     /// `metadata.uid`.
     pub uid: String,
-    /// The spec. Every target has a `url`; the references that led to it are gone.
+    /// The spec. Every target, replica and shard has a `url`, or replicas or shards that have one;
+    /// the references that led to them are gone.
     pub spec: PrometheusMirrorSpec,
     /// What the spec refers to.
     pub references: References,
@@ -168,8 +171,12 @@ pub fn validate(
         (DataKind::ConfigMap, &found.config_maps),
     ]
     .map(|(kind, found)| problems.versions(kind, &namespace, references.of_kind(kind), found));
+    let resolver = Resolver {
+        namespace: &namespace,
+        found,
+    };
     for (index, target) in spec.targets.iter_mut().enumerate() {
-        problems.resolve(&format!("spec.targets[{index}]"), target, &namespace, found);
+        resolver.resolve(&format!("spec.targets[{index}]"), target, &mut problems);
     }
     problems.none_or_invalid()?;
     Ok(ValidatedMirror {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crds::{DataKind, Fault, HttpUrl, Reason};
+use crds::{DataKind, Fault, Reason};
 
-use super::urls::{prometheus_url, service_url};
+use super::urls::Dead;
 use super::{Invalid, invalid, list};
 use crate::cluster::references::Keys;
-use crate::controller::dereference::{Dereferenced, KeyFacts};
+use crate::controller::dereference::KeyFacts;
 
 /// All problems; the first one's reason stands for them.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(super) struct Problems {
 }
 
 impl Problems {
-    fn add(&mut self, reason: Reason, fault: Fault) {
+    pub(super) fn add(&mut self, reason: Reason, fault: Fault) {
         self.reason.get_or_insert(reason);
         self.faults.push(fault);
     }
@@ -56,39 +56,13 @@ impl Problems {
         versions
     }
 
-    /// Replaces a target's reference to a server by the server's URL.
-    pub(super) fn resolve(
-        &mut self,
-        path: &str,
-        target: &mut crds::Target,
-        namespace: &str,
-        found: &Dereferenced,
-    ) {
-        let at = |other: &Option<String>, name: &str| {
-            let namespace = other.as_deref().unwrap_or(namespace);
-            (namespace.to_owned(), name.to_owned())
-        };
-        if let Some(service) = target.service.take() {
-            let at = at(&service.namespace, &service.name);
-            let facts = found.services.get(&at).cloned();
-            let facts = facts.unwrap_or_else(|| Err("was not looked for".to_owned()));
-            match facts.and_then(|facts| service_url(&service, &at.0, &facts)) {
-                Ok(url) => target.url = Some(HttpUrl(url)),
-                Err(message) => {
-                    let fault = Fault::new(format!("{path}.service"), message);
-                    self.add(Reason::ServiceMissing, fault);
-                }
-            }
-        }
-        if let Some(prometheus) = target.prometheus.take() {
-            let at = at(&prometheus.namespace, &prometheus.name);
-            match found.prometheuses.get(&at) {
-                Some(Ok(facts)) => target.url = Some(HttpUrl(prometheus_url(facts, &at.0))),
-                Some(Err(message)) => {
-                    let fault = Fault::new(format!("{path}.prometheus"), message.clone());
-                    self.add(Reason::PrometheusMissing, fault);
-                }
-                None => {}
+    /// What a field leads to, if it leads anywhere; otherwise the reason is noted.
+    pub(super) fn noted<T>(&mut self, field: &str, found: Result<T, Dead>) -> Option<T> {
+        match found {
+            Ok(found) => Some(found),
+            Err(Dead { reason, message }) => {
+                self.add(reason, Fault::new(field, message));
+                None
             }
         }
     }

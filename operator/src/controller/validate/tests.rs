@@ -2,7 +2,7 @@ use clap::ValueEnum as _;
 
 use super::*;
 use crate::cluster::policy::Field;
-use crate::controller::dereference::{KeyFacts, PrometheusFacts, ServiceFacts};
+use crate::controller::dereference::{KeyFacts, PodFacts, PrometheusFacts, ServiceFacts};
 
 pub(crate) fn object(spec: Value) -> DynamicObject {
     serde_json::from_value(json!({
@@ -149,12 +149,18 @@ fn references_become_urls() {
     let ports = vec![(Some("web".to_owned()), 9090), (None, 80)];
     found.services.insert(
         ("monitoring".to_owned(), "prometheus".to_owned()),
-        Ok(ServiceFacts { ports }),
+        Ok(ServiceFacts {
+            ports,
+            ..ServiceFacts::default()
+        }),
     );
     let facts = PrometheusFacts {
         service: "prometheus-operated".to_owned(),
         route_prefix: "/prom/".to_owned(),
         tls: true,
+        shards: 1,
+        replicas: 1,
+        ..PrometheusFacts::default()
     };
     found
         .prometheuses
@@ -182,12 +188,125 @@ fn references_become_urls() {
 }
 
 #[test]
+fn every_reference_to_a_server_becomes_a_url_in_its_place() {
+    let mut found = found();
+    let at = |name: &str| ("observability".to_owned(), name.to_owned());
+    let facts = ServiceFacts {
+        ports: vec![(Some("web".to_owned()), 80)],
+        is_headless: true,
+        selects: true,
+    };
+    found.services.insert(at("p"), Ok(facts));
+    let pods = ["p-0", "p-1"].map(|pod| PodFacts {
+        host: pod.to_owned(),
+        ports: [("web".to_owned(), 9090)].into(),
+    });
+    found.pods.insert(at("p"), Ok(pods.to_vec()));
+    let facts = PrometheusFacts {
+        service: "o".to_owned(),
+        shards: 2,
+        replicas: 2,
+        ..PrometheusFacts::default()
+    };
+    found.prometheuses.insert(at("k8s"), Ok(facts));
+    let service = json!({"name": "p", "port": "web"});
+    let pods_as = |pods: &str| json!({"name": "p", "port": "web", "pods": pods});
+    let spec = json!({"apiKeySecretRef": {"name": "mirror-key"}, "targets": [
+        {"name": "a", "service": service},
+        {"name": "b", "service": pods_as("Replicas")},
+        {"name": "c", "service": pods_as("Shards")},
+        {"name": "d", "replicas": [{"url": "http://d"}, {"service": service}]},
+        {"name": "e", "shards": [
+            {"service": pods_as("Replicas")},
+            {"service": service},
+            {"replicas": [{"service": service}, {"url": "http://e"}]},
+        ]},
+        {"name": "f", "prometheus": {"name": "k8s"}},
+    ]});
+    let url = |url: &str| json!({ "url": url });
+    let whole = "http://p.observability.svc:80";
+    let pair = json!([url("http://p-0:9090"), url("http://p-1:9090")]);
+    let pod = |pod: &str| url(&format!("http://{pod}.o.observability.svc:9090"));
+    let expected = [
+        url(whole),
+        json!({ "replicas": pair }),
+        json!({ "shards": pair }),
+        json!({"replicas": [url("http://d"), url(whole)]}),
+        json!({"shards": [
+            {"replicas": pair}, url(whole), {"replicas": [url(whole), url("http://e")]},
+        ]}),
+        json!({"shards": [
+            {"replicas": [pod("prometheus-k8s-0"), pod("prometheus-k8s-1")]},
+            {"replicas": [pod("prometheus-k8s-shard-1-0"), pod("prometheus-k8s-shard-1-1")]},
+        ]}),
+    ];
+    let targets = check(spec, &found).unwrap().spec.targets;
+    let servers = targets.iter().map(|target| {
+        let target = json!(target);
+        let fields = ["url", "service", "prometheus", "replicas", "shards"];
+        let set = fields.into_iter().filter(|field| !target[field].is_null());
+        Value::Object(
+            set.map(|field| (field.to_owned(), target[field].clone()))
+                .collect(),
+        )
+    });
+    assert_eq!(servers.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn too_many_pods_and_too_long_urls_are_refused() {
+    let mut found = found();
+    let at = ("observability".to_owned(), "p".to_owned());
+    let facts = ServiceFacts {
+        ports: vec![(None, 80)],
+        is_headless: true,
+        selects: true,
+    };
+    found.services.insert(at.clone(), Ok(facts));
+    let mut refused_with = |number: usize, service: Value| {
+        let pods = (0..number).map(|pod| PodFacts {
+            host: format!("p-{pod}"),
+            ports: [(String::new(), 9090)].into(),
+        });
+        found.pods.insert(at.clone(), Ok(pods.collect()));
+        let targets = json!([{"name": "a", "service": service}]);
+        let spec = json!({"apiKeySecretRef": {"name": "mirror-key"}, "targets": targets});
+        refused(spec, &found)
+    };
+    let long = json!({"name": "p", "port": 80, "pods": "Replicas", "path": format!("/{}", "x".repeat(500))});
+    let said = [
+        refused_with(5, json!({"name": "p", "port": 80, "pods": "Replicas"})),
+        refused_with(17, json!({"name": "p", "port": 80, "pods": "Shards"})),
+        refused_with(2, long),
+    ];
+    let hint = "can be queried (hint: write the url of a Thanos Querier in front of them)";
+    let expected = [
+        format!(
+            "spec.targets[0].service: Service observability/p has 5 pods, and at most 4 {hint}"
+        ),
+        format!(
+            "spec.targets[0].service: Service observability/p has 17 pods, and at most 16 {hint}"
+        ),
+        "spec.targets[0]: the URL of a replica must have at most 512 characters, has 516 \
+         (hint: shorten the path prefix of the server)"
+            .to_owned(),
+    ];
+    assert_eq!(
+        said,
+        expected.map(|message| (Reason::ServersUnusable, message))
+    );
+}
+
+#[test]
 fn references_that_lead_nowhere_are_all_told() {
     let mut found = found();
     let ports = vec![(Some("web".to_owned()), 9090)];
     found.services.insert(
         ("monitoring".to_owned(), "prometheus".to_owned()),
-        Ok(ServiceFacts { ports }),
+        Ok(ServiceFacts {
+            ports,
+            ..ServiceFacts::default()
+        }),
     );
     let none = Err("there is no Service none in namespace observability".to_owned());
     found

@@ -111,16 +111,13 @@ impl Asked {
     pub(super) fn selects(&self, object: &Value) -> bool {
         let metadata = &object["metadata"];
         let label = |name: &str| metadata["labels"][name].as_str();
-        let labels =
-            self.label_selector
-                .as_ref()
-                .is_none_or(|selector| match selector.split_once("!=") {
-                    Some((name, value)) => label(name) != Some(value),
-                    None => {
-                        let (name, value) = selector.split_once('=').unwrap();
-                        label(name) == Some(value)
-                    }
-                });
+        let labels = self.label_selector.as_ref().is_none_or(|selector| {
+            match (selector.split_once("!="), selector.split_once('=')) {
+                (Some((name, value)), _) => label(name) != Some(value),
+                (None, Some((name, value))) => label(name) == Some(value),
+                (None, None) => label(selector).is_some(),
+            }
+        });
         let named = self.field_selector.as_ref().is_none_or(|selector| {
             let name = selector.strip_prefix("metadata.name=").unwrap();
             metadata["name"] == name

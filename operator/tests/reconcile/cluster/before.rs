@@ -131,6 +131,7 @@ async fn take_in(streams: Streams, taken_in: Arc<AtomicUsize>) {
         count(streams.secrets, &taken_in),
         count(streams.config_maps, &taken_in),
         count(streams.services, &taken_in),
+        count(streams.slices, &taken_in),
         count(streams.prometheuses, &taken_in),
     ];
     let children = streams.children.into_iter();
