@@ -1,7 +1,9 @@
 //! Step 5: what the pods say about themselves, asked on their admin port. Pods come from the
 //! caches.
 
-use crds::contract::{ADMIN_PORT_NUMBER, Reachability, Readiness, TargetReachability, pages};
+use crds::contract::{
+    ADMIN_PORT_NUMBER, Reachability, Readiness, ServerReachability, TargetReachability, pages,
+};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -23,6 +25,10 @@ const TIMEOUT: Duration = Duration::from_secs(8);
 const MOST_BYTES: usize = 1 << 20;
 /// So many targets can be declared.
 const MOST_TARGETS: usize = 64;
+/// So many servers can a target have.
+const MOST_SERVERS: usize = crds::MOST_SHARDS * crds::MOST_REPLICAS;
+/// The longest message of one of several servers that is taken over, in characters.
+const LONGEST_OF_SERVER: usize = 256;
 /// The longest name of a target, in characters.
 const LONGEST_NAME: usize = 63;
 /// The longest version that a status has room for, in characters.
@@ -181,13 +187,30 @@ fn answer(readiness: Readiness, targets: Option<Reachability>) -> Answer {
             message: target.message.map(|message| cut(message, LONGEST_MESSAGE)),
             notices: few(target.notices),
             reachable: target.reachable,
-            servers: Vec::new(),
+            servers: target
+                .servers
+                .into_iter()
+                .take(MOST_SERVERS)
+                .map(server)
+                .collect(),
         });
     Answer {
         document: readiness.document.map(|document| document.hash),
         newer_document_refused: readiness.newer_document_refused,
         targets: bounded.collect(),
         notices: few(notices),
+    }
+}
+
+fn server(server: ServerReachability) -> ServerReachability {
+    ServerReachability {
+        // What is written into a status is the declared one.
+        url: String::new(),
+        reachable: server.reachable,
+        version: server.version.map(|version| cut(version, LONGEST_VERSION)),
+        message: server
+            .message
+            .map(|message| cut(message, LONGEST_OF_SERVER)),
     }
 }
 
@@ -268,13 +291,19 @@ mod tests {
             newer_document_refused: false,
         };
         let long = || Some("ü".repeat(5_000));
+        let of_server = ServerReachability {
+            url: "u".repeat(5_000),
+            reachable: Some(true),
+            version: long(),
+            message: long(),
+        };
         let target = |name: &str| TargetReachability {
             name: name.to_owned(),
             reachable: Some(true),
             version: long(),
             message: long(),
             notices: vec![long().unwrap_or_default(); 100],
-            servers: Vec::new(),
+            servers: vec![of_server.clone(); 100],
         };
         let targets = (0..1_000).map(|_| target(&"n".repeat(300))).collect();
         let answer = answer(
@@ -295,5 +324,14 @@ mod tests {
             )
         });
         assert_eq!(lengths.collect::<Vec<_>>(), [(63, 256, 1024, 8); 64]);
+        for target in &answer.targets {
+            let expected = ServerReachability {
+                url: String::new(),
+                reachable: Some(true),
+                version: Some("ü".repeat(256)),
+                message: Some("ü".repeat(256)),
+            };
+            assert_eq!(target.servers, vec![expected; 64]);
+        }
     }
 }

@@ -10,6 +10,7 @@ pub mod throttle;
 mod conditions;
 mod ready;
 mod replicas;
+mod servers;
 mod targets;
 mod write;
 

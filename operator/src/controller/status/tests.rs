@@ -1,4 +1,4 @@
-use crds::contract::TargetReachability;
+use crds::contract::{ServerReachability, TargetReachability};
 use serde_json::{Value, json};
 
 use super::*;
@@ -23,9 +23,14 @@ struct Case {
 impl Case {
     /// Two pods that serve what they should and reach their targets.
     fn fine() -> Self {
+        Self::of(json!([{"name": "a", "url": "http://a"}, {"name": "b", "url": "http://b"}]))
+    }
+
+    /// The same with other targets. The pods report of two, "a" and "b".
+    fn of(targets: Value) -> Self {
         let resource = object(json!({
-            "apiKeySecretRef": {"name": "mirror-key"}, "defaultTarget": "a", "replicas": 2,
-            "targets": [{"name": "a", "url": "http://a"}, {"name": "b", "url": "http://b"}],
+            "apiKeySecretRef": {"name": "mirror-key"}, "defaultTarget": targets[0]["name"],
+            "replicas": 2, "targets": targets,
         }));
         let mirror = validate(&resource, parse(&resource).unwrap(), &found()).unwrap();
         let built = build(
@@ -314,6 +319,90 @@ fn a_target_is_reachable_when_every_pod_reaches_it() {
             "1/2".to_owned(),
             "Unknown Not every pod has said what it reaches.".to_owned()
         )
+    );
+}
+
+/// A mirror of a pair and of shards, and its status after a change of what the second pod sees of
+/// the pair.
+fn pair(change: impl FnOnce(&mut TargetReachability)) -> PrometheusMirrorStatus {
+    let mut case = Case::of(json!([
+        {"name": "a", "replicas": [{"url": "http://a1:80"}, {"url": "http://a2"}]},
+        {"name": "b", "shards": [{"url": "http://b1"}, {"replicas": [{"url": "http://b2"}, {"url": "http://b3"}]}]},
+    ]));
+    let up = ServerReachability {
+        url: "http://a1/".to_owned(),
+        reachable: Some(true),
+        version: Some("3.10.0".to_owned()),
+        message: None,
+    };
+    for pod in &mut case.pods {
+        let targets = &mut pod.answer.as_mut().unwrap().targets;
+        targets[0].servers = vec![up.clone(); 2];
+        targets[1].servers = vec![up.clone(); 3];
+    }
+    change(&mut case.pods[1].answer.as_mut().unwrap().targets[0]);
+    case.status(&PrometheusMirrorStatus::default(), 0)
+}
+
+#[test]
+fn each_of_several_servers_is_reported() {
+    let fine = pair(|_| {});
+    let up = |url: &str| json!({"url": url, "reachable": true, "version": "3.10.0"});
+    let time = "1970-01-01T00:00:00Z";
+    let target = |name: &str, servers: Value| json!({"name": name, "reachable": true, "version": "3.10.0", "lastProbeTime": time, "servers": servers});
+    assert_eq!(
+        json!(fine.targets),
+        json!([
+            target("a", json!([up("http://a1:80"), up("http://a2")])),
+            target("b", json!(["http://b1", "http://b2", "http://b3"].map(up))),
+        ])
+    );
+    let down = pair(|target| {
+        target.message = Some("cannot connect to http://a2".to_owned());
+        let server = &mut target.servers[1];
+        (server.reachable, server.version) = (Some(false), None);
+        server.message = Some("connection refused".to_owned());
+    });
+    let mut expected = json!(fine.targets);
+    expected[0]["message"] = json!("cannot connect to http://a2");
+    expected[0]["servers"][1]["reachable"] = json!(false);
+    expected[0]["servers"][1]["message"] = json!("connection refused");
+    assert_eq!(json!(down.targets), expected);
+    let condition = down.condition(ConditionType::TargetsReachable).unwrap();
+    assert_eq!(
+        (condition.status.as_str(), condition.message.as_str()),
+        (
+            "True",
+            "Every pod reaches all 2 targets, but not all of their servers: a: cannot connect to http://a2"
+        )
+    );
+}
+
+#[test]
+fn of_servers_that_a_pod_does_not_report_nothing_is_known() {
+    let status = pair(|target| target.servers.clear());
+    let known = status.targets.iter().map(|target| {
+        let servers = target.servers.iter();
+        servers.map(|server| server.reachable).collect::<Vec<_>>()
+    });
+    assert_eq!(
+        known.collect::<Vec<_>>(),
+        [vec![None; 2], vec![Some(true); 3]]
+    );
+}
+
+#[test]
+fn more_servers_than_a_status_has_room_for_are_left_out() {
+    let replicas: Vec<_> = (0..4)
+        .map(|at| json!({"url": format!("http://{at}")}))
+        .collect();
+    let targets = (0..40).map(|at| json!({"name": format!("t{at}"), "replicas": replicas}));
+    let case = Case::of(targets.collect());
+    let status = case.status(&PrometheusMirrorStatus::default(), 0);
+    let listed = status.targets.iter().map(|target| target.servers.len());
+    assert_eq!(
+        listed.collect::<Vec<_>>(),
+        [[4; 32].as_slice(), &[0; 8]].concat()
     );
 }
 
