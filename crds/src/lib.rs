@@ -14,6 +14,7 @@
 //! * [`validate`]: every fault of a document at once, by walking the generated schema; there is no
 //!   second schema to keep in step;
 //! * [`references()`]: which fields name which keys of which objects;
+//! * [`tokens()`]: which fields ask for a token of the pod's service account, and where it is;
 //! * [`contract`]: everything else that operator and mirror must agree on: the document's hash,
 //!   ports, environment variables, labels, annotations, the JSON of the admin port;
 //! * [`conditions`]: the types of a status' conditions and their reasons, with what they mean;
@@ -39,6 +40,7 @@ mod server;
 mod spec;
 mod status;
 mod target;
+mod tokens;
 mod validation;
 mod workload;
 
@@ -63,6 +65,7 @@ pub use target::{
     EnforcedMatcher, HttpUrl, LONGEST_REPLICA_URL, MOST_REPLICAS, MOST_SHARDS, NanInterpretation,
     Proxy, Replica, Scheme, Shard, Target, TargetTls, TlsVersion,
 };
+pub use tokens::{ProjectedToken, TOKENS, tokens};
 pub use validation::{join as field_path, parse, validate};
 pub use workload::{Autoscaling, Monitor, PodDisruptionBudget};
 

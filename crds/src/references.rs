@@ -76,38 +76,43 @@ const FIXED_KEYS: &[(&str, &[&str])] = &[
 #[must_use]
 pub fn references(spec: &Value) -> Vec<Reference> {
     let mut found = Vec::new();
-    let properties = &schema()["properties"]["spec"]["properties"];
-    for name in DOCUMENT_FIELDS {
-        visit(
-            &field_path("spec", name),
-            name,
-            &spec[name],
-            &properties[name],
-            &mut found,
+    each_field(spec, &mut |path, name, value| {
+        let kind = DataKind::of_field(name);
+        found.extend(
+            kind.into_iter()
+                .flat_map(|kind| named_by(path, name, kind, value)),
         );
-    }
+        kind.is_some()
+    });
     found
 }
 
-fn visit(path: &str, name: &str, value: &Value, schema: &Value, found: &mut Vec<Reference>) {
-    if let Some(kind) = DataKind::of_field(name) {
-        return found.extend(named_by(path, name, kind, value));
+/// Takes a field's path, name and value. Whether its fields are no fields of the spec's.
+pub(crate) type Take<'a> = dyn FnMut(&str, &str, &Value) -> bool + 'a;
+
+/// Shows every field of the document that the schema knows to `take`.
+pub(crate) fn each_field(spec: &Value, take: &mut Take) {
+    let properties = &schema()["properties"]["spec"]["properties"];
+    for name in DOCUMENT_FIELDS {
+        let path = field_path("spec", name);
+        visit(&path, name, &spec[name], &properties[name], take);
+    }
+}
+
+fn visit(path: &str, name: &str, value: &Value, schema: &Value, take: &mut Take) {
+    if take(path, name, value) {
+        return;
     }
     match value {
         Value::Object(_) => {
             for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-                visit(&field_path(path, name), name, &value[name], schema, found);
+                visit(&field_path(path, name), name, &value[name], schema, take);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                visit(
-                    &format!("{path}[{index}]"),
-                    "",
-                    item,
-                    &schema["items"],
-                    found,
-                );
+                let path = format!("{path}[{index}]");
+                visit(&path, "", item, &schema["items"], take);
             }
         }
         _ => {}

@@ -141,12 +141,20 @@ of the document.
 {{- $configMaps := dict }}
 {{- $needed := list .apiKeySecretRef }}
 {{- range $target := .targets }}
-  {{- with $target.auth }}
-    {{- range $kind := . }}
-      {{- range $field, $reference := ($kind | default dict) }}
-        {{- if hasSuffix "SecretRef" $field }}
+  {{- range $kind, $method := ($target.auth | default dict) }}
+    {{- /* A method is one object, headers are a list of them. */}}
+    {{- range $part := (kindIs "slice" $method | ternary $method (list $method)) }}
+      {{- range $field, $reference := ($part | default dict) }}
+        {{- if and (hasSuffix "SecretRef" $field) (kindIs "map" $reference) }}
           {{- $needed = append $needed $reference }}
         {{- end }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+  {{- with ($target.proxy | default dict).credentials }}
+    {{- range $reference := . }}
+      {{- if kindIs "map" $reference }}
+        {{- $needed = append $needed $reference }}
       {{- end }}
     {{- end }}
   {{- end }}
@@ -174,7 +182,33 @@ of the document.
 {{- dict "secrets" $secrets "configMaps" $configMaps | toYaml }}
 {{- end }}
 
-{{/* One volume, which the kubelet swaps as a whole: the document, and exactly the keys that it refers to. */}}
+{{/*
+The tokens of the pod's service account that the targets ask for, as sources of a projected volume, by their paths: {tokens/HASH/token:
+SOURCE}. Takes the spec of the document. The paths are those of ProjectedToken::file (crds/src/tokens.rs).
+*/}}
+{{- define "prometheusmirror.tokens" -}}
+{{- $tokens := dict }}
+{{- range $target := .targets }}
+  {{- $auth := $target.auth | default dict }}
+  {{- $oauth2 := $auth.oauth2 | default dict }}
+  {{- range $holder := list $auth.bearer $oauth2.clientAssertion $oauth2.tokenExchange }}
+    {{- $declared := ($holder | default dict).serviceAccountToken }}
+    {{- if kindIs "map" $declared }}
+      {{- $seconds := div (include "prometheusmirror.milliseconds" ($declared.expiration | default "1h") | int64) 1000 }}
+      {{- $audience := $declared.audience | default "" }}
+      {{- $path := printf "tokens/%s/token" (printf "%s\n%d" $audience $seconds | sha256sum | trunc 16) }}
+      {{- $source := dict "path" $path "expirationSeconds" $seconds }}
+      {{- with $declared.audience }}
+        {{- $_ := set $source "audience" . }}
+      {{- end }}
+      {{- $_ := set $tokens $path $source }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- $tokens | toYaml }}
+{{- end }}
+
+{{/* One volume, which the kubelet swaps as a whole: the document, the keys that it refers to, and the tokens that it asks for. */}}
 {{- define "prometheusmirror.volumes" -}}
 {{- $spec := include "prometheusmirror.spec" . | fromYaml }}
 {{- $references := include "prometheusmirror.references" $spec | fromYaml }}
@@ -206,6 +240,14 @@ of the document.
           name: {{ $name | toYaml }}
           items:
             {{- include "prometheusmirror.items" (dict "folder" "configmaps" "name" $name "keys" $keys) | nindent 12 }}
+      {{- end }}
+      {{- range $source := include "prometheusmirror.tokens" $spec | fromYaml }}
+      - serviceAccountToken:
+          path: {{ $source.path }}
+          expirationSeconds: {{ int $source.expirationSeconds }}
+          {{- with $source.audience }}
+          audience: {{ . | toYaml }}
+          {{- end }}
       {{- end }}
 {{- end }}
 

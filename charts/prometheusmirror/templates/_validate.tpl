@@ -124,16 +124,9 @@ What values.schema.json cannot say, or could not say with an example. The words 
     {{- fail (printf "%s.tls: insecureSkipVerify accepts any certificate, so caSecretRef and caConfigMapRef must not be set with it; for example: {caSecretRef: {name: ca, key: ca.crt}}" $path) }}
   {{- end }}
 {{- end }}
+{{- include "prometheusmirror.validateServers" . }}
+{{- include "prometheusmirror.validateAuth" . }}
 {{- with .target.auth }}
-  {{- $set := list }}
-  {{- range $kind, $value := . }}
-    {{- if not (kindIs "invalid" $value) }}
-      {{- $set = append $set $kind }}
-    {{- end }}
-  {{- end }}
-  {{- if gt (len $set) 1 }}
-    {{- fail (printf "%s.auth: at most one kind may be set, there is %s; for example: {bearer: {tokenSecretRef: {name: prometheus-login, key: token}}}" $path (join " and " $set)) }}
-  {{- end }}
   {{- with .sigV4 }}
     {{- if ne (kindIs "map" .accessKeyIdSecretRef) (kindIs "map" .secretAccessKeySecretRef) }}
       {{- fail (printf "%s.auth.sigV4: accessKeyIdSecretRef and secretAccessKeySecretRef must be set together; leave out both to use the pod's identity" $path) }}
@@ -155,13 +148,19 @@ What values.schema.json cannot say, or could not say with an example. The words 
 {{/* A length of time within bounds. Takes a dict: path, value, from and to in milliseconds, and range in words. */}}
 {{- define "prometheusmirror.validateDuration" -}}
 {{- if not (kindIs "invalid" .value) }}
-  {{- $total := 0 }}
-  {{- $unit := dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1 }}
-  {{- range regexFindAll "[0-9]+[a-z]+" .value -1 }}
-    {{- $total = add $total (mul (regexFind "^[0-9]+" . | int64) (get $unit (regexFind "[a-z]+$" .) | default 0)) }}
-  {{- end }}
+  {{- $total := include "prometheusmirror.milliseconds" .value | int64 }}
   {{- if not (and (regexMatch "^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?([0-9]{1,7}ms)?$" .value) (ge $total (int64 .from)) (le $total (int64 .to))) }}
     {{- fail (printf "%s: %q must be a duration from %s, such as 15s or 1m30s" .path .value .range) }}
   {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* A length of time in milliseconds. Takes a text such as 1m30s. */}}
+{{- define "prometheusmirror.milliseconds" -}}
+{{- $total := 0 }}
+{{- $unit := dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1 }}
+{{- range regexFindAll "[0-9]+[a-z]+" . -1 }}
+  {{- $total = add $total (mul (regexFind "^[0-9]+" . | int64) (get $unit (regexFind "[a-z]+$" .) | default 0)) }}
+{{- end }}
+{{- $total }}
 {{- end }}

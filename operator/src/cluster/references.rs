@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{DataKind, PrometheusMirrorSpec, Replica, ServiceRef, Target};
+use crds::{DataKind, ProjectedToken, PrometheusMirrorSpec, Replica, ServiceRef, Target};
 use kube::ResourceExt as _;
 use serde_json::json;
 
@@ -22,6 +22,8 @@ pub struct References {
     pub secrets: BTreeMap<String, Keys>,
     /// ConfigMaps of the resource's namespace.
     pub config_maps: BTreeMap<String, Keys>,
+    /// Tokens of the pods' service account.
+    pub tokens: BTreeSet<ProjectedToken>,
     /// Services of targets, with those of their replicas and shards.
     pub services: BTreeSet<NamespacedName>,
     /// Those of them whose pods are asked one by one.
@@ -44,7 +46,9 @@ impl References {
     #[must_use]
     pub fn of(spec: &PrometheusMirrorSpec, namespace: &str) -> Self {
         let mut references = Self::default();
-        for reference in crds::references(&json!(spec)) {
+        let document = json!(spec);
+        references.tokens = crds::tokens(&document).into_values().collect();
+        for reference in crds::references(&document) {
             let objects = match reference.kind {
                 DataKind::Secret => &mut references.secrets,
                 DataKind::ConfigMap => &mut references.config_maps,
@@ -120,7 +124,8 @@ mod tests {
                     {"service": {"name": "b", "port": 1, "pods": "Replicas"}},
                     {"replicas": [{"service": {"name": "c", "port": 1}}]},
                 ]},
-                {"name": "c", "url": "https://c", "tls": {"caConfigMapRef": {"name": "kube-root-ca.crt", "key": "ca.crt"}}},
+                {"name": "c", "url": "https://c", "tls": {"caConfigMapRef": {"name": "kube-root-ca.crt", "key": "ca.crt"}},
+                 "auth": {"bearer": {"serviceAccountToken": {"audience": "c"}}}},
             ],
             "server": {"tls": {"secretName": "certificate", "clientCaSecretName": "ca"}},
         }))
@@ -175,6 +180,11 @@ mod tests {
                 "kube-root-ca.crt".to_owned(),
                 keys(&[("ca.crt", "spec.targets[4].tls.caConfigMapRef")]),
             )]
+            .into(),
+            tokens: [ProjectedToken {
+                audience: Some("c".to_owned()),
+                expiration_seconds: 3600,
+            }]
             .into(),
             services: ["prometheus", "a", "b", "c"].map(here).into(),
             pods_of: [here("b")].into(),

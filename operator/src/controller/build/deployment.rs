@@ -4,11 +4,13 @@
 //! new pods: the document, the keys and the certificates come through one projected volume, which
 //! the kubelet swaps as a whole.
 
-use crds::DataKind;
+use std::collections::BTreeMap;
+
 use crds::contract::{
     ADMIN_PORT, ADMIN_PORT_NUMBER, API_PORT, CONFIGURATION_DIR, CONTAINER, DOCUMENT, LogFormat,
     environment, pages,
 };
+use crds::{DataKind, ProjectedToken, TOKENS};
 use serde_json::{Value, json};
 
 use super::{Defaults, Kind, ValidatedMirror, child_name, labels, merge, object, selector_labels};
@@ -129,7 +131,8 @@ fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
     })
 }
 
-/// The document, and exactly the keys of Secrets and ConfigMaps that it refers to.
+/// The document, exactly the keys of Secrets and ConfigMaps that it refers to, and the tokens that
+/// it asks for.
 fn sources(mirror: &ValidatedMirror) -> Vec<Value> {
     let document = json!({ "configMap": { "name": child_name(mirror), "items": [{"key": DOCUMENT, "path": DOCUMENT}] } });
     let mut sources = vec![document];
@@ -152,7 +155,24 @@ fn sources(mirror: &ValidatedMirror) -> Vec<Value> {
             }
         }
     }
+    // In the order of their files, as the drop-in chart has them.
+    let tokens = mirror.references.tokens.iter();
+    let by_file: BTreeMap<_, _> = tokens.map(|declared| (declared.file(), declared)).collect();
+    sources.extend(
+        by_file
+            .into_iter()
+            .map(|(file, declared)| token(&file, declared)),
+    );
     sources
+}
+
+/// A token of the pod's service account, where the mirror looks for it.
+fn token(file: &str, token: &ProjectedToken) -> Value {
+    let mut source = json!({ "path": format!("{TOKENS}/{file}"), "expirationSeconds": token.expiration_seconds });
+    if let Some(audience) = &token.audience {
+        source["audience"] = json!(audience);
+    }
+    json!({ "serviceAccountToken": source })
 }
 
 fn items<'a>(
