@@ -23,6 +23,7 @@ fuzz_target!(|document: &[u8]| {
         file: nowhere.join("mirror.yaml"),
         secrets_dir: nowhere.join("secrets"),
         config_maps_dir: nowhere.join("configmaps"),
+        tokens_dir: nowhere.join("tokens"),
     };
     // The schema and its rules are made once and kept.
     static SCHEMA: Once = Once::new();

@@ -24,7 +24,8 @@ use tower::util::MapResponseLayer;
 use url::Url;
 
 use self::connections::Connections;
-use self::credentials::{Credentials, Response};
+pub(super) use self::credentials::Credentials;
+use self::credentials::Response;
 use self::http_client::{built, http_client};
 use self::methods::{Methods, Next, Way};
 use super::charge::Charge;
@@ -69,7 +70,7 @@ pub(super) struct Client {
     fresh: OnceCell<reqwest::Client>,
     methods: Methods,
     pace: Pace,
-    credentials: Credentials,
+    credentials: Arc<Credentials>,
     secrets: Secrets,
     metrics: Arc<ServerMetrics>,
 }
@@ -78,6 +79,7 @@ impl Client {
     pub(super) fn new(
         settings: &Arc<TargetSettings>,
         base: &Url,
+        credentials: &Arc<Credentials>,
         metrics: Arc<ServerMetrics>,
         guard: Option<Arc<Guard>>,
     ) -> Self {
@@ -109,7 +111,7 @@ impl Client {
             fresh: OnceCell::new(),
             methods: Methods::default(),
             pace: Pace::default(),
-            credentials: Credentials::new(settings),
+            credentials: Arc::clone(credentials),
             secrets: Secrets::of(settings),
             metrics,
         }
@@ -118,6 +120,11 @@ impl Client {
     /// Whether and how long the target asked to be left in peace.
     pub(super) fn pace(&self) -> &Pace {
         &self.pace
+    }
+
+    /// How it shows who the mirror is.
+    pub(super) fn credentials(&self) -> &Arc<Credentials> {
+        &self.credentials
     }
 
     /// Forgets what the target lets through: another server may be there now.

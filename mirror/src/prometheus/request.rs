@@ -22,7 +22,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// What is sent for a call, in whichever way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
-    /// Without the parameters.
+    /// With the target's own parameters, without the call's.
     url: Url,
     /// Encoded as a form, which is how a URL's query takes them as well.
     parameters: Bytes,
@@ -44,7 +44,11 @@ impl Request {
     pub(super) fn url_of_get(&self) -> Url {
         let mut url = self.url.clone();
         // Percent-encoded, so ASCII.
-        url.set_query(std::str::from_utf8(&self.parameters).ok());
+        let parameters = std::str::from_utf8(&self.parameters).unwrap_or_default();
+        match self.url.query() {
+            Some(own) => url.set_query(Some(&format!("{own}&{parameters}"))),
+            None => url.set_query(Some(parameters)),
+        }
         url
     }
 
@@ -53,7 +57,7 @@ impl Request {
         (self.url.clone(), self.parameters.clone())
     }
 
-    /// `timeout` is what the store may take for a query.
+    /// `timeout` is what the store may take for a query. The query of `base` goes with every call.
     pub(super) fn new(base: &Url, call: &Call, timeout: Duration) -> Self {
         let mut url = base.clone();
         url.set_path(&format!(
@@ -338,6 +342,23 @@ mod tests {
         assert_eq!(form, parameters);
         assert_eq!(request.url_of_get().query(), Some(parameters));
         assert!(request.may_post());
+    }
+
+    /// Proxies that enforce a parameter read it in the URL, of a POST as well.
+    #[test]
+    fn the_targets_own_parameters_are_in_every_url() {
+        let base = Url::parse("http://prom:9090/prefix?namespace=team-a").unwrap();
+        let call = Call::Instant {
+            promql: "x".to_owned(),
+            at: START,
+        };
+        let request = Request::new(&base, &call, Duration::from_secs(1));
+        let url = "http://prom:9090/prefix/api/v1/query?namespace=team-a";
+        let rest = "query=x&time=1700000000.059&timeout=1.000&nocache=1";
+        assert_eq!(request.url_of_get().as_str(), format!("{url}&{rest}"));
+        assert_eq!(request.url_length(), format!("{url}&{rest}").len());
+        let (posted, form) = request.form();
+        assert_eq!((posted.as_str(), &*form), (url, rest.as_bytes()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use url::Url;
 
 pub(super) use self::calls::{ForRequest, ServerCalls};
 use self::upstream::{Progress, Turn, Upstream};
-use super::client::Client;
+use super::client::{Client, Credentials};
 use super::guard::Guard;
 use super::limits::{Caller, Lane};
 use super::observe::ServerMetrics;
@@ -46,6 +46,8 @@ pub(super) struct Parts {
     pub(super) name: Arc<str>,
     /// All servers of a target share it.
     pub(super) lane: Arc<Lane>,
+    /// All servers of a target share them, and each token with them.
+    pub(super) credentials: Arc<Credentials>,
     pub(super) memory: Arc<Budget>,
     pub(super) metrics: Arc<ServerMetrics>,
     pub(super) guard: Option<Arc<Guard>>,
@@ -56,11 +58,12 @@ impl Server {
         let Parts {
             name,
             lane,
+            credentials,
             memory,
             metrics,
             guard,
         } = parts;
-        let client = Client::new(&settings, &url, Arc::clone(&metrics), guard);
+        let client = Client::new(&settings, &url, &credentials, Arc::clone(&metrics), guard);
         let upstream = Upstream {
             name,
             client,
@@ -82,6 +85,11 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// How it is shown who the mirror is.
+    pub(super) fn credentials(&self) -> &Arc<Credentials> {
+        self.upstream.client.credentials()
     }
 
     /// Whether it would be the same for a target of these settings.

@@ -29,7 +29,11 @@ pub(super) fn configure(
         trust,
         identity,
         server_name,
+        only_tls13,
     } = &settings.tls;
+    if *only_tls13 {
+        builder = builder.tls_version_min(reqwest::tls::Version::TLS_1_3);
+    }
     builder = match trust {
         Trust::System => builder,
         Trust::Authorities(authorities) => match pinning(authorities, settings) {
@@ -78,16 +82,17 @@ fn certificates(authorities: &Authorities) -> reqwest::Result<Vec<Certificate>> 
     certificates.map(|one| Certificate::from_der(one)).collect()
 }
 
-/// The URL to connect to: with `serverName` in the host's place, because the client takes from
-/// there which name it asks for and verifies; [`Always`] leads it to the host all the same. Beside
-/// it what the Host header then must say.
+/// The URL to connect to, with the parameters of every call, and with `serverName` in the host's
+/// place, because the client takes from there which name it asks for and verifies; [`Always`] leads
+/// it to the host all the same. Beside it what the Host header then must say.
 pub(super) fn named(settings: &TargetSettings, declared: &Url) -> (Url, Option<String>) {
     let mut url = declared.clone();
+    url.set_query(settings.parameters.query());
     let Some(name) = &settings.tls.server_name else {
         return (url, None);
     };
     if url.scheme() != "https" || url.set_host(Some(name)).is_err() {
-        return (declared.clone(), None);
+        return (url, None);
     }
     let host = declared.host_str().unwrap_or_default();
     let port = declared.port();

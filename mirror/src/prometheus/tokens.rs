@@ -1,7 +1,9 @@
-//! Tokens of the OAuth 2.0 client credentials grant (RFC 6749, 4.4): obtained when one is needed,
+//! Tokens from a token endpoint, by the OAuth 2.0 client credentials grant (RFC 6749, 4.4) with a
+//! secret or an assertion (RFC 7523), or by token exchange (RFC 8693): obtained when one is needed,
 //! kept until shortly before they expire, one request at a time.
 
 mod endpoint;
+mod form;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use super::http::{Secrets, plain_client, root_cause};
-use super::{StoreError, tls};
+use super::{StoreError, proxy, tls};
 use crate::settings::{Authorization, OAuth2, TargetSettings};
 
 /// For a whole exchange with the token endpoint. Requests have 15 seconds in all.
@@ -21,6 +23,8 @@ pub(super) struct Tokens {
     /// How messages begin: `the token endpoint HOST of target a`.
     name: String,
     settings: OAuth2,
+    /// What leads to the endpoint.
+    target: Arc<TargetSettings>,
     /// What must not be shown of what it says.
     secrets: Secrets,
     /// Or why there can't be one.
@@ -51,10 +55,11 @@ impl State {
 }
 
 impl Tokens {
-    pub(super) fn new(settings: &TargetSettings, oauth2: &OAuth2) -> Self {
+    pub(super) fn new(settings: &Arc<TargetSettings>, oauth2: &OAuth2) -> Self {
         let host = oauth2.token_url.host_str().unwrap_or_default();
         let name = format!("the token endpoint {host} of target {}", settings.name);
-        let http = tls::configure_token_endpoint(plain_client(), settings, oauth2)
+        let http = proxy::configure(plain_client(), settings)
+            .and_then(|builder| tls::configure_token_endpoint(builder, settings, oauth2))
             // Tokens are asked for so seldom that a kept connection would be closed by the server
             // most of the times.
             .and_then(|builder| builder.timeout(TIMEOUT).pool_max_idle_per_host(0).build())
@@ -64,6 +69,7 @@ impl Tokens {
         Self {
             name,
             settings: oauth2.clone(),
+            target: Arc::clone(settings),
             secrets: Secrets::of(settings),
             http,
             state: Mutex::default(),

@@ -1,16 +1,20 @@
 //! Credentials for a target, from Secrets: read, and checked for what HTTP can carry, when a
-//! document is loaded.
+//! document is loaded. Tokens of the pod's service account are only located: they change by the
+//! hour, and are read where they are used.
 
-use std::collections::BTreeMap;
+mod headers;
+mod oauth2;
+mod token_file;
+
 use std::fmt;
 
 use crds::{Fault, field_path};
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
-use url::Url;
 
+pub use self::oauth2::{OAuth2, Proof};
+pub use self::token_file::{TokenFile, TokenFileError};
 use super::files::Files;
-use super::target;
 
 /// Longer ones do not fit into the headers that servers take.
 const MOST_BYTES: u64 = 16 << 10;
@@ -19,38 +23,43 @@ const MOST_BYTES: u64 = 16 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {
     /// HTTP basic authentication.
-    Basic {
-        /// Without a colon.
-        username: Secret,
-        /// Not empty.
-        password: Secret,
-    },
+    Basic(Login),
     /// A token.
     Bearer(Authorization),
-    /// Tokens that are obtained with the client credentials grant.
+    /// A token of the pod's service account.
+    ServiceAccount(TokenFile),
+    /// Tokens that are obtained from a token endpoint.
     OAuth2(OAuth2),
 }
 
-/// The OAuth 2.0 client credentials grant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OAuth2 {
-    /// Who asks for tokens.
-    pub client_id: Secret,
-    /// Proves it.
-    pub client_secret: Secret,
-    /// Where tokens are obtained.
-    pub token_url: Url,
-    /// What the tokens must be good for.
-    pub scopes: Vec<String>,
-    /// Further fields of the form.
-    pub endpoint_params: BTreeMap<String, String>,
+/// A user name and a password. One of them may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Login {
+    /// Without a colon.
+    pub username: Secret,
+    /// The password.
+    pub password: Secret,
 }
 
-/// A text from a Secret: not empty, without control characters. Its `Debug` prints nothing of it.
-#[derive(Clone, PartialEq, Eq)]
+/// What a target's `auth` holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct TargetAuth {
+    /// The method, if one is set.
+    pub(super) method: Option<Auth>,
+    /// Headers with credentials.
+    pub(super) headers: HeaderMap,
+}
+
+/// A text from a Secret, without control characters. Its `Debug` prints nothing of it.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
+    /// None if it has control characters.
+    fn plain(text: &str) -> Option<Self> {
+        (!text.contains(char::is_control)).then(|| Self(text.to_owned()))
+    }
+
     /// The text, for where it is sent.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -93,39 +102,42 @@ impl fmt::Debug for Authorization {
     }
 }
 
-/// Reads what a target's `auth`, at `path`, refers to. The outer None: something is wrong, which is
-/// reported.
-#[expect(
-    clippy::option_option,
-    reason = "whether it can be read, and whether there is something"
-)]
+/// Reads what a target's `auth`, at `path`, refers to. None: something is wrong, which is reported.
+/// `plain` are the headers that the target sets beside it.
 pub(super) fn target_auth(
     files: &Files,
     path: &str,
     auth: &Value,
+    plain: &Value,
     faults: &mut Vec<Fault>,
-) -> Option<Option<Auth>> {
-    let set = |kind: &str| auth.get(kind).filter(|value| !value.is_null());
+) -> Option<TargetAuth> {
     let mut reader = Reader {
         files,
         path,
         faults,
     };
-    if set("basic").is_some() {
-        return reader.basic().map(Some);
-    }
-    if set("bearer").is_some() {
-        return reader.bearer().map(Some);
-    }
-    if let Some(oauth2) = set("oauth2") {
-        return reader.oauth2(oauth2).map(Some);
-    }
-    if set("sigV4").is_some() {
-        let fault = Fault::new(field_path(path, "sigV4"), "is not supported yet");
-        faults.push(fault);
-        return None;
-    }
-    Some(None)
+    let method = reader.method(auth);
+    let headers = reader.headers(auth, plain);
+    Some(TargetAuth {
+        method: method?,
+        headers: headers?,
+    })
+}
+
+/// Reads a user name and a password whose references are at `path`. None: something is wrong, which
+/// is reported.
+pub(super) fn login(
+    files: &Files,
+    path: &str,
+    declared: &Value,
+    faults: &mut Vec<Fault>,
+) -> Option<Login> {
+    let mut reader = Reader {
+        files,
+        path,
+        faults,
+    };
+    reader.login("", declared)
 }
 
 struct Reader<'a> {
@@ -134,12 +146,48 @@ struct Reader<'a> {
     faults: &'a mut Vec<Fault>,
 }
 
+fn set<'a>(auth: &'a Value, kind: &str) -> Option<&'a Value> {
+    auth.get(kind).filter(|value| !value.is_null())
+}
+
 impl Reader<'_> {
-    fn basic(&mut self) -> Option<Auth> {
-        let username = self.secret("basic.usernameSecretRef", "the user name");
-        let password = self.secret("basic.passwordSecretRef", "the password");
+    /// The outer None: something is wrong, which is reported.
+    #[expect(
+        clippy::option_option,
+        reason = "whether it can be read, and whether there is something"
+    )]
+    fn method(&mut self, auth: &Value) -> Option<Option<Auth>> {
+        if let Some(basic) = set(auth, "basic") {
+            return Some(Some(Auth::Basic(self.login("basic.", basic)?)));
+        }
+        if let Some(bearer) = set(auth, "bearer") {
+            return self.bearer(bearer).map(Some);
+        }
+        if let Some(oauth2) = set(auth, "oauth2") {
+            return self.oauth2(oauth2).map(Some);
+        }
+        if set(auth, "sigV4").is_some() {
+            let fault = Fault::new(field_path(self.path, "sigV4"), "is not supported yet");
+            self.faults.push(fault);
+            return None;
+        }
+        Some(None)
+    }
+
+    /// One of the two may be left out: it is then empty, as some services want it.
+    fn login(&mut self, within: &str, declared: &Value) -> Option<Login> {
+        let mut part = |field: &str, what| {
+            if set(declared, field).is_none() {
+                return Some(Secret::default());
+            }
+            let if_empty = format!("to send it empty, leave {field} out");
+            let field = format!("{within}{field}");
+            self.read_or(&field, what, Some(&if_empty), Secret::plain)
+        };
+        let username = part("usernameSecretRef", "the user name");
+        let password = part("passwordSecretRef", "the password");
         if username.as_ref().is_some_and(|name| name.0.contains(':')) {
-            let field = format!("{}.basic.usernameSecretRef", self.path);
+            let field = format!("{}.{within}usernameSecretRef", self.path);
             let fault = Fault::new(
                 field,
                 "the user name must not hold a colon, which ends it in HTTP basic authentication",
@@ -147,51 +195,23 @@ impl Reader<'_> {
             self.faults.push(fault);
             return None;
         }
-        Some(Auth::Basic {
+        Some(Login {
             username: username?,
             password: password?,
         })
     }
 
-    fn bearer(&mut self) -> Option<Auth> {
+    fn bearer(&mut self, bearer: &Value) -> Option<Auth> {
+        if set(bearer, "serviceAccountToken").is_some() {
+            return self.token_file("bearer").map(Auth::ServiceAccount);
+        }
         let field = "bearer.tokenSecretRef";
         let authorization = self.read(field, "the token", Authorization::bearer);
         authorization.map(Auth::Bearer)
     }
 
-    fn oauth2(&mut self, oauth2: &Value) -> Option<Auth> {
-        let client_id = self.secret("oauth2.clientIdSecretRef", "the client id");
-        let client_secret = self.secret("oauth2.clientSecretSecretRef", "the client secret");
-        let field = format!("{}.oauth2.tokenUrl", self.path);
-        let token_url = match oauth2["tokenUrl"].as_str().map(target::url) {
-            Some(Ok(url)) => Some(url),
-            Some(Err(message)) => {
-                // What the schema's rule says is not said a second time.
-                if self.faults.iter().all(|fault| fault.path != field) {
-                    self.faults.push(Fault::new(field, message));
-                }
-                None
-            }
-            None => None,
-        };
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let scopes = oauth2["scopes"].as_array().into_iter().flatten();
-        let params = oauth2["endpointParams"].as_object().into_iter().flatten();
-        Some(Auth::OAuth2(OAuth2 {
-            client_id: client_id?,
-            client_secret: client_secret?,
-            token_url: token_url?,
-            scopes: scopes.filter_map(text).collect(),
-            endpoint_params: params
-                .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
-                .collect(),
-        }))
-    }
-
     fn secret(&mut self, field: &str, what: &'static str) -> Option<Secret> {
-        let plain =
-            |text: &str| (!text.contains(char::is_control)).then(|| Secret(text.to_owned()));
-        self.read(field, what, plain)
+        self.read(field, what, Secret::plain)
     }
 
     /// Reads the file of a field and makes a value of its text, if it can be one.
@@ -201,10 +221,24 @@ impl Reader<'_> {
         what: &'static str,
         make: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
+        self.read_or(field, what, None, make)
+    }
+
+    /// The same, with a hint for a file that is empty.
+    fn read_or<T>(
+        &mut self,
+        field: &str,
+        what: &'static str,
+        if_empty: Option<&str>,
+        make: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         let field = format!("{}.{field}", self.path);
         let file = self.files.find(&field, what, self.faults)?;
         let read = file.required(MOST_BYTES).and_then(|bytes| {
-            let text = file.text(&bytes)?;
+            let text = file.text(&bytes).map_err(|empty| match if_empty {
+                Some(hint) => empty.hint(hint),
+                None => empty,
+            })?;
             make(text).ok_or_else(|| file.no_header())
         });
         read.map_err(|fault| self.faults.push(fault)).ok()

@@ -1,10 +1,12 @@
 //! What a document refers to, as files: `<secrets-dir>/<name>/<key>` and
-//! `<configmaps-dir>/<name>/<key>`, a projected volume in a pod and folders on a laptop.
+//! `<configmaps-dir>/<name>/<key>`, a projected volume in a pod and folders on a laptop. Tokens of
+//! the service account are in a third folder.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crds::{DataKind, Fault, Reference, field_path};
+use crds::{DataKind, Fault, ProjectedToken, Reference, field_path};
 use serde_json::Value;
 
 use super::{ApiKey, ApiKeys, Source};
@@ -16,6 +18,7 @@ const MOST_KEY_BYTES: u64 = 4096;
 pub(super) struct Files<'a> {
     source: &'a Source,
     references: Vec<Reference>,
+    tokens: BTreeMap<String, ProjectedToken>,
 }
 
 /// A file that a field of the document names.
@@ -33,8 +36,34 @@ pub(super) struct File<'a> {
 impl<'a> Files<'a> {
     /// What `document` refers to, as far as its references are sound.
     pub(super) fn new(source: &'a Source, document: &Value) -> Self {
-        let references = crds::references(&document["spec"]);
-        Self { source, references }
+        Self {
+            source,
+            references: crds::references(&document["spec"]),
+            tokens: crds::tokens(&document["spec"]),
+        }
+    }
+
+    /// The file of the token that a field asks for. None if the field is wrong, which is reported.
+    pub(super) fn token(&self, field: &str, faults: &[Fault]) -> Option<PathBuf> {
+        if faults.iter().any(|fault| fault.path.starts_with(field)) {
+            return None;
+        }
+        let token = self.tokens.get(field)?;
+        Some(self.source.tokens_dir.join(token.file()))
+    }
+
+    /// A fault of a field that asks for a token, whose file holds none.
+    pub(super) fn no_token(&self, field: &str, file: &Path, why: &str) -> Fault {
+        let audience = self
+            .tokens
+            .get(field)
+            .and_then(|token| token.audience.as_deref());
+        let audience =
+            audience.map_or_else(String::new, |audience| format!(" --audience={audience}"));
+        let message = format!("needs a token in the file {}, which {why}", file.display());
+        Fault::new(field, message).hint(format!(
+            "the operator mounts it into pods; elsewhere write what `kubectl create token SERVICE_ACCOUNT{audience}` prints into that file, or say with --tokens-dir where it is"
+        ))
     }
 
     /// The file that a field names. None if it names none, or if the field is wrong, which is

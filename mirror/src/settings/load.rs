@@ -11,13 +11,14 @@ use crds::contract::sha256;
 use crds::{Fault, PrometheusMirrorSpec, field_path};
 use serde_json::Value;
 
+use super::auth::TargetAuth;
 use super::document::{Document, DocumentError};
 use super::files::Files;
 use super::{
-    ApiKeys, Auth, Bytes, Found, Limits, RequestTargets, ServerTls, Servers, Settings, Source,
-    TargetName, TargetSettings, TargetTls,
+    ApiKeys, Bytes, Found, Limits, Parameters, Proxy, RequestTargets, ServerTls, Servers, Settings,
+    Source, TargetName, TargetSettings, TargetTls,
 };
-use super::{apart, auth, files, hosts, servers, target, tls};
+use super::{apart, auth, files, hosts, proxy, servers, target, tls};
 use crate::model::enforced::Enforced;
 
 /// Documents are far smaller; Kubernetes stores none that is larger.
@@ -61,8 +62,15 @@ impl fmt::Display for Lines<'_> {
 struct Referred {
     api_keys: ApiKeys,
     /// In the order of `spec.targets`.
-    targets: Vec<(TargetTls, Option<Auth>)>,
+    targets: Vec<ReferredTarget>,
     server_tls: Option<ServerTls>,
+}
+
+/// What a target refers to, read.
+struct ReferredTarget {
+    tls: TargetTls,
+    auth: TargetAuth,
+    proxy: Option<Proxy>,
 }
 
 /// Reads one `PrometheusMirror` (YAML or JSON), and the Secrets and ConfigMaps that it refers to.
@@ -157,19 +165,31 @@ fn check(document: &Value, faults: &mut Vec<Fault>) {
         .iter_mut()
         .filter(|fault| fault.path.ends_with(".url") && fault.hint.is_none())
     {
-        let credentials = field_value(spec, &fault.path).is_some_and(|url| url.contains('@'));
-        fault.hint = credentials.then(|| "credentials belong to auth".to_owned());
+        let credentials = field_value(spec, &fault.path).filter(|(url, _)| url.contains('@'));
+        fault.hint = credentials.map(|(_, field)| format!("credentials belong to {field}"));
     }
     faults.extend(found);
 }
 
-/// The URL at a path like `spec.targets[1].url`.
-fn field_value(spec: &Value, path: &str) -> Option<String> {
-    let targets = spec["targets"].as_array()?.iter().enumerate();
-    let shards = targets
-        .flat_map(|(index, target)| servers::declared(&format!("spec.targets[{index}]"), target));
-    let place = shards.flatten().find(|place| place.field("url") == path)?;
-    Some(place.get("url")?.as_str()?.to_owned())
+/// The URL at a path like `spec.targets[1].url`, and where its credentials belong.
+fn field_value(spec: &Value, path: &str) -> Option<(String, &'static str)> {
+    let targets = spec["targets"].as_array()?;
+    targets.iter().enumerate().find_map(|(index, target)| {
+        let target_path = format!("spec.targets[{index}]");
+        let shards = servers::declared(&target_path, target);
+        let server = shards
+            .iter()
+            .flatten()
+            .find(|place| place.field("url") == path);
+        let (url, field) = match server {
+            Some(place) => (place.get("url")?, "auth"),
+            None if path == format!("{target_path}.proxy.url") => {
+                (&target["proxy"]["url"], "proxy.credentials")
+            }
+            None => return None,
+        };
+        Some((url.as_str()?.to_owned(), field))
+    })
 }
 
 /// Reads what a document refers to, as far as the references themselves are sound. None if
@@ -185,9 +205,15 @@ fn refer(source: &Source, document: &Value, found: &mut Found) -> Option<Referre
         .map(|(index, declared)| {
             let path = |field: &str| format!("spec.targets[{index}].{field}");
             let faults = &mut found.faults;
-            let auth = auth::target_auth(files, &path("auth"), &declared["auth"], faults);
+            let (auth, headers) = (&declared["auth"], &declared["headers"]);
+            let auth = auth::target_auth(files, &path("auth"), auth, headers, faults);
+            let proxy = proxy::read(files, &path("proxy"), &declared["proxy"], faults);
             let tls = tls::target_tls(files, &path("tls"), &declared["tls"], found);
-            Some((tls?, auth?))
+            Some(ReferredTarget {
+                tls: tls?,
+                auth: auth?,
+                proxy: proxy?,
+            })
         })
         .collect();
     let tls = &document["spec"]["server"]["tls"];
@@ -273,10 +299,12 @@ fn default_target(spec: &PrometheusMirrorSpec) -> Option<usize> {
 fn target_settings(
     declared: &crds::Target,
     servers: Servers,
-    (tls, auth): (TargetTls, Option<Auth>),
+    ReferredTarget { tls, auth, proxy }: ReferredTarget,
 ) -> Result<Arc<TargetSettings>, Fault> {
     let fault =
         |message: String| Fault::new("spec.targets", format!("{}: {message}", declared.name));
+    let mut headers = target::headers(declared.headers.iter()).map_err(fault)?;
+    headers.extend(auth.headers);
     Ok(Arc::new(TargetSettings {
         name: TargetName(declared.name.as_str().into()),
         servers,
@@ -290,9 +318,11 @@ fn target_settings(
             .to_std()
             .map_err(|error| fault(error.to_string()))?,
         nan_interpretation: declared.nan_interpretation,
-        headers: target::headers(declared.headers.iter()).map_err(fault)?,
+        headers,
+        parameters: Parameters::of(&declared.parameters),
+        proxy,
         tls,
-        auth,
+        auth: auth.method,
         enforced: Enforced(
             declared
                 .enforced_matchers

@@ -10,7 +10,9 @@ mod document;
 mod files;
 pub(crate) mod hosts;
 mod load;
+mod parameters;
 mod pem;
+mod proxy;
 mod servers;
 mod target;
 mod tls;
@@ -23,9 +25,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use auth::{Auth, Authorization, OAuth2, Secret};
+pub use auth::{Auth, Authorization, Login, OAuth2, Proof, Secret, TokenFile, TokenFileError};
 pub use crds::{ErrorStatus, NanInterpretation};
 pub use load::{LoadError, load, load_bytes};
+pub use parameters::Parameters;
+pub use proxy::Proxy;
 pub use servers::{Replicas, Servers};
 pub(crate) use target::wrong_ending;
 pub use tls::{Authorities, Identity, ServerTls, TargetTls, Trust};
@@ -41,6 +45,9 @@ pub struct Source {
     pub secrets_dir: PathBuf,
     /// Key K of ConfigMap C is the file `C/K` in here.
     pub config_maps_dir: PathBuf,
+    /// Tokens of the service account are in here, each in the file that
+    /// [`crds::ProjectedToken::file`] names.
+    pub tokens_dir: PathBuf,
 }
 
 /// What was found while a document and its files were read.
@@ -117,8 +124,12 @@ pub struct TargetSettings {
     pub scrape_interval: Duration,
     /// What a NaN becomes.
     pub nan_interpretation: NanInterpretation,
-    /// Sent with every call.
+    /// Sent with every call. Those with credentials are marked as sensitive.
     pub headers: http::HeaderMap,
+    /// In the URL of every call.
+    pub parameters: Parameters,
+    /// What leads to it, and to where its tokens come from.
+    pub proxy: Option<Proxy>,
     /// For `https`: whom to trust, and what to present.
     pub tls: TargetTls,
     /// What every selector is narrowed by.

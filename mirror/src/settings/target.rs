@@ -6,6 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::servers::{self, Declared};
+use super::{parameters, proxy};
 use crate::budget::memory;
 use crate::budget::size::ByteSize;
 
@@ -41,6 +42,8 @@ pub(super) fn check(path: &str, target: &Value, faults: &mut Vec<Fault>) {
         let fault = Fault::new(field_path(path, "shards"), "several are not supported yet");
         faults.push(fault.hint("declare each shard as a target"));
     }
+    parameters::check(path, target, faults);
+    proxy::check(path, target, faults);
     let headers = target.get("headers").and_then(Value::as_object);
     for (name, value) in headers.into_iter().flatten() {
         let header = value.as_str().map(|value| header(name, value));
@@ -207,13 +210,18 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
     if name == http::header::AUTHORIZATION {
         return Err("must not be set here: credentials belong to auth".to_owned());
     }
-    if RESERVED.contains(&name.as_str()) {
+    if is_reserved(&name) {
         return Err("must not be set here: the mirror sets it itself".to_owned());
     }
     let value = value.parse().map_err(|_| {
         "cannot be sent in an HTTP header: use ASCII without line breaks".to_owned()
     })?;
     Ok((name, value))
+}
+
+/// Whether the mirror or HTTP itself sets the header.
+pub(super) fn is_reserved(name: &HeaderName) -> bool {
+    RESERVED.contains(&name.as_str())
 }
 
 #[cfg(test)]

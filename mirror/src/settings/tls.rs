@@ -33,6 +33,8 @@ pub struct TargetTls {
     /// A DNS name: what the certificate must be valid for and the TLS handshake asks for, if not
     /// the URL's host.
     pub server_name: Option<String>,
+    /// TLS 1.2 is not spoken.
+    pub only_tls13: bool,
 }
 
 /// Whose certificates are good.
@@ -93,6 +95,7 @@ pub(super) fn target_tls(
         trust,
         identity,
         server_name,
+        only_tls13: tls["minVersion"] == "TLS13",
     })
 }
 

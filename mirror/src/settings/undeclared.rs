@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{NanInterpretation, Servers, TargetName, TargetSettings, TargetTls};
+use super::{NanInterpretation, Parameters, Servers, TargetName, TargetSettings, TargetTls};
 use crate::model::enforced::Enforced;
 
 /// How long a request to it may take.
@@ -22,6 +22,8 @@ pub fn settings(url: Url) -> TargetSettings {
         scrape_interval: Duration::from_secs(15),
         nan_interpretation: NanInterpretation::Zero,
         headers: http::HeaderMap::new(),
+        parameters: Parameters::default(),
+        proxy: None,
         tls: TargetTls::default(),
         auth: None,
         enforced: Enforced::default(),

@@ -103,6 +103,7 @@ impl Watcher {
 }
 
 /// A hash of the document and of every `<name>/<key>` in the folders of Secrets and of ConfigMaps.
+/// Not of tokens: they change by the hour and are read where they are used.
 fn fingerprint(source: &Source) -> Fingerprint {
     let mut hash = Sha256::new();
     let mut add = |file: &Path| {

@@ -106,7 +106,7 @@ fn every_fault_of_certificates_is_told_at_once_with_its_field() {
             "spec.targets[1].tls.clientCertificateSecretRef: needs the file secrets/absent/tls.key, which does not exist (hint: write its private key into that file, or say with --secrets-dir where it is)",
             "spec.targets[2].tls.caSecretRef: the file secrets/text/ca.crt holds no certificate in PEM form (BEGIN CERTIFICATE)",
             "spec.targets[2].tls.serverName: must be a name, not an address (hint: name one that the server's certificate has)",
-            "spec.targets[2].tls.surprise: is not a known field (hint: known here: caConfigMapRef, caSecretRef, clientCertificateSecretRef, insecureSkipVerify, serverName)",
+            "spec.targets[2].tls.surprise: is not a known field (hint: known here: caConfigMapRef, caSecretRef, clientCertificateSecretRef, insecureSkipVerify, minVersion, serverName)",
             "spec.targets[3].tls.caSecretRef: the file secrets/cut/ca.crt holds no certificate that can be used: the only certificate: it is cut off, its END line is missing",
             "spec.targets[4].tls.caSecretRef: the file secrets/odd/ca.crt holds no certificate that can be used: the only certificate: its encoding (DER) is damaged",
             "spec.targets[5].tls.caSecretRef.name: must be lower-case letters, digits, dashes and dots, with a letter or digit at both ends of every part, is \"../text\" (hint: for example mirror-key)",

@@ -44,6 +44,7 @@ impl Files {
             file: self.path("mirror.yaml"),
             secrets_dir: self.path("secrets"),
             config_maps_dir: self.path("configmaps"),
+            tokens_dir: self.path("tokens"),
         }
     }
 
@@ -421,6 +422,7 @@ fn every_example_is_valid_and_the_quickstart_can_be_served() {
         file: examples.join("quickstart.yaml"),
         secrets_dir: examples.join("secrets"),
         config_maps_dir: examples.join("configmaps"),
+        tokens_dir: examples.join("tokens"),
     };
     load(&quickstart).unwrap();
 }

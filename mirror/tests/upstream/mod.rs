@@ -62,6 +62,8 @@ pub(crate) fn target(name: &str, url: &Url) -> Arc<TargetSettings> {
         scrape_interval: Duration::from_secs(15),
         nan_interpretation: NanInterpretation::Zero,
         headers: http::HeaderMap::new(),
+        parameters: mirror::settings::Parameters::default(),
+        proxy: None,
         tls: TargetTls::default(),
         auth: None,
         enforced: Enforced::default(),

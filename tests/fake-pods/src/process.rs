@@ -34,6 +34,7 @@ pub fn load(files: &Files) -> anyhow::Result<Loaded> {
         file: folder.path().join(DOCUMENT),
         secrets_dir: folder.path().join(DataKind::Secret.folder()),
         config_maps_dir: folder.path().join(DataKind::ConfigMap.folder()),
+        tokens_dir: folder.path().join(crds::TOKENS),
     })?;
     let targets = settings.targets.iter();
     Ok(Loaded {

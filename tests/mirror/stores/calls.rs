@@ -41,6 +41,7 @@ fn target(url: &str) -> Arc<Server> {
         file: folder.path().join("mirror.yaml"),
         secrets_dir: folder.path().join("secrets"),
         config_maps_dir: folder.path().join("configmaps"),
+        tokens_dir: folder.path().join("tokens"),
     };
     // Every test but the first of a process finds it installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -28,6 +28,10 @@ struct FolderArgs {
     /// to FILE]
     #[arg(long, env = "PROMETHEUS_MIRROR_CONFIGMAPS_DIR", value_name = "DIR")]
     configmaps_dir: Option<PathBuf>,
+    /// Folder of tokens of the service account, each in a file that messages name [default:
+    /// `tokens` next to FILE]
+    #[arg(long, env = "PROMETHEUS_MIRROR_TOKENS_DIR", value_name = "DIR")]
+    tokens_dir: Option<PathBuf>,
 }
 
 impl DocumentArgs {
@@ -38,11 +42,13 @@ impl DocumentArgs {
         let FolderArgs {
             secrets_dir,
             configmaps_dir,
+            tokens_dir,
         } = self.folders.clone();
         Source {
             file: self.file.clone(),
             secrets_dir: secrets_dir.unwrap_or_else(|| beside("secrets")),
             config_maps_dir: configmaps_dir.unwrap_or_else(|| beside("configmaps")),
+            tokens_dir: tokens_dir.unwrap_or_else(|| beside("tokens")),
         }
     }
 }
@@ -85,6 +91,7 @@ mod tests {
             let folders = FolderArgs {
                 secrets_dir: secrets_dir.map(Into::into),
                 configmaps_dir: configmaps_dir.map(Into::into),
+                tokens_dir: None,
             };
             let file = "a/mirror.yaml".into();
             DocumentArgs { file, folders }.source()
@@ -93,6 +100,7 @@ mod tests {
             file: "a/mirror.yaml".into(),
             secrets_dir: secrets_dir.into(),
             config_maps_dir: config_maps_dir.into(),
+            tokens_dir: "a/tokens".into(),
         };
         assert_eq!(source(None, None), expected("a/secrets", "a/configmaps"));
         assert_eq!(source(Some("b"), Some("c")), expected("b", "c"));

@@ -10,26 +10,56 @@ use super::Client;
 use super::methods::Way;
 use crate::prometheus::StoreError;
 use crate::prometheus::request::Request;
+use crate::prometheus::service_account::ServiceAccount;
 use crate::prometheus::tokens::Tokens;
-use crate::settings::{Auth, Authorization, Secret, TargetSettings};
+use crate::settings::{Auth, Authorization, Login, TargetSettings};
 
 /// What a request proves with who sends it. Redirects are not followed, so it goes to the target's
-/// host and no other.
+/// host and no other. All clients of a target share them, and so the tokens that were obtained.
 #[derive(Debug)]
-pub(super) enum Credentials {
+pub(in crate::prometheus) enum Credentials {
     None,
-    Basic { username: Secret, password: Secret },
+    Basic(Login),
     Bearer(Authorization),
+    Renewed(Renewed),
+}
+
+/// Tokens that end, and are replaced before that.
+#[derive(Debug)]
+pub(in crate::prometheus) enum Renewed {
+    ServiceAccount(ServiceAccount),
     Tokens(Arc<Tokens>),
 }
 
 impl Credentials {
-    pub(super) fn new(settings: &TargetSettings) -> Self {
+    pub(in crate::prometheus) fn new(settings: &Arc<TargetSettings>) -> Self {
         match settings.auth.clone() {
             None => Self::None,
-            Some(Auth::Basic { username, password }) => Self::Basic { username, password },
+            Some(Auth::Basic(login)) => Self::Basic(login),
             Some(Auth::Bearer(token)) => Self::Bearer(token),
-            Some(Auth::OAuth2(oauth2)) => Self::Tokens(Arc::new(Tokens::new(settings, &oauth2))),
+            Some(Auth::ServiceAccount(file)) => {
+                Self::Renewed(Renewed::ServiceAccount(ServiceAccount::new(settings, file)))
+            }
+            Some(Auth::OAuth2(oauth2)) => {
+                Self::Renewed(Renewed::Tokens(Arc::new(Tokens::new(settings, &oauth2))))
+            }
+        }
+    }
+}
+
+impl Renewed {
+    async fn authorization(&self) -> Result<Authorization, StoreError> {
+        match self {
+            Self::ServiceAccount(account) => account.authorization().await,
+            Self::Tokens(tokens) => tokens.authorization().await,
+        }
+    }
+
+    /// A token that was refused is not used again, if there is another.
+    async fn forget(&self, refused: &Authorization) {
+        match self {
+            Self::ServiceAccount(account) => account.forget().await,
+            Self::Tokens(tokens) => tokens.forget(refused).await,
         }
     }
 }
@@ -48,16 +78,16 @@ impl Client {
         way: Way,
         began: Instant,
     ) -> Result<Response, StoreError> {
-        let http = match &self.credentials {
+        let http = match &*self.credentials {
             Credentials::None => self.send_once(request, way, |request| request).await?,
-            Credentials::Basic { username, password } => {
+            Credentials::Basic(login) => {
                 let authenticate = |request: RequestBuilder| {
-                    request.basic_auth(username.expose(), Some(password.expose()))
+                    request.basic_auth(login.username.expose(), Some(login.password.expose()))
                 };
                 self.send_once(request, way, authenticate).await?
             }
             Credentials::Bearer(token) => self.send_with(request, way, token).await?,
-            Credentials::Tokens(tokens) => {
+            Credentials::Renewed(tokens) => {
                 return self.send_with_one_of(request, way, tokens, began).await;
             }
         };
@@ -68,7 +98,7 @@ impl Client {
         &self,
         request: &Request,
         way: Way,
-        tokens: &Arc<Tokens>,
+        tokens: &Renewed,
         began: Instant,
     ) -> Result<Response, StoreError> {
         let mut token = self.obtained(tokens, began).await?;
@@ -76,8 +106,11 @@ impl Client {
         if http.status() == StatusCode::UNAUTHORIZED {
             // It may have been revoked, or the server has new keys.
             tokens.forget(&token).await;
-            token = self.obtained(tokens, began).await?;
-            http = self.send_with(request, way, &token).await?;
+            let another = self.obtained(tokens, began).await?;
+            if another != token {
+                token = another;
+                http = self.send_with(request, way, &token).await?;
+            }
         }
         Ok(Response {
             http,
@@ -89,7 +122,7 @@ impl Client {
     /// goes without one.
     async fn obtained(
         &self,
-        tokens: &Arc<Tokens>,
+        tokens: &Renewed,
         began: Instant,
     ) -> Result<Authorization, StoreError> {
         match tokens.authorization().await {

@@ -4,7 +4,7 @@ use super::Client;
 use super::{MAX_BODY_BYTES, tls};
 use crate::prometheus::http::{BodyError, root_cause};
 use crate::prometheus::request::Request;
-use crate::prometheus::{Call, StoreError};
+use crate::prometheus::{Call, StoreError, proxy};
 
 impl Client {
     pub(super) fn unread(&self, error: BodyError) -> StoreError {
@@ -61,6 +61,9 @@ impl Client {
                 tls::Failure::Ours(_) => StoreError::CredentialsRefused(message),
                 _ => StoreError::Unreachable(message),
             };
+        }
+        if let Some(failed) = proxy::failure(error, &self.settings, &self.name) {
+            return failed;
         }
         let what = if error.is_connect() {
             "cannot be reached"

@@ -11,7 +11,7 @@ use super::methods::Way;
 use crate::prometheus::guard::Guard;
 use crate::prometheus::http::plain_client;
 use crate::prometheus::request::Request;
-use crate::prometheus::tls;
+use crate::prometheus::{proxy, tls};
 use crate::settings::TargetSettings;
 
 /// A request as it is sent.
@@ -46,5 +46,5 @@ pub(super) fn http_client(
             .pool_max_idle_per_host(0)
             .connector_layer(AndThenLayer::new(Arc::clone(guard).admits()));
     }
-    tls::configure(client, settings, url)
+    tls::configure(proxy::configure(client, settings)?, settings, url)
 }

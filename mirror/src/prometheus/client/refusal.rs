@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{Client, MAX_ERROR_BYTES, PATIENCE};
 use crate::prometheus::http::{Body, Said, Secrets, quote};
-use crate::prometheus::{StoreError, throttle};
+use crate::prometheus::{StoreError, proxy, throttle};
 
 /// What to look for when a page comes instead of data.
 pub(super) const PAGE_HINT: &str = "is there a sign-in in front, or is the path prefix missing?";
@@ -105,9 +105,13 @@ impl Client {
                 retry_after: pause,
             };
         }
+        if let Some(refused) = proxy::refusal(status, &self.settings, name) {
+            return refused;
+        }
+        let hint = proxy::hint(status, &self.settings, self.url.scheme());
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             return StoreError::CredentialsRefused(format!(
-                "{name} refused the credentials: it answered {status}{said}"
+                "{name} refused the credentials: it answered {status}{said}{hint}"
             ));
         }
         // It is there, and the call's text is at fault.
@@ -119,7 +123,7 @@ impl Client {
                 ),
             };
         }
-        StoreError::Unreachable(format!("{name} answered {status}{said}"))
+        StoreError::Unreachable(format!("{name} answered {status}{said}{hint}"))
     }
 
     /// The message for a call that does not go out because of a pause.

@@ -5,7 +5,7 @@ use std::error::Error;
 use http::header;
 
 use super::redact::without_credentials;
-use crate::settings::{Auth, Secret, TargetSettings};
+use crate::settings::{Auth, Login, Proof, Secret, TargetSettings};
 
 /// So much of an upstream's text goes into a message.
 const MOST_CHARACTERS: usize = 200;
@@ -23,20 +23,36 @@ impl Secrets {
     pub(in crate::prometheus) fn of(settings: &TargetSettings) -> Self {
         let mut secrets = Self::default();
         for value in settings.headers.values() {
+            // One with a credential may begin with a scheme.
+            if value.is_sensitive() {
+                secrets.add_authorization(value);
+            }
             if let Ok(text) = value.to_str()
-                && text.len() >= SHORTEST_HEADER_VALUE
+                && (value.is_sensitive() || text.len() >= SHORTEST_HEADER_VALUE)
             {
                 secrets.add(text);
             }
         }
+        let proxy = settings.proxy.as_ref();
+        if let Some(login) = proxy.and_then(|proxy| proxy.login.as_ref()) {
+            secrets.add_login(login);
+        }
         match &settings.auth {
-            None => {}
-            Some(Auth::Basic { username, password }) => {
-                secrets.add_login(username, password);
-            }
+            // A token from a file is added when it is used.
+            None | Some(Auth::ServiceAccount(_)) => {}
+            Some(Auth::Basic(login)) => secrets.add_login(login),
             Some(Auth::Bearer(token)) => secrets.add_authorization(&token.header_value()),
             Some(Auth::OAuth2(oauth2)) => {
-                secrets.add_login(&oauth2.client_id, &oauth2.client_secret);
+                let client = Login {
+                    username: oauth2.client_id.clone().unwrap_or_default(),
+                    password: match &oauth2.proof {
+                        Proof::Secret(secret) => secret.clone(),
+                        Proof::Assertion(_) | Proof::Exchange(_) => Secret::default(),
+                    },
+                };
+                if client != Login::default() {
+                    secrets.add_login(&client);
+                }
                 for value in oauth2.endpoint_params.values() {
                     if value.len() >= SHORTEST_HEADER_VALUE {
                         secrets.add(value);
@@ -44,6 +60,13 @@ impl Secrets {
                 }
             }
         }
+        secrets
+    }
+
+    /// The same, and a token.
+    pub(in crate::prometheus) fn and_token(&self, token: &str) -> Self {
+        let mut secrets = self.clone();
+        secrets.add(token);
         secrets
     }
 
@@ -61,8 +84,8 @@ impl Secrets {
         }
     }
 
-    fn add_login(&mut self, name: &Secret, password: &Secret) {
-        for secret in [name, password] {
+    fn add_login(&mut self, Login { username, password }: &Login) {
+        for secret in [username, password] {
             self.add(secret.expose());
             let encoded: String =
                 url::form_urlencoded::byte_serialize(secret.expose().as_bytes()).collect();
@@ -75,7 +98,7 @@ impl Secrets {
             .and_then(|client| {
                 client
                     .get("http://localhost")
-                    .basic_auth(name.expose(), Some(password.expose()))
+                    .basic_auth(username.expose(), Some(password.expose()))
                     .build()
             });
         if let Ok(request) = request

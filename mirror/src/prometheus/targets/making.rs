@@ -6,6 +6,7 @@ use url::Url;
 
 use super::{NamedLane, Targets, Undeclared};
 use crate::budget::Memory;
+use crate::prometheus::client::Credentials;
 use crate::prometheus::guard::Guard;
 use crate::prometheus::limits::{Lane, Pool};
 use crate::prometheus::observe::{ServerLabels, UNDECLARED, UpstreamMetrics};
@@ -61,6 +62,11 @@ impl Making<'_> {
         {
             return Arc::clone(before);
         }
+        let mut alike = before.iter().flat_map(|before| before.servers());
+        let credentials = match alike.find(|server| server.suits(settings)) {
+            Some(server) => Arc::clone(server.credentials()),
+            None => Arc::new(Credentials::new(settings)),
+        };
         let server = |url: &Url| {
             let mut kept = before.iter().flat_map(|before| before.servers());
             let kept =
@@ -72,6 +78,7 @@ impl Making<'_> {
             let parts = Parts {
                 name: Arc::clone(&settings.name.0),
                 lane: Arc::clone(lane),
+                credentials: Arc::clone(&credentials),
                 memory: Arc::clone(&memory.work),
                 metrics: Arc::new(self.metrics.of_server(labels)),
                 guard: None,
@@ -128,10 +135,12 @@ pub(super) fn undeclared_target(
     undeclared: &Undeclared,
     memory: &Memory,
 ) -> Arc<Target> {
+    let credentials = Arc::new(Credentials::new(settings));
     let server = |url: &Url| {
         let parts = Parts {
             name: UNDECLARED.into(),
             lane: Arc::clone(&undeclared.lane),
+            credentials: Arc::clone(&credentials),
             memory: Arc::clone(&memory.work),
             metrics: Arc::clone(&undeclared.metrics),
             guard: undeclared.guard.clone(),

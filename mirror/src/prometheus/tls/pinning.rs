@@ -13,6 +13,9 @@ use rustls::{
 
 use crate::settings::{Authorities, TargetSettings};
 
+/// For `minVersion: TLS13`.
+const ONLY_TLS13: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
 /// A client's TLS with these authorities and no others.
 pub(super) fn pinning(
     authorities: &Authorities,
@@ -28,7 +31,10 @@ pub(super) fn pinning(
         authorities: authorities.clone(),
     };
     let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(match settings.tls.only_tls13 {
+            true => ONLY_TLS13,
+            false => rustls::DEFAULT_VERSIONS,
+        })?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match &settings.tls.identity {

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{TIMEOUT, Token, Tokens};
+use super::{TIMEOUT, Token, Tokens, form};
 use crate::prometheus::http::{Body, BodyError, Said, Secrets, quote, root_cause};
-use crate::prometheus::{StoreError, throttle, tls};
-use crate::settings::{Authorization, OAuth2};
+use crate::prometheus::{StoreError, proxy, service_account, throttle, tls};
+use crate::settings::{Authorization, Proof, Secret};
 
 /// Tokens and errors are far smaller.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -21,32 +21,43 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 const MARGIN: Duration = Duration::from_secs(30);
 
 impl Tokens {
-    /// Asks for a token with the credentials in the header, which every endpoint must understand,
-    /// and if it does not, in the form.
+    /// Asks for a token.
     pub(super) async fn obtain(&self) -> Result<Token, StoreError> {
-        let OAuth2 {
-            client_id,
-            client_secret,
-            ..
-        } = &self.settings;
+        let sent = Instant::now();
+        let (answer, secrets) = match &self.settings.proof {
+            Proof::Secret(secret) => (self.with_secret(secret).await?, self.secrets.clone()),
+            // Read for each request: the kubelet renews them.
+            Proof::Assertion(file) | Proof::Exchange(file) => {
+                let proof = service_account::read(file, &self.name).await?;
+                let more = form::with_token(&self.settings, &proof);
+                let answer = self.exchange(&more, |request| request).await?;
+                (answer, self.secrets.and_token(&proof))
+            }
+        };
+        if answer.status.is_success() {
+            self.token(&answer, sent, &secrets)
+        } else {
+            Err(self.refusal(&answer, &secrets))
+        }
+    }
+
+    /// With the credentials in the header, which every endpoint must understand, and if it does
+    /// not, in the form.
+    async fn with_secret(&self, secret: &Secret) -> Result<TokenResponse, StoreError> {
         let encoded =
             |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let (id, secret) = (client_id.expose(), client_secret.expose());
-        let sent = Instant::now();
-        let mut answer = self
+        let id = self.settings.client_id.as_ref();
+        let (id, secret) = (id.map_or("", Secret::expose), secret.expose());
+        let answer = self
             .exchange(&[], |request| {
                 request.basic_auth(encoded(id), Some(encoded(secret)))
             })
             .await?;
         if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&answer.status) {
             let in_form = [("client_id", id), ("client_secret", secret)];
-            answer = self.exchange(&in_form, |request| request).await?;
+            return self.exchange(&in_form, |request| request).await;
         }
-        if answer.status.is_success() {
-            self.token(&answer, sent)
-        } else {
-            Err(self.refusal(&answer))
-        }
+        Ok(answer)
     }
 
     async fn exchange(
@@ -55,7 +66,7 @@ impl Tokens {
         authenticate: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<TokenResponse, StoreError> {
         let http = self.http.as_ref().map_err(Clone::clone)?;
-        let form = self.form(more);
+        let form = form::of(&self.settings, more);
         let request = http
             .post(self.settings.token_url.clone())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -97,21 +108,15 @@ impl Tokens {
         })
     }
 
-    fn form(&self, more: &[(&str, &str)]) -> String {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "client_credentials");
-        if !self.settings.scopes.is_empty() {
-            form.append_pair("scope", &self.settings.scopes.join(" "));
-        }
-        form.extend_pairs(&self.settings.endpoint_params);
-        form.extend_pairs(more);
-        form.finish()
-    }
-
-    fn token(&self, response: &TokenResponse, sent: Instant) -> Result<Token, StoreError> {
+    fn token(
+        &self,
+        response: &TokenResponse,
+        sent: Instant,
+        secrets: &Secrets,
+    ) -> Result<Token, StoreError> {
         let Ok(answer) = serde_json::from_slice::<TokenAnswer>(&response.body) else {
             // Nothing else of a success is quoted: it may hold a token in another form.
-            return Err(match response.said(&self.secrets) {
+            return Err(match response.said(secrets) {
                 Said::Html(title) => {
                     let title = titled(title.as_deref());
                     self.failed(&format!("answered an HTML page{title}, is tokenUrl right?"))
@@ -139,12 +144,15 @@ impl Tokens {
         })
     }
 
-    fn refusal(&self, response: &TokenResponse) -> StoreError {
+    fn refusal(&self, response: &TokenResponse, secrets: &Secrets) -> StoreError {
         let (name, status) = (&self.name, response.status);
+        if let Some(refused) = proxy::refusal(status, &self.target, name) {
+            return refused;
+        }
         if status.is_redirection() {
             return self.failed(&format!("answered {status}, is tokenUrl right?"));
         }
-        let because = match response.said(&self.secrets) {
+        let because = match response.said(secrets) {
             // Descriptions may repeat what was sent: it is cut out of them.
             Said::Words(words) => format!(": {words}"),
             Said::Html(title) => format!(
@@ -174,7 +182,8 @@ impl Tokens {
                 "{name} refused the credentials: it answered {status}{because}"
             ));
         }
-        self.failed(&format!("answered {status}{because}"))
+        let hint = proxy::hint(status, &self.target, self.settings.token_url.scheme());
+        self.failed(&format!("answered {status}{because}{hint}"))
     }
 
     fn not_answered(&self, error: &reqwest::Error) -> StoreError {
@@ -184,6 +193,9 @@ impl Tokens {
         let host = self.settings.token_url.host_str().unwrap_or_default();
         if let Some(failure) = tls::failure(error) {
             return self.failed(&failure.message(host));
+        }
+        if let Some(failed) = proxy::failure(error, &self.target, &self.name) {
+            return failed;
         }
         let what = if error.is_connect() {
             "cannot be reached"
