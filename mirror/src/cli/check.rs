@@ -10,7 +10,7 @@ use super::{Failure, prefix, print};
 use crate::api::state::AppState;
 use crate::cli::args::CheckArgs;
 use crate::model::capabilities::{Capabilities, RangeBoundary};
-use crate::prometheus::{Deadline, Server, Store as _, StoreError, Target};
+use crate::prometheus::{Deadline, Server, Store as _, StoreError, Target, described_signer};
 use crate::settings::{self, Replicas, Servers, Settings, Trust};
 use crate::telemetry::metrics::Metrics;
 
@@ -91,6 +91,9 @@ fn summary(settings: &Settings) -> String {
             humantime::format_duration(target.request_timeout),
             humantime::format_duration(target.scrape_interval),
         );
+        if let Some(signer) = described_signer(target) {
+            let _ = writeln!(text, "    {signer}");
+        }
         if let Trust::Authorities(authorities) = &target.tls.trust {
             let all: BTreeSet<_> = authorities.subjects().collect();
             let more = all.len().saturating_sub(MOST_NAMED);

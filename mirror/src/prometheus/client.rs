@@ -2,7 +2,7 @@
 //!
 //! In the good case that is one request. There are two only where the first shows that a call must
 //! go in another way (`methods`), that a kept connection was closed under it (`connections`), or
-//! that a token is no longer good (`credentials`).
+//! that a token or a signature is not good (`credentials`, `signing`).
 
 mod arriving;
 mod connections;
@@ -13,6 +13,7 @@ mod foreign;
 mod http_client;
 mod methods;
 mod refusal;
+mod signing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -76,6 +77,7 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// The servers of one target share `credentials`.
     pub(super) fn new(
         settings: &Arc<TargetSettings>,
         base: &Url,
@@ -162,11 +164,14 @@ impl Client {
         charge: Charge,
     ) -> Result<Answer, StoreError> {
         let timeout = deadline.saturating_duration_since(began);
-        let request = Request::new(&self.url, call, timeout);
+        let mut request = Request::new(&self.url, call, timeout);
+        if let Credentials::Signed(_) = *self.credentials {
+            request = request.strictly_encoded();
+        }
         let chosen = self.methods.choose(call, &request);
         let mut way = chosen.ok_or_else(|| self.too_long(call, &request))?;
         let mut before = None;
-        let Response { http, token } = loop {
+        let Response { http, sent } = loop {
             let response = self.send(&request, way, began).await?;
             let status = response.http.status();
             if throttle::asks_to_slow_down(status, response.http.headers()) {
@@ -178,10 +183,7 @@ impl Client {
                 Next::TooLong => return Err(self.too_long(call, &request)),
             }
         };
-        let secrets = || match &token {
-            None => self.secrets.clone(),
-            Some(token) => self.secrets.and(&token.header_value()),
-        };
+        let secrets = || sent.secrets(&self.secrets);
         if !http.status().is_success() {
             let status = http.status();
             let refusal = self.refusal(http, began, &secrets()).await;

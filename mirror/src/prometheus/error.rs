@@ -11,7 +11,7 @@ pub enum StoreError {
     /// HTML, a redirect, truncated or malformed JSON, …
     #[error("{0}")]
     Unreachable(String),
-    /// The store refused our credentials (401, 403).
+    /// The store refused our credentials (401, 403), or there are none to send.
     #[error("{0}")]
     CredentialsRefused(String),
     /// The deadline passed while the store was being asked.

@@ -7,6 +7,7 @@ mod markup;
 mod quote;
 mod redact;
 mod said;
+mod whole;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub(super) use self::body::{Body, BodyError};
 pub(crate) use self::quote::root_cause;
 pub(super) use self::quote::{Secrets, quote};
 pub(super) use self::said::Said;
+pub(super) use self::whole::{NotWhole, Whole};
 
 /// What all clients have in common.
 pub(super) fn plain_client() -> reqwest::ClientBuilder {

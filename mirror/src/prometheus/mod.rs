@@ -11,6 +11,7 @@
 //! an exchange that nobody waits for any more is aborted.
 
 mod answer;
+mod aws;
 mod call;
 mod capabilities;
 mod charge;
@@ -37,6 +38,7 @@ mod tls;
 mod tokens;
 
 pub use self::answer::{Answer, Data};
+pub(crate) use self::aws::described as described_signer;
 pub use self::call::{Call, MOST_SERIES_LISTED, range_selector};
 pub use self::charge::Held;
 pub use self::client::MAX_BODY_BYTES;

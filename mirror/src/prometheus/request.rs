@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{
+    AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
+};
 use url::Url;
 use url::form_urlencoded;
 
@@ -13,7 +15,7 @@ use super::{Call, MOST_SERIES_LISTED, range_selector};
 use crate::model::time::Timestamp;
 
 /// All but RFC 3986's unreserved characters.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -57,6 +59,21 @@ impl Request {
         (self.url.clone(), self.parameters.clone())
     }
 
+    /// The same with all but unreserved characters percent-encoded, a space as well. Whoever verifies
+    /// a signature may decode what arrives and encode it again in this way.
+    pub(super) fn strictly_encoded(mut self) -> Self {
+        let segments = self.url.path().split('/').map(|segment| {
+            let decoded: Cow<[u8]> = percent_decode_str(segment).into();
+            percent_encode(&decoded, SEGMENT).to_string()
+        });
+        let path = segments.collect::<Vec<_>>().join("/");
+        self.url.set_path(&path);
+        let own = self.url.query().map(|own| strictly(own.as_bytes()));
+        self.url.set_query(own.as_deref());
+        self.parameters = strictly(&self.parameters).into();
+        self
+    }
+
     /// `timeout` is what the store may take for a query. The query of `base` goes with every call.
     pub(super) fn new(base: &Url, call: &Call, timeout: Duration) -> Self {
         let mut url = base.clone();
@@ -71,6 +88,15 @@ impl Request {
             may_post: may_post(call),
         }
     }
+}
+
+/// Parameters of a form or a query with all but unreserved characters percent-encoded.
+fn strictly(parameters: &[u8]) -> String {
+    let parameters = form_urlencoded::parse(parameters).map(|(name, value)| {
+        let strictly = |text| utf8_percent_encode(text, SEGMENT);
+        format!("{}={}", strictly(&name), strictly(&value))
+    });
+    parameters.collect::<Vec<_>>().join("&")
 }
 
 /// Prometheus takes the others as GET only.
@@ -359,6 +385,30 @@ mod tests {
         assert_eq!(request.url_length(), format!("{url}&{rest}").len());
         let (posted, form) = request.form();
         assert_eq!((posted.as_str(), &*form), (url, rest.as_bytes()));
+    }
+
+    #[test]
+    fn a_request_that_is_signed_has_one_encoding_only() {
+        let awkward = "a{b=\"c'd\"} + [~*%.-_]\u{e9}\u{1234}/?#&=\n";
+        let base =
+            Url::parse("https://a/workspaces/ws-1/x:y@z!$&'()*+,;=/a%20b%2fc/~.-_/%zz").unwrap();
+        let call = Call::Instant {
+            promql: awkward.to_owned(),
+            at: START,
+        };
+        let plain = Request::new(&base, &call, Duration::from_secs(1));
+        let strict = plain.clone().strictly_encoded();
+        assert_eq!(
+            strict.url_of_get().as_str(),
+            "https://a/workspaces/ws-1/x%3Ay%40z%21%24%26%27%28%29%2A%2B%2C%3B%3D/a%20b%2Fc/~.-_/%25zz/api/v1/query?query=a%7Bb%3D%22c%27d%22%7D%20%2B%20%5B~%2A%25.-_%5D%C3%A9%E1%88%B4%2F%3F%23%26%3D%0A&time=1700000000.059&timeout=1.000&nocache=1"
+        );
+        assert_eq!(strict.url_length(), strict.url_of_get().as_str().len());
+        let meaning = |request: &Request| {
+            let pairs = form_urlencoded::parse(&request.parameters);
+            pairs.into_owned().collect::<Vec<_>>()
+        };
+        assert_eq!(meaning(&strict), meaning(&plain));
+        assert_eq!(strict.clone().strictly_encoded(), strict);
     }
 
     #[test]

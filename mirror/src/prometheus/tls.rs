@@ -68,7 +68,16 @@ pub(super) fn configure_token_endpoint(
     settings: &TargetSettings,
     oauth2: &OAuth2,
 ) -> reqwest::Result<ClientBuilder> {
-    if oauth2.token_url.scheme() != "https" {
+    configure_endpoint(builder, settings, &oauth2.token_url)
+}
+
+/// The same for any server that is asked for credentials.
+pub(super) fn configure_endpoint(
+    builder: ClientBuilder,
+    settings: &TargetSettings,
+    url: &Url,
+) -> reqwest::Result<ClientBuilder> {
+    if url.scheme() != "https" {
         return Ok(builder.tls_certs_only(std::iter::empty()));
     }
     match &settings.tls.trust {

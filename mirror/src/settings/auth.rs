@@ -4,15 +4,17 @@
 
 mod headers;
 mod oauth2;
+mod sig_v4;
 mod token_file;
 
 use std::fmt;
 
-use crds::{Fault, field_path};
+use crds::Fault;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 pub use self::oauth2::{OAuth2, Proof};
+pub use self::sig_v4::{AccessKey, SigV4};
 pub use self::token_file::{TokenFile, TokenFileError};
 use super::files::Files;
 
@@ -30,6 +32,8 @@ pub enum Auth {
     ServiceAccount(TokenFile),
     /// Tokens that are obtained from a token endpoint.
     OAuth2(OAuth2),
+    /// AWS Signature Version 4.
+    SigV4(SigV4),
 }
 
 /// A user name and a password. One of them may be empty.
@@ -166,10 +170,8 @@ impl Reader<'_> {
         if let Some(oauth2) = set(auth, "oauth2") {
             return self.oauth2(oauth2).map(Some);
         }
-        if set(auth, "sigV4").is_some() {
-            let fault = Fault::new(field_path(self.path, "sigV4"), "is not supported yet");
-            self.faults.push(fault);
-            return None;
+        if let Some(sig_v4) = set(auth, "sigV4") {
+            return self.sig_v4(sig_v4).map(Some);
         }
         Some(None)
     }

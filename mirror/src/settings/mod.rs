@@ -25,7 +25,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use auth::{Auth, Authorization, Login, OAuth2, Proof, Secret, TokenFile, TokenFileError};
+pub use auth::{
+    AccessKey, Auth, Authorization, Login, OAuth2, Proof, Secret, SigV4, TokenFile, TokenFileError,
+};
 pub use crds::{ErrorStatus, NanInterpretation};
 pub use load::{LoadError, load, load_bytes};
 pub use parameters::Parameters;

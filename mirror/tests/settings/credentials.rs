@@ -2,7 +2,7 @@
 //! them.
 
 use mirror::settings::watch::{Event, Watcher};
-use mirror::settings::{Auth, Login, Proof};
+use mirror::settings::{Auth, Login, Proof, SigV4};
 
 use super::{Files, KEY};
 
@@ -21,6 +21,9 @@ const BASIC: &str = "{basic: {usernameSecretRef: {name: login, key: user}, passw
 const BEARER: &str = "{bearer: {tokenSecretRef: {name: login, key: token}}}";
 const OAUTH2: &str = "{oauth2: {clientIdSecretRef: {name: login, key: user}, clientSecretSecretRef: {name: login, key: password}, \
      tokenUrl: \"https://login/token\", scopes: [a, b], endpointParams: {audience: c}}}";
+
+const SIG_V4: &str = "{sigV4: {region: eu-central-1, roleArn: \"arn:aws:iam::123456789012:role/a\", \
+     accessKeyIdSecretRef: {name: login, key: user}, secretAccessKeySecretRef: {name: login, key: token}}}";
 
 #[test]
 fn credentials_come_from_secrets_without_the_line_break_at_their_end() {
@@ -48,6 +51,29 @@ fn credentials_come_from_secrets_without_the_line_break_at_their_end() {
             assert_eq!(oauth2.token_url.as_str(), "https://login/token");
             assert_eq!(oauth2.scopes, ["a", "b"]);
             assert_eq!(oauth2.endpoint_params["audience"], "c");
+        }
+        other => panic!("{other:?}"),
+    }
+    match auth(SIG_V4) {
+        Some(Auth::SigV4(sig_v4)) => {
+            let key = sig_v4.access_key.unwrap();
+            let secrets = (key.id.expose(), key.secret.expose());
+            assert_eq!(secrets, ("reader", "abc.def-123"));
+            assert_eq!((&*sig_v4.region, &*sig_v4.service), ("eu-central-1", "aps"));
+            let role = "arn:aws:iam::123456789012:role/a";
+            assert_eq!(sig_v4.role_arn.as_deref(), Some(role));
+        }
+        other => panic!("{other:?}"),
+    }
+    match auth("{sigV4: {region: eu-central-1, service: execute-api}}") {
+        Some(Auth::SigV4(sig_v4)) => {
+            let expected = SigV4 {
+                region: "eu-central-1".to_owned(),
+                service: "execute-api".to_owned(),
+                role_arn: None,
+                access_key: None,
+            };
+            assert_eq!(sig_v4, expected);
         }
         other => panic!("{other:?}"),
     }
@@ -141,7 +167,7 @@ fn tokens_of_the_service_account_are_read_where_they_are_used() {
 
 #[test]
 fn nothing_prints_credentials() {
-    for auth in [BASIC, BEARER, OAUTH2, HEADERS, SERVICE_ACCOUNT] {
+    for auth in [BASIC, BEARER, OAUTH2, SIG_V4, HEADERS, SERVICE_ACCOUNT] {
         let files = files(auth);
         files.write("secrets/login/scheme", "Token abc.def");
         files.write(&token_file(), "abc.def");
@@ -162,7 +188,8 @@ fn every_fault_of_credentials_is_told_at_once_with_its_field() {
         format!("{{bearer: {{tokenSecretRef: {}}}}}", reference("binary")),
         format!("{{bearer: {{tokenSecretRef: {}}}}}", reference("long")),
         format!("{{oauth2: {{clientIdSecretRef: {0}, clientSecretSecretRef: {0}, tokenUrl: \"https://login:0/\"}}}}", reference("absent")),
-        "{sigV4: {region: eu-central-1}}".to_owned(),
+        format!("{{sigV4: {{region: eu-central-1, accessKeyIdSecretRef: {}, secretAccessKeySecretRef: {}}}}}", reference("colon"), reference("empty")),
+        format!("{{sigV4: {{region: eu-central-1, accessKeyIdSecretRef: {}, secretAccessKeySecretRef: {}}}}}", reference("absent"), reference("lines")),
         "{basic: {usernameSecretRef: {name: odd}}, bearer: {tokenSecretRef: {name: odd, key: colon}}}".to_owned(),
     ];
     let targets: String = targets
@@ -197,9 +224,12 @@ fn every_fault_of_credentials_is_told_at_once_with_its_field() {
             format!("spec.targets[5].auth.oauth2.clientIdSecretRef: {}", absent("the client id")),
             format!("spec.targets[5].auth.oauth2.clientSecretSecretRef: {}", absent("the client secret")),
             "spec.targets[5].auth.oauth2.tokenUrl: must be http:// or https:// with a host and a port from 1 to 65535".to_owned(),
-            "spec.targets[6].auth.sigV4: is not supported yet".to_owned(),
-            "spec.targets[7].auth: at most one of basic, bearer, oauth2 and sigV4 may be set".to_owned(),
-            "spec.targets[7].auth.basic.usernameSecretRef.key: is missing (hint: The key within the Secret)".to_owned(),
+            format!("spec.targets[6].auth.sigV4.accessKeyIdSecretRef: the access key id in the file secrets/odd/colon {no_header}"),
+            "spec.targets[6].auth.sigV4.secretAccessKeySecretRef: the file secrets/odd/empty is empty; it must hold the secret access key".to_owned(),
+            format!("spec.targets[7].auth.sigV4.accessKeyIdSecretRef: {}", absent("the access key id")),
+            format!("spec.targets[7].auth.sigV4.secretAccessKeySecretRef: the secret access key in the file secrets/odd/lines {no_header}"),
+            "spec.targets[8].auth: at most one of basic, bearer, oauth2 and sigV4 may be set".to_owned(),
+            "spec.targets[8].auth.basic.usernameSecretRef.key: is missing (hint: The key within the Secret)".to_owned(),
         ]
     );
 }

@@ -139,17 +139,6 @@ fn all_faults_of_document_and_secrets_come_at_once_in_the_documents_order() {
 }
 
 #[test]
-fn fields_whose_machinery_comes_later_are_refused_by_name() {
-    let files = Files::new(&format!(
-        "{KEY}  targets:\n    - name: a\n      url: http://a\n      auth: {{sigV4: {{region: eu-central-1}}}}\n"
-    ));
-    assert_eq!(
-        files.faults(),
-        ["spec.targets[0].auth.sigV4: is not supported yet"]
-    );
-}
-
-#[test]
 fn a_file_that_is_not_one_document_is_one_clear_line() {
     let files = Files::new(SMALLEST);
     for (text, expected) in [

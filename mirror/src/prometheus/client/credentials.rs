@@ -9,6 +9,8 @@ use reqwest::RequestBuilder;
 use super::Client;
 use super::methods::Way;
 use crate::prometheus::StoreError;
+use crate::prometheus::aws::{Keys, Signer};
+use crate::prometheus::http::Secrets;
 use crate::prometheus::request::Request;
 use crate::prometheus::service_account::ServiceAccount;
 use crate::prometheus::tokens::Tokens;
@@ -22,6 +24,7 @@ pub(in crate::prometheus) enum Credentials {
     Basic(Login),
     Bearer(Authorization),
     Renewed(Renewed),
+    Signed(Arc<Signer>),
 }
 
 /// Tokens that end, and are replaced before that.
@@ -43,6 +46,7 @@ impl Credentials {
             Some(Auth::OAuth2(oauth2)) => {
                 Self::Renewed(Renewed::Tokens(Arc::new(Tokens::new(settings, &oauth2))))
             }
+            Some(Auth::SigV4(sig_v4)) => Self::Signed(Arc::new(Signer::new(settings, &sig_v4))),
         }
     }
 }
@@ -64,10 +68,28 @@ impl Renewed {
     }
 }
 
-/// An answer's head, and the token that it was sent with if it was obtained for it.
+/// An answer's head, and what its request was sent with.
 pub(super) struct Response {
     pub(super) http: reqwest::Response,
-    pub(super) token: Option<Authorization>,
+    pub(super) sent: Sent,
+}
+
+/// What was obtained for a request and sent with it.
+pub(super) enum Sent {
+    Nothing,
+    Token(Authorization),
+    Keys(Arc<Keys>),
+}
+
+impl Sent {
+    /// What must not be shown, beside what is known.
+    pub(super) fn secrets(&self, known: &Secrets) -> Secrets {
+        match self {
+            Self::Nothing => known.clone(),
+            Self::Token(token) => known.and(&token.header_value()),
+            Self::Keys(keys) => known.and_all(keys.secrets()),
+        }
+    }
 }
 
 impl Client {
@@ -90,8 +112,12 @@ impl Client {
             Credentials::Renewed(tokens) => {
                 return self.send_with_one_of(request, way, tokens, began).await;
             }
+            Credentials::Signed(signer) => {
+                return self.send_signed(request, way, signer, began).await;
+            }
         };
-        Ok(Response { http, token: None })
+        let sent = Sent::Nothing;
+        Ok(Response { http, sent })
     }
 
     async fn send_with_one_of(
@@ -101,12 +127,12 @@ impl Client {
         tokens: &Renewed,
         began: Instant,
     ) -> Result<Response, StoreError> {
-        let mut token = self.obtained(tokens, began).await?;
+        let mut token = self.obtained(tokens.authorization().await, began)?;
         let mut http = self.send_with(request, way, &token).await?;
         if http.status() == StatusCode::UNAUTHORIZED {
             // It may have been revoked, or the server has new keys.
             tokens.forget(&token).await;
-            let another = self.obtained(tokens, began).await?;
+            let another = self.obtained(tokens.authorization().await, began)?;
             if another != token {
                 token = another;
                 http = self.send_with(request, way, &token).await?;
@@ -114,18 +140,18 @@ impl Client {
         }
         Ok(Response {
             http,
-            token: Some(token),
+            sent: Sent::Token(token),
         })
     }
 
-    /// A token. A token endpoint that asks to slow down slows the target's calls down: none of them
-    /// goes without one.
-    async fn obtained(
+    /// What was obtained for a request. A server of tokens or keys that asks to slow down slows the
+    /// target's calls down: none of them goes without.
+    pub(super) fn obtained<T>(
         &self,
-        tokens: &Renewed,
+        obtained: Result<T, StoreError>,
         began: Instant,
-    ) -> Result<Authorization, StoreError> {
-        match tokens.authorization().await {
+    ) -> Result<T, StoreError> {
+        match obtained {
             Err(StoreError::Throttled {
                 message,
                 retry_after,

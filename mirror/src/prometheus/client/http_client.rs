@@ -14,15 +14,16 @@ use crate::prometheus::request::Request;
 use crate::prometheus::{proxy, tls};
 use crate::settings::TargetSettings;
 
+/// What the body of a POST is.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
 /// A request as it is sent.
 pub(super) fn built(http: &reqwest::Client, request: &Request, way: Way) -> RequestBuilder {
     match way {
         Way::Get => http.get(request.url_of_get()),
         Way::Post => {
             let (url, form) = request.form();
-            http.post(url)
-                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form)
+            http.post(url).header(header::CONTENT_TYPE, FORM).body(form)
         }
     }
 }

@@ -59,6 +59,12 @@ impl Secrets {
                     }
                 }
             }
+            Some(Auth::SigV4(sig_v4)) => {
+                if let Some(key) = &sig_v4.access_key {
+                    secrets.add(key.id.expose());
+                    secrets.add(key.secret.expose());
+                }
+            }
         }
         secrets
     }
@@ -74,6 +80,13 @@ impl Secrets {
     pub(in crate::prometheus) fn and(&self, authorization: &http::HeaderValue) -> Self {
         let mut secrets = self.clone();
         secrets.add_authorization(authorization);
+        secrets
+    }
+
+    /// The same, and these.
+    pub(in crate::prometheus) fn and_all<'a>(&self, more: impl Iterator<Item = &'a str>) -> Self {
+        let mut secrets = self.clone();
+        more.for_each(|secret| secrets.add(secret));
         secrets
     }
 

@@ -1,0 +1,123 @@
+//! Requests that are signed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{StatusCode, header};
+use jiff::Timestamp;
+
+use super::credentials::{Response, Sent};
+use super::http_client::FORM;
+use super::methods::Way;
+use super::{Client, MAX_ERROR_BYTES, PATIENCE};
+use crate::prometheus::StoreError;
+use crate::prometheus::aws::{Keys, Remedy, Signer, Unsigned, host_header};
+use crate::prometheus::http::Body;
+use crate::prometheus::request::Request;
+
+impl Client {
+    /// Sends a request signed; once more if the signature or its keys were not good and others may
+    /// be.
+    pub(super) async fn send_signed(
+        &self,
+        request: &Request,
+        way: Way,
+        signer: &Signer,
+        began: Instant,
+    ) -> Result<Response, StoreError> {
+        let mut keys = self.obtained(signer.keys().await, began)?;
+        let at = signer.now();
+        let mut http = self
+            .send_signed_with(request, way, signer, &keys, at)
+            .await?;
+        if may_be_the_signature(http.status()) {
+            let remedy;
+            (http, remedy) = inspected(http, signer, &keys, at).await;
+            if remedy == Remedy::SignAgain {
+                keys = self.obtained(signer.keys().await, began)?;
+                let at = signer.now();
+                http = self
+                    .send_signed_with(request, way, signer, &keys, at)
+                    .await?;
+            }
+        }
+        let sent = Sent::Keys(keys);
+        Ok(Response { http, sent })
+    }
+
+    async fn send_signed_with(
+        &self,
+        request: &Request,
+        way: Way,
+        signer: &Signer,
+        keys: &Keys,
+        at: Timestamp,
+    ) -> Result<reqwest::Response, StoreError> {
+        let (method, url, body) = match way {
+            Way::Get => ("GET", request.url_of_get(), None),
+            Way::Post => {
+                let (url, form) = request.form();
+                ("POST", url, Some(form))
+            }
+        };
+        let host = self.host.clone().unwrap_or_else(|| host_header(&url));
+        // AWS wants all of its own headers signed.
+        let own = self.settings.headers.iter().filter_map(|(name, value)| {
+            let name = name.as_str();
+            Some((name, value.to_str().ok()?)).filter(|_| name.starts_with("x-amz-"))
+        });
+        let form = body.as_ref().map(|_| (header::CONTENT_TYPE.as_str(), FORM));
+        let added = signer.signed(
+            &Unsigned {
+                method,
+                host: &host,
+                path: url.path(),
+                query: url.query().unwrap_or_default(),
+                headers: own.chain(form).collect(),
+                body: body.as_deref().unwrap_or_default(),
+            },
+            keys,
+            at,
+        );
+        self.send_once(request, way, |request| {
+            let added = added.iter().cloned();
+            added.fold(request, |request, (name, value)| {
+                request.header(name, value)
+            })
+        })
+        .await
+    }
+}
+
+fn may_be_the_signature(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// A refusal with as much of its body as is looked at, and what helps against it.
+async fn inspected(
+    response: reqwest::Response,
+    signer: &Signer,
+    keys: &Arc<Keys>,
+    at: Timestamp,
+) -> (reqwest::Response, Remedy) {
+    let mut head = http::Response::new(());
+    *head.status_mut() = response.status();
+    *head.headers_mut() = response.headers().clone();
+    let body = match Body::new(response, usize::MAX) {
+        Ok(mut body) => {
+            let body = body.beginning(&[], MAX_ERROR_BYTES, PATIENCE).await;
+            for gone in [
+                header::CONTENT_ENCODING,
+                header::CONTENT_LENGTH,
+                header::TRANSFER_ENCODING,
+            ] {
+                head.headers_mut().remove(gone);
+            }
+            body
+        }
+        // Whoever reads the message finds the encoding in its head.
+        Err(_) => Vec::new(),
+    };
+    let remedy = signer.remedy(keys, at, head.headers(), &body);
+    (head.map(|()| body).into(), remedy)
+}
