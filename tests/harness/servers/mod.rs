@@ -4,6 +4,7 @@
 //! [`Process`] runs it under a small shell that waits for its standard input, a pipe from the test,
 //! to close.
 
+mod aws;
 mod mimir;
 mod mirror;
 mod nginx;
@@ -14,12 +15,14 @@ mod tool;
 mod upstream;
 mod victoria;
 
+pub use aws::Aws;
 pub use mimir::Mimir;
 pub use mirror::{Admin, Launch, Mirror, MirrorConfig, mirror_binary, release_binary};
 pub use nginx::Nginx;
 pub use process::{Process, free_port, program, replace};
 pub use prometheus::{Prometheus, Web};
 pub use thanos::Thanos;
+pub use tool::python;
 pub use upstream::{Reply, Upstream};
 pub use victoria::VictoriaMetrics;
 

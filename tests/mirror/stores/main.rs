@@ -18,5 +18,6 @@ mod parsers;
 mod reload;
 mod remarks;
 mod secured;
+mod signed;
 mod surroundings;
 mod thanos;

@@ -1,28 +1,13 @@
 //! Programs that know nothing of the mirror but `docs/openapi.yaml`: a validator of such documents,
 //! and schemathesis, which makes requests of it at random and holds the answers against it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
+use harness::servers::python;
 
 use super::*;
-
-/// The folder with the programs that `tests/tools/openapi/requirements.txt` pins; installs them
-/// where that was not done before.
-fn programs() -> Result<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/python");
-    let output = Command::new(&script)
-        .arg("openapi")
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .with_context(|| format!("{} cannot be run", script.display()))?;
-    ensure!(
-        output.status.success(),
-        "the programs cannot be installed (`tests/tools/python openapi`, needs Python 3 and a Python package index)"
-    );
-    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
-}
 
 fn said(output: &Output) -> String {
     let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
@@ -31,7 +16,7 @@ fn said(output: &Output) -> String {
 
 #[tokio::test]
 async fn the_document_is_one_and_a_broken_one_is_noticed() -> Result<()> {
-    let validator = programs()?.join("openapi-spec-validator");
+    let validator = python("openapi")?.join("openapi-spec-validator");
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.yaml");
     let output = Command::new(&validator).arg(&page).output()?;
     ensure!(output.status.success(), "{}", said(&output));
@@ -77,7 +62,7 @@ fn drive(url: &str, folder: &Path, key: &str, phases: &str) -> Result<Output> {
     // The document is a file here: of the URL it came from, schemathesis would not try the path.
     Command::new("timeout")
         .args(["--kill-after=5", "120"])
-        .arg(programs()?.join("schemathesis"))
+        .arg(python("openapi")?.join("schemathesis"))
         .args(["run", "openapi.json", "--url", url])
         .args(["--phases", phases, "--mode", "all"])
         .args(["--checks", &checks.join(",")])
