@@ -65,7 +65,8 @@ async fn life(scene: &Scene, version: u8) -> Result<()> {
     mirror.is_untouched(&what, since).await?;
     no_right_was_missing(scene, since)?;
     scene.claim(format!("{by}: no request of the operator was denied"));
-    uninstall(&helm).await
+    uninstall(&helm).await?;
+    definition_is_current().await
 }
 
 async fn is_healthy(scene: &Scene, helm: &Helm<'_>) -> Result<()> {

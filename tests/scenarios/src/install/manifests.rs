@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::previous::{Previous, definition_is_current, definition_is_older};
 use super::witness::Witness;
-use super::{RELEASE, delete_cluster_roles, no_right_was_missing, start_over};
+use super::{PATCHED, RELEASE, delete_roles, no_right_was_missing, start_over};
 use crate::operator_pods::{self, SYSTEM};
 use crate::programs::run;
 use crate::scene::Scene;
@@ -58,7 +58,7 @@ async fn life(scene: &Scene, by: &str, how: &[&str]) -> Result<()> {
     // Later, rights may go before the operator has let go of its lease.
     no_right_was_missing(scene, start)?;
     scene.remove_namespace(SYSTEM).await?;
-    delete_cluster_roles().await?;
+    delete_roles().await?;
     definition_is_older().await?;
     mirror.serves_on(by).await?;
     scene.claim(format!(
@@ -88,15 +88,13 @@ async fn versions(file: &str) -> Result<Vec<String>> {
 }
 
 pub(super) async fn kustomize_patches_image_and_namespace(scene: &Scene) -> Result<()> {
-    const NAMESPACE: &str = "mirrors";
     start_over(scene).await?;
-    scene.remove_namespace(NAMESPACE).await?;
     let folder = scene.place().file("examples/kustomize");
     let rendered = run("kubectl", &["kustomize", &folder]).await?;
     ensure!(!rendered.contains(SYSTEM), "{SYSTEM} is left: {rendered}");
     run("kubectl", &["apply", "--server-side", "-k", &folder]).await?;
 
-    let mirrors = scene.within(NAMESPACE);
+    let mirrors = scene.within(PATCHED);
     let deployment = mirrors.object("Deployment", RELEASE).await?;
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     let image = container["image"].as_str().unwrap_or_default();
@@ -111,11 +109,11 @@ pub(super) async fn kustomize_patches_image_and_namespace(scene: &Scene) -> Resu
     let bindings = scene.within("");
     let binding = bindings.object("ClusterRoleBinding", RELEASE).await?;
     let subject = &binding["subjects"][0]["namespace"];
-    ensure!(subject == NAMESPACE, "the binding is for {subject}");
-    let namespace = bindings.object("Namespace", NAMESPACE).await?;
+    ensure!(subject == PATCHED, "the binding is for {subject}");
+    let namespace = bindings.object("Namespace", PATCHED).await?;
     let level = &namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"];
     ensure!(level == "restricted", "the namespace admits {level}");
     scene.claim("image and namespace are patched, in rights, too");
-    delete_cluster_roles().await?;
-    scene.remove_namespace(NAMESPACE).await
+    delete_roles().await?;
+    mirrors.close().await
 }

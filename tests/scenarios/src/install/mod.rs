@@ -51,6 +51,8 @@ pub(crate) fn suite() -> Suite {
 
 /// The release, and the name of what it makes for the whole cluster.
 const RELEASE: &str = cluster_client::OPERATOR;
+/// Where the example for kustomize installs it.
+const PATCHED: &str = "mirrors";
 /// The selector of what an installation made.
 const INSTALLED: &str = "app.kubernetes.io/instance=prometheus-mirror-operator";
 /// What an installation needs until it is ready.
@@ -105,16 +107,20 @@ async fn start_over(scene: &Scene) -> Result<()> {
         Ok(())
     })
     .await?;
-    delete_cluster_roles().await?;
-    scene.remove_namespace(SYSTEM).await?;
+    delete_roles().await?;
+    for namespace in [SYSTEM, PATCHED] {
+        scene.remove_namespace(namespace).await?;
+    }
     let definition = ["delete", DEFINITION, "--ignore-not-found", "--wait"];
     run("kubectl", &definition).await?;
     Ok(())
 }
 
-async fn delete_cluster_roles() -> Result<()> {
-    const ROLES: &str = "clusterrole,clusterrolebinding";
-    run("kubectl", &["delete", ROLES, "-l", INSTALLED]).await?;
+/// Deletes the operator's rights: those of the whole cluster, and those that an installation for
+/// some namespaces left there.
+async fn delete_roles() -> Result<()> {
+    const ROLES: &str = "clusterrole,clusterrolebinding,role,rolebinding";
+    run("kubectl", &["delete", ROLES, "-A", "-l", INSTALLED]).await?;
     Ok(())
 }
 
