@@ -8,6 +8,7 @@
 mod audit;
 mod definition;
 mod dropin;
+mod gitops;
 mod helm_program;
 mod install;
 mod mirror_api;
@@ -69,6 +70,8 @@ enum Subject {
     Dropin,
     /// Every way to install the operator, upgrade it, roll it back and remove it
     Install,
+    /// What Argo CD and Flux see, and repeated applies
+    Gitops,
 }
 
 impl Subject {
@@ -79,6 +82,7 @@ impl Subject {
             Self::Namespaced => namespaced::suite(),
             Self::Dropin => dropin::suite(),
             Self::Install => install::suite(),
+            Self::Gitops => gitops::suite(),
         }
     }
 }

@@ -32,6 +32,19 @@ pub(crate) async fn all_run() -> Result<()> {
     Ok(())
 }
 
+/// Starts or stops replicas, and waits until so many run and no others.
+pub(crate) async fn scale(replicas: usize) -> Result<()> {
+    let number = format!("--replicas={replicas}");
+    system(&["scale", DEPLOYMENT, &number]).await?;
+    all_run().await?;
+    eventually(format!("{replicas} operators run"), async || {
+        let found = pods().await?.len();
+        ensure!(found == replicas, "there are {found}");
+        Ok(())
+    })
+    .await
+}
+
 /// Its pods, whole.
 pub(crate) async fn pods() -> Result<Vec<Value>> {
     let list = system(&["get", "pods", "-l", PODS, "-o", "json"]).await?;
