@@ -28,6 +28,14 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// Whether both evaluate the same queries in the same way.
+    #[must_use]
+    pub fn agree_with(&self, other: &Self) -> bool {
+        self.range_boundary == other.range_boundary
+            && self.native_histograms == other.native_histograms
+            && self.keeps_nan == other.keeps_nan
+    }
+
     /// Whether it is VictoriaMetrics, which alone drops NaN.
     #[must_use]
     pub fn is_metricsql(&self) -> bool {

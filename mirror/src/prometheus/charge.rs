@@ -104,6 +104,12 @@ impl Held {
         }
     }
 
+    /// How much it is, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        let reservation = self.0.as_ref();
+        reservation.map_or(0, |reservation| reservation.bytes().0)
+    }
+
     /// Whether it takes long to give it back.
     pub(super) fn is_large(&self) -> bool {
         let bytes = self.0.as_ref().map(|reservation| reservation.bytes().0);

@@ -1,48 +1,108 @@
 //! Servers that scrape the same, as one store.
+//!
+//! * [`failover`]: the preferred one is asked, and others where it does not answer in time.
+//! * [`fill`]: others are asked for what it does not have; [`range`] and [`samples`] find the gaps
+//!   of an answer and fill them.
+//! * [`preference`]: which one is preferred, shared by all requests.
 
+mod failover;
+mod fill;
 mod preference;
+mod range;
+mod samples;
+#[cfg(test)]
+mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 pub(super) use self::preference::Preference;
+use super::charge::Held;
 use super::{Answer, Call, Deadline, Store, StoreError};
 use crate::model::capabilities::Capabilities;
 use crate::model::time::Millis;
 
-/// Members that hold the same series, for the calls of one request.
-#[derive(Debug)]
-pub(super) struct Replicas<S> {
-    /// At least one.
-    members: Vec<S>,
-    scrape_interval: Millis,
+/// One of several replicas.
+pub(super) trait Member: Store {
+    /// Why a call would wait before it is sent, if the server asks to slow down.
+    fn throttled(&self) -> Option<StoreError>;
+
+    /// Memory for an answer of so many bytes, put together from those of several members.
+    fn hold(
+        &self,
+        bytes: u64,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Held, StoreError>> + Send;
 }
 
-impl<S: Store> Replicas<S> {
-    pub(super) fn new(members: Vec<S>, scrape_interval: Millis) -> Self {
+/// Members that hold the same series, for the calls of one request.
+#[derive(Debug)]
+pub(super) struct Replicas<M> {
+    /// At least one.
+    members: Vec<M>,
+    preference: Arc<Preference>,
+    scrape_interval: Millis,
+    /// What the request was planned with, once it was asked for. Members that can do other things
+    /// would answer its calls otherwise.
+    relied_on: OnceLock<Capabilities>,
+}
+
+impl<M: Member> Replicas<M> {
+    pub(super) fn new(
+        members: Vec<M>,
+        preference: Arc<Preference>,
+        scrape_interval: Millis,
+    ) -> Self {
         Self {
             members,
+            preference,
             scrape_interval,
+            relied_on: OnceLock::new(),
         }
     }
 
-    /// What the preferred one answers.
-    pub(super) async fn call(
+    /// What the member at `place` answers, if it can do what the request was planned with.
+    async fn suitable(
         &self,
+        place: usize,
         call: Call,
         deadline: Deadline,
-        preference: &Preference,
     ) -> Result<Arc<Answer>, StoreError> {
-        let member = &self.members[preference.get()];
+        let member = &self.members[place];
+        if let Some(relied_on) = self.relied_on.get()
+            && !relied_on.agree_with(&member.capabilities(deadline).await?)
+        {
+            return Err(failover::unlike(place, &self.preference));
+        }
         member.call(call, deadline).await
     }
+}
 
-    /// What the preferred one can do.
-    pub(super) async fn capabilities(
-        &self,
-        deadline: Deadline,
-        preference: &Preference,
-    ) -> Result<Capabilities, StoreError> {
-        let member = &self.members[preference.get()];
-        member.capabilities(deadline).await
+impl<M: Member> Store for Replicas<M> {
+    async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
+        if let [only] = &self.members[..] {
+            return only.call(call, deadline).await;
+        }
+        let ask = |place| self.suitable(place, call.clone(), deadline);
+        let (place, answer) = self.first_answer(deadline, ask).await?;
+        self.filled(&call, place, answer, deadline).await
     }
+
+    async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
+        if let [only] = &self.members[..] {
+            return only.capabilities(deadline).await;
+        }
+        if let Some(known) = self.relied_on.get() {
+            return Ok(*known);
+        }
+        let ask = |place: usize| self.members[place].capabilities(deadline);
+        let (_, found) = self.first_answer(deadline, ask).await?;
+        Ok(*self.relied_on.get_or_init(|| found))
+    }
+}
+
+/// The time from now to the deadline, divided.
+fn share(Deadline(deadline): Deadline, parts: usize) -> std::time::Duration {
+    let left = deadline.saturating_duration_since(Instant::now());
+    left / u32::try_from(parts).unwrap_or(u32::MAX).max(1)
 }

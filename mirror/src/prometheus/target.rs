@@ -23,7 +23,7 @@ pub struct Target {
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) servers: Vec<Arc<Server>>,
-    pub(super) preference: Preference,
+    pub(super) preference: Arc<Preference>,
 }
 
 impl Target {
@@ -75,12 +75,12 @@ impl Shard {
         let shown = if servers.len() > 1 { &servers[..] } else { &[] };
         let shown = shown.iter().map(|server| {
             let metrics = Arc::clone(server.metrics());
-            (server.url().to_string(), metrics)
+            (server.url().to_string(), Some(metrics))
         });
         let preference = Preference::new(&settings.name.0, shown.collect(), first);
         Self {
             servers,
-            preference,
+            preference: Arc::new(preference),
         }
     }
 }
@@ -89,7 +89,6 @@ impl Shard {
 #[derive(Debug)]
 pub struct RequestCalls {
     request: Arc<ForRequest>,
-    shard: Arc<Shard>,
     replicas: Replicas<ServerCalls>,
 }
 
@@ -101,8 +100,11 @@ impl RequestCalls {
         });
         Self {
             request: Arc::clone(request),
-            shard: Arc::clone(shard),
-            replicas: Replicas::new(members.collect(), settings.scrape_interval.into()),
+            replicas: Replicas::new(
+                members.collect(),
+                Arc::clone(&shard.preference),
+                settings.scrape_interval.into(),
+            ),
         }
     }
 
@@ -123,14 +125,12 @@ impl RequestCalls {
 
 impl Store for RequestCalls {
     async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
-        let preference = &self.shard.preference;
-        let answer = self.replicas.call(call, deadline, preference).await?;
+        let answer = self.replicas.call(call, deadline).await?;
         self.request.keeps(&answer, deadline).await?;
         Ok(answer)
     }
 
     async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
-        let preference = &self.shard.preference;
-        self.replicas.capabilities(deadline, preference).await
+        self.replicas.capabilities(deadline).await
     }
 }

@@ -1,10 +1,15 @@
 //! Which replica is preferred.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::prometheus::StoreError;
 use crate::prometheus::observe::ServerMetrics;
+
+/// So long a server that failed is not asked for what others lack: the answer is there without it,
+/// and should not wait for it each time.
+const OUT: Duration = Duration::from_secs(10);
 
 /// Which of several replicas is asked first, by its place. It stays so while it answers; all
 /// requests share it.
@@ -12,21 +17,34 @@ use crate::prometheus::observe::ServerMetrics;
 pub(in crate::prometheus) struct Preference {
     target: Arc<str>,
     preferred: AtomicUsize,
-    /// URLs and metrics by place; none where there is no choice.
-    servers: Vec<(String, Arc<ServerMetrics>)>,
+    /// By place; none where there is no choice.
+    servers: Vec<Known>,
+}
+
+/// What is known of a replica.
+#[derive(Debug)]
+struct Known {
+    url: String,
+    metrics: Option<Arc<ServerMetrics>>,
+    failed: Mutex<Option<Instant>>,
 }
 
 impl Preference {
-    /// `first` is preferred to begin with.
+    /// `first` is preferred to begin with. Servers are known by their URLs.
     pub(in crate::prometheus) fn new(
         target: &Arc<str>,
-        servers: Vec<(String, Arc<ServerMetrics>)>,
+        servers: Vec<(String, Option<Arc<ServerMetrics>>)>,
         first: usize,
     ) -> Self {
+        let known = |(url, metrics)| Known {
+            url,
+            metrics,
+            failed: Mutex::default(),
+        };
         let preference = Self {
             target: Arc::clone(target),
             preferred: AtomicUsize::new(first),
-            servers,
+            servers: servers.into_iter().map(known).collect(),
         };
         preference.shows(first);
         preference
@@ -37,8 +55,38 @@ impl Preference {
         self.preferred.load(Ordering::Relaxed)
     }
 
-    /// Another one answered where the preferred one, at `from`, did not. What it did instead is
-    /// said, if it has failed. The first to come says so; the others find it done.
+    /// What the server at a place is called.
+    pub(super) fn name(&self, place: usize) -> String {
+        let url = self.servers.get(place).map_or("", |known| &known.url);
+        format!("server {url} of target {}", self.target)
+    }
+
+    /// The server at a place failed now.
+    pub(super) fn failed(&self, place: usize) {
+        self.knows(place, Some(Instant::now()));
+    }
+
+    /// The server at a place answered now.
+    pub(super) fn answered(&self, place: usize) {
+        self.knows(place, None);
+    }
+
+    fn knows(&self, place: usize, failed: Option<Instant>) {
+        if let Some(known) = self.servers.get(place) {
+            *known.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        }
+    }
+
+    /// Whether the server at a place failed lately.
+    pub(super) fn is_out(&self, place: usize) -> bool {
+        self.servers.get(place).is_some_and(|known| {
+            let failed = known.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.is_some_and(|at| at.elapsed() < OUT)
+        })
+    }
+
+    /// Another one answered where the preferred one, at `from`, did not: it failed, or was late.
+    /// The first request to find out says so; the others find it done.
     pub(super) fn moves(&self, from: usize, to: usize, failure: Option<&StoreError>) {
         let moved = self
             .preferred
@@ -47,28 +95,20 @@ impl Preference {
             return;
         }
         self.shows(to);
-        let url = |place: usize| self.servers.get(place).map_or("", |(url, _)| url);
-        let (before, now, target) = (url(from), url(to), &*self.target);
-        match failure {
-            Some(error) => tracing::warn!(
-                target,
-                before,
-                now,
-                %error,
-                "the preferred server does not answer; another one is preferred from now on"
-            ),
-            None => tracing::warn!(
-                target,
-                before,
-                now,
-                "the preferred server answers late; another one is preferred from now on"
-            ),
-        }
+        let reason = match failure {
+            Some(error) => error.to_string(),
+            None => format!("{} answers late", self.name(from)),
+        };
+        let (target, server) = (&*self.target, self.servers.get(to));
+        let server = server.map_or("", |known| &known.url);
+        tracing::warn!(target, server, reason, "another replica is preferred now");
     }
 
     fn shows(&self, preferred: usize) {
-        for (place, (_, metrics)) in self.servers.iter().enumerate() {
-            metrics.is_preferred(place == preferred);
+        for (place, known) in self.servers.iter().enumerate() {
+            if let Some(metrics) = &known.metrics {
+                metrics.is_preferred(place == preferred);
+            }
         }
     }
 }

@@ -7,8 +7,10 @@ use super::Server;
 use crate::budget::Reservation;
 use crate::budget::size::ByteSize;
 use crate::model::capabilities::Capabilities;
+use crate::prometheus::charge::{self, Charge, Held};
 use crate::prometheus::limits::Caller;
-use crate::prometheus::{Answer, Call, Deadline, Store, StoreError, charge};
+use crate::prometheus::replicas::Member;
+use crate::prometheus::{Answer, Call, Deadline, Store, StoreError};
 
 /// What the calls of one request to a target have in common, whichever of its servers they go to.
 /// Once its first call is past the door of the queue, the request is admitted: its later calls
@@ -77,5 +79,19 @@ impl Store for ServerCalls {
 
     async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
         super::capabilities(&self.server, self, deadline).await
+    }
+}
+
+impl Member for ServerCalls {
+    fn throttled(&self) -> Option<StoreError> {
+        self.server.throttled()
+    }
+
+    async fn hold(&self, bytes: u64, Deadline(deadline): Deadline) -> Result<Held, StoreError> {
+        let account = self.request.memory().map(|memory| memory.account());
+        let budget = &self.server.upstream.memory;
+        let charge = Charge::new(budget, account, Arc::default(), deadline).await?;
+        charge.cover(bytes, deadline).await?;
+        Ok(charge.becomes(bytes))
     }
 }

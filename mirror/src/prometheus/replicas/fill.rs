@@ -1,0 +1,248 @@
+//! What the replica that answered does not have is asked of the others.
+//!
+//! An answer without gaps costs no other call. Whatever the others do, the answer stands: where
+//! they fail, or have nothing either, it is as it was.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::range::Instants;
+use super::samples::{self, Stretch};
+use super::{Member, Replicas, share};
+use crate::blocking;
+use crate::model::series::Series;
+use crate::prometheus::{Answer, Call, Data, Deadline, StoreError};
+
+/// So many stretches are asked for one by one. If there are more, one call asks for all.
+const MOST_STRETCHES: usize = 3;
+
+/// Others may take a share of what is left of the time: the answer must not come late for want of
+/// what may be nowhere.
+const SHARES: usize = 3;
+
+/// Answers with more samples are looked through on another thread.
+const SMALL: usize = 8_192;
+
+impl<M: Member> Replicas<M> {
+    /// The answer of the member at `place`, with what others have where it has nothing.
+    pub(super) async fn filled(
+        &self,
+        call: &Call,
+        place: usize,
+        answer: Arc<Answer>,
+        deadline: Deadline,
+    ) -> Result<Arc<Answer>, StoreError> {
+        match call {
+            Call::Range {
+                promql,
+                start,
+                end,
+                step,
+            } => {
+                let instants = Instants {
+                    start: *start,
+                    end: *end,
+                    step: *step,
+                };
+                self.range_filled(promql, instants, place, answer, deadline)
+                    .await
+            }
+            Call::Samples { selector, from, to } => {
+                let within = Stretch {
+                    from: *from,
+                    to: *to,
+                };
+                self.samples_filled(selector, within, place, answer, deadline)
+                    .await
+            }
+            _ if !is_empty(&answer) => Ok(answer),
+            _ => {
+                for other in self.others(place) {
+                    let found = self.of_other(other, call.clone(), deadline).await;
+                    if let Some(found) = found.filter(|found| !is_empty(found)) {
+                        return Ok(found);
+                    }
+                }
+                Ok(answer)
+            }
+        }
+    }
+
+    async fn range_filled(
+        &self,
+        promql: &str,
+        instants: Instants,
+        place: usize,
+        mut answer: Arc<Answer>,
+        deadline: Deadline,
+    ) -> Result<Arc<Answer>, StoreError> {
+        for other in self.others(place) {
+            let scanned = Arc::clone(&answer);
+            let missing = worked(size(&answer), move || instants.missing(series(&scanned)));
+            let Some(missing) = missing.await? else {
+                break;
+            };
+            for stretch in missing.stretches(MOST_STRETCHES) {
+                let call = Call::Range {
+                    promql: promql.to_owned(),
+                    start: stretch.start,
+                    end: stretch.end,
+                    step: stretch.step,
+                };
+                let Some(found) = self.of_other(other, call, deadline).await else {
+                    break;
+                };
+                if series(&found).is_empty() {
+                    continue;
+                }
+                let missing = missing.clone();
+                let merge = move |own: &[Series], other: &[Series]| missing.filled(own, other);
+                answer = self.merged(answer, found, deadline, merge).await?;
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn samples_filled(
+        &self,
+        selector: &str,
+        within: Stretch,
+        place: usize,
+        mut answer: Arc<Answer>,
+        deadline: Deadline,
+    ) -> Result<Arc<Answer>, StoreError> {
+        let interval = self.scrape_interval;
+        let call = |stretch: Stretch| Call::Samples {
+            selector: selector.to_owned(),
+            from: stretch.from,
+            to: stretch.to,
+        };
+        for other in self.others(place) {
+            let scanned = Arc::clone(&answer);
+            let missing = worked(size(&answer), move || {
+                samples::missing(series(&scanned), within, interval, MOST_STRETCHES)
+            });
+            for stretch in missing.await? {
+                let Some(found) = self.of_other(other, call(stretch), deadline).await else {
+                    break;
+                };
+                if series(&found).is_empty() {
+                    continue;
+                }
+                let around = self.around(&call, place, &found, within, deadline).await?;
+                let merge = move |own: &[Series], other: &[Series]| {
+                    samples::filled(own, other, &around, within, interval)
+                };
+                answer = self.merged(answer, found, deadline, merge).await?;
+            }
+        }
+        Ok(answer)
+    }
+
+    /// The samples just outside of what was asked for that may be the scrapes of those that another
+    /// one has just inside.
+    async fn around(
+        &self,
+        call: impl Fn(Stretch) -> Call,
+        place: usize,
+        found: &Arc<Answer>,
+        within: Stretch,
+        deadline: Deadline,
+    ) -> Result<Vec<Series>, StoreError> {
+        let (scanned, interval) = (Arc::clone(found), self.scrape_interval);
+        let outside = worked(size(found), move || {
+            samples::around(series(&scanned), within, interval)
+        });
+        let mut around = Vec::new();
+        for stretch in outside.await? {
+            let answer = self.suitable(place, call(stretch), deadline).await?;
+            around.extend_from_slice(series(&answer));
+        }
+        Ok(around)
+    }
+
+    /// Those that may have what the one at `place` does not.
+    fn others(&self, place: usize) -> impl Iterator<Item = usize> {
+        (0..self.members.len()).filter(move |other| *other != place)
+    }
+
+    /// What the member at `place` answers, if it does so soon.
+    async fn of_other(&self, place: usize, call: Call, deadline: Deadline) -> Option<Arc<Answer>> {
+        if self.preference.is_out(place) || self.members[place].throttled().is_some() {
+            return None;
+        }
+        let soon = Deadline(Instant::now() + share(deadline, SHARES));
+        match self.suitable(place, call, soon).await {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                if matches!(error, StoreError::Unreachable(_) | StoreError::Timeout(_)) {
+                    self.preference.failed(place);
+                }
+                tracing::debug!(%error, "another replica does not say what it has");
+                None
+            }
+        }
+    }
+
+    /// Both answers as one, in memory of its own.
+    async fn merged(
+        &self,
+        own: Arc<Answer>,
+        other: Arc<Answer>,
+        deadline: Deadline,
+        merge: impl FnOnce(&[Series], &[Series]) -> Vec<Series> + Send + 'static,
+    ) -> Result<Arc<Answer>, StoreError> {
+        let bytes = own.held.bytes().saturating_add(other.held.bytes());
+        let member = &self.members[0];
+        let held = member.hold(bytes, deadline).await?;
+        worked(size(&own) + size(&other), move || {
+            let mut remarks = own.remarks.clone();
+            for remark in &other.remarks {
+                remark.clone().keep_in(&mut remarks);
+            }
+            Arc::new(Answer {
+                data: Data::Series(merge(series(&own), series(&other))),
+                remarks,
+                is_partial: own.is_partial || other.is_partial,
+                held,
+            })
+        })
+        .await
+    }
+}
+
+/// Whether an answer says that there is nothing.
+fn is_empty(answer: &Answer) -> bool {
+    match &answer.data {
+        Data::Series(series) => series.is_empty(),
+        Data::SeriesExist(exist) => !exist,
+        Data::Names(names) => names.is_empty(),
+        Data::Metadata(types) => types.is_empty(),
+        Data::Version(_) => false,
+    }
+}
+
+fn series(answer: &Answer) -> &[Series] {
+    match &answer.data {
+        Data::Series(series) => series,
+        _ => &[],
+    }
+}
+
+/// How many samples there are.
+fn size(answer: &Answer) -> usize {
+    let samples = |one: &Series| one.samples.len() + one.histograms.len() + 1;
+    series(answer).iter().map(samples).sum()
+}
+
+/// What comes of `work` over so many samples.
+async fn worked<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    if size <= SMALL {
+        return Ok(work());
+    }
+    let done = blocking::run(work).await;
+    done.map_err(|ending| StoreError::Unreachable(ending.to_string()))
+}
