@@ -22,11 +22,13 @@ use crate::plan::fields::FieldQuery;
 use crate::plan::kind::Kind;
 use crate::prometheus::{Caller, Deadline, RequestCalls, Target};
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
-use crate::settings::{NanInterpretation, undeclared};
+use crate::settings::{NanInterpretation, Parameters, undeclared};
 
 /// The target that a request queries, and on which terms.
 pub(super) struct Chosen {
     pub(super) name: String,
+    /// In the URL of every call.
+    pub(super) parameters: Parameters,
     pub(super) calls: Counted<RequestCalls>,
     scrape_interval: Millis,
     nan_interpretation: NanInterpretation,
@@ -68,6 +70,7 @@ impl Chosen {
         let calls = calls.ok_or_else(ApiError::no_longer_served)?;
         Ok(Self {
             name: settings.name.to_string(),
+            parameters: settings.parameters.clone(),
             scrape_interval: settings.scrape_interval.into(),
             nan_interpretation: nan,
             enforced: settings.enforced.clone(),

@@ -94,6 +94,12 @@ fn summary(settings: &Settings) -> String {
         if let Some(signer) = described_signer(target) {
             let _ = writeln!(text, "    {signer}");
         }
+        if let Some(parameters) = target.parameters.query() {
+            let _ = writeln!(text, "    with {parameters} in every URL");
+        }
+        if let Some(proxy) = &target.proxy {
+            let _ = writeln!(text, "    through the proxy {}", proxy.place());
+        }
         if let Trust::Authorities(authorities) = &target.tls.trust {
             let all: BTreeSet<_> = authorities.subjects().collect();
             let more = all.len().saturating_sub(MOST_NAMED);

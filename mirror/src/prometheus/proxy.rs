@@ -42,7 +42,7 @@ pub(super) fn failure(
     Some(match cause.strip_prefix(TUNNEL) {
         Some("proxy authorization required") => refused(proxy, whose),
         Some("unsuccessful") => {
-            let hint = "does it allow that host and that port? Many allow 443 only";
+            let hint = "does it allow that host and that port, and are proxy.credentials right?";
             StoreError::Unreachable(format!("{name} refused to connect to it (hint: {hint})"))
         }
         Some(_) => StoreError::Unreachable(format!("{name} did not answer as HTTP proxies do")),
@@ -64,7 +64,9 @@ pub(super) fn refusal(
 pub(super) fn hint(status: StatusCode, settings: &TargetSettings, scheme: &str) -> String {
     let may_be = matches!(
         status,
-        StatusCode::FORBIDDEN
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::INTERNAL_SERVER_ERROR
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT

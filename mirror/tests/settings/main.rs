@@ -415,3 +415,66 @@ fn every_example_is_valid_and_the_quickstart_can_be_served() {
     };
     load(&quickstart).unwrap();
 }
+
+/// The YAML of a page: whole resources, and lists of targets.
+fn yaml_of(page: &str) -> Vec<Value> {
+    let blocks = page.split("```yaml\n").skip(1);
+    let blocks = blocks.map(|block| block.split("```").next().unwrap_or_default());
+    blocks
+        .flat_map(serde_yaml::Deserializer::from_str)
+        .map(|document| serde::Deserialize::deserialize(document).unwrap())
+        .collect()
+}
+
+/// The page shows targets as they stand below `spec`. Whatever they refer to is made up.
+#[test]
+fn every_target_of_the_page_about_stores_is_valid_and_served() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/targets.md"))
+        .unwrap();
+    let mut targets = 0;
+    for mut shown in yaml_of(&page) {
+        if shown.get("kind").is_some_and(|kind| kind != crds::KIND) {
+            continue;
+        }
+        let mut spec = shown.get("spec").cloned().unwrap_or_else(|| shown.take());
+        spec["apiKeySecretRef"] = json!({"name": "mirror-key"});
+        let declared = spec["targets"].as_array_mut().unwrap();
+        targets += declared.len();
+        let document = json!({"apiVersion": crds::API_VERSION, "kind": crds::KIND, "metadata": {"name": "a"}, "spec": spec});
+        assert_eq!(crds::validate(&document), [], "{document}");
+
+        // What the operator makes of it, and what has no mirror yet.
+        for target in spec["targets"].as_array_mut().unwrap() {
+            for field in ["service", "prometheus", "replicas", "shards"] {
+                if target.as_object_mut().unwrap().remove(field).is_some() {
+                    target["url"] = json!("https://from-the-operator");
+                }
+            }
+            if !target["auth"]["sigV4"].is_null() {
+                target["auth"] = json!({});
+            }
+        }
+        let document = json!({"apiVersion": crds::API_VERSION, "kind": crds::KIND, "metadata": {"name": "a"}, "spec": spec});
+        let files = Files::new(SMALLEST);
+        files.write("mirror.yaml", &document.to_string());
+        for reference in crds::references(&spec) {
+            let folder = reference.kind.folder();
+            if !reference.field.contains(".tls.") && !reference.is_optional {
+                files.write(
+                    &format!("{folder}/{}/{}", reference.name, reference.key),
+                    "a",
+                );
+            }
+        }
+        for token in crds::tokens(&spec).into_values() {
+            files.write(&format!("tokens/{}", token.file()), "a");
+        }
+        let faults = files.load().err().unwrap_or_default();
+        let faults: Vec<_> = faults
+            .iter()
+            .filter(|fault| !fault.contains(".tls."))
+            .collect();
+        assert_eq!(faults, [""; 0], "{document}");
+    }
+    assert!(targets >= 10, "only {targets} recipes are found");
+}

@@ -28,6 +28,8 @@ pub struct Web {
     pub client_authority: Option<String>,
     /// Names and bcrypt hashes of passwords.
     pub users: Vec<(String, String)>,
+    /// It speaks TLS 1.2 at most.
+    pub only_tls12: bool,
 }
 
 impl Web {
@@ -50,6 +52,9 @@ impl Web {
         if let Some(authority) = &self.client_authority {
             config["tls_server_config"]["client_ca_file"] = json!(add("clients.crt", authority)?);
             config["tls_server_config"]["client_auth_type"] = json!("RequireAndVerifyClientCert");
+        }
+        if self.only_tls12 {
+            config["tls_server_config"]["max_version"] = json!("TLS12");
         }
         if !self.users.is_empty() {
             let users: BTreeMap<_, _> = self.users.iter().cloned().collect();

@@ -15,19 +15,19 @@ use harness::servers::{
 use serde_json::{Value, json};
 
 /// Asks the default target as StackState tests a data source.
-async fn connection(client: &Client) -> Result<Value> {
+pub(super) async fn connection(client: &Client) -> Result<Value> {
     let request = json!({"_type": "TestConnectionRequest", "connectionDetails": {}});
     let answer = client.post("/api/connection", &request).await?;
     ensure!(answer.status == 200, "{}: {}", answer.status, answer.body);
     Ok(answer.json())
 }
 
-fn is_fine(answer: &Value) -> bool {
+pub(super) fn is_fine(answer: &Value) -> bool {
     answer["status"] == "OK"
 }
 
 /// Waits until the target answers: a server that has just started says no for a moment.
-async fn comes_through(client: &Client) -> Result<()> {
+pub(super) async fn comes_through(client: &Client) -> Result<()> {
     eventually("an answer", || async {
         Ok(is_fine(&connection(client).await?).then_some(()))
     })
@@ -66,21 +66,21 @@ async fn told(config: &MirrorConfig) -> Result<[String; 2]> {
 }
 
 /// The same, which must be the same.
-async fn refusal(config: &MirrorConfig) -> Result<String> {
+pub(super) async fn refusal(config: &MirrorConfig) -> Result<String> {
     let [details, probed] = told(config).await?;
     ensure!(details == probed, "{details}\n{probed}");
     Ok(details)
 }
 
 /// Requests without a pause until it ends; not one may fail.
-struct Asking {
+pub(super) struct Asking {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     clients: Vec<tokio::task::JoinHandle<Result<()>>>,
 }
 
 impl Asking {
-    fn start(client: &Client) -> Self {
+    pub(super) fn start(client: &Client) -> Self {
         let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let clients = (0..3).map(|_| {
             let (stop, answered, client) =
@@ -102,19 +102,24 @@ impl Asking {
         }
     }
 
-    async fn goes_on(&self) -> Result<()> {
+    /// Whether a client of it ended, which none does before it is told to.
+    pub(super) fn has_failed(&self) -> bool {
+        let mut clients = self.clients.iter();
+        clients.any(tokio::task::JoinHandle::is_finished)
+    }
+
+    pub(super) async fn goes_on(&self) -> Result<()> {
         let so_far = self.answered.load(Ordering::SeqCst);
         eventually("requests", || async {
-            let failed = self
-                .clients
-                .iter()
-                .any(tokio::task::JoinHandle::is_finished);
-            Ok((failed || self.answered.load(Ordering::SeqCst) > so_far + 20).then_some(()))
+            Ok(
+                (self.has_failed() || self.answered.load(Ordering::SeqCst) > so_far + 20)
+                    .then_some(()),
+            )
         })
         .await
     }
 
-    async fn end(self) -> Result<()> {
+    pub(super) async fn end(self) -> Result<()> {
         self.stop.store(true, Ordering::SeqCst);
         for client in self.clients {
             client.await??;
@@ -134,9 +139,9 @@ async fn reloads(mirror: &Mirror, client: &Client, count: usize) -> Result<()> {
     .await
 }
 
-const HERE: &[&str] = &["127.0.0.1", "localhost"];
+pub(super) const HERE: &[&str] = &["127.0.0.1", "localhost"];
 
-fn secured(certificate: &Certificate) -> Web {
+pub(super) fn secured(certificate: &Certificate) -> Web {
     Web {
         certificate: Some(certificate.clone()),
         ..Web::default()

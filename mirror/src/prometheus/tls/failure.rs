@@ -102,6 +102,9 @@ impl Failure {
                     "is the one in tls.clientCertificateSecretRef of an authority that the server knows?"
                 }
             }),
+            Self::Refused(AlertDescription::ProtocolVersion) if tls.only_tls13 => {
+                Some("it may speak TLS 1.2 only, and tls.minVersion demands TLS 1.3")
+            }
             Self::NotTls => Some("is the URL right? http:// instead of https://"),
             _ => None,
         }
