@@ -1,6 +1,10 @@
-//! How much memory a mirror needs: the one computation that the mirror's budget, its `check` and
-//! the operator's default resources share.
+//! How much memory a mirror needs: the one computation that the mirror's budget, its `check`, the
+//! operator's default resources and its conditions share.
 
+pub mod size;
+mod unfit;
+
+pub use self::unfit::{problem, unfit};
 use crate::spec::default_workers;
 
 const MIB: u64 = 1 << 20;

@@ -23,7 +23,6 @@
 
 pub(crate) mod memory;
 mod reservation;
-pub mod size;
 mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +30,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
+
+pub use crds::memory::size;
 
 pub use self::memory::{Limit, Memory, Origin};
 use self::reservation::Place;

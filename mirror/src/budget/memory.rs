@@ -47,7 +47,7 @@ impl Limit {
     #[must_use]
     pub fn notice(&self) -> Option<String> {
         let most = container().filter(|_| self.origin != Origin::Container);
-        problem(self.bytes, most).map(|problem| format!("{}: {problem}", self.origin))
+        crds::memory::problem(self.bytes, most).map(|problem| format!("{}: {problem}", self.origin))
     }
 
     /// The first of the flag, the field and the container's limit that is set.
@@ -107,22 +107,6 @@ impl Default for Memory {
             work: Budget::new(most),
         }
     }
-}
-
-/// What is wrong with a memory limit where the container may use `most`, in words that follow the
-/// limit's name.
-pub(crate) fn problem(limit: ByteSize, most: Option<ByteSize>) -> Option<String> {
-    let least = ByteSize(crds::memory::LEAST_LIMIT);
-    if let Some(most) = most.filter(|most| limit > *most) {
-        return Some(format!(
-            "{limit} is more than the {most} that the container may use; lower it, or raise the container's limit: until then the kernel may stop the mirror before requests wait"
-        ));
-    }
-    (limit < least).then(|| {
-        format!(
-            "{limit} is too little: the mirror uses up to {least} whatever the limit, so a container with less may be stopped by the kernel; raise it"
-        )
-    })
 }
 
 /// The limit of the container that the process runs in.

@@ -110,7 +110,7 @@ pub fn load_bytes(source: &Source, bytes: &[u8]) -> Result<Settings, LoadError> 
     } = found;
     if let (true, Some(referred)) = (faults.is_empty(), referred) {
         target::notice(&document.value, &mut notices);
-        target::notice_memory(&document.value, &mut notices);
+        notices.extend(crds::memory::unfit(&document.value["spec"]));
         apart::notice(&document.value, &mut notices);
         document.sort(&mut notices);
         match settings(&document.value, sha256(bytes), referred, notices) {
