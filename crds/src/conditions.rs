@@ -18,7 +18,7 @@ pub enum ConditionType {
     Reconciling,
     /// Only a change of the resource, or of what it refers to, can help.
     Stalled,
-    /// Something optional is missing.
+    /// It serves, but something optional is missing, or it could serve better.
     Degraded,
     /// The operator changes nothing.
     Paused,
@@ -129,6 +129,8 @@ reasons! {
         "Not every pod has reported which targets it reaches.";
     ApiMissing: "Degraded=True",
         "An optional kind is not installed in this cluster, or the operator is not allowed to use it, or it cannot be listed. Everything else works.";
+    MemoryTooSmall: "Degraded=True",
+        "The [memory limits](#memory) do not fit each other or the workers; the message says which field to change. The mirror serves, but under load, requests may get 503, or the kernel may stop a pod.";
     Paused: "Paused=True",
         "`spec.paused` is true: the operator changes nothing.";
 }

@@ -259,6 +259,38 @@ async fn children_whose_api_is_absent_are_named() {
 }
 
 #[tokio::test]
+async fn memory_limits_that_do_not_fit_are_named_while_it_serves() {
+    let cluster = Cluster::with(json!({"workers": 29})).await;
+    cluster.becomes_ready().await;
+    let says = "spec.workers: 29 workers need 528 MiB of memory for large answers at once, and the \
+                limit is 512 MiB (hint: raise the limit or lower the workers: until then, requests \
+                that find no memory wait, and may be answered with 503)";
+    let degraded = cluster.condition("Degraded");
+    let said = ["status", "reason", "message"].map(|part| degraded[part].as_str().unwrap());
+    assert_eq!(said, ["True", "MemoryTooSmall", says]);
+    assert_eq!(cluster.condition("Stalled"), json!(null));
+    let event = format!("Warning MemoryTooSmall {says}");
+    let events = cluster.events();
+    assert_eq!(events.iter().filter(|said| **said == event).count(), 1);
+    cluster.set(&json!({"workers": 28}));
+    cluster.becomes_ready().await;
+    assert_eq!(cluster.condition("Degraded"), json!(null));
+}
+
+#[tokio::test]
+async fn the_memory_limit_of_a_pod_template_counts() {
+    let memory = |limit| {
+        let container = json!({"name": "mirror", "resources": {"limits": {"memory": limit}}});
+        json!({"workers": 29, "podTemplate": {"spec": {"containers": [container]}}})
+    };
+    let cluster = Cluster::ready(memory("1Gi")).await;
+    assert_eq!(cluster.condition("Degraded"), json!(null));
+    cluster.set(&memory("256Mi"));
+    cluster.becomes_ready().await;
+    assert_eq!(cluster.condition("Degraded")["reason"], "MemoryTooSmall");
+}
+
+#[tokio::test]
 async fn a_child_whose_api_was_removed_is_named_and_others_change() {
     let cluster = Cluster::ready(json!({"monitor": {}})).await;
     cluster.api.lacks("servicemonitors");

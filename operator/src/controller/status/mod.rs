@@ -8,6 +8,7 @@
 pub mod throttle;
 
 mod conditions;
+mod memory;
 mod ready;
 mod replicas;
 mod servers;
@@ -163,15 +164,20 @@ fn findings(
         Expectation::Stalled => Some(finding(ConditionType::Stalled, Truth::True)),
     });
     findings.push(targets::reachability(&status.targets));
-    let missing = progress.applied.missing.iter();
-    let missing: Vec<_> = missing
-        .map(|(object, why)| format!("{object}: {why}"))
-        .collect();
-    if !missing.is_empty() {
-        let (type_, reason) = (ConditionType::Degraded, Reason::ApiMissing);
-        findings.push(Finding::new(type_, Truth::True, reason, missing.join("; ")));
-    }
+    findings.extend(degraded(progress));
     findings
+}
+
+/// What could be better although the mirror serves.
+fn degraded(progress: &Progress) -> Option<Finding> {
+    let missing = progress.applied.missing.iter();
+    let missing = missing.map(|(object, why)| (Reason::ApiMissing, format!("{object}: {why}")));
+    let memory = memory::unfit(progress).map(|unfit| (Reason::MemoryTooSmall, unfit));
+    let all: Vec<_> = missing.chain(memory).collect();
+    let (reason, _) = all.first()?;
+    let messages: Vec<_> = all.iter().map(|(_, message)| message.as_str()).collect();
+    let (type_, message) = (ConditionType::Degraded, messages.join("; "));
+    Some(Finding::new(type_, Truth::True, *reason, message))
 }
 
 /// Whether a status reports nothing new but how far work under way has come: numbers and messages,
