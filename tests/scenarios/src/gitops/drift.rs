@@ -23,7 +23,7 @@ fn spec() -> Value {
             "name": "cluster", "url": "http://prometheus.monitoring.svc:9090",
             "requestTimeout": "90s",
         }],
-        "resources": {"limits": {"cpu": "1000m", "memory": "131072Ki"}},
+        "resources": {"requests": {"cpu": "0.1"}, "limits": {"memory": "131072Ki"}},
         "podDisruptionBudget": {},
         "networkPolicy": {"allowedFrom": [{"podSelector": {}}]},
     })
