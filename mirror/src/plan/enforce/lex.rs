@@ -2,13 +2,12 @@
 //! same text for the same tokens. Anything else is an error. One pass, no recursion, no regular
 //! expression is ever compiled.
 
-use super::EnforceError;
+mod number;
+mod text;
 
-/// The seconds that the longest duration may have, and the most of one unit: what the parser and
-/// Prometheus both can hold.
-const MOST_SECONDS: f64 = 4_294_967_295.0;
-/// The instants that `@` may name, in seconds before and after 1970: until the year 9999.
-const MOST_INSTANT: f64 = 253_402_300_799.0;
+use self::number::{MOST_INSTANT, MOST_SECONDS, duration, worth};
+use self::text::unquoted;
+use super::EnforceError;
 
 /// One token, and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -257,100 +256,4 @@ enum Position {
     Plain,
     Duration,
     Instant,
-}
-
-/// What a number is worth; none if it is not one that all read alike. A zero before other digits
-/// means octal to some.
-fn worth(text: &str, hexadecimal: bool) -> Option<f64> {
-    if hexadecimal {
-        // Beyond it, floating point and integers differ.
-        let digits = text
-            .get(2..)
-            .filter(|digits| (1..=13).contains(&digits.len()))?;
-        let all = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // Thirteen digits fit in the mantissa.
-        #[allow(clippy::cast_precision_loss)]
-        return all
-            .then(|| u64::from_str_radix(digits, 16).ok())?
-            .map(|number| number as f64);
-    }
-    let mut bytes = text.bytes();
-    let octal = bytes.next() == Some(b'0') && bytes.next().is_some_and(|byte| byte != b'.');
-    let plain = |byte: u8| byte.is_ascii_digit() || b".eE+-".contains(&byte);
-    (!octal && text.bytes().all(plain)).then(|| text.parse().ok())?
-}
-
-/// Whether a duration is within what can be held; none if it is not one. The parser checks the
-/// order of its units.
-fn duration(text: &str) -> Option<bool> {
-    let mut rest = text;
-    let mut seconds = 0.0;
-    let mut within = true;
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, behind) = rest.split_at_checked(digits).filter(|_| digits > 0)?;
-        let letters = behind.len()
-            - behind
-                .trim_start_matches(|c: char| c.is_ascii_alphabetic())
-                .len();
-        let (unit, behind) = behind.split_at_checked(letters)?;
-        let number: f64 = number.parse().ok()?;
-        // The parser would leave out what does not fit.
-        within &= number <= MOST_SECONDS;
-        seconds += number
-            * match unit {
-                "ms" => 0.001,
-                "s" => 1.0,
-                "m" => 60.0,
-                "h" => 3600.0,
-                "d" => 86_400.0,
-                "w" => 604_800.0,
-                "y" => 31_536_000.0,
-                _ => return None,
-            };
-        rest = behind;
-    }
-    Some(within && seconds <= MOST_SECONDS)
-}
-
-/// What is in quotes, without its escapes; none if one is unknown or they make something else than
-/// text.
-fn unquoted(inside: &str, quote: u8) -> Option<String> {
-    let mut bytes = Vec::with_capacity(inside.len());
-    let mut rest = inside;
-    while let Some((before, behind)) = rest.split_once('\\') {
-        bytes.extend_from_slice(before.as_bytes());
-        let escape = *behind.as_bytes().first()?;
-        let digits = |from: usize, to: usize, radix| {
-            let digits = behind.get(from..to)?;
-            let plain = digits.bytes().all(|byte| char::from(byte).is_digit(radix));
-            plain.then(|| u32::from_str_radix(digits, radix).ok())?
-        };
-        let (code, length) = match escape {
-            b'a' => (0x07, 1),
-            b'b' => (0x08, 1),
-            b'f' => (0x0c, 1),
-            b'n' => (0x0a, 1),
-            b'r' => (0x0d, 1),
-            b't' => (0x09, 1),
-            b'v' => (0x0b, 1),
-            b'\\' => (0x5c, 1),
-            _ if escape == quote => (u32::from(quote), 1),
-            b'x' => (digits(1, 3, 16)?, 3),
-            b'0'..=b'7' => (digits(0, 3, 8)?, 3),
-            b'u' | b'U' => {
-                let end = if escape == b'u' { 5 } else { 9 };
-                let character = char::from_u32(digits(1, end, 16)?)?;
-                bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                rest = behind.get(end..)?;
-                continue;
-            }
-            _ => return None,
-        };
-        // These are bytes, not characters: \xc3\xa9 is é.
-        bytes.push(u8::try_from(code).ok()?);
-        rest = behind.get(length..)?;
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes).ok()
 }
