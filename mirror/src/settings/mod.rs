@@ -3,6 +3,7 @@
 //! Nothing in here is stringly typed or optional without need: a [`Settings`] value can be served.
 
 mod apart;
+mod assemble;
 mod auth;
 pub(crate) mod certificate;
 pub mod choose;
