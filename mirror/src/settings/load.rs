@@ -5,8 +5,8 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crds::contract::sha256;
 use crds::Fault;
+use crds::contract::sha256;
 use serde_json::Value;
 
 use super::assemble::{Referred, ReferredTarget, settings};
