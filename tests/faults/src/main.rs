@@ -90,7 +90,7 @@ async fn run(arguments: Arguments) -> Result<bool> {
     let counts = harness.tally.counts();
     if let Some(file) = &arguments.report {
         let settings = format!(
-            "O3 is a time of {} s within the trials of faults.\nThis run tried {} of each class in {} minutes{}.",
+            "In trials with faults, O3 means {} s without a write.\nThis run tried {} of each class in {} minutes{}.",
             harness.quiet.as_secs(),
             if arguments.full {
                 "every position"

@@ -113,7 +113,7 @@ impl Replica {
 
     /// What is wrong with it that should never be: an end of its own, or a panic.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         let ended = self.lock().process.as_mut().map(Child::try_wait);
         if let Some(Ok(Some(status))) = ended {
             return Some(format!("{} ended by itself: {status}", self.identity));

@@ -57,9 +57,9 @@ impl Tally {
         match failed {
             None => println!("ok: class {class}: {name} ({took} s)"),
             Some(error) => {
-                let told = format!("{name}: {error:#}");
-                println!("DIVERGED: class {class}: {told} ({took} s)");
-                count.divergences.push(told);
+                let divergence = format!("{name}: {error:#}");
+                println!("DIVERGED: class {class}: {divergence} ({took} s)");
+                count.divergences.push(divergence);
             }
         }
     }
@@ -83,15 +83,23 @@ pub const SIEGE: &str = "\n## The mirror under siege";
 pub fn markdown(counts: &BTreeMap<u8, Count>, reference: &Reference, settings: &str) -> String {
     let mut text = format!(
         "# Reliability\n\n\
-         Written by the fault harness (`tests/cluster/fault-test`), its last section by `scripts/siege`; not to be\n\
-         edited by hand.\n\n\
-         The operator runs as a process against a real API server, with the rights of its service account, through a proxy that\n\
-         understands Kubernetes' requests and injects faults. After each the cluster must come to look as after the same story without\n\
-         a fault: **O1** every child, ReplicaSet, pod and the resource with its status, object by object and field by field; **O2** every\n\
-         object made and deleted as often; **O3** no write after that; **O4** no panic and no exit; **O5** every field of the resource\n\
-         shows in the children or the status, and its removal removes it there. {settings}\n\n\
-         The story: create a resource; change its document, pods and their number; ask for every optional child; take that back; delete it.\n\n\
-         | class | fault | what was compared | runs | left out | injections | objects compared | divergences |\n|--:|---|---|--:|--:|---|--:|--:|\n"
+         Written by the fault harness (`tests/cluster/fault-test`), except for the last section, which\n\
+         `scripts/siege` writes. Do not edit it by hand.\n\n\
+         The operator runs as a process against a real API server, with the rights of its service\n\
+         account, through a proxy that understands Kubernetes' requests and injects faults. After each\n\
+         fault the cluster must end up as it does after the same story without a fault:\n\n\
+         * **O1**: every child, ReplicaSet and pod, and the resource with its status, are equal, field\n  \
+           by field.\n\
+         * **O2**: every object was created and deleted as often.\n\
+         * **O3**: nothing is written after that.\n\
+         * **O4**: the operator neither panics nor exits.\n\
+         * **O5**: every field of the resource shows in the children or the status, and disappears\n  \
+           there when it is removed.\n\n\
+         {settings}\n\n\
+         The story: create a resource; change its document, its pods and their number; ask for every\n\
+         optional child; take that back; delete the resource.\n\n\
+         | class | fault | what was compared | runs | left out | injections | objects compared | \
+         divergences |\n|--:|---|---|--:|--:|---|--:|--:|\n"
     );
     for class in &CLASSES {
         let count = counts.get(&class.number).cloned().unwrap_or_default();
@@ -121,12 +129,14 @@ pub fn markdown(counts: &BTreeMap<u8, Count>, reference: &Reference, settings: &
         .collect();
     let _ = write!(
         text,
-        "\nWrites of the operator in the reference run, dry runs and events included: {}.\n\n\
+        "\nWrites of the operator in the reference run, including dry runs and events: {}.\n\n\
          ## What may differ\n\n\
-         Names that every run has anew stand for what they name: the namespace, every uid. Fields that other programs manage are compared,\n\
-         the record of who manages them only as far as it is the operator's. The status of children other than the Deployment is left out:\n\
-         the operator neither writes nor reads it. Events are left out of O1. Besides, these may differ, and each of them does between\n\
-         clean runs; a field that is missing altogether is a divergence even here.\n\n\
+         Names that are new in each run, such as the namespace and each uid, stand for what they name.\n\
+         Fields that other programs manage are compared; of the record of who manages which field, only\n\
+         the operator's entries are. The status of children other than the Deployment is left out,\n\
+         because the operator neither writes nor reads it. Events are left out of O1. The fields below\n\
+         may also differ, and each of them does between clean runs. A field that exists in only one of\n\
+         two runs is a divergence even here.\n\n\
          | kind | field | why | differed between clean runs |\n|---|---|---|--:|\n",
         writes.join(", ")
     );
@@ -134,20 +144,26 @@ pub fn markdown(counts: &BTreeMap<u8, Count>, reference: &Reference, settings: &
         let _ = writeln!(text, "{} {hidden} |", row(mask));
     }
     text.push_str(
-        "\nIn the classes 3, 4, 7 to 12, 15, 17 and 18, where things are changed more often or otherwise than in the reference run, these\n\
-         may differ, too, and ReplicaSets without pods are left out:\n\n| kind | field | why |\n|---|---|---|\n",
+        "\nClasses 3, 4, 7 to 12, 15, 17 and 18 change things more often than the reference run, or in\n\
+         another way. There, these may differ too, and ReplicaSets without pods are left out:\n\n\
+         | kind | field | why |\n|---|---|---|\n",
     );
     for mask in HISTORY {
         let _ = writeln!(text, "{}", row(mask));
     }
     let diverged: Vec<_> = counts
         .iter()
-        .flat_map(|(class, count)| count.divergences.iter().map(move |told| (class, told)))
+        .flat_map(|(class, count)| {
+            count
+                .divergences
+                .iter()
+                .map(move |divergence| (class, divergence))
+        })
         .collect();
     if !diverged.is_empty() {
         text.push_str("\n## Divergences\n\n");
-        for (class, told) in diverged {
-            let _ = writeln!(text, "- class {class}: {}", told.replace('\n', " "));
+        for (class, divergence) in diverged {
+            let _ = writeln!(text, "- class {class}: {}", divergence.replace('\n', " "));
         }
     }
     text

@@ -1,7 +1,7 @@
 //! What a run leaves behind, as one comparable value, and the comparison.
 //!
 //! A snapshot holds every object of the kinds that the operator and the Deployment make, whole, and
-//! the resource with its status. Names that every run has anew are replaced by what they stand for:
+//! the resource with its status. Names that are new in each run are replaced by what they stand for:
 //! the namespace by `NAMESPACE`, each uid by the object's name. Everything else that may differ
 //! between two runs is in [`MASKS`]; nothing may be there that does not differ between clean runs.
 
@@ -62,12 +62,12 @@ pub const MASKS: &[Mask] = &[
     mask(
         "",
         "metadata/annotations/prometheus-mirror.io|applied",
-        "a hash over the owner's uid, among all else; all else is compared itself",
+        "a hash over the owner's uid and fields that are compared themselves",
     ),
     mask(
         "Pod",
         "metadata/annotations/prometheus-mirror.io|configuration",
-        "a hash over the versions of Secrets; by it pods are ready, which is compared",
+        "a hash over the versions of Secrets; pods are only ready if it is right, and that is compared",
     ),
     mask("Service", "spec/clusterIP", "the API server's choice"),
     mask("Service", "spec/clusterIPs/*", "the API server's choice"),
@@ -107,17 +107,17 @@ pub const HISTORY: &[Mask] = &[
     optional(
         "ReplicaSet",
         "metadata/annotations/deployment.kubernetes.io|revision-history",
-        "the Deployment controller's record of rollouts that were taken back",
+        "the Deployment controller's record of rollbacks",
     ),
     optional(
         "Deployment",
         "metadata/managedFields/prometheus-mirror-operator-replicasApply",
-        "the record that an autoscaler was given the number of replicas once; the number itself is compared",
+        "records that the number of replicas was once handed to an autoscaler; the number itself is compared",
     ),
     optional(
         "Deployment",
         "metadata/managedFields/prometheus-mirror-operator-replicasApply/time",
-        "the time of that, which is left out where the number stayed as it was",
+        "the time of that; absent if the number did not change",
     ),
     mask(
         "PrometheusMirror",

@@ -74,8 +74,8 @@ impl Harness {
             Err(error) => Err(error.context("the trial could not begin")),
             Ok(trial) => {
                 let mut result = story(&trial).await;
-                if let (Ok(()), Some(trouble)) = (&result, trial.trouble()) {
-                    result = Err(anyhow::anyhow!(trouble));
+                if let (Ok(()), Some(problem)) = (&result, trial.problem()) {
+                    result = Err(anyhow::anyhow!(problem));
                 }
                 self.tally.injected(class, &trial.proxy.plan.injected());
                 self.tally
@@ -162,8 +162,8 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn trouble(&self) -> Option<String> {
-        self.replicas.iter().find_map(|replica| replica.trouble())
+    fn problem(&self) -> Option<String> {
+        self.replicas.iter().find_map(|replica| replica.problem())
     }
 
     /// For whoever looks for the cause: what was asked, beside the operators' logs.
@@ -265,8 +265,8 @@ impl<'a> Trial<'a> {
         let mirrors = snapshot::mirrors(expected);
         loop {
             let late = Instant::now() > deadline;
-            if let Some(trouble) = self.trouble() {
-                bail!(trouble);
+            if let Some(problem) = self.problem() {
+                bail!(problem);
             }
             // Its status is the last to become what it should be, so that most looks need one
             // request only.

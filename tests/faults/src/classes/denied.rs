@@ -62,7 +62,7 @@ fn answer(label: &'static str, resource: &'static str, writes_only: bool, code: 
     }
 }
 
-/// An optional kind is not to be had. Everything else is made, also for another resource, and a
+/// An optional kind is not available. Everything else is made, also for another resource, and a
 /// condition says what is missing.
 async fn without_kind(
     trial: &Trial<'_>,

@@ -2,8 +2,8 @@
 //! done it or before it sees it.
 //!
 //! A trial goes through the whole story and kills at the n-th write of every step, so that as many
-//! trials as the longest step has writes are enough. Dry runs, status, events and what pods are
-//! told count as writes, the lease does not.
+//! trials as the longest step has writes are enough. Dry runs, status, events and notifications of
+//! pods count as writes, the lease does not.
 
 use anyhow::Result;
 

@@ -176,7 +176,7 @@ pub fn preserved<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'
                     .await?;
                 trial.proxy.plan.count("objects written to", 1);
             }
-            // Pods follow, and are told of what they serve.
+            // Pods follow, and are notified of what they serve.
             let settled = trial
                 .rests(crate::story::NAME, Duration::from_secs(7))
                 .await?;

@@ -57,7 +57,7 @@ pub const CLASSES: [Class; 19] = [
     ),
     class(
         3,
-        "started with lists from before the resource was deleted and made again",
+        "started with lists from before the resource was deleted and created again",
         "no child replaced; O1 O3",
     ),
     class(
@@ -93,7 +93,7 @@ pub const CLASSES: [Class; 19] = [
     ),
     class(
         11,
-        "every field at values that cannot be, some at the ends of what can be",
+        "every field at impossible values, some at the limits of what is possible",
         "refused at admission, children unchanged; O1 O3",
     ),
     class(12, "every optional field set and removed again", "O5 O1 O3"),
@@ -110,7 +110,7 @@ pub const CLASSES: [Class; 19] = [
     class(
         15,
         "no right to a kind, or its API is not installed",
-        "the condition, all other children and resources are made; O1 O3 when it is to be had",
+        "the condition, all other children and resources are made; O1 O3 once it is available",
     ),
     class(
         16,
@@ -120,12 +120,12 @@ pub const CLASSES: [Class; 19] = [
     class(
         17,
         "a child's name taken by another resource or by something else",
-        "condition names it, it is not touched; O3; O1 when it is gone",
+        "the condition names it, and it is not touched; O3; O1 once it is gone",
     ),
     class(
         18,
         "pods not ready, crashing, without a node",
-        "the condition and its message, O3 meanwhile; O1 O3 when they are well",
+        "the condition and its message, O3 meanwhile; O1 O3 once they are ready",
     ),
 ];
 
@@ -145,7 +145,7 @@ fn trial<'a>(
 /// Too long for the brief run.
 const NONE: usize = usize::MAX;
 
-/// Every so manieth, beginning in the middle, as the ends of a series are often alike.
+/// Every nth, beginning in the middle, because the ends of a series are often alike.
 fn some<T>(every: usize, trials: Vec<T>) -> Vec<T> {
     let from = every / 2;
     trials.into_iter().skip(from).step_by(every).collect()
@@ -158,7 +158,7 @@ pub fn trials<'a>(
     reference: &'a Reference,
     only: &[u8],
 ) -> Vec<(u8, LocalBoxFuture<'a, ()>)> {
-    // Of each class every so manieth trial is for the brief run; the same ones each time.
+    // The brief run takes every nth trial of each class, the same ones each time.
     let all = [
         (0, NONE, rested::trials(harness, reference)),
         (1, 6, killed::trials(harness, reference, 1)),

@@ -13,7 +13,7 @@ use crate::story::{NAME, Step};
 use crate::trial::{Harness, PATIENCE, Trial};
 
 /// What becomes of a pod's container.
-struct Trouble {
+struct Problem {
     name: &'static str,
     /// State and last state of the container.
     container: fn() -> Value,
@@ -22,13 +22,13 @@ struct Trouble {
 }
 
 /// All of them.
-const TROUBLES: [Trouble; 5] = [
-    Trouble {
+const PROBLEMS: [Problem; 5] = [
+    Problem {
         name: "a pod that is not ready",
         container: || json!({"state": {"running": {}}}),
         condition: ("Reconciling", "True RollingOut", "1 are ready"),
     },
-    Trouble {
+    Problem {
         name: "a pod that was killed for its memory",
         container: || {
             json!({
@@ -38,7 +38,7 @@ const TROUBLES: [Trouble; 5] = [
         },
         condition: ("Reconciling", "True PodsFailing", "OOMKilled"),
     },
-    Trouble {
+    Problem {
         name: "a pod that refuses its configuration",
         container: || {
             json!({
@@ -48,12 +48,12 @@ const TROUBLES: [Trouble; 5] = [
         },
         condition: ("Stalled", "True ConfigurationRefused", "the key is empty"),
     },
-    Trouble {
-        name: "a pod whose image is not to be had",
+    Problem {
+        name: "a pod whose image is not available",
         container: || json!({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}),
         condition: ("Reconciling", "True PodsFailing", "no such image"),
     },
-    Trouble {
+    Problem {
         name: "a pod without a node",
         container: || Value::Null,
         condition: ("Reconciling", "True PodsFailing", "not scheduled"),
@@ -63,23 +63,23 @@ const TROUBLES: [Trouble; 5] = [
 /// All trials of the class.
 #[must_use]
 pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> {
-    TROUBLES
+    PROBLEMS
         .iter()
-        .map(|trouble| {
+        .map(|problem| {
             trial(
                 harness,
                 18,
-                trouble.name.to_owned(),
+                problem.name.to_owned(),
                 1,
                 async move |trial| {
                     for step in [Step::Create, Step::Update] {
                         trial.step(step, reference).await?;
                     }
-                    trial.proxy.plan.count("pods in trouble", 1);
-                    if (trouble.container)().is_null() {
-                        unscheduled(trial, trouble).await?;
+                    trial.proxy.plan.count("failing pods", 1);
+                    if (problem.container)().is_null() {
+                        unscheduled(trial, problem).await?;
                     } else {
-                        unwell(trial, trouble).await?;
+                        unwell(trial, problem).await?;
                     }
                     let expected = &reference.steps[&Step::Update].snapshot;
                     trial
@@ -92,9 +92,9 @@ pub fn trials<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
         .collect()
 }
 
-/// The condition that names the trouble, once it is there and stays.
-async fn told(trial: &Trial<'_>, trouble: &Trouble) -> Result<()> {
-    let (type_, status, part) = trouble.condition;
+/// The condition that names the problem, once it is there and stays.
+async fn is_named(trial: &Trial<'_>, problem: &Problem) -> Result<()> {
+    let (type_, status, part) = problem.condition;
     let message = trial.becomes(NAME, type_, status).await?;
     ensure!(
         message.contains(part),
@@ -105,11 +105,11 @@ async fn told(trial: &Trial<'_>, trouble: &Trouble) -> Result<()> {
     trial
         .stays(&now, &Comparison::STATE)
         .await
-        .context("while it is in trouble")
+        .context("while it has the problem")
 }
 
 /// What a kubelet would say of one of the pods, and later of the same pod when it runs again.
-async fn unwell(trial: &Trial<'_>, trouble: &Trouble) -> Result<()> {
+async fn unwell(trial: &Trial<'_>, problem: &Problem) -> Result<()> {
     let cluster = &trial.harness.cluster;
     let pods = cluster.list(kind("Pod")?, &trial.namespace).await?;
     let pod = pods.first().context("there is no pod")?;
@@ -123,24 +123,24 @@ async fn unwell(trial: &Trial<'_>, trouble: &Trouble) -> Result<()> {
     }
     let container = &mut status["containerStatuses"][0];
     container["ready"] = json!(false);
-    for (field, value) in (trouble.container)().as_object().into_iter().flatten() {
+    for (field, value) in (problem.container)().as_object().into_iter().flatten() {
         container[field] = value.clone();
     }
     cluster
         .merge_status(kind("Pod")?, &trial.namespace, &name, &status)
         .await?;
-    told(trial, trouble).await?;
+    is_named(trial, problem).await?;
     cluster
         .merge_status(kind("Pod")?, &trial.namespace, &name, &well)
         .await
 }
 
 /// No node is like the pods want one.
-async fn unscheduled(trial: &Trial<'_>, trouble: &Trouble) -> Result<()> {
+async fn unscheduled(trial: &Trial<'_>, problem: &Problem) -> Result<()> {
     let mut spec = Step::Update.spec().unwrap_or_default();
     spec["podTemplate"] = json!({"spec": {"nodeSelector": {"no": "such"}}});
     trial.set(Some(&spec)).await?;
-    tokio::time::timeout(PATIENCE, told(trial, trouble))
+    tokio::time::timeout(PATIENCE, is_named(trial, problem))
         .await
         .context("nothing is said of it")??;
     trial.set(Step::Update.spec().as_ref()).await?;

@@ -63,12 +63,12 @@ pub fn broken<'a>(harness: &'a Harness, reference: &'a Reference) -> Trials<'a> 
     cuts.into_iter().chain(starts).chain([expired]).collect()
 }
 
-/// Waits until every watch has begun anew, for which an operator whose watches have often failed
+/// Waits until every watch has started again, for which an operator whose watches have often failed
 /// takes its time: until then the fault goes on, and it may try to write what is gone.
 async fn hears_again(trial: &Trial<'_>) -> Result<()> {
     let began = tokio::time::Instant::now();
     while trial.proxy.watches.open() < LISTS {
-        ensure!(began.elapsed() < PATIENCE, "not every watch begins anew");
+        ensure!(began.elapsed() < PATIENCE, "not every watch starts again");
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     Ok(())
@@ -100,7 +100,7 @@ fn refused<'a>(
             fault: fault.clone(),
         }]);
         trial.operator().restart().await?;
-        // Every watch must begin anew for the second fault.
+        // Every watch must start again for the second fault.
         trial.proxy.watches.cut(Cut::Expired);
         for step in Step::ALL {
             trial.step(step, reference).await?;
@@ -196,7 +196,7 @@ async fn begin(trial: &Trial<'_>, reference: &Reference) -> Result<serde_json::V
 async fn same(trial: &Trial<'_>, reference: &Reference) -> Result<()> {
     let expected = &reference.steps[&Step::OptionsOn].snapshot;
     // Where all is as it was, it looks as it should before the operator has heard of anything. Of
-    // another Secret pods are told, and they are given some seconds to say no.
+    // another Secret pods are notified, and they are given some seconds to say no.
     trial.rests(NAME, Duration::from_secs(7)).await?;
     trial
         .reaches(expected, &Comparison::STATE, PATIENCE)
