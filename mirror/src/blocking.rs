@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinHandle};
 #[cfg(target_os = "linux")]
 const NICER: i32 = 10;
 
-/// As many workers as the runtime has that wants them first. None if no thread can be started.
+/// As many workers as the first runtime that needs them has. None if no thread can be started.
 static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
     Builder::new_multi_thread()
@@ -70,8 +70,8 @@ pub async fn run<T: Send + 'static>(
     outcome(threads().spawn_blocking(work).await)
 }
 
-/// What comes of `work`, which waits for others now and then, done on another thread. A panic there
-/// is one here. Whoever stops waiting ends the work.
+/// The result of `work`, which waits for others now and then, done on another thread. A panic there
+/// is one here. If the caller stops waiting, the work ends.
 ///
 /// # Errors
 /// If the runtime shuts down.

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The network address that a client is known by: an IPv4 address, or the first 64 bits of an IPv6
-/// address, because whoever has one address of such a network has them all. Behind a proxy all
-/// clients have the proxy's. Every request has it as an extension.
+/// address, because a client that has one address of such a network has them all. Behind a proxy
+/// all clients have the proxy's. Every request has it as an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientAddress(IpAddr);
 

@@ -35,7 +35,7 @@ pub type OnConnection = Arc<dyn Fn() -> Box<dyn Any + Send> + Send + Sync>;
 /// is not HTTP, 431 if it is too long.
 pub type OnMalformed = fn(StatusCode) -> String;
 
-/// What a listener asks and tells whoever started it.
+/// What a listener asks of the program that started it, and reports to it.
 #[derive(Clone, Default)]
 pub struct Hooks {
     /// The default: connections are not secured.

@@ -274,8 +274,8 @@ impl Drop for Blocked<'_> {
     }
 }
 
-/// A place in a queue. Whoever gives up leaves it; bytes that came at the same moment stay with the
-/// reservation.
+/// A place in a queue. A caller that gives up leaves it; bytes that came at the same moment stay
+/// with the reservation.
 struct Waiting<'a> {
     of: &'a Reservation,
     place: Option<Place>,

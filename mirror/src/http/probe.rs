@@ -18,9 +18,9 @@ use crate::model::time::Timestamp;
 use crate::prometheus::{Call, Data, Deadline, Server, Store, StoreError, Target};
 use crate::settings::TargetSettings;
 
-/// How long a target may take. Less than whoever asks waits.
+/// How long a target may take: less than the caller of the page waits.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How much longer whoever asks from another runtime waits.
+/// How much longer a caller on another runtime waits.
 const GRACE: Duration = Duration::from_secs(1);
 /// The longest version that a resource's status has room for, in characters.
 const LONGEST_VERSION: usize = 64;
@@ -120,7 +120,7 @@ async fn ask(target: &Target, known: Option<&TargetReachability>) -> TargetReach
     combined(target.settings(), join_all(shards).await)
 }
 
-/// `known` is the version that the server told the last time.
+/// `known` is the version that the server reported last.
 async fn ask_server(server: &Server, known: Option<String>) -> ServerReachability {
     let deadline = Deadline(Instant::now() + TIMEOUT);
     let call = Call::Instant {

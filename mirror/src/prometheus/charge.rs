@@ -97,7 +97,7 @@ impl Charge {
 pub struct Held(Option<Arc<Reservation>>);
 
 impl Held {
-    /// Whoever waited for the answer has it now.
+    /// The caller that waited for the answer has it now.
     pub(super) fn rests(&self) {
         if let Some(reservation) = &self.0 {
             reservation.rests();

@@ -2,9 +2,9 @@
 //! objects are looked at once in half a minute: caches keep the text, and of the metadata as fields
 //! only what finds an object and says whose it is.
 //!
-//! An object may be a megabyte and a half, and whoever may write objects in one namespace may write
-//! many: of a large one only the names are kept. A child is then read when it is needed; a resource
-//! is refused, because to build it takes many times its size.
+//! An object may be a megabyte and a half, and a user with rights in one namespace may create
+//! many, so only the names of a large one are kept. A child is then read when it is needed; a
+//! resource is refused, because to build it takes many times its size.
 
 use std::borrow::Cow;
 

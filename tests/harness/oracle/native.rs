@@ -91,7 +91,7 @@ impl FloatHistogram {
         }
     }
 
-    /// Whether the counter began anew since `before`: something became less.
+    /// Whether the counter started again since `before`: something became less.
     #[must_use]
     pub fn is_reset_since(&self, before: &Self) -> bool {
         let less = |now: &BTreeMap<i32, f64>, then: &BTreeMap<i32, f64>| {

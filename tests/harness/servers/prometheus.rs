@@ -19,7 +19,7 @@ pub struct Prometheus {
     scheme: &'static str,
 }
 
-/// Whom a secured Prometheus lets in: its `--web.config.file`, read anew for each connection.
+/// Whom a secured Prometheus lets in: its `--web.config.file`, read again for each connection.
 #[derive(Clone, Debug, Default)]
 pub struct Web {
     /// Its certificate; without one it speaks plain HTTP.

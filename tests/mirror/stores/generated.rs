@@ -1,6 +1,6 @@
 //! Made-up PromQL, always the same for a seed.
 
-/// Expressions that were trouble to some parser, or could be.
+/// Expressions that some parser had problems with, or could have.
 pub(crate) const KNOWN: &[&str] = &[
     r#"{a="b" or c="d"}"#,
     r#"{a="b",c=~"d.*" or c!="d",e!~"f"}"#,

@@ -3,8 +3,8 @@
 //!
 //! A [`Shape`] says what is read in each place. Whatever else stands there is skipped while it is
 //! parsed: fields with other names, and what is inside an array or object where a simple value
-//! belongs. Such an array or object itself stays, empty, so that the fault that names it can be
-//! told.
+//! belongs. Such an array or object itself stays, empty, so that it can be
+//! reported by name.
 
 use std::borrow::Cow;
 use std::cell::Cell;

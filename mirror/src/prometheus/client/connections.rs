@@ -7,7 +7,7 @@
 //!
 //! hyper reports a connection that ends within the head of an answer as it reports one that ends
 //! before it, so such a request is sent again as well. Anything after the head, and anything that
-//! is no HTTP, is told apart.
+//! is not HTTP, is reported differently.
 
 use std::collections::HashSet;
 use std::error::Error;

@@ -86,7 +86,7 @@ impl Lane {
         }
         let (number, turn, displaced) = state.wait(self.id, caller, admitted)?;
         drop(state);
-        // Who waited for it is told by this.
+        // This ends the wait of the call that gave way.
         drop(displaced);
         self.depth.inc();
         Some(Ticket::Waiting(Waiting {
@@ -100,7 +100,7 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        // Nobody waits: whoever does holds the lane.
+        // No call waits any more, because a waiting call holds the lane.
         let gone = self.pool.lock().lanes.remove(&self.id);
         drop(gone);
     }

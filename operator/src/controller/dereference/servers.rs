@@ -27,8 +27,8 @@ pub struct Referrer<'a> {
 
 impl Referrer<'_> {
     /// Why an object of another namespace cannot be referred to. The words are the same whether the
-    /// object does not exist or is not open to this namespace: whoever may make a resource must not
-    /// learn from it what others have.
+    /// object does not exist or is not open to this namespace: a user who may create a resource
+    /// must not learn from it what others have.
     fn closed(self, kind: &str, (namespace, name): &NamespacedName) -> String {
         if self.cross_namespace == CrossNamespace::Never {
             return format!(
