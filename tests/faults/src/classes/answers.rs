@@ -38,7 +38,7 @@ const KINDS: [&[&str]; 7] = [
     &["horizontalpodautoscalers", "httproutes", "servicemonitors"],
     &["prometheusmirrors", "prometheusmirrors/status"],
     &["pods", "replicasets"],
-    &["secrets", "events", "prometheuses"],
+    &["secrets", "events", "prometheuses", "endpointslices"],
 ];
 
 /// The same may be asked so often within a second, and no more.
