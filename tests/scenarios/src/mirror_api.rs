@@ -31,9 +31,46 @@ pub(crate) struct Answer {
     body: String,
 }
 
-async fn ask(client: &reqwest::Client, url: &str) -> Result<Answer> {
-    let question = json!({"_type": "TestConnectionRequest", "connectionDetails": {}});
-    let url = format!("{url}/api/connection");
+/// What clients ask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Question {
+    /// Whether the mirror reaches its target.
+    Connection,
+    /// Points of Prometheus' own `up`, however many servers have it.
+    Points,
+}
+
+impl Question {
+    fn write(self) -> Result<(&'static str, Value)> {
+        Ok(match self {
+            Self::Connection => (
+                "/api/connection",
+                json!({"_type": "TestConnectionRequest", "connectionDetails": {}}),
+            ),
+            Self::Points => ("/api/metric", points()?),
+        })
+    }
+}
+
+/// The highest `up` in the last two minutes.
+fn points() -> Result<Value> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() * 1000;
+    Ok(json!({
+        "_type": "MetricsRequest", "connectionDetails": {"target": "cluster"},
+        "query": {
+            "_type": "MetricsQuery", "startTime": now - 120_000, "endTime": now,
+            "conditions": [{
+                "_type": "EqualityCondition", "key": "__gauge__",
+                "value": {"_type": "StringValue", "value": "up"},
+            }],
+            "aggregation": {"_type": "Aggregation", "method": "MAX", "bucketSizeMillis": 15_000},
+        },
+    }))
+}
+
+async fn ask(client: &reqwest::Client, url: &str, question: Question) -> Result<Answer> {
+    let (path, question) = question.write()?;
+    let url = format!("{url}{path}");
     let answer = client.post(&url).json(&question).send().await?;
     let key = answer.headers().get(KEY).map(|key| key.to_str());
     Ok(Answer {
@@ -45,36 +82,24 @@ async fn ask(client: &reqwest::Client, url: &str) -> Result<Answer> {
 
 /// The mirror at the URL says that it reaches its target.
 pub(crate) async fn connects(url: &str) -> Result<()> {
-    let answer = ask(&client()?, url).await?;
+    let answer = ask(&client()?, url, Question::Connection).await?;
     ensure!(answer.body.contains(r#""status":"OK""#), "{answer:?}");
     Ok(())
 }
 
 /// It answers with this key.
 pub(crate) async fn answers_with_key(url: &str, key: &str) -> Result<()> {
-    let answer = ask(&client()?, url).await?;
+    let answer = ask(&client()?, url, Question::Connection).await?;
     ensure!(answer.key == key, "not with the key {key}: {answer:?}");
     Ok(())
 }
 
 /// It has points of Prometheus' own `up`.
 pub(crate) async fn has_points(url: &str) -> Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() * 1000;
-    let question = json!({
-        "_type": "MetricsRequest", "connectionDetails": {"target": "cluster"},
-        "query": {
-            "_type": "MetricsQuery", "startTime": now - 120_000, "endTime": now,
-            "conditions": [{
-                "_type": "EqualityCondition", "key": "__gauge__",
-                "value": {"_type": "StringValue", "value": "up"},
-            }],
-        },
-    });
-    let request = client()?.post(format!("{url}/api/metric")).json(&question);
-    let answer: Value = request.send().await?.json().await?;
+    let answer = ask(&client()?, url, Question::Points).await?;
     ensure!(
-        answer.to_string().contains(r#""points":[["#),
-        "no points: {answer}"
+        answer.body.contains(r#""points":[["#),
+        "no points: {answer:?}"
     );
     Ok(())
 }
@@ -101,13 +126,18 @@ const SOME: usize = 30;
 impl Clients {
     /// Starts them, and returns when they have had some answers.
     pub(crate) async fn start(urls: &[&str], keys: &[&str]) -> Result<Self> {
+        Self::asking(Question::Connection, urls, keys).await
+    }
+
+    /// The same with another question.
+    pub(crate) async fn asking(question: Question, urls: &[&str], keys: &[&str]) -> Result<Self> {
         let counts = Arc::new(Counts::default());
         let urls: Vec<_> = urls.iter().map(|&url| url.to_owned()).collect();
         let keys: Vec<_> = keys.iter().map(|&key| key.to_owned()).collect();
         let tasks = (0..3)
             .map(|_| {
                 let (urls, keys, counts) = (urls.clone(), keys.clone(), Arc::clone(&counts));
-                tokio::spawn(async move { keep_asking(&urls, &keys, &counts).await })
+                tokio::spawn(async move { keep_asking(question, &urls, &keys, &counts).await })
             })
             .collect();
         let clients = Self {
@@ -143,10 +173,15 @@ impl Clients {
     }
 }
 
-async fn keep_asking(urls: &[String], keys: &[String], counts: &Counts) -> Result<()> {
+async fn keep_asking(
+    question: Question,
+    urls: &[String],
+    keys: &[String],
+    counts: &Counts,
+) -> Result<()> {
     let client = client()?;
     while !counts.over.load(Ordering::Relaxed) {
-        let answer = ask_one_of(&client, urls).await?;
+        let answer = ask_one_of(&client, urls, question).await?;
         if answer.status != 200 || !(keys.is_empty() || keys.contains(&answer.key)) {
             bail!(
                 "request {}: {answer:?}",
@@ -159,11 +194,15 @@ async fn keep_asking(urls: &[String], keys: &[String], counts: &Counts) -> Resul
     Ok(())
 }
 
-async fn ask_one_of(client: &reqwest::Client, urls: &[String]) -> Result<Answer> {
+async fn ask_one_of(
+    client: &reqwest::Client,
+    urls: &[String],
+    question: Question,
+) -> Result<Answer> {
     let mut last = None;
     for url in urls {
         let began = std::time::Instant::now();
-        match ask(client, url).await {
+        match ask(client, url, question).await {
             Ok(answer) => return Ok(answer),
             Err(error) => {
                 let after = format!("lost after {:?}", began.elapsed());

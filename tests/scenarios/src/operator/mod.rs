@@ -7,6 +7,7 @@ mod lifecycle;
 mod prometheus;
 mod rights;
 mod rollouts;
+mod several;
 
 use anyhow::Result;
 use futures::future::LocalBoxFuture;
@@ -48,6 +49,13 @@ pub(crate) fn suite() -> Suite {
     let objects = together![
         prometheus: a_prometheus_object_is_followed, a_secured_prometheus_is_read;
     ];
+    // One after the other: they run the same servers.
+    let several = alone![
+        several:
+            every_pod_of_a_prometheus_object_is_reached,
+            scaling_a_prometheus_object_loses_no_request,
+            a_pod_of_a_pair_ends_and_no_request_is_lost;
+    ];
     let last = alone![
         leaders:
             a_restart_of_the_operator_writes_nothing,
@@ -63,6 +71,7 @@ pub(crate) fn suite() -> Suite {
             .into_iter()
             .chain(first)
             .chain(objects)
+            .chain(several)
             .chain(last)
             .collect(),
         describe: &[

@@ -10,17 +10,17 @@ use crate::programs::{feed, run};
 use crate::scene::Scene;
 
 /// kubectl in the namespace of the stores.
-async fn monitoring(arguments: &[&str]) -> Result<String> {
+pub(super) async fn monitoring(arguments: &[&str]) -> Result<String> {
     run("kubectl", &[&["-n", "monitoring"], arguments].concat()).await
 }
 
-async fn apply(manifest: &Value) -> Result<()> {
+pub(super) async fn apply(manifest: &Value) -> Result<()> {
     feed("kubectl", &["apply", "-f", "-"], &manifest.to_string()).await?;
     Ok(())
 }
 
 /// A Prometheus object that this scenario's namespace may name.
-fn prometheus(scene: &Scene, name: &str, spec: &Value) -> Value {
+pub(super) fn prometheus(scene: &Scene, name: &str, spec: &Value) -> Value {
     let opened = json!({"prometheus-mirror.io/allow-from": format!("other,{}", scene.namespace)});
     json!({
         "apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus",
