@@ -9,34 +9,34 @@ use futures::stream::FuturesUnordered;
 use super::{Member, Preference, Replicas, share};
 use crate::prometheus::{Deadline, StoreError};
 
-/// What an error says about the server that it comes from.
-enum Failure {
+/// Whose failure an error is.
+enum FailureOf {
     /// Another one may answer.
-    OfServer,
+    Server,
     /// So would any other: the query is at fault.
-    OfQuery,
+    Query,
     /// It is the mirror's own limit.
-    OfMirror,
+    Mirror,
 }
 
-impl Failure {
+impl FailureOf {
     fn of(error: &StoreError) -> Self {
         match error {
             StoreError::Unreachable(_)
             | StoreError::CredentialsRefused(_)
             | StoreError::Timeout(_)
-            | StoreError::Throttled { .. } => Self::OfServer,
+            | StoreError::Throttled { .. } => Self::Server,
             StoreError::Rejected { .. }
             | StoreError::NotOffered(_)
             | StoreError::TooLarge(_)
             | StoreError::BeyondMemory(_)
             | StoreError::TooManyCalls { .. }
             | StoreError::TooMuchPromql { .. }
-            | StoreError::TooLongForUrl { .. } => Self::OfQuery,
+            | StoreError::TooLongForUrl { .. } => Self::Query,
             StoreError::ExpiredInQueue
             | StoreError::QueueFull
             | StoreError::OutOfMemory
-            | StoreError::GivesWay => Self::OfMirror,
+            | StoreError::GivesWay => Self::Mirror,
         }
     }
 }
@@ -59,6 +59,7 @@ impl<M: Member> Replicas<M> {
         let mut asked = FuturesUnordered::new();
         let mut failures: Vec<(usize, StoreError)> = Vec::new();
         let mut of_mirror = None;
+        let mut was_late = false;
         let mut next_at = Instant::now();
         loop {
             let now = Instant::now();
@@ -69,11 +70,15 @@ impl<M: Member> Replicas<M> {
             if now >= next_at
                 && let Some(place) = left.next()
             {
+                was_late |= !asked.is_empty();
                 let answer = ask(place);
                 asked.push(async move { (place, answer.await) });
                 next_at = now + patience;
             }
             if asked.is_empty() {
+                if was_late {
+                    self.leaves(preferred, &failures);
+                }
                 return Err(of_mirror.unwrap_or_else(|| self.all_failed(failures)));
             }
             let is_late = tokio::time::sleep_until(next_at.into());
@@ -84,15 +89,15 @@ impl<M: Member> Replicas<M> {
                         self.answered(preferred, place, &failures);
                         return Ok((place, answer));
                     }
-                    Err(error) => match Failure::of(&error) {
-                        Failure::OfServer => {
+                    Err(error) => match FailureOf::of(&error) {
+                        FailureOf::Server => {
                             self.preference.failed(place);
                             failures.push((place, error));
                             next_at = Instant::now();
                         }
-                        Failure::OfQuery => return Err(error),
+                        FailureOf::Query => return Err(error),
                         // Another one may be under way. None is asked instead.
-                        Failure::OfMirror => of_mirror = Some(error),
+                        FailureOf::Mirror => of_mirror = Some(error),
                     },
                 },
                 () = is_late, if of_mirror.is_none() && left.peek().is_some() => {}
@@ -120,6 +125,20 @@ impl<M: Member> Replicas<M> {
         let failure = failure.map(|(_, error)| error.clone());
         let failure = failure.or_else(|| self.members[preferred].throttled());
         self.preference.moves(preferred, place, failure.as_ref());
+    }
+
+    /// The preferred one was late, and no other could answer instead: the calls that it does not
+    /// answer may hold all of the mirror's places. Others are asked first from now on.
+    fn leaves(&self, preferred: usize, failures: &[(usize, StoreError)]) {
+        let failure = failures.iter().find(|(place, _)| *place == preferred);
+        let failure = failure.map(|(_, error)| error);
+        let next = self
+            .in_order(preferred)
+            .into_iter()
+            .find(|place| *place != preferred);
+        if let (None | Some(StoreError::Timeout(_)), Some(next)) = (failure, next) {
+            self.preference.moves(preferred, next, failure);
+        }
     }
 
     /// One error for those of all that were asked.

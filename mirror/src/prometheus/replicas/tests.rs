@@ -251,6 +251,22 @@ fn a_late_one_is_not_waited_for_and_the_other_is_preferred() {
 }
 
 #[test]
+fn a_silent_one_is_left_even_if_no_other_gets_its_turn() {
+    let silent = Server {
+        hangs: true,
+        ..server("a", [0])
+    };
+    let full = Server {
+        fails: Some(StoreError::ExpiredInQueue),
+        ..server("b", [0])
+    };
+    let pair = replicas(vec![silent, full]);
+    let answer = run(pair.call(samples(0, 0), soon(300)));
+    assert!(matches!(answer, Err(StoreError::ExpiredInQueue)));
+    assert_eq!(pair.preference.get(), 1);
+}
+
+#[test]
 fn one_that_asks_to_slow_down_is_not_asked_while_another_can_be() {
     let busy = Server {
         throttled: true,
