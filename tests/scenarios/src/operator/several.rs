@@ -74,7 +74,7 @@ pub(super) async fn scaling_a_prometheus_object_loses_no_request(scene: &Scene) 
     let url = scene.address(PAIR).await?;
     eventually("there are points", async || has_points(&url).await).await?;
     let pods = scene.pods(PAIR).await?;
-    let steps = [(1, 2), (2, 2), (2, 1), (1, 1)];
+    let steps = [(1, 2), (1, 1), (2, 1), (2, 2), (1, 2)];
     for (shards, replicas) in steps {
         let clients = Clients::asking(Question::Points, &[&url], &["key"]).await?;
         runs(scene, shards, replicas).await?;
