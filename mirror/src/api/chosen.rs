@@ -20,7 +20,7 @@ use crate::model::time::{Millis, Timestamp};
 use crate::plan::enforce::EnforceError;
 use crate::plan::fields::FieldQuery;
 use crate::plan::kind::Kind;
-use crate::prometheus::{Caller, Deadline, RequestCalls, Target};
+use crate::prometheus::{Caller, Deadline, RequestCalls, Server, Target};
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
 use crate::settings::{NanInterpretation, Parameters, undeclared};
 
@@ -29,6 +29,8 @@ pub(super) struct Chosen {
     pub(super) name: String,
     /// In the URL of every call.
     pub(super) parameters: Parameters,
+    /// The URLs of its servers, by shard, the preferred one first. None if there is only one.
+    pub(super) servers: Option<Vec<Vec<String>>>,
     pub(super) calls: Counted<RequestCalls>,
     scrape_interval: Millis,
     nan_interpretation: NanInterpretation,
@@ -40,6 +42,20 @@ pub(super) struct Chosen {
 /// What a request may take beside the answers that it reads before it must ask for more: most
 /// requests need no more.
 const BASE: ByteSize = ByteSize(64 << 10);
+
+/// The URLs of a target's servers, by shard, the preferred one first. None if there is only one.
+fn servers(target: &Target) -> Option<Vec<Vec<String>>> {
+    if target.only().is_some() {
+        return None;
+    }
+    let preferred: Vec<_> = target.preferred().map(|server| server.url()).collect();
+    let urls = |replicas: &[Arc<Server>]| {
+        let mut urls: Vec<_> = replicas.iter().map(|server| server.url()).collect();
+        urls.sort_by_key(|url| !preferred.contains(url));
+        urls.into_iter().map(ToString::to_string).collect()
+    };
+    Some(target.shards().map(urls).collect())
+}
 
 impl Chosen {
     /// The target that connection details mean.
@@ -71,6 +87,7 @@ impl Chosen {
         Ok(Self {
             name: settings.name.to_string(),
             parameters: settings.parameters.clone(),
+            servers: servers(&target),
             scrape_interval: settings.scrape_interval.into(),
             nan_interpretation: nan,
             enforced: settings.enforced.clone(),

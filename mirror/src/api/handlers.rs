@@ -84,6 +84,9 @@ async fn explained(target: &Chosen, asked: &Asked) -> Result<Answered, ApiError>
         }
     };
     explained["target"] = json!(target.name);
+    if let Some(servers) = &target.servers {
+        explained["servers"] = json!(servers);
+    }
     if let Some(parameters) = target.parameters.query() {
         explained["parameters"] = json!(parameters);
     }

@@ -48,7 +48,7 @@ impl Target {
     }
 
     /// The preferred server of each shard.
-    pub(super) fn preferred(&self) -> impl Iterator<Item = &Arc<Server>> {
+    pub fn preferred(&self) -> impl Iterator<Item = &Arc<Server>> {
         let shards = self.shards.iter();
         shards.filter_map(|shard| shard.servers.get(shard.preference.get()))
     }
