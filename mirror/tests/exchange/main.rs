@@ -10,6 +10,7 @@ mod encoded;
 mod guarded;
 mod http2;
 mod methods;
+mod replicas;
 mod throttled;
 #[path = "../upstream/mod.rs"]
 mod upstream;

@@ -105,6 +105,18 @@ impl Prometheus {
         .await
     }
 
+    /// Starts Prometheus 3 on a port that is free again, with nothing stored.
+    ///
+    /// # Errors
+    /// If it cannot be built or does not start.
+    pub async fn start_3_on(port: u16) -> Result<Self> {
+        let binary = super::tool::tool("prometheus3")?.join("prometheus");
+        let (name, directory) = ("Prometheus 3 again", tempfile::tempdir()?);
+        let server = Self::launch_on(port, name, &binary, &[], directory)?;
+        wait_until_ready(&server.process, &format!("{}/-/ready", server.url())).await?;
+        Ok(server)
+    }
+
     /// Starts Prometheus 2.53, the last of its major version whose infos are among its warnings.
     ///
     /// # Errors

@@ -30,13 +30,13 @@ const EXACT: f64 = 0.0;
 const DECIMAL: f64 = 1e-14;
 
 /// A row group of the table: a metric and what is hard about it.
-struct Subject {
+pub(crate) struct Subject {
     name: &'static str,
-    kind: Kind,
-    conditions: Vec<(&'static str, Vec<&'static str>)>,
+    pub(crate) kind: Kind,
+    pub(crate) conditions: Vec<(&'static str, Vec<&'static str>)>,
 }
 
-fn subjects() -> Vec<Subject> {
+pub(crate) fn subjects() -> Vec<Subject> {
     let subject = |name, kind| Subject {
         name,
         kind,
