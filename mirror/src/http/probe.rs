@@ -262,7 +262,8 @@ mod tests {
 
     #[test]
     fn a_target_is_reachable_if_each_shard_has_a_replica_that_is() {
-        let table: [(&[&[Option<bool>]], Option<bool>, Option<bool>); 8] = [
+        type Shards<'a> = &'a [&'a [Option<bool>]];
+        let table: [(Shards<'_>, Option<bool>, Option<bool>); 8] = [
             (&[&[UP]], UP, UP),
             (&[&[None]], None, None),
             (&[&[DOWN, UP]], UP, UP),

@@ -198,6 +198,31 @@ mod tests {
     }
 
     #[test]
+    fn each_server_of_a_target_is_looked_at() {
+        let enforced = json!([{"name": "team", "value": "a"}]);
+        let pair = json!([{"url": "http://a:9090"}, {"url": "http://b:9090"}]);
+        let document = json!({"spec": {
+            "targets": [
+                {"name": "pair", "shards": [{"replicas": pair}], "enforcedMatchers": enforced},
+                {"name": "open", "replicas": [{"url": "http://c"}, {"url": "http://b:9090/x"}]},
+            ],
+            "requestTargets": {"hosts": ["b"], "ports": [9090]},
+        }});
+        let (mut faults, mut notices) = (Vec::new(), Vec::new());
+        check(&document, &mut faults);
+        notice(&document, &mut notices);
+        let paths =
+            |found: &[Fault]| -> Vec<_> { found.iter().map(|fault| fault.path.clone()).collect() };
+        assert_eq!(
+            (paths(&faults), paths(&notices)),
+            (
+                vec!["spec.requestTargets.hosts[0]".to_owned()],
+                vec!["spec.targets[1].replicas[1].url".to_owned()]
+            )
+        );
+    }
+
+    #[test]
     fn a_second_target_of_an_enforced_server_is_noted() {
         let enforced = json!([{"name": "team", "value": "a"}]);
         let document = json!({"spec": {"targets": [

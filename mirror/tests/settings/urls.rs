@@ -178,3 +178,48 @@ fn a_request_may_not_be_let_to_the_server_of_enforced_matchers() {
         ]
     );
 }
+
+#[test]
+fn a_target_is_chosen_by_the_address_of_any_of_its_servers() {
+    let settings = Files::new(&format!(
+        "{KEY}  targets:\n    \
+         - {{name: pair, replicas: [{{url: \"http://a:9090\"}}, {{url: \"http://b:9090/x/\"}}]}}\n    \
+         - {{name: shard, shards: [{{replicas: [{{url: \"http://c:9090/graph\"}}]}}]}}\n"
+    ))
+    .load()
+    .unwrap();
+    for (host, expected) in [("a", 0), ("b", 0), ("c", 1)] {
+        let details = json!({"host": host, "port": 9090});
+        assert_eq!(index(&settings, details), Some(expected), "{host}");
+    }
+    let notices: Vec<_> = settings.notices.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notices,
+        [
+            "spec.targets[1].shards[0].replicas[0].url: ends in /graph, which Prometheus itself serves (hint: leave out /graph, unless it is the path prefix)"
+        ]
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_server_of_several_is_said_with_its_path() {
+    let faults = Files::new(&format!(
+        "{KEY}  targets:\n    \
+         - {{name: pair, replicas: [{{url: \"http://a:0\"}}, {{service: {{name: b, port: 9090}}}}]}}\n"
+    ))
+    .load()
+    .unwrap_err();
+    for (path, message) in [
+        (
+            "spec.targets[0].replicas[0].url",
+            "must be http:// or https://",
+        ),
+        (
+            "spec.targets[0].replicas[1].service",
+            "is resolved by the operator",
+        ),
+    ] {
+        let is_said = |line: &String| line.starts_with(&format!("{path}: {message}"));
+        assert!(faults.iter().any(is_said), "{path}: {faults:?}");
+    }
+}
