@@ -139,7 +139,7 @@ fn install_crypto() {
 
 /// The only server of a target.
 pub(crate) fn only(target: &Target) -> &Arc<Server> {
-    target.only().expect("a target of one server")
+    target.only().unwrap()
 }
 
 /// The server of the first target, which has one.
@@ -149,5 +149,5 @@ pub(crate) fn main_server(targets: &Targets) -> &Arc<Server> {
 
 /// The calls of a request of `caller` to a target of one shard.
 pub(crate) fn calls_of(target: &Target, caller: Caller) -> RequestCalls {
-    target.for_request(caller).pop().expect("a shard")
+    target.for_request(caller).pop().unwrap()
 }
