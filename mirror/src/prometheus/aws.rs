@@ -63,7 +63,7 @@ pub(super) enum Remedy {
 }
 
 impl Signer {
-    pub(super) fn new(settings: &TargetSettings, sig_v4: &SigV4) -> Self {
+    pub(super) fn new(settings: &Arc<TargetSettings>, sig_v4: &SigV4) -> Self {
         let environment = Environment::of_process();
         Self {
             scope: Scope {

@@ -11,7 +11,9 @@ use anyhow::{Context as _, Result, ensure};
 use harness::client::{Client, equals, telemetry};
 use harness::remote_write;
 use harness::samples::{MINUTE, START, Sample, Series};
-use harness::servers::{Aws, Launch, Mirror, MirrorConfig, Prometheus, eventually, mirror_binary};
+use harness::servers::{
+    Aws, Launch, Mirror, MirrorConfig, Prometheus, Reply, Upstream, eventually, mirror_binary,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -210,7 +212,11 @@ async fn botocore_agrees_with_every_signature() -> Result<()> {
     ];
     let mut asked = 0;
     for path in paths {
-        let (_mirror, client) = start(&aws, &workspace(&aws, path, &keys(&json!({}))), &[]).await?;
+        // AWS's own headers are signed, too, and parameters of the target.
+        let config = workspace(&aws, path, &keys(&json!({})))
+            .with_target("headers", json!({"X-Amz-Custom": "a  b", "X-Other": "c"}))
+            .with_target("parameters", json!({"team": "a ~*+é"}));
+        let (_mirror, client) = start(&aws, &config, &[]).await?;
         is_let_in(&client).await?;
         for (index, value) in values.iter().enumerate() {
             let conditions = json!([equals("__gauge__", "shop"), equals("x", value)]);
@@ -646,5 +652,62 @@ async fn a_target_without_an_identity_leaves_the_others_alone() -> Result<()> {
     let answer = client.post("/api/connection", &request).await?.json();
     let expected = "target amp needs an AWS identity: AWS_CONTAINER_CREDENTIALS_FULL_URI must be https, or an address of this machine (hint: annotate the pod's ServiceAccount with eks.amazonaws.com/role-arn, or make an EKS Pod Identity association for it, or set accessKeyIdSecretRef and secretAccessKeySecretRef)";
     assert_eq!(answer["error"]["details"], expected);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_targets_proxy_leads_to_sts_and_to_no_endpoint_of_the_machine() -> Result<()> {
+    let store = Prometheus::start_2().await?;
+    let aws = Aws::start(&store.url()).await?;
+    let container = aws.url("/container");
+    let container = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.as_str())];
+    let role = json!({"roleArn": TARGETS_ROLE});
+    for (auth, pod, asked, given) in [
+        (keys(&role), &[][..], "POST", "/sts"),
+        (json!({}), &container, "GET", "/workspaces/ws-1/api/v1/"),
+    ]
+    .map(|(auth, pod, method, path)| {
+        (
+            auth,
+            pod,
+            format!("{method} {}", aws.url(path)),
+            path != "/sts",
+        )
+    }) {
+        let proxy = Upstream::always(Reply::Status(502, "not today".to_owned())).await?;
+        let config =
+            workspace(&aws, "ws-1", &auth).with_target("proxy", json!({"url": proxy.url()}));
+        let (_mirror, client) = start(&aws, &config, pod).await?;
+        details(&client).await?;
+        let requests = proxy.requests();
+        ensure!(requests[0].starts_with(&asked), "{asked}: {requests:?}");
+        assert_eq!(aws.counts().await?["given"], u8::from(given));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_of_one_target_share_its_keys() -> Result<()> {
+    let store = Prometheus::start_2().await?;
+    let aws = Aws::start(&store.url()).await?;
+    let mut config = workspace(&aws, "ws-1", &keys(&json!({"roleArn": TARGETS_ROLE})));
+    let servers = ["ws-1", "ws-2", "ws-3"];
+    let servers = servers.map(|name| json!({"url": aws.url(&format!("/workspaces/{name}"))}));
+    let target = config.spec["targets"][0]
+        .as_object_mut()
+        .context("a target")?;
+    target.remove("url");
+    target.insert("replicas".to_owned(), json!(servers));
+    let folder = tempfile::tempdir()?;
+    config.write(folder.path())?;
+    let checked = Command::new(mirror_binary()?)
+        .args(["check", "--probe", "-f", "mirror.yaml"])
+        .current_dir(folder.path())
+        .env("AWS_ENDPOINT_URL_STS", aws.url("/sts"))
+        .output()?;
+    ensure!(checked.status.success(), "{checked:?}");
+    let counts = aws.counts().await?;
+    ensure!(counts["served"].as_u64() >= Some(3), "{counts}");
+    assert_eq!(counts["given"], 1);
     Ok(())
 }

@@ -20,7 +20,7 @@ pub(super) struct Container {
 impl Container {
     pub(super) fn new(settings: &TargetSettings, url: Url, token: Option<Source>) -> Self {
         Self {
-            service: Service::new(settings, "the container credentials endpoint", &url),
+            service: Service::near(settings, "the container credentials endpoint", &url),
             url,
             token,
         }

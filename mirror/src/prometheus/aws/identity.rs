@@ -74,7 +74,7 @@ pub(super) fn described(sig_v4: &SigV4, environment: &Environment) -> String {
 
 impl Identity {
     pub(super) fn new(
-        settings: &TargetSettings,
+        settings: &Arc<TargetSettings>,
         sig_v4: &SigV4,
         environment: &Environment,
     ) -> Self {
@@ -91,7 +91,7 @@ impl Identity {
     }
 
     fn found(
-        settings: &TargetSettings,
+        settings: &Arc<TargetSettings>,
         sig_v4: &SigV4,
         environment: &Environment,
     ) -> Result<Self, String> {

@@ -23,7 +23,7 @@ impl Instance {
     pub(super) fn new(settings: &TargetSettings, base: Url) -> Self {
         Self {
             target: format!("target {}", settings.name),
-            service: Service::new(settings, "the instance metadata service", &base),
+            service: Service::near(settings, "the instance metadata service", &base),
             base,
         }
     }

@@ -1,14 +1,15 @@
 //! A server that is asked for keys, and how it fails in words.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
-use reqwest::RequestBuilder;
+use reqwest::{ClientBuilder, RequestBuilder};
 use url::Url;
 
 use super::keys::element;
 use crate::prometheus::http::{NotWhole, Said, Secrets, Whole, plain_client, quote, root_cause};
-use crate::prometheus::{StoreError, throttle, tls};
+use crate::prometheus::{StoreError, proxy, throttle, tls};
 use crate::settings::TargetSettings;
 
 /// For a whole exchange. Requests have 15 seconds in all.
@@ -24,13 +25,36 @@ pub(super) struct Service {
     http: Result<reqwest::Client, StoreError>,
     /// What must not be shown of what it says.
     secrets: Secrets,
+    /// Of the target, whose proxy leads to it. None: it is near, and asked without a proxy.
+    proxied: Option<Arc<TargetSettings>>,
 }
 
 impl Service {
-    pub(super) fn new(settings: &TargetSettings, what: &str, url: &Url) -> Self {
+    /// One that the target's proxy leads to, if it has one.
+    pub(super) fn new(settings: &Arc<TargetSettings>, what: &str, url: &Url) -> Self {
+        let http = proxy::configure(plain_client(), settings);
+        let service = Self::with(http, settings, what, url);
+        Self {
+            proxied: Some(Arc::clone(settings)),
+            ..service
+        }
+    }
+
+    /// One on the same machine, which is asked without a proxy.
+    pub(super) fn near(settings: &TargetSettings, what: &str, url: &Url) -> Self {
+        Self::with(Ok(plain_client()), settings, what, url)
+    }
+
+    fn with(
+        http: reqwest::Result<ClientBuilder>,
+        settings: &TargetSettings,
+        what: &str,
+        url: &Url,
+    ) -> Self {
         let host = url.host_str().unwrap_or_default();
         let name = format!("{what} {host} of target {}", settings.name);
-        let http = tls::configure_endpoint(plain_client(), settings, url)
+        let http = http
+            .and_then(|builder| tls::configure_endpoint(builder, settings, url))
             // So seldom that a kept connection would be closed by the server.
             .and_then(|builder| builder.timeout(TIMEOUT).pool_max_idle_per_host(0).build())
             .map_err(|error| {
@@ -41,6 +65,7 @@ impl Service {
             host: host.to_owned(),
             http,
             secrets: Secrets::of(settings),
+            proxied: None,
         }
     }
 
@@ -67,6 +92,10 @@ impl Service {
     /// Why there are no keys in an answer. `sent` are the secrets that were sent.
     pub(super) fn refusal(&self, answer: &Whole, sent: &[&str]) -> StoreError {
         let (name, status) = (&self.name, answer.status);
+        let proxied = self.proxied.as_ref();
+        if let Some(refused) = proxied.and_then(|target| proxy::refusal(status, target, name)) {
+            return refused;
+        }
         let secrets = self.secrets.and_all(sent.iter().copied());
         // Nothing of a success is quoted: it may hold keys in another form.
         if status.is_success() {
@@ -103,6 +132,10 @@ impl Service {
         }
         if let Some(failure) = tls::failure(error) {
             return self.failed(&failure.message(&self.host));
+        }
+        let proxied = self.proxied.as_ref();
+        if let Some(failed) = proxied.and_then(|target| proxy::failure(error, target, &self.name)) {
+            return failed;
         }
         let what = if error.is_connect() {
             "cannot be reached"

@@ -85,7 +85,7 @@ impl State {
 
 impl Session {
     pub(super) fn new(
-        settings: &TargetSettings,
+        settings: &Arc<TargetSettings>,
         sig_v4: &SigV4,
         environment: &Environment,
     ) -> Self {

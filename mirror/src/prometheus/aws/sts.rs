@@ -1,5 +1,7 @@
 //! The Security Token Service: keys of a role, for a while.
 
+use std::sync::Arc;
+
 use http::header;
 use url::{Url, form_urlencoded};
 
@@ -38,7 +40,7 @@ pub(super) struct Sts {
 impl Sts {
     /// `endpoint` is asked instead of the region's own; `session_name` is what the pod is called.
     pub(super) fn new(
-        settings: &TargetSettings,
+        settings: &Arc<TargetSettings>,
         region: &str,
         endpoint: Option<Url>,
         session_name: Option<&str>,
