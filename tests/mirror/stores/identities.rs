@@ -1,10 +1,15 @@
 //! Who the mirror is to a store, on real ones: tokens that live two seconds, obtained from a real
 //! OpenID provider in each of the ways that there are, and headers and parameters with credentials.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, ensure};
-use harness::client::{Client, equals};
+use harness::client::{Client, equals, telemetry};
+use harness::remote_write;
+use harness::samples::{self, Sample, Series};
 use harness::servers::{
-    Mirror, MirrorConfig, OpenIdProvider, Prometheus, Reply, Upstream, eventually,
+    Mirror, MirrorConfig, OpenIdProvider, Prometheus, Reply, Upstream, VictoriaMetrics, eventually,
+    http_client,
 };
 use serde_json::{Value, json};
 
@@ -243,5 +248,41 @@ async fn headers_and_parameters_go_with_every_call_and_are_not_told() -> Result<
             .ends_with("unknown key ***"),
         "refusal() fails where the value is shown"
     );
+    Ok(())
+}
+
+/// One that enforces what a parameter says, in a query and in a form.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parameter_limits_every_query_to_victoriametrics() -> Result<()> {
+    let store = VictoriaMetrics::start().await?;
+    let series = |team: &str, value: f64| {
+        let mut series = Series::new("load", &[("team", team)]);
+        series.samples = vec![Sample {
+            at: samples::START,
+            value,
+        }];
+        series
+    };
+    remote_write::load(&store.url(), &[series("a", 1.0), series("b", 2.0)]).await?;
+    // Otherwise what was written shows within seconds.
+    let flush = format!("{}/internal/force_flush", store.url());
+    http_client().get(flush).send().await?.error_for_status()?;
+    let config = MirrorConfig::for_targets(&[("store", &store.url())])
+        .with_target("parameters", json!({"extra_label": "team=b"}));
+    let mirror = Mirror::start(&config).await?;
+    let client = Client::new(&mirror.url());
+    let long = format!("sum(load{{team=~\"a|b|{}\"}})", "x".repeat(5000));
+    for conditions in [
+        json!([equals("__gauge__", "load")]),
+        json!([equals("~", "sum(load)")]),
+        json!([equals("~", &long)]),
+    ] {
+        let (start, end) = (samples::START, samples::START + 60_000);
+        let answer = client.metric(&conditions, start, end, None, None).await?;
+        ensure!(answer.status == 200, "{}", answer.body);
+        let points = telemetry(&answer)?.points;
+        let values: BTreeSet<_> = points.into_iter().map(|(value, ..)| value).collect();
+        assert_eq!(values, ["2".to_owned()].into(), "{}", answer.body);
+    }
     Ok(())
 }

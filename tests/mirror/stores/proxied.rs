@@ -1,13 +1,13 @@
 //! Stores that only a proxy reaches, which demands credentials: a real tinyproxy before a real
 //! Prometheus. And the versions of TLS that are spoken.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use harness::certificates::Authority;
 use harness::client::Client;
 use harness::servers::{Mirror, MirrorConfig, OpenIdProvider, Prometheus, Tinyproxy};
 use serde_json::json;
 
-use super::secured::{HERE, comes_through, refusal, secured};
+use super::secured::{HERE, comes_through, connection, is_fine, refusal, secured};
 
 fn through(proxy: &Tinyproxy, config: MirrorConfig) -> MirrorConfig {
     through_url(&proxy.url(), config)
@@ -41,6 +41,14 @@ async fn answers(config: &MirrorConfig) -> Result<()> {
     comes_through(&Client::new(&mirror.url())).await
 }
 
+/// Whether nobody but the proxy reaches it, in whatever words.
+async fn is_out_of_reach(config: &MirrorConfig) -> Result<()> {
+    let mirror = Mirror::start(config).await?;
+    let answer = connection(&Client::new(&mirror.url())).await?;
+    ensure!(!is_fine(&answer), "{answer}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_is_reached_through_a_proxy_that_demands_credentials() -> Result<()> {
     let store = Prometheus::start_2().await?;
@@ -50,7 +58,7 @@ async fn a_store_is_reached_through_a_proxy_that_demands_credentials() -> Result
     let config = through(&proxy, direct.clone());
     answers(&config).await?;
 
-    refusal(&direct).await?;
+    is_out_of_reach(&direct).await?;
     let place = proxy.url().replace("http://", "");
     assert_eq!(
         refusal(&without_credentials(config.clone())).await?,
@@ -87,7 +95,7 @@ async fn a_store_with_tls_is_reached_through_a_tunnel() -> Result<()> {
     let config = through(&proxy, direct.clone());
     answers(&config).await?;
 
-    refusal(&direct).await?;
+    is_out_of_reach(&direct).await?;
     let place = proxy.url().replace("http://", "");
     assert_eq!(
         refusal(&without_credentials(config.clone())).await?,
@@ -134,7 +142,7 @@ async fn tokens_are_obtained_through_the_targets_proxy() -> Result<()> {
     let config = through(&proxy, direct.clone());
     answers(&config).await?;
 
-    refusal(&direct).await?;
+    is_out_of_reach(&direct).await?;
     let place = proxy.url().replace("http://", "");
     assert_eq!(
         refusal(&without_credentials(config)).await?,
