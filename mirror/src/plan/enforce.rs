@@ -138,6 +138,56 @@ pub(super) fn value_type(promql: &str) -> Result<ValueType, EnforceError> {
     Ok(parse(&stand_in(promql, &tokens)?.promql)?.value_type())
 }
 
+/// An expression that the parser has read, without the strings of the user.
+pub(super) struct Read {
+    /// What it is.
+    pub(super) expr: Expr,
+    stood_in: stand_in::StoodIn,
+}
+
+/// Reads an expression of at most `most_bytes`. Everything in it counts: nothing is refused but what
+/// the parser or this module cannot read.
+///
+/// # Errors
+/// If it is beyond the bounds, or the parser does not know it.
+pub(super) fn read(promql: &str, most_bytes: usize) -> Result<Read, EnforceError> {
+    if promql.len() > most_bytes {
+        return Err(EnforceError::TooLong);
+    }
+    let tokens = lex::tokens(promql)?;
+    check_counts(promql, &tokens)?;
+    let stood_in = stand_in(promql, &tokens)?;
+    let mut expr = parse(&stood_in.promql)?;
+    // The order of matchers that they are printed in.
+    walk(&mut expr, &[], &mut 0)?;
+    Ok(Read { expr, stood_in })
+}
+
+impl Read {
+    /// A part of the expression as PromQL, with the user's strings.
+    ///
+    /// # Errors
+    /// If what is written would not be read as that part.
+    pub(super) fn written(&self, part: &Expr) -> Result<String, EnforceError> {
+        let printed = part.to_string();
+        if parse(&printed)? != *part {
+            return Err(EnforceError::Unreadable);
+        }
+        self.stood_in.restore_part(&printed)
+    }
+
+    /// Whether a matcher's value that the parser saw is compared for equality: to the parser, every
+    /// matcher is.
+    pub(super) fn is_equality(&self, seen: &str) -> bool {
+        self.stood_in.is_equality(seen)
+    }
+
+    /// The string that the parser saw a stand-in of.
+    pub(super) fn text<'a>(&'a self, seen: &'a str) -> &'a str {
+        self.stood_in.text(seen)
+    }
+}
+
 /// The parser, which must have seen neither regular expressions nor durations that it cannot hold:
 /// it compiles the ones and panics at the others. That it cannot is the work of [`lex`]; to catch a
 /// panic is the net below, for one that nobody knows yet.

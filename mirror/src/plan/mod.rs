@@ -10,6 +10,7 @@
 //! * [`selector`]: conditions become a series selector. The only place that writes user text into
 //!   PromQL. [`enforce`]: label matchers that every selector gets.
 //! * [`fields`] and [`classify`]: which series and names a field query is about.
+//! * [`distribution`]: how a target of several shards answers an expression.
 //! * [`value`]: what NaN and the infinities become. [`differences`]: what tells series apart.
 //!
 //! The rules are those of `docs/query-semantics.md`.
@@ -19,6 +20,7 @@ pub mod buckets;
 pub mod classify;
 mod counter;
 pub mod differences;
+pub mod distribution;
 pub mod enforce;
 pub mod expression;
 pub mod fields;

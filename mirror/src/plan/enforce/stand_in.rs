@@ -95,10 +95,49 @@ pub(super) fn stand_in(promql: &str, tokens: &[Token]) -> Result<StoodIn, Enforc
 }
 
 impl StoodIn {
+    /// Whether a matcher's value that the parser saw was compared for equality.
+    pub(super) fn is_equality(&self, printed: &str) -> bool {
+        let compared = self.literal(printed).and_then(|literal| literal.compared);
+        compared.is_none_or(|compared| compared == Match::Equal)
+    }
+
+    fn literal(&self, printed: &str) -> Option<&Literal> {
+        self.literals
+            .get(printed.strip_prefix("s ")?.parse::<usize>().ok()?)
+    }
+
     /// `printed` with what the stand-ins stand for; `values` are the enforced ones.
     pub(super) fn restore(&self, printed: &str, values: &[&str]) -> Result<String, EnforceError> {
-        let mut restored = String::with_capacity(printed.len() * 2);
         let mut back = vec![false; self.literals.len()];
+        let restored = self.restored(printed, values, &mut |index| {
+            back.get_mut(index)
+                .is_some_and(|back| !std::mem::replace(back, true))
+        })?;
+        match back.iter().all(|back| *back) {
+            true => Ok(restored),
+            false => Err(EnforceError::Unreadable),
+        }
+    }
+
+    /// The same of a part of the expression, which has some of the literals.
+    pub(super) fn restore_part(&self, printed: &str) -> Result<String, EnforceError> {
+        self.restored(printed, &[], &mut |_| true)
+    }
+
+    /// The text that a stand-in stands for; of anything else, itself.
+    pub(super) fn text<'a>(&'a self, printed: &'a str) -> &'a str {
+        self.literal(printed)
+            .map_or(printed, |literal| &literal.text)
+    }
+
+    /// `may_stand` is asked for each literal before it is written.
+    fn restored(
+        &self,
+        printed: &str,
+        values: &[&str],
+        may_stand: &mut impl FnMut(usize) -> bool,
+    ) -> Result<String, EnforceError> {
+        let mut restored = String::with_capacity(printed.len() * 2);
         let mut copied = 0;
         let mut compares = false;
         for token in tokens(printed)? {
@@ -115,7 +154,7 @@ impl StoodIn {
                     let _ = write!(restored, "{worth:e}");
                 }
                 TokenKind::Text(text) => {
-                    let (compared, text) = self.behind(&text, is_value, values, &mut back)?;
+                    let (compared, text) = self.behind(&text, is_value, values, may_stand)?;
                     if let Some(compared) = compared {
                         restored.push_str(compared.as_str());
                     }
@@ -127,10 +166,7 @@ impl StoodIn {
                 return Err(EnforceError::CompletedTooLong);
             }
         }
-        match back.iter().all(|back| *back) {
-            true => Ok(restored),
-            false => Err(EnforceError::Unreadable),
-        }
+        Ok(restored)
     }
 
     /// What a literal of the printed expression stands for.
@@ -139,7 +175,7 @@ impl StoodIn {
         printed: &'a str,
         is_value: bool,
         values: &[&'a str],
-        back: &mut [bool],
+        may_stand: &mut impl FnMut(usize) -> bool,
     ) -> Result<(Option<Match>, &'a str), EnforceError> {
         let equal = is_value.then_some(Match::Equal);
         let number = |prefix| printed.strip_prefix(prefix).map(str::parse::<usize>);
@@ -156,12 +192,9 @@ impl StoodIn {
             return Err(EnforceError::Unreadable);
         };
         let literal = self.literals.get(index).ok_or(EnforceError::Unreadable)?;
-        let first_time = back
-            .get_mut(index)
-            .is_some_and(|back| !std::mem::replace(back, true));
         // A metric's name in braces becomes the value of __name__.
         let compared = literal.compared.or(equal);
-        if !first_time || compared.is_some() != is_value {
+        if !may_stand(index) || compared.is_some() != is_value {
             return Err(EnforceError::Unreadable);
         }
         Ok((compared, &literal.text))

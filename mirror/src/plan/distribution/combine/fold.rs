@@ -1,0 +1,120 @@
+//! The answers of several shards to one expression, together.
+
+use std::collections::BTreeMap;
+
+use super::{Parts, Uncombinable};
+use crate::model::series::{Labels, Samples, Series};
+use crate::model::time::Timestamp;
+use crate::plan::distribution::Fold;
+use crate::plan::value;
+
+/// Partial aggregations as the whole one.
+pub(super) fn folded(parts: &Parts<'_>, fold: Fold) -> Vec<Series> {
+    let reduce = fold.reduce();
+    together(parts)
+        .into_values()
+        .map(|same| {
+            // A native histogram has no value, and no point.
+            let samples = same.iter().map(|one| &one.samples).collect();
+            let samples = merged(samples, |texts| {
+                let mut values: Vec<f64> = texts.iter().map(|text| value::parse(text)).collect();
+                reduce.of(&mut values).map(value::write)
+            });
+            let histograms = match same[..] {
+                [one] => one.histograms.clone(),
+                // That there are some, for those who cannot do with sum and count.
+                _ => same
+                    .iter()
+                    .find(|one| !one.histograms.is_empty())
+                    .map(|one| one.histograms.clone())
+                    .unwrap_or_default(),
+            };
+            Series {
+                labels: same[0].labels.clone(),
+                samples,
+                histograms,
+            }
+        })
+        .collect()
+}
+
+/// The elements of all parts. `are_one`: those with the same labels are one series, which moved
+/// from one shard to another.
+pub(super) fn side_by_side(parts: &Parts<'_>, are_one: bool) -> Result<Vec<Series>, Uncombinable> {
+    let mut all = Vec::new();
+    for (labels, same) in together(parts) {
+        if let [one] = same[..] {
+            all.push(one.clone());
+            continue;
+        }
+        let mut is_double = false;
+        let samples = same.iter().map(|one| &one.samples).collect();
+        let samples = merged(samples, |texts| {
+            is_double = true;
+            texts.first().map(|text| (*text).to_owned())
+        });
+        if is_double && !are_one {
+            return Err(Uncombinable::Refused(
+                "vector cannot contain metrics with the same labelset".to_owned(),
+            ));
+        }
+        let mut histograms: Vec<_> = same
+            .iter()
+            .flat_map(|one| &one.histograms)
+            .copied()
+            .collect();
+        histograms.sort_by_key(|one| one.at);
+        histograms.dedup_by_key(|one| one.at);
+        all.push(Series {
+            labels: labels.clone(),
+            samples,
+            histograms,
+        });
+    }
+    Ok(all)
+}
+
+/// The elements of all parts by their labels.
+fn together<'a>(parts: &Parts<'a>) -> BTreeMap<&'a Labels, Vec<&'a Series>> {
+    let mut together: BTreeMap<&Labels, Vec<&Series>> = BTreeMap::new();
+    for one in parts.iter().copied().flatten() {
+        together.entry(&one.labels).or_default().push(one);
+    }
+    together
+}
+
+/// Samples of one element in the order of time. Where several have one at an instant, `of_several`
+/// makes one of their texts.
+pub(super) fn merged(
+    all: Vec<&Samples>,
+    mut of_several: impl FnMut(&[&str]) -> Option<String>,
+) -> Samples {
+    if let [only] = all[..] {
+        return only.clone();
+    }
+    let mut rests: Vec<_> = all.into_iter().map(|one| one.iter().peekable()).collect();
+    let mut merged = Samples::default();
+    let mut texts: Vec<&str> = Vec::with_capacity(rests.len());
+    loop {
+        let next: Option<Timestamp> = rests
+            .iter_mut()
+            .filter_map(|rest| rest.peek().map(|(at, _)| *at))
+            .min();
+        let Some(at) = next else { break };
+        texts.clear();
+        for rest in &mut rests {
+            if let Some((_, text)) = rest.next_if(|(its, _)| *its == at) {
+                texts.push(text);
+            }
+        }
+        match texts[..] {
+            [text] => merged.push(at, text),
+            _ => {
+                if let Some(text) = of_several(&texts) {
+                    merged.push(at, &text);
+                }
+            }
+        }
+    }
+    merged
+}
