@@ -15,6 +15,7 @@ use crate::budget::Reservation;
 use crate::budget::size::ByteSize;
 use crate::execute::Context;
 use crate::execute::counted::Counted;
+use crate::execute::shards::Shards;
 use crate::model::enforced::Enforced;
 use crate::model::time::{Millis, Timestamp};
 use crate::plan::enforce::EnforceError;
@@ -31,7 +32,7 @@ pub(super) struct Chosen {
     pub(super) parameters: Parameters,
     /// The URLs of its servers, by shard, the preferred one first. None if there is only one.
     pub(super) servers: Option<Vec<Vec<String>>>,
-    pub(super) calls: Counted<RequestCalls>,
+    pub(super) calls: Shards<Counted<RequestCalls>>,
     scrape_interval: Millis,
     nan_interpretation: NanInterpretation,
     enforced: Enforced,
@@ -81,9 +82,7 @@ impl Chosen {
         let settings = target.settings();
         let at_most = serving.settings.limits.upstream_calls;
         let shards = Counted::together(target.for_request(caller), at_most);
-        // There is one: settings with several are refused.
-        let calls = shards.into_iter().next();
-        let calls = calls.ok_or_else(ApiError::no_longer_served)?;
+        let calls = Shards::new(shards, settings.partial_responses);
         Ok(Self {
             name: settings.name.to_string(),
             parameters: settings.parameters.clone(),
@@ -109,7 +108,8 @@ impl Chosen {
     /// gets some when its turn comes. Its calls are counted from the start.
     pub(super) async fn in_turn(mut self, serving: &Serving) -> Result<Self, ApiError> {
         let Deadline(deadline) = self.deadline;
-        self.calls = self.calls.again(RequestCalls::without_memory);
+        let again = |shard: Counted<RequestCalls>| shard.again(RequestCalls::without_memory);
+        self.calls = self.calls.map(again);
         self.memory = None;
         let budget = &serving.targets.memory().work;
         let memory = budget.reserve_in_turn(BASE, Some(deadline)).await?;
@@ -121,7 +121,7 @@ impl Chosen {
         Self {
             calls: self
                 .calls
-                .map(|calls| calls.with_memory(Arc::clone(&memory))),
+                .map(|shard| shard.map(|calls| calls.with_memory(Arc::clone(&memory)))),
             memory: Some(memory),
             ..self
         }
@@ -145,7 +145,7 @@ impl Chosen {
     }
 
     /// What queries of it need.
-    pub(super) fn context(&self) -> Context<'_, Counted<RequestCalls>> {
+    pub(super) fn context(&self) -> Context<'_, Shards<Counted<RequestCalls>>> {
         Context {
             store: &self.calls,
             scrape_interval: self.scrape_interval,

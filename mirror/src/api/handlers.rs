@@ -15,7 +15,7 @@ use crate::execute::{self, explain, fields};
 use crate::model::api_method::ApiMethod;
 use crate::model::time::Timestamp;
 use crate::plan::fields::{FieldQuery, ValuesQuery};
-use crate::prometheus::{Call, Caller, Store};
+use crate::prometheus::{Call, Caller};
 use crate::settings::choose::ConnectionDetails;
 
 /// Answers a request body of `caller`, exactly as StackState gets it. `arrived` is when it came in:
@@ -108,8 +108,7 @@ async fn connects(target: &Chosen) -> Result<(), ApiError> {
         promql: "vector(1)".to_owned(),
         at: Timestamp::now(),
     };
-    target.calls.call(call, target.deadline).await?;
-    Ok(())
+    Ok(target.calls.reach(call, target.deadline).await?)
 }
 
 async fn field_names(target: &Chosen, query: &FieldQuery) -> Result<Answered, ApiError> {

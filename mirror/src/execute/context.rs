@@ -33,6 +33,7 @@ impl<S: Store> Context<'_, S> {
             scrape_interval: self.scrape_interval,
             now: self.now,
             capabilities: self.store.capabilities(self.deadline).await?,
+            is_sharded: self.store.is_sharded(),
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::model::capabilities::Capabilities;
-use crate::prometheus::{Answer, Call, Deadline, Store, StoreError};
+use crate::prometheus::{Answer, Call, Deadline, Held, Store, StoreError};
 
 /// The longest PromQL of a call, in bytes. As a form it is three times as long at most, which fits
 /// into the 1 MiB that proxies let through.
@@ -45,10 +45,12 @@ impl<S> Counted<S> {
         stores.into_iter().map(counted).collect()
     }
 
-    /// As many calls again, of another store: those of a request that begins again.
+    /// As many calls again, of another store: those of a request that begins again. It is counted
+    /// anew for all of its stores.
     #[must_use]
     pub fn again<T>(self, store: impl FnOnce(S) -> T) -> Counted<T> {
-        Counted::new(store(self.store), self.at_most)
+        self.made.store(0, Ordering::Relaxed);
+        self.map(store)
     }
 
     /// The same over another store.
@@ -77,6 +79,10 @@ impl<S: Store> Store for Counted<S> {
 
     async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
         self.store.capabilities(deadline).await
+    }
+
+    async fn hold(&self, bytes: u64, deadline: Deadline) -> Result<Held, StoreError> {
+        self.store.hold(bytes, deadline).await
     }
 }
 

@@ -3,12 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::counted::check_length;
+use super::counted::{MOST_PROMQL_BYTES, check_length};
 use super::grid::{self, Waves, evaluations};
 use super::pooled::SAMPLE_BUDGET;
 use super::{Context, EvaluateError};
 use crate::model::capabilities::RangeBoundary;
 use crate::model::time::Millis;
+use crate::plan::distribution::{Across, Node, distribute};
 use crate::plan::fields::FieldQuery;
 use crate::plan::kind::KindName;
 use crate::plan::raw::RawSamples;
@@ -51,10 +52,69 @@ pub async fn metric<S: Store>(
         Source::Pooled(pooling) => json!({ "pooled": pooled(pooling) }),
         Source::Stored(raw) => stored(&plan, raw, target.scrape_interval),
     };
+    if context.store.is_sharded() {
+        explained["shards"] = shards(context, &plan).await;
+    }
     if let (Some(all), Value::Object(details)) = (explained.as_object_mut(), details) {
         all.extend(details);
     }
     Ok(explained)
+}
+
+/// What each shard is sent, and what becomes of their answers.
+async fn shards<S: Store>(context: &Context<'_, S>, plan: &Plan) -> Value {
+    let asked = context.store.shards(context.deadline).await;
+    let count = asked.len();
+    let asked = asked.into_iter().map(|(shard, missing)| match missing {
+        None => json!({ "shard": shard }),
+        Some(error) => json!({ "shard": shard, "leftOut": error.to_string() }),
+    });
+    let mut explained = json!({ "asked": asked.collect::<Vec<_>>() });
+    let promql = match &plan.source {
+        Source::Range { promql, .. } => promql,
+        Source::Pooled(Pooling {
+            inner: InnerQuery::Evaluated { promql, .. },
+            ..
+        }) => promql,
+        Source::Pooled(_) | Source::Stored(_) => {
+            explained["how"] = json!("the samples of all shards, together");
+            return explained;
+        }
+    };
+    match distribute(promql, MOST_PROMQL_BYTES) {
+        Ok(tree) => {
+            let sent = tree.leaves().into_iter().map(|leaf| {
+                let mut sent = json!({ "promql": leaf.promql, "together": leaf.across.words() });
+                if let Across::Alone(reason) = &leaf.across {
+                    sent["why"] = json!(reason.to_string());
+                }
+                sent
+            });
+            explained["sent"] = Value::Array(sent.collect());
+            explained["callsForEach"] = json!(calls_for_each(&tree, count));
+            explained["result"] = json!(tree.formula());
+        }
+        Err(error) => explained["refused"] = json!(error.to_string()),
+    }
+    explained
+}
+
+/// How many calls of shards one call of a target is. Where elements are compared one by one, the
+/// shards are asked first which series there are.
+fn calls_for_each(tree: &Node, shards: usize) -> usize {
+    let leaves = tree.leaves();
+    let calls = leaves.iter().map(|leaf| match leaf.across {
+        Across::Anywhere | Across::Alone(_) => 1,
+        Across::SideBySide { .. } | Across::Folded(_) => shards,
+    });
+    let mut selectors: Vec<_> = leaves.iter().flat_map(|leaf| &leaf.reads).collect();
+    selectors.dedup();
+    let first = if tree.is_costly() {
+        selectors.len() * shards
+    } else {
+        0
+    };
+    calls.sum::<usize>() + first
 }
 
 /// The range queries, at most a handful of them spelled out.

@@ -11,6 +11,7 @@
 //! * [`absence`]: why no series matches.
 //! * [`work`]: our own work over long answers, within the deadline and beside others.
 //! * [`counted`]: how much a request may ask of its target.
+//! * [`shards`]: a target of several shards as one store.
 //! * [`fields`]: field names and values.
 
 mod absence;
@@ -27,6 +28,7 @@ mod one_series;
 pub mod pooled;
 mod range;
 mod refusal;
+pub mod shards;
 mod stored;
 mod types;
 mod work;

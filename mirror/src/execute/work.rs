@@ -87,6 +87,22 @@ pub(super) async fn done<T: Send + 'static>(
         .map_err(|_| late())?
 }
 
+/// The same for what a store does.
+///
+/// # Errors
+/// If the deadline passes.
+pub(super) async fn within<T: Send + 'static>(
+    size: usize,
+    deadline: Deadline,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = done(size, deadline, work).await;
+    done.map_err(|error| match error {
+        EvaluateError::Store(error) => error,
+        error => StoreError::Timeout(error.to_string()),
+    })
+}
+
 fn late() -> EvaluateError {
     let message = "the deadline passed while the answer was computed: ask for a shorter time, or add conditions";
     StoreError::Timeout(message.to_owned()).into()

@@ -12,8 +12,9 @@ mod tests;
 
 use promql_parser::parser::value::ValueType;
 
-pub use self::complaint::{Wrapping, shape_in_complaint, without_positions};
+pub use self::complaint::{Wrapping, positions_left_out, shape_in_complaint, without_positions};
 use super::aggregation::Method;
+use super::distribution::is_put_together;
 use super::selector::Matcher;
 use super::source::{InnerQuery, MatchingSeries, Pooling, Source};
 use super::windowing::Windows;
@@ -127,7 +128,10 @@ pub(super) fn source(
     shape: Shape,
 ) -> Source {
     let scrape = windows.scrape;
-    let Some(w) = windows.bucket else {
+    // Several shards put its value at an instant together, and so none of them knows those of a
+    // bucket.
+    let is_put_together = windows.is_sharded && is_put_together(promql);
+    let Some(w) = windows.bucket.filter(|_| !is_put_together) else {
         return Source::Pooled(Pooling {
             inner: InnerQuery::Evaluated {
                 promql: promql.to_owned(),

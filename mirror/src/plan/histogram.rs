@@ -241,6 +241,7 @@ mod tests {
             scrape_interval: Millis(15_000),
             boundary,
             native_histograms: true,
+            is_sharded: false,
         };
         let kind = Kind::Histogram(Selector::new("h", Vec::new()));
         let aggregation = Aggregation::new(method, Millis(900_000)).expect("a method");

@@ -39,7 +39,7 @@ use self::aggregation::Aggregation;
 use self::buckets::{Buckets, Grid, POINTS_PER_CALL};
 use self::expression::{Shape, is_bound_to_its_range};
 use self::kind::Kind;
-use self::source::Source;
+use self::source::{InnerQuery, Pooling, Source};
 use self::windowing::Windowing;
 use crate::model::capabilities::Capabilities;
 use crate::model::time::{Millis, Timestamp};
@@ -72,6 +72,8 @@ pub struct TargetFacts {
     pub now: Timestamp,
     /// What it can do.
     pub capabilities: Capabilities,
+    /// Whether it is several shards, each with a part of the series.
+    pub is_sharded: bool,
 }
 
 impl TargetFacts {
@@ -80,6 +82,7 @@ impl TargetFacts {
             scrape_interval: self.scrape_interval,
             boundary: self.capabilities.range_boundary,
             native_histograms: self.capabilities.native_histograms,
+            is_sharded: self.is_sharded,
         }
     }
 
@@ -209,6 +212,15 @@ impl Plan {
         if let (Kind::Expression { promql, .. }, Source::Range { .. }) = (&self.kind, &self.source)
         {
             self.grid.is_divisible = !is_bound_to_its_range(promql);
+        }
+        // The gateway reads the values of an expression stretch by stretch.
+        if let Source::Pooled(Pooling {
+            inner: InnerQuery::Evaluated { promql, .. },
+            ..
+        }) = &self.source
+            && is_bound_to_its_range(promql)
+        {
+            return Err(PlanError::BoundToItsRange);
         }
         if !self.grid.is_divisible && self.grid.buckets.count() > POINTS_PER_CALL {
             return Err(PlanError::BoundToItsRange);

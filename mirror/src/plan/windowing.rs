@@ -13,6 +13,8 @@ pub struct Windowing {
     pub boundary: RangeBoundary,
     /// Whether the store may hold native histograms.
     pub native_histograms: bool,
+    /// Whether it is several shards, each with a part of the series.
+    pub is_sharded: bool,
 }
 
 impl Windowing {
@@ -52,6 +54,8 @@ pub(super) struct Windows {
     /// The buckets are so short that there are fewer samples than buckets: fetching the samples is
     /// the lighter way.
     pub(super) finer_than_samples: bool,
+    /// Whether each shard has a part of the series.
+    pub(super) is_sharded: bool,
 }
 
 impl Windows {
@@ -74,6 +78,7 @@ impl Windows {
             instant_rate: written(four_scrapes),
             scrape: windowing.scrape_interval,
             finer_than_samples: width.0.saturating_mul(10) <= windowing.scrape_interval.0,
+            is_sharded: windowing.is_sharded,
         }
     }
 

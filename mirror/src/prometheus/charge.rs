@@ -97,6 +97,16 @@ impl Charge {
 pub struct Held(Option<Arc<Reservation>>);
 
 impl Held {
+    /// Memory of `account`, waiting until `deadline`.
+    pub(super) async fn new(
+        account: Account,
+        bytes: u64,
+        deadline: Instant,
+    ) -> Result<Self, StoreError> {
+        let reservation = account.reserve(ByteSize(bytes), Some(deadline)).await?;
+        Ok(Self(Some(Arc::new(reservation))))
+    }
+
     /// The caller that waited for the answer has it now.
     pub(super) fn rests(&self) {
         if let Some(reservation) = &self.0 {

@@ -33,6 +33,10 @@ pub enum StoreError {
         /// Prometheus' `error`.
         message: String,
     },
+    /// The shards of a target cannot answer it together, though each can on its own. With what to
+    /// do about it.
+    #[error("{0}")]
+    AcrossShards(String),
     /// The store has no such call (404, 405, 501), though it may have others.
     #[error("{0}")]
     NotOffered(String),

@@ -17,7 +17,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 pub(super) use self::preference::Preference;
-use super::charge::Held;
 use super::{Answer, Call, Deadline, Store, StoreError};
 use crate::model::capabilities::Capabilities;
 use crate::model::time::Millis;
@@ -26,13 +25,6 @@ use crate::model::time::Millis;
 pub(super) trait Member: Store {
     /// Why a call would wait before it is sent, if the server asks to slow down.
     fn throttled(&self) -> Option<StoreError>;
-
-    /// Memory for an answer of so many bytes, put together from those of several members.
-    fn hold(
-        &self,
-        bytes: u64,
-        deadline: Deadline,
-    ) -> impl Future<Output = Result<Held, StoreError>> + Send;
 }
 
 /// Members that hold the same series, for the calls of one request.

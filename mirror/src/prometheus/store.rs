@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Answer, Call, StoreError};
+use super::{Answer, Call, Held, StoreError};
 use crate::model::capabilities::Capabilities;
 #[cfg(doc)]
 use crate::prometheus::{RequestCalls, Server};
@@ -27,4 +27,26 @@ pub trait Store: Send + Sync {
         &self,
         deadline: Deadline,
     ) -> impl Future<Output = Result<Capabilities, StoreError>> + Send;
+
+    /// Whether it is several shards, each with a part of the series.
+    fn is_sharded(&self) -> bool {
+        false
+    }
+
+    /// Its shards by name, and why one cannot be asked; none if it is not sharded.
+    fn shards(
+        &self,
+        _: Deadline,
+    ) -> impl Future<Output = Vec<(String, Option<StoreError>)>> + Send {
+        async { Vec::new() }
+    }
+
+    /// Memory for what is made of answers, until it is dropped.
+    fn hold(
+        &self,
+        _bytes: u64,
+        _: Deadline,
+    ) -> impl Future<Output = Result<Held, StoreError>> + Send {
+        async { Ok(Held::default()) }
+    }
 }

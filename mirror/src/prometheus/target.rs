@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::limits::Caller;
 use super::replicas::{Preference, Replicas};
 use super::server::{ForRequest, Server, ServerCalls};
-use super::{Answer, Call, Deadline, Store, StoreError};
+use super::{Answer, Call, Deadline, Held, Store, StoreError};
 use crate::budget::Reservation;
 use crate::model::capabilities::Capabilities;
 use crate::settings::TargetSettings;
@@ -132,5 +132,9 @@ impl Store for RequestCalls {
 
     async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
         self.replicas.capabilities(deadline).await
+    }
+
+    async fn hold(&self, bytes: u64, deadline: Deadline) -> Result<Held, StoreError> {
+        self.request.hold(bytes, deadline).await
     }
 }

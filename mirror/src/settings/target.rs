@@ -36,10 +36,6 @@ pub(super) fn check(path: &str, target: &Value, faults: &mut Vec<Fault>) {
     for place in shards.iter().flatten() {
         check_server(place, faults);
     }
-    if shards.len() > 1 {
-        let fault = Fault::new(field_path(path, "shards"), "several are not supported yet");
-        faults.push(fault.hint("declare each shard as a target"));
-    }
     parameters::check(path, target, faults);
     proxy::check(path, target, faults);
     let headers = target.get("headers").and_then(Value::as_object);

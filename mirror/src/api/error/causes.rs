@@ -164,6 +164,10 @@ impl From<StoreError> for ApiError {
                     details,
                 }
             }
+            StoreError::AcrossShards(_) => Self::BadRequest {
+                summary: "not over shards",
+                details,
+            },
             StoreError::Rejected { .. } => Self::BadRequest {
                 summary: "Prometheus refused the query",
                 details,

@@ -79,13 +79,19 @@ impl Wrapping<'_> {
 /// user wrote, and are left out.
 #[must_use]
 pub fn without_positions(message: &str) -> String {
-    let left_out = replace_positions(message, |_| None);
+    let left_out = positions_left_out(message);
     if left_out == message {
         return left_out;
     }
     format!(
         "{left_out} (this target enforces label matchers, so the expression was rewritten: positions are left out)"
     )
+}
+
+/// A message without the positions in it.
+#[must_use]
+pub fn positions_left_out(message: &str) -> String {
+    replace_positions(message, |_| None)
 }
 
 /// A text as Go's `%q` writes it, which VictoriaMetrics quotes queries with.

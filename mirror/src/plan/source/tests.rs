@@ -9,6 +9,7 @@ fn windowing(boundary: RangeBoundary) -> Windowing {
         scrape_interval: Millis(15_000),
         boundary,
         native_histograms: true,
+        is_sharded: false,
     }
 }
 

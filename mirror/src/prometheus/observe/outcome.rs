@@ -36,7 +36,11 @@ impl Outcome {
     pub(super) fn of(result: &Result<Answer, StoreError>) -> Self {
         match result {
             Ok(_) => Self::Ok,
-            Err(StoreError::Rejected { .. } | StoreError::NotOffered(_)) => Self::Rejected,
+            Err(
+                StoreError::Rejected { .. }
+                | StoreError::NotOffered(_)
+                | StoreError::AcrossShards(_),
+            ) => Self::Rejected,
             Err(StoreError::Unreachable(_)) => Self::Unreachable,
             Err(StoreError::CredentialsRefused(_)) => Self::CredentialsRefused,
             Err(StoreError::Timeout(_)) => Self::Timeout,

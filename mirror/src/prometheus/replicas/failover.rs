@@ -28,6 +28,7 @@ impl FailureOf {
             | StoreError::Throttled { .. } => Self::Server,
             StoreError::Rejected { .. }
             | StoreError::NotOffered(_)
+            | StoreError::AcrossShards(_)
             | StoreError::TooLarge(_)
             | StoreError::BeyondMemory(_)
             | StoreError::TooManyCalls { .. }

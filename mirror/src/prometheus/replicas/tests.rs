@@ -106,10 +106,6 @@ impl Member for Server {
     fn throttled(&self) -> Option<StoreError> {
         self.throttled.then(|| throttled(5))
     }
-
-    async fn hold(&self, _: u64, _: Deadline) -> Result<Held, StoreError> {
-        Ok(Held::default())
-    }
 }
 
 fn throttled(seconds: u64) -> StoreError {

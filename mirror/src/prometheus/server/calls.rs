@@ -42,6 +42,18 @@ impl ForRequest {
         memory.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Memory for what is made of answers.
+    pub(in crate::prometheus) async fn hold(
+        &self,
+        bytes: u64,
+        Deadline(deadline): Deadline,
+    ) -> Result<Held, StoreError> {
+        match self.memory() {
+            Some(memory) => Held::new(memory.account(), bytes, deadline).await,
+            None => Ok(Held::default()),
+        }
+    }
+
     /// The answer becomes one that is evaluated.
     pub(in crate::prometheus) async fn keeps(
         &self,
@@ -80,12 +92,6 @@ impl Store for ServerCalls {
     async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
         super::capabilities(&self.server, self, deadline).await
     }
-}
-
-impl Member for ServerCalls {
-    fn throttled(&self) -> Option<StoreError> {
-        self.server.throttled()
-    }
 
     async fn hold(&self, bytes: u64, Deadline(deadline): Deadline) -> Result<Held, StoreError> {
         let account = self.request.memory().map(|memory| memory.account());
@@ -93,5 +99,11 @@ impl Member for ServerCalls {
         let charge = Charge::new(budget, account, Arc::default(), deadline).await?;
         charge.cover(bytes, deadline).await?;
         Ok(charge.becomes(bytes))
+    }
+}
+
+impl Member for ServerCalls {
+    fn throttled(&self) -> Option<StoreError> {
+        self.server.throttled()
     }
 }
