@@ -81,9 +81,9 @@ impl<S: Store> Shards<S> {
 
     /// What each shard answers to a call.
     async fn ask(&self, call: &Call, deadline: Deadline) -> Result<Asked, StoreError> {
-        let all = self.members.iter().enumerate();
+        let all = self.members.iter();
         if !self.may_be_partial {
-            let answers = all.map(async |(index, member)| {
+            let answers = all.enumerate().map(async |(index, member)| {
                 let answer = member.call(call.clone(), deadline).await;
                 answer.map(Some).map_err(|error| named(error, index))
             });
@@ -93,7 +93,7 @@ impl<S: Store> Shards<S> {
             });
         }
         let patience = self.patience(deadline);
-        let answers = all.map(|(_, member)| member.call(call.clone(), patience));
+        let answers = all.map(|member| member.call(call.clone(), patience));
         self.without_missing(join_all(answers).await)
     }
 

@@ -31,7 +31,7 @@ const DECIMAL: f64 = 1e-14;
 
 /// A row group of the table: a metric and what is hard about it.
 pub(crate) struct Subject {
-    name: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) conditions: Vec<(&'static str, Vec<&'static str>)>,
 }
@@ -126,7 +126,7 @@ pub(crate) fn subjects() -> Vec<Subject> {
 
 /// Part of the six hours: short buckets need no more, and the time of a test is limited. None
 /// begins on an edge.
-fn range(width: i64) -> (i64, i64) {
+pub fn range(width: i64) -> (i64, i64) {
     let start = START + HOUR + 5 * MINUTE + 12_345;
     match width {
         1_000 => (start, start + 8 * MINUTE),

@@ -4,3 +4,4 @@
 mod ground_truth;
 mod oracle;
 mod replicas;
+mod shards;

@@ -49,7 +49,10 @@ pub fn of_buckets(rank: f64, mut buckets: Vec<Bucket>) -> f64 {
         return f64::NAN;
     }
     let wanted = rank * last.count;
-    let place = lower.partition_point(|bucket| !(bucket.count >= wanted));
+    let place = lower.partition_point(|bucket| {
+        // A count that is no number never reaches it.
+        bucket.count < wanted || bucket.count.is_nan() || wanted.is_nan()
+    });
     let Some(bucket) = lower.get(place) else {
         return highest.upper;
     };
