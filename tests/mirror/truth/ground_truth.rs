@@ -126,7 +126,7 @@ pub(crate) fn subjects() -> Vec<Subject> {
 
 /// Part of the six hours: short buckets need no more, and the time of a test is limited. None
 /// begins on an edge.
-pub fn range(width: i64) -> (i64, i64) {
+pub(crate) fn range(width: i64) -> (i64, i64) {
     let start = START + HOUR + 5 * MINUTE + 12_345;
     match width {
         1_000 => (start, start + 8 * MINUTE),

@@ -55,13 +55,14 @@ fn scripted(
     }
 }
 
-/// A shard with these elements at the instants 0, 1, …, whatever it is asked, and a name of each.
-fn with(
-    elements: &'static [(
-        &'static [(&'static str, &'static str)],
-        &'static [&'static str],
-    )],
-) -> Scripted {
+/// The labels of an element, and its values at the instants 0, 1, ….
+type Element = (
+    &'static [(&'static str, &'static str)],
+    &'static [&'static str],
+);
+
+/// A shard with these elements, whatever it is asked, and a name of each.
+fn with(elements: &'static [Element]) -> Scripted {
     scripted(move |call| {
         Ok(match call {
             Call::SeriesExist { .. } => Data::SeriesExist(!elements.is_empty()),
