@@ -2,7 +2,8 @@
 //! a client.
 //!
 //! - [`servers`] starts Prometheus 2 and 3, VictoriaMetrics, Thanos, Mimir, nginx, a part of AWS
-//!   and the mirror itself on loopback, and ends them; an upstream among them says what the test wants.
+//!   and the mirror itself on loopback, and ends them; an upstream among them says what the test
+//!   wants.
 //! - [`samples`] generates samples that are hard to get right; [`remote_write`] loads them.
 //! - [`oracle`] computes from those samples, in plain Rust, what the mirror has to answer. It
 //!   shares no code with the mirror.

@@ -1,5 +1,5 @@
-//! Memory settings that do not fit each other: one rule for the mirror's `check` and log, and for the
-//! operator's condition.
+//! Memory settings that do not fit each other: one rule for the mirror's `check` and log, and for
+//! the operator's condition.
 
 use serde_json::Value;
 

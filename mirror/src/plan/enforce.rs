@@ -145,8 +145,8 @@ pub(super) struct Read {
     stood_in: stand_in::StoodIn,
 }
 
-/// Reads an expression of at most `most_bytes`. Everything in it counts: nothing is refused but what
-/// the parser or this module cannot read.
+/// Reads an expression of at most `most_bytes`. Everything in it counts: nothing is refused but
+/// what the parser or this module cannot read.
 ///
 /// # Errors
 /// If it is beyond the bounds, or the parser does not know it.

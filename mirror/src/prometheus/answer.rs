@@ -62,8 +62,8 @@ impl Answer {
 /// The result proper of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
-    /// Of [`Call::Instant`], [`Call::Range`] and [`Call::Samples`]; a vector's elements and a scalar are series of one
-    /// sample. A string result is none.
+    /// Of [`Call::Instant`], [`Call::Range`] and [`Call::Samples`]; a vector's elements and a
+    /// scalar are series of one sample. A string result is none.
     Series(Vec<Series>),
     /// Of [`Call::SeriesExist`].
     SeriesExist(bool),

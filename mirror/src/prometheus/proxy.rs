@@ -60,7 +60,8 @@ pub(super) fn refusal(
     (status == StatusCode::PROXY_AUTHENTICATION_REQUIRED).then(|| refused(proxy, whose))
 }
 
-/// What follows an answer that may be the proxy's: over plain HTTP it answers in the server's place.
+/// What follows an answer that may be the proxy's: over plain HTTP it answers in the server's
+/// place.
 pub(super) fn hint(status: StatusCode, settings: &TargetSettings, scheme: &str) -> String {
     let may_be = matches!(
         status,

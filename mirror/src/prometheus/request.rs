@@ -59,8 +59,8 @@ impl Request {
         (self.url.clone(), self.parameters.clone())
     }
 
-    /// The same with all but unreserved characters percent-encoded, a space as well. Whoever verifies
-    /// a signature may decode what arrives and encode it again in this way.
+    /// The same with all but unreserved characters percent-encoded, a space as well. Whoever
+    /// verifies a signature may decode what arrives and encode it again in this way.
     pub(super) fn strictly_encoded(mut self) -> Self {
         let segments = self.url.path().split('/').map(|segment| {
             let decoded: Cow<[u8]> = percent_decode_str(segment).into();

@@ -26,8 +26,8 @@ impl Proxy {
     }
 }
 
-/// Reads what a target's `proxy`, at `path`, refers to. The outer None: something is wrong, which is
-/// reported.
+/// Reads what a target's `proxy`, at `path`, refers to. The outer None: something is wrong, which
+/// is reported.
 #[expect(
     clippy::option_option,
     reason = "whether it can be read, and whether there is something"

@@ -1,9 +1,10 @@
 //! What a run leaves behind, as one comparable value, and the comparison.
 //!
 //! A snapshot holds every object of the kinds that the operator and the Deployment make, whole, and
-//! the resource with its status. Names that are new in each run are replaced by what they stand for:
-//! the namespace by `NAMESPACE`, each uid by the object's name. Everything else that may differ
-//! between two runs is in [`MASKS`]; nothing may be there that does not differ between clean runs.
+//! the resource with its status. Names that are new in each run are replaced by what they stand
+//! for: the namespace by `NAMESPACE`, each uid by the object's name. Everything else that may
+//! differ between two runs is in [`MASKS`]; nothing may be there that does not differ between clean
+//! runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 

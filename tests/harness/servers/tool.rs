@@ -17,8 +17,8 @@ pub(super) fn tool(name: &str) -> Result<PathBuf> {
     })
 }
 
-/// The folder with the programs of a tool that is made of Python packages; installs them first where
-/// no test has done so before.
+/// The folder with the programs of a tool that is made of Python packages; installs them first
+/// where no test has done so before.
 ///
 /// # Errors
 /// If they cannot be installed.

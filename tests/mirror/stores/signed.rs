@@ -1,5 +1,5 @@
-//! A Prometheus that asks for AWS's signatures: botocore verifies them, and keys of every kind come,
-//! change, end and fail to come without a failed request.
+//! A Prometheus that asks for AWS's signatures: botocore verifies them, and keys of every kind
+//! come, change, end and fail to come without a failed request.
 //!
 //! AWS's servers are a program of the tests; that botocore agrees with it is what is known of AWS.
 
@@ -269,7 +269,8 @@ async fn botocore_agrees_with_every_signature() -> Result<()> {
     Ok(())
 }
 
-/// A way to keys: what the target and the pod's variables say, and as whom AWS sees the mirror then.
+/// A way to keys: what the target and the pod's variables say, and as whom AWS sees the mirror
+/// then.
 struct Way {
     auth: Value,
     pod: Vec<(&'static str, String)>,
@@ -413,7 +414,8 @@ async fn keys_of_two_seconds_are_replaced_without_a_failed_request() -> Result<(
         let asking = Asking::start(&client);
         asking.goes_on().await?;
         assert_eq!(aws.counts().await?["given"], given, "once for all who wait");
-        // The pod's own token changes meanwhile, as a kubelet changes it: both are good for a while.
+        // The pod's own token changes meanwhile, as a kubelet changes it: both are good for a
+        // while.
         for round in 1..4 {
             let (old, new) = (format!("token-{}", round - 1), format!("token-{round}"));
             aws.set(&json!({"tokens": [old, new]})).await?;

@@ -94,8 +94,8 @@ fn canonical(request: &Unsigned, headers: &BTreeMap<&str, &str>, names: &str) ->
     text
 }
 
-/// The encoded path, encoded once more, without empty segments. Steps to the same folder and the one
-/// above are gone from every URL.
+/// The encoded path, encoded once more, without empty segments. Steps to the same folder and the
+/// one above are gone from every URL.
 fn canonical_path(path: &str) -> String {
     let segments = path.split('/').filter(|segment| !segment.is_empty());
     let mut text: String = segments

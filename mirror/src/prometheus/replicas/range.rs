@@ -138,8 +138,8 @@ impl Missing {
     }
 }
 
-/// The series of both, with the samples of `own` that are kept and those of `other` that are wanted,
-/// in the order of time. `wanted` is asked with the place of the series in `other`.
+/// The series of both, with the samples of `own` that are kept and those of `other` that are
+/// wanted, in the order of time. `wanted` is asked with the place of the series in `other`.
 pub(super) fn merged(
     own: &[Series],
     other: &[Series],

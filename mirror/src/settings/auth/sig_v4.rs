@@ -1,5 +1,5 @@
-//! What `auth.sigV4` says. Who the pod is where it names no keys shows when a request is signed: the
-//! other targets are served whatever that is.
+//! What `auth.sigV4` says. Who the pod is where it names no keys shows when a request is signed:
+//! the other targets are served whatever that is.
 
 use serde_json::Value;
 
