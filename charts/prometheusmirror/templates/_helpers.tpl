@@ -88,15 +88,27 @@ after validation.
 {{- define "prometheusmirror.document" -}}
 {{- $spec := pick (include "prometheusmirror.spec" . | fromYaml) "apiKeySecretRef" "targets" "defaultTarget" "requestTargets" "workers" "limits" "port" "server" }}
 {{- range $target := $spec.targets }}
-  {{- with $target.service }}
-    {{- $host := printf "%s.%s.svc" .name (.namespace | default $.Release.Namespace) }}
-    {{- $path := regexReplaceAll "/+$" (.path | default "") "" }}
-    {{- $_ := set $target "url" (printf "%s://%s:%d%s" (.scheme | default "http") $host (int .port) $path) }}
+  {{- range $server := concat (list $target) ($target.replicas | default list) ($target.shards | default list) }}
+    {{- include "prometheusmirror.resolve" (dict "server" $server "namespace" $.Release.Namespace) }}
   {{- end }}
-  {{- $_ := unset $target "service" }}
+  {{- range $shard := $target.shards }}
+    {{- range $server := $shard.replicas }}
+      {{- include "prometheusmirror.resolve" (dict "server" $server "namespace" $.Release.Namespace) }}
+    {{- end }}
+  {{- end }}
 {{- end }}
 {{- dict "apiVersion" "prometheus-mirror.io/v1alpha1" "kind" "PrometheusMirror" "spec" $spec
     "metadata" (dict "name" (include "prometheusmirror.name" .) "namespace" .Release.Namespace) | toYaml }}
+{{- end }}
+
+{{/* Puts the URL of a Service in its place. Takes a dict: server, namespace. */}}
+{{- define "prometheusmirror.resolve" -}}
+{{- with .server.service }}
+  {{- $host := printf "%s.%s.svc" .name (.namespace | default $.namespace) }}
+  {{- $path := regexReplaceAll "/+$" (.path | default "") "" }}
+  {{- $_ := set $.server "url" (printf "%s://%s:%d%s" (.scheme | default "http") $host (int .port) $path) }}
+{{- end }}
+{{- $_ := unset .server "service" }}
 {{- end }}
 
 {{- define "prometheusmirror.image" -}}

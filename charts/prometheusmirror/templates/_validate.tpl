@@ -103,13 +103,15 @@ What values.schema.json cannot say, or could not say with an example. The words 
 {{- include "prometheusmirror.validateDuration" (dict "path" (printf "%s.requestTimeout" $path) "value" .target.requestTimeout "from" 100 "to" 600000 "range" "100ms to 10m") }}
 {{- include "prometheusmirror.validateDuration" (dict "path" (printf "%s.scrapeInterval" $path) "value" .target.scrapeInterval "from" 1000 "to" 3600000 "range" "1s to 1h") }}
 {{- if not $operator }}
-  {{- include "prometheusmirror.validatePods" (dict "path" $path "of" .target) }}
-  {{- range $index, $shard := .target.shards }}
-    {{- include "prometheusmirror.validatePods" (dict "path" (printf "%s.shards[%d]" $path $index) "of" $shard) }}
+  {{- include "prometheusmirror.validateService" (dict "path" $path "of" .target) }}
+  {{- range $index, $replica := .target.replicas }}
+    {{- include "prometheusmirror.validateService" (dict "path" (printf "%s.replicas[%d]" $path $index) "of" $replica) }}
   {{- end }}
-  {{- with .target.service }}
-    {{- if kindIs "string" .port }}
-      {{- fail (printf "%s.service.port: only the operator looks up the number of port %q. Write the number, for example: 9090, or set operator.enabled: true" $path .port) }}
+  {{- range $index, $shard := .target.shards }}
+    {{- $at := printf "%s.shards[%d]" $path $index }}
+    {{- include "prometheusmirror.validateService" (dict "path" $at "of" $shard) }}
+    {{- range $inner, $replica := $shard.replicas }}
+      {{- include "prometheusmirror.validateService" (dict "path" (printf "%s.replicas[%d]" $at $inner) "of" $replica) }}
     {{- end }}
   {{- end }}
   {{- if .target.prometheus }}
@@ -126,22 +128,17 @@ What values.schema.json cannot say, or could not say with an example. The words 
 {{- end }}
 {{- include "prometheusmirror.validateServers" . }}
 {{- include "prometheusmirror.validateAuth" . }}
-{{- with .target.auth }}
-  {{- with .sigV4 }}
-    {{- if ne (kindIs "map" .accessKeyIdSecretRef) (kindIs "map" .secretAccessKeySecretRef) }}
-      {{- fail (printf "%s.auth.sigV4: accessKeyIdSecretRef and secretAccessKeySecretRef must be set together; leave out both to use the pod's identity" $path) }}
-    {{- end }}
-    {{- if not $operator }}
-      {{- fail (printf "%s.auth.sigV4: is not supported by this version of the mirror yet; leave it out" $path) }}
-    {{- end }}
-  {{- end }}
-{{- end }}
 {{- end }}
 
-{{/* Only the operator knows pods. Takes a dict: path, and what may have a service there. */}}
-{{- define "prometheusmirror.validatePods" -}}
-{{- if (.of.service | default dict).pods }}
-  {{- fail (printf "%s.service.pods: only the operator looks up the pods of a Service. List the servers, for example: replicas: [{url: \"http://prometheus-0.prometheus.monitoring.svc:9090\"}], or set operator.enabled: true" .path) }}
+{{/* Only the operator knows pods and names of ports. Takes a dict: path, and what may have a service there. */}}
+{{- define "prometheusmirror.validateService" -}}
+{{- with .of.service }}
+  {{- if .pods }}
+    {{- fail (printf "%s.service.pods: only the operator looks up the pods of a Service. List the servers, for example: replicas: [{url: \"http://prometheus-0.prometheus.monitoring.svc:9090\"}], or set operator.enabled: true" $.path) }}
+  {{- end }}
+  {{- if kindIs "string" .port }}
+    {{- fail (printf "%s.service.port: only the operator looks up the number of port %q. Write the number, for example: 9090, or set operator.enabled: true" $.path .port) }}
+  {{- end }}
 {{- end }}
 {{- end }}
 

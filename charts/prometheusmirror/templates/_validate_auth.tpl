@@ -43,6 +43,11 @@
     {{- include "prometheusmirror.validateToken" (dict "path" (printf "%s.auth.oauth2.%s" $path $field) "token" $source.serviceAccountToken) }}
   {{- end }}
 {{- end }}
+{{- with $auth.sigV4 }}
+  {{- if ne (kindIs "map" .accessKeyIdSecretRef) (kindIs "map" .secretAccessKeySecretRef) }}
+    {{- fail (printf "%s.auth.sigV4: accessKeyIdSecretRef and secretAccessKeySecretRef must be set together; leave out both to use the pod's identity" $path) }}
+  {{- end }}
+{{- end }}
 {{- with .target.proxy }}
   {{- if not (regexMatch "^http://[^/?#@\\s]+/?$" .url) }}
     {{- fail (printf "%s.proxy.url: %q must be http://HOST:PORT: the mirror speaks plain HTTP with proxies; for example: http://proxy.example.com:3128" $path .url) }}
