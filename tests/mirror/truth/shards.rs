@@ -112,7 +112,8 @@ async fn shards_answer_what_one_prometheus_with_all_series_does() -> Result<()> 
         let aggregated = METHODS
             .iter()
             .flat_map(|method| WIDTHS.map(|width| (Some((*method, width)), range(width))));
-        for (aggregation, (start, end)) in [raw].into_iter().chain(aggregated) {
+        let questions = [raw].into_iter().chain(aggregated);
+        for (index, (aggregation, (start, end))) in questions.enumerate() {
             let question = Question {
                 kind: subject.kind.clone(),
                 conditions: subject.conditions.clone(),
@@ -123,6 +124,9 @@ async fn shards_answer_what_one_prometheus_with_all_series_does() -> Result<()> 
             let truth = answer(Store::Prometheus3, &all, &question);
             let whole = stores.client("all").ask(&question, None).await?;
             for (count, _) in &stores.shards {
+                if *count == 2 && !is_asked_of_two(index) {
+                    continue;
+                }
                 let got = stores
                     .client(&format!("of-{count}"))
                     .ask(&question, None)
@@ -153,6 +157,16 @@ async fn shards_answer_what_one_prometheus_with_all_series_does() -> Result<()> 
     println!("{compared} points compared, {refused} quantiles of native histograms refused");
     ensure!(compared > 10_000, "{compared} points");
     Ok(())
+}
+
+/// Three shards are asked everything. Two are asked for raw points and for each method at one of
+/// the widths, each width in its turn: to ask them everything shows nothing new.
+fn is_asked_of_two(question: usize) -> bool {
+    let Some(aggregated) = question.checked_sub(1) else {
+        return true;
+    };
+    let (method, width) = (aggregated / WIDTHS.len(), aggregated % WIDTHS.len());
+    method % WIDTHS.len() == width
 }
 
 /// The truth with the values that one Prometheus answers.
