@@ -2,6 +2,7 @@
 
 mod children;
 mod configuration;
+mod identity;
 mod leaders;
 mod lifecycle;
 mod prometheus;
@@ -33,6 +34,7 @@ pub(crate) fn suite() -> Suite {
             what_the_mirror_refuses_is_reported,
             a_refused_pod_template_changes_nothing,
             with_one_target_down_the_other_is_served;
+        identity: a_token_of_the_service_account_is_accepted;
         children:
             deleted_and_edited_children_are_restored,
             optional_children_come_and_go,
