@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use crate::wait::eventually;
+
 /// Where things are.
 pub(crate) struct Place {
     /// The checkout.
@@ -75,7 +77,11 @@ pub(crate) async fn run(program: &str, arguments: &[&str]) -> Result<String> {
 /// The definition, as kubectl names it.
 pub(crate) const DEFINITION: &str = "crd/prometheusmirrors.prometheus-mirror.io";
 
-/// Waits until the API server serves the resource.
+/// Where the API server lists its objects.
+const RESOURCES: &str = "/apis/prometheus-mirror.io/v1alpha1/prometheusmirrors";
+
+/// Waits until the API server serves the resource: it calls the definition established a moment
+/// earlier. One that is deleted in that moment stays for ever, because its objects cannot be listed.
 pub(crate) async fn established() -> Result<()> {
     let wait = [
         "wait",
@@ -84,7 +90,11 @@ pub(crate) async fn established() -> Result<()> {
         "--timeout=180s",
     ];
     run("kubectl", &wait).await?;
-    Ok(())
+    let listed = ["get", "--raw", RESOURCES];
+    eventually("the resource is served", async || {
+        run("kubectl", &listed).await.map(drop)
+    })
+    .await
 }
 
 /// The same, with something to read.
