@@ -6,8 +6,8 @@
 //!   └─► signature
 //! ```
 //!
-//! AWS's own crates would do the same: `aws-config` with 28 more crates, `aws-sigv4` alone with 16
-//! and a second implementation of SHA-256.
+//! AWS's own crates would do the same: both with 27 more crates, `aws-sigv4` alone with 15 and a
+//! second implementation of SHA-256.
 
 mod clock;
 mod container;
@@ -15,7 +15,7 @@ mod environment;
 mod identity;
 mod instance;
 mod keys;
-mod service;
+mod refusal;
 mod session;
 mod signature;
 mod sts;

@@ -20,6 +20,7 @@ mod decode;
 mod error;
 mod guard;
 mod http;
+mod issuer;
 mod limits;
 pub mod observe;
 mod proxy;

@@ -12,7 +12,7 @@ use url::Url;
 
 pub(super) use self::failure::{Failure, failure};
 use self::pinning::pinning;
-use crate::settings::{Authorities, OAuth2, TargetSettings, TargetTls, Trust};
+use crate::settings::{Authorities, TargetSettings, TargetTls, Trust};
 
 /// Applies a target's `tls` to the client of the server at `url`.
 pub(super) fn configure(
@@ -63,16 +63,7 @@ pub(super) fn configure(
 /// The same for where its tokens come from. That may be a well-known server or one of the
 /// authorities of `tls`; whatever `tls` says of the target, the client's secret goes to nobody who
 /// is not verified.
-pub(super) fn configure_token_endpoint(
-    builder: ClientBuilder,
-    settings: &TargetSettings,
-    oauth2: &OAuth2,
-) -> reqwest::Result<ClientBuilder> {
-    configure_endpoint(builder, settings, &oauth2.token_url)
-}
-
-/// The same for any server that is asked for credentials.
-pub(super) fn configure_endpoint(
+pub(super) fn configure_issuer(
     builder: ClientBuilder,
     settings: &TargetSettings,
     url: &Url,

@@ -10,25 +10,23 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use super::http::{Secrets, plain_client, root_cause};
-use super::{StoreError, proxy, tls};
+use super::StoreError;
+use super::issuer::{Issuer, Kind};
 use crate::settings::{Authorization, OAuth2, TargetSettings};
 
-/// For a whole exchange with the token endpoint. Requests have 15 seconds in all.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// What tokens come from.
+const ENDPOINT: Kind = Kind {
+    what: "the token endpoint",
+    issues: "a token",
+    // Requests have 15 seconds in all.
+    timeout: Duration::from_secs(10),
+};
 
 /// The tokens of one target.
 #[derive(Debug)]
 pub(super) struct Tokens {
-    /// How messages begin: `the token endpoint HOST of target a`.
-    name: String,
     settings: OAuth2,
-    /// What leads to the endpoint.
-    target: Arc<TargetSettings>,
-    /// What must not be shown of what it says.
-    secrets: Secrets,
-    /// Or why there can't be one.
-    http: Result<reqwest::Client, StoreError>,
+    endpoint: Issuer,
     state: Mutex<State>,
 }
 
@@ -56,22 +54,9 @@ impl State {
 
 impl Tokens {
     pub(super) fn new(settings: &Arc<TargetSettings>, oauth2: &OAuth2) -> Self {
-        let host = oauth2.token_url.host_str().unwrap_or_default();
-        let name = format!("the token endpoint {host} of target {}", settings.name);
-        let http = proxy::configure(plain_client(), settings)
-            .and_then(|builder| tls::configure_token_endpoint(builder, settings, oauth2))
-            // Tokens are asked for so seldom that a kept connection would be closed by the server
-            // most of the times.
-            .and_then(|builder| builder.timeout(TIMEOUT).pool_max_idle_per_host(0).build())
-            .map_err(|error| {
-                StoreError::Unreachable(format!("{name} cannot be asked: {}", root_cause(&error)))
-            });
         Self {
-            name,
             settings: oauth2.clone(),
-            target: Arc::clone(settings),
-            secrets: Secrets::of(settings),
-            http,
+            endpoint: Issuer::new(settings, ENDPOINT, &oauth2.token_url),
             state: Mutex::default(),
         }
     }
@@ -90,7 +75,7 @@ impl Tokens {
         renewed.await.unwrap_or_else(|_| {
             Err(StoreError::Unreachable(format!(
                 "{} could not be asked; the mirror's log says more",
-                self.name
+                self.endpoint.name()
             )))
         })
     }

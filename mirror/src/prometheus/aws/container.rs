@@ -6,13 +6,14 @@ use url::Url;
 use super::environment::Source;
 use super::identity::read;
 use super::keys::{Keys, of_json};
-use super::service::Service;
+use super::refusal::{of_keys, refusal};
 use crate::prometheus::StoreError;
+use crate::prometheus::issuer::Issuer;
 use crate::settings::TargetSettings;
 
 #[derive(Debug)]
 pub(super) struct Container {
-    service: Service,
+    issuer: Issuer,
     url: Url,
     token: Option<Source>,
 }
@@ -20,17 +21,21 @@ pub(super) struct Container {
 impl Container {
     pub(super) fn new(settings: &TargetSettings, url: Url, token: Option<Source>) -> Self {
         Self {
-            service: Service::near(settings, "the container credentials endpoint", &url),
+            issuer: Issuer::near(
+                settings,
+                of_keys("the container credentials endpoint"),
+                &url,
+            ),
             url,
             token,
         }
     }
 
     pub(super) async fn keys(&self) -> Result<Keys, StoreError> {
-        let mut request = self.service.http()?.get(self.url.clone());
+        let mut request = self.issuer.http()?.get(self.url.clone());
         let token = match &self.token {
             Some(token) => Some(read(token).await.map_err(|what| {
-                let name = self.service.name();
+                let name = self.issuer.name();
                 StoreError::CredentialsRefused(format!("{name} cannot be asked: {what}"))
             })?),
             None => None,
@@ -38,11 +43,11 @@ impl Container {
         if let Some(token) = &token {
             request = request.header(header::AUTHORIZATION, token.expose());
         }
-        let answer = self.service.ask(request).await?;
+        let answer = self.issuer.ask(request).await?;
         let keys = answer.status.is_success().then(|| of_json(&answer.body));
         keys.flatten().ok_or_else(|| {
             let sent: Vec<&str> = token.iter().map(|token| token.expose()).collect();
-            self.service.refusal(&answer, &sent)
+            refusal(&self.issuer, &answer, &sent)
         })
     }
 }

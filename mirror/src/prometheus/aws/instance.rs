@@ -4,9 +4,10 @@ use url::Url;
 
 use super::environment::HINT;
 use super::keys::{Keys, of_json};
-use super::service::{Service, is_absent};
+use super::refusal::{is_absent, of_keys, refusal};
 use crate::prometheus::StoreError;
 use crate::prometheus::http::Whole;
+use crate::prometheus::issuer::Issuer;
 use crate::settings::TargetSettings;
 
 const ROLES: &str = "latest/meta-data/iam/security-credentials/";
@@ -15,7 +16,7 @@ const ROLES: &str = "latest/meta-data/iam/security-credentials/";
 pub(super) struct Instance {
     /// What the target is called in messages.
     target: String,
-    service: Service,
+    issuer: Issuer,
     base: Url,
 }
 
@@ -23,7 +24,7 @@ impl Instance {
     pub(super) fn new(settings: &TargetSettings, base: Url) -> Self {
         Self {
             target: format!("target {}", settings.name),
-            service: Service::near(settings, "the instance metadata service", &base),
+            issuer: Issuer::near(settings, of_keys("the instance metadata service"), &base),
             base,
         }
     }
@@ -41,33 +42,33 @@ impl Instance {
             return Err(self.nobody("the instance has no role"));
         }
         if !roles.status.is_success() {
-            return Err(self.service.refusal(&roles, &[&token]));
+            return Err(refusal(&self.issuer, &roles, &[&token]));
         }
         let answer = self.get(&format!("{ROLES}{role}"), &token).await?;
         let keys = answer.status.is_success().then(|| of_json(&answer.body));
         keys.flatten()
-            .ok_or_else(|| self.service.refusal(&answer, &[&token]))
+            .ok_or_else(|| refusal(&self.issuer, &answer, &[&token]))
     }
 
     async fn token(&self) -> Result<String, StoreError> {
         let request = self
-            .service
+            .issuer
             .http()?
             .put(self.url("latest/api/token"))
             .header("x-aws-ec2-metadata-token-ttl-seconds", "60");
-        let answer = self.service.ask(request).await?;
+        let answer = self.issuer.ask(request).await?;
         let token = String::from_utf8_lossy(&answer.body);
         let is_one = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
         if answer.status.is_success() && is_one {
             return Ok(token.into_owned());
         }
-        Err(self.service.refusal(&answer, &[]))
+        Err(refusal(&self.issuer, &answer, &[]))
     }
 
     async fn get(&self, path: &str, token: &str) -> Result<Whole, StoreError> {
-        let request = self.service.http()?.get(self.url(path));
+        let request = self.issuer.http()?.get(self.url(path));
         let request = request.header("x-aws-ec2-metadata-token", token);
-        self.service.ask(request).await
+        self.issuer.ask(request).await
     }
 
     fn url(&self, path: &str) -> Url {

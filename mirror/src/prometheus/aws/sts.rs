@@ -7,10 +7,11 @@ use url::{Url, form_urlencoded};
 
 use super::clock::Clock;
 use super::keys::{Keys, of_xml};
-use super::service::Service;
+use super::refusal::{of_keys, refusal};
 use super::signature::{Scope, Unsigned, signed};
 use crate::prometheus::StoreError;
 use crate::prometheus::http::Whole;
+use crate::prometheus::issuer::Issuer;
 use crate::settings::TargetSettings;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -31,7 +32,7 @@ const PARTITIONS: [(&str, &str); 6] = [
 /// The Security Token Service of a region.
 #[derive(Debug)]
 pub(super) struct Sts {
-    service: Service,
+    issuer: Issuer,
     url: Url,
     scope: Scope,
     session_name: String,
@@ -52,7 +53,7 @@ impl Sts {
         };
         let own = format!("prometheus-mirror-{}", settings.name);
         Ok(Self {
-            service: Service::new(settings, "the AWS security token service", &url),
+            issuer: Issuer::new(settings, of_keys("the AWS security token service"), &url),
             url,
             scope: Scope {
                 region: region.to_owned(),
@@ -92,7 +93,7 @@ impl Sts {
 
     /// What is wrong with a token that the pod has.
     pub(super) fn unusable(&self, what: &str) -> StoreError {
-        StoreError::CredentialsRefused(format!("{} cannot be asked: {what}", self.service.name()))
+        StoreError::CredentialsRefused(format!("{} cannot be asked: {what}", self.issuer.name()))
     }
 
     fn form(&self, action: &str, role: &str, token: Option<&str>) -> String {
@@ -109,7 +110,7 @@ impl Sts {
 
     async fn ask(&self, form: &str, with: Option<(&Keys, &Clock)>) -> Result<Whole, StoreError> {
         let mut request = self
-            .service
+            .issuer
             .http()?
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, FORM)
@@ -127,13 +128,13 @@ impl Sts {
                 request = request.header(name, value);
             }
         }
-        self.service.ask(request).await
+        self.issuer.ask(request).await
     }
 
     fn keys(&self, answer: &Whole, sent: &[&str]) -> Result<Keys, StoreError> {
         let keys = answer.status.is_success().then(|| of_xml(&answer.body));
         keys.flatten()
-            .ok_or_else(|| self.service.refusal(answer, sent))
+            .ok_or_else(|| refusal(&self.issuer, answer, sent))
     }
 }
 

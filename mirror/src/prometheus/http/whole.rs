@@ -21,8 +21,13 @@ pub(in crate::prometheus) struct Whole {
 pub(in crate::prometheus) enum NotWhole {
     /// It was not sent, or the answer broke off.
     Failed(reqwest::Error),
-    /// It has an encoding of this name, which was not asked for.
-    Encoded(String),
+    /// It has an encoding that was not asked for.
+    Encoded {
+        /// The answer's status.
+        status: StatusCode,
+        /// The encoding's name.
+        encoding: String,
+    },
     /// It is longer than anything that was asked for.
     TooLarge,
     /// Its encoding cannot be taken off.
@@ -36,7 +41,10 @@ impl Whole {
         let response = request.send().await.map_err(NotWhole::Failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body =
-            Body::new(response, MAX_BODY_BYTES).map_err(|unknown| NotWhole::Encoded(unknown.0))?;
+            Body::new(response, MAX_BODY_BYTES).map_err(|unknown| NotWhole::Encoded {
+                status,
+                encoding: unknown.0,
+            })?;
         let mut whole = Vec::new();
         loop {
             match body.next().await {

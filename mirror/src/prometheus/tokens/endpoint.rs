@@ -1,20 +1,18 @@
 //! A token endpoint, asked once: for a token, or why there is none.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{TIMEOUT, Token, Tokens, form};
-use crate::prometheus::http::{Body, BodyError, Said, Secrets, quote, root_cause};
-use crate::prometheus::{StoreError, proxy, service_account, throttle, tls};
+use super::{Token, Tokens, form};
+use crate::prometheus::http::{Said, Secrets, Whole};
+use crate::prometheus::issuer::Issuer;
+use crate::prometheus::{StoreError, service_account};
 use crate::settings::{Authorization, Proof, Secret};
-
-/// Tokens and errors are far smaller.
-const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// So long before its end a token is replaced, or after nine tenths of its life: its way to the
 /// server takes time, and clocks differ.
@@ -25,13 +23,16 @@ impl Tokens {
     pub(super) async fn obtain(&self) -> Result<Token, StoreError> {
         let sent = Instant::now();
         let (answer, secrets) = match &self.settings.proof {
-            Proof::Secret(secret) => (self.with_secret(secret).await?, self.secrets.clone()),
+            Proof::Secret(secret) => (
+                self.with_secret(secret).await?,
+                self.endpoint.secrets().clone(),
+            ),
             // Read for each request: the kubelet renews them.
             Proof::Assertion(file) | Proof::Exchange(file) => {
-                let proof = service_account::read(file, &self.name).await?;
+                let proof = service_account::read(file, self.endpoint.name()).await?;
                 let more = form::with_token(&self.settings, &proof);
                 let answer = self.exchange(&more, |request| request).await?;
-                (answer, self.secrets.and_token(&proof))
+                (answer, self.endpoint.secrets().and_token(&proof))
             }
         };
         if answer.status.is_success() {
@@ -43,7 +44,7 @@ impl Tokens {
 
     /// With the credentials in the header, which every endpoint must understand, and if it does
     /// not, in the form.
-    async fn with_secret(&self, secret: &Secret) -> Result<TokenResponse, StoreError> {
+    async fn with_secret(&self, secret: &Secret) -> Result<Whole, StoreError> {
         let encoded =
             |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let id = self.settings.client_id.as_ref();
@@ -64,53 +65,21 @@ impl Tokens {
         &self,
         more: &[(&str, &str)],
         authenticate: impl FnOnce(RequestBuilder) -> RequestBuilder,
-    ) -> Result<TokenResponse, StoreError> {
-        let http = self.http.as_ref().map_err(Clone::clone)?;
+    ) -> Result<Whole, StoreError> {
         let form = form::of(&self.settings, more);
-        let request = http
+        let request = self
+            .endpoint
+            .http()?
             .post(self.settings.token_url.clone())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json")
             .body(form);
-        let response = authenticate(request)
-            .send()
-            .await
-            .map_err(|error| self.not_answered(&error))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Body::new(response, MAX_BODY_BYTES).map_err(|unknown| {
-            let name = quote(&unknown.0, &self.secrets);
-            self.failed(&format!(
-                "answered {status} with {name} encoding although it was not asked for"
-            ))
-        })?;
-        let mut whole = Vec::new();
-        loop {
-            match body.next().await {
-                Ok(Some(chunk)) if whole.len() + chunk.len() <= MAX_BODY_BYTES => {
-                    whole.extend_from_slice(&chunk);
-                }
-                Ok(None) => break,
-                // What can't be read any more of an error's text is no error of its own.
-                _ if !status.is_success() => break,
-                Ok(Some(_)) | Err(BodyError::TooLarge) => {
-                    return Err(self.failed("answered far more than a token"));
-                }
-                Err(BodyError::BrokenOff(error)) => return Err(self.not_answered(&error)),
-                Err(BodyError::Decoding(error)) => {
-                    return Err(self.failed(&format!("answered {error}")));
-                }
-            }
-        }
-        Ok(TokenResponse {
-            status,
-            headers,
-            body: whole,
-        })
+        self.endpoint.ask(authenticate(request)).await
     }
 
     fn token(
         &self,
-        response: &TokenResponse,
+        response: &Whole,
         sent: Instant,
         secrets: &Secrets,
     ) -> Result<Token, StoreError> {
@@ -144,9 +113,9 @@ impl Tokens {
         })
     }
 
-    fn refusal(&self, response: &TokenResponse, secrets: &Secrets) -> StoreError {
-        let (name, status) = (&self.name, response.status);
-        if let Some(refused) = proxy::refusal(status, &self.target, name) {
+    fn refusal(&self, response: &Whole, secrets: &Secrets) -> StoreError {
+        let status = response.status;
+        if let Some(refused) = self.endpoint.refused_by_proxy(status) {
             return refused;
         }
         if status.is_redirection() {
@@ -161,15 +130,8 @@ impl Tokens {
             ),
             _ => String::new(),
         };
-        if throttle::asks_to_slow_down(status, &response.headers)
-            || throttle::body_asks_to_slow_down(&response.body)
-        {
-            let asked = throttle::retry_after(&response.headers, SystemTime::now());
-            return StoreError::Throttled {
-                message: format!("{name} asks to slow down: it answered {status}{because}"),
-                // Zero: it does not say.
-                retry_after: asked.unwrap_or_default(),
-            };
+        if Issuer::asks_to_slow_down(response) {
+            return self.endpoint.throttled(response, &because);
         }
         // What RFC 6749 (5.2) has for clients and secrets that are wrong, and what a gate in front
         // may answer.
@@ -178,50 +140,15 @@ impl Tokens {
             StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
         );
         if is_about_credentials {
-            return StoreError::CredentialsRefused(format!(
-                "{name} refused the credentials: it answered {status}{because}"
-            ));
+            return self.endpoint.refused(status, &because);
         }
-        let hint = proxy::hint(status, &self.target, self.settings.token_url.scheme());
+        let scheme = self.settings.token_url.scheme();
+        let hint = self.endpoint.proxy_hint(status, scheme);
         self.failed(&format!("answered {status}{because}{hint}"))
     }
 
-    fn not_answered(&self, error: &reqwest::Error) -> StoreError {
-        if error.is_timeout() {
-            return self.failed(&format!("did not answer within {} s", TIMEOUT.as_secs()));
-        }
-        let host = self.settings.token_url.host_str().unwrap_or_default();
-        if let Some(failure) = tls::failure(error) {
-            return self.failed(&failure.message(host));
-        }
-        if let Some(failed) = proxy::failure(error, &self.target, &self.name) {
-            return failed;
-        }
-        let what = if error.is_connect() {
-            "cannot be reached"
-        } else {
-            "did not answer as HTTP servers do"
-        };
-        self.failed(&format!("{what}: {}", root_cause(error)))
-    }
-
     fn failed(&self, what: &str) -> StoreError {
-        StoreError::Unreachable(format!("{} {what}", self.name))
-    }
-}
-
-/// What the endpoint answered.
-struct TokenResponse {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-impl TokenResponse {
-    fn said(&self, secrets: &Secrets) -> Said {
-        let content_type = self.headers.get(header::CONTENT_TYPE);
-        let content_type = content_type.and_then(|kind| kind.to_str().ok());
-        Said::of(content_type, &self.body, secrets)
+        self.endpoint.failed(what)
     }
 }
 

@@ -1,0 +1,58 @@
+//! Servers that issue AWS's keys: what their refusals say.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::keys::element;
+use crate::prometheus::StoreError;
+use crate::prometheus::http::{Said, Whole, quote};
+use crate::prometheus::issuer::{Issuer, Kind};
+
+/// One that messages call `what`.
+pub(super) const fn of_keys(what: &'static str) -> Kind {
+    Kind {
+        what,
+        issues: "keys",
+        // Requests have 15 seconds in all.
+        timeout: Duration::from_secs(5),
+    }
+}
+
+/// Why there are no keys in an answer. `sent` are the secrets that were sent.
+pub(super) fn refusal(issuer: &Issuer, answer: &Whole, sent: &[&str]) -> StoreError {
+    let status = answer.status;
+    if let Some(refused) = issuer.refused_by_proxy(status) {
+        return refused;
+    }
+    let secrets = issuer.secrets().and_all(sent.iter().copied());
+    // Nothing of a success is quoted: it may hold keys in another form.
+    if status.is_success() {
+        return issuer.failed("answered something that is no keys");
+    }
+    let words = xml_error(&answer.body).map(|words| quote(&words, &secrets));
+    let words = words.or_else(|| match answer.said(&secrets) {
+        Said::Words(words) | Said::Json(words) | Said::Xml(words) => Some(words),
+        _ => None,
+    });
+    let because = words.map_or_else(String::new, |words| format!(": {words}"));
+    if Issuer::asks_to_slow_down(answer) || because.starts_with(": Throttling") {
+        return issuer.throttled(answer, &because);
+    }
+    if super::is_refusal(status) {
+        return issuer.refused(status, &because);
+    }
+    issuer.failed(&format!("answered {status}{because}"))
+}
+
+/// `AccessDenied: User … is not authorized`, as the Security Token Service says it in XML.
+fn xml_error(body: &[u8]) -> Option<String> {
+    let text = str::from_utf8(body).ok()?;
+    let (code, message) = (element(text, "Code")?, element(text, "Message")?);
+    Some(format!("{code}: {message}"))
+}
+
+/// Whether the status says that nothing is there.
+pub(super) fn is_absent(status: StatusCode) -> bool {
+    status == StatusCode::NOT_FOUND
+}
