@@ -37,19 +37,10 @@ use self::collect::Collector;
 pub use self::collect::{Missing, Telemetry};
 pub use self::context::Context;
 pub use self::error::EvaluateError;
-use crate::model::series::Series;
 use crate::plan::kind::Kind;
 use crate::plan::source::Source;
 use crate::plan::{MetricQuery, Plan, plan, plan_of_stored};
-use crate::prometheus::{Answer, Data, Store};
-
-/// The series of an answer.
-fn series(answer: &Answer) -> &[Series] {
-    match &answer.data {
-        Data::Series(series) => series,
-        _ => &[],
-    }
-}
+use crate::prometheus::Store;
 
 /// The points of a metric query, oldest first.
 ///

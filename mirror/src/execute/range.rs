@@ -4,7 +4,7 @@ use super::collect::Collector;
 use super::grid::{Waves, skip_gap};
 use super::one_series::{OneSeries, chosen};
 use super::work::Steps;
-use super::{Context, EvaluateError, pooled, series};
+use super::{Context, EvaluateError, pooled};
 use crate::model::series::Series;
 use crate::model::time::Timestamp;
 use crate::plan::Plan;
@@ -107,7 +107,7 @@ impl<'a> Chooser<'a> {
         answer: &'answer Answer,
         part: Buckets,
     ) -> Result<Found<'plan, 'answer>, EvaluateError> {
-        let all = series(answer);
+        let all = answer.series();
         Ok(match matching {
             MatchingSeries::Impossible => Found::Points(all.first()),
             MatchingSeries::Refused(_) => {
@@ -133,7 +133,7 @@ impl<'a> Chooser<'a> {
 /// Results and marks: an answer has one series of each, and what a faulty store sends beyond that
 /// is not looked at.
 fn marks(answer: &Answer) -> &[Series] {
-    let all = series(answer);
+    let all = answer.series();
     &all[..all.len().min(8)]
 }
 

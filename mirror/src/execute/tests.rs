@@ -19,11 +19,11 @@ use self::stores::{ListedStore, ScriptedStore, one_series};
 use super::counted::Counted;
 use super::*;
 use crate::model::capabilities::{Capabilities, RangeBoundary};
-use crate::model::series::{Labels, Samples};
+use crate::model::series::{Labels, Samples, Series};
 use crate::model::time::{Millis, Timestamp};
 use crate::plan::aggregation::Aggregation;
 use crate::plan::selector::{Matcher, Selector};
-use crate::prometheus::{Call, Deadline, StoreError};
+use crate::prometheus::{Answer, Call, Data, Deadline, StoreError};
 
 fn query(start: i64, end: i64, limit: Option<u64>, bucket: Option<i64>) -> MetricQuery {
     MetricQuery {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio::task;
 
-use super::{EvaluateError, series};
+use super::EvaluateError;
 use crate::blocking;
 use crate::model::series::Series;
 use crate::model::time::Timestamp;
@@ -119,7 +119,7 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) fn series(&self) -> &[Series] {
-        series(&self.answer)
+        self.answer.series()
     }
 
     /// The samples of one of the series.
@@ -131,11 +131,9 @@ impl Stored {
         all.filter(|(_, text)| !(self.drops_nan && *text == "NaN"))
     }
 
-    /// How many samples there are, or series if those are more.
+    /// How much there is to go through.
     pub(super) fn size(&self) -> usize {
-        let samples = |one: &Series| one.samples.len() + one.histograms.len();
-        let all = self.series();
-        all.len() + all.iter().map(samples).sum::<usize>()
+        self.answer.elements()
     }
 }
 

@@ -51,6 +51,29 @@ impl Answer {
         }
     }
 
+    /// The series of the result; none if it is of another kind.
+    #[must_use]
+    pub fn series(&self) -> &[Series] {
+        match &self.data {
+            Data::Series(series) => series,
+            _ => &[],
+        }
+    }
+
+    /// How much there is to go through: each series with its samples, each entry of a list.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        match &self.data {
+            Data::Series(series) => {
+                let samples = |one: &Series| one.samples.len() + one.histograms.len();
+                series.iter().map(|one| 1 + samples(one)).sum()
+            }
+            Data::Names(names) => names.len(),
+            Data::Metadata(types) => types.len(),
+            Data::SeriesExist(_) | Data::Version(_) => 0,
+        }
+    }
+
     /// Whether the store says that the answer lacks something.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {

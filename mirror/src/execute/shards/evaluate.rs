@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 
-use super::unite::{self, elements, size};
+use super::unite::{self, size};
 use super::{Asked, Shards};
 use crate::blocking;
 use crate::execute::counted::MOST_PROMQL_BYTES;
 use crate::execute::work;
-use crate::model::series::Series;
 use crate::model::time::{Millis, Timestamp};
 use crate::plan::distribution::combine::{Combiner, Uncombinable};
 use crate::plan::distribution::{Across, Leaf, Node, Reads, Reason, distribute};
@@ -43,7 +42,9 @@ impl<S: Store> Shards<S> {
             reads: Vec::new(),
         };
         let asked = vec![self.ask(call, deadline).await?];
-        match self.combined(&Node::Leaf(leaf), asked, deadline).await? {
+        let drops_nan = self.capabilities(deadline).await?.is_metricsql();
+        let tree = Node::Leaf(leaf);
+        match self.combined(&tree, asked, drops_nan, deadline).await? {
             Ok(answer) => Ok(answer),
             Err(error) => Err(refused(error)),
         }
@@ -58,8 +59,8 @@ impl<S: Store> Shards<S> {
         deadline: Deadline,
     ) -> Result<Arc<Answer>, StoreError> {
         let mut tree = Node::clone(&*self.tree(call, promql, deadline).await?);
-        let capabilities = self.capabilities(deadline).await?;
-        if capabilities.is_metricsql() {
+        let is_metricsql = self.capabilities(deadline).await?.is_metricsql();
+        if is_metricsql {
             tree = tree.with_quantiles_alone(None, &Reason::MetricsQl);
         }
         // Each turn puts a quantile into one shard; a tree has few.
@@ -83,7 +84,7 @@ impl<S: Store> Shards<S> {
             let asked = try_join_all(asked)
                 .await
                 .map_err(|error| complaint(error, &tree, promql))?;
-            let native = match self.combined(&tree, asked, deadline).await? {
+            let native = match self.combined(&tree, asked, is_metricsql, deadline).await? {
                 Ok(answer) => return Ok(told(answer, &tree, promql)),
                 Err(Uncombinable::Native { promql }) => promql,
                 Err(error) => return Err(refused(error)),
@@ -218,11 +219,12 @@ impl<S: Store> Shards<S> {
         Ok((found, missing.into_iter().next().unwrap_or_default()))
     }
 
-    /// The result of a tree, of the answers to its leaves.
+    /// The result of a tree, of the answers to its leaves. `drops_nan`: as VictoriaMetrics does.
     async fn combined(
         &self,
         tree: &Node,
         asked: Vec<Asked>,
+        drops_nan: bool,
         deadline: Deadline,
     ) -> Result<Result<Arc<Answer>, Uncombinable>, StoreError> {
         let (mut answers, mut missing) = (Vec::new(), Vec::new());
@@ -237,16 +239,15 @@ impl<S: Store> Shards<S> {
         // The result, and what is between.
         let bytes: u64 = all.iter().map(|answer| size(answer)).sum();
         let held = self.hold(bytes.saturating_mul(2), deadline).await?;
-        let drops_nan = self.capabilities(deadline).await?.is_metricsql();
         let tree = tree.clone();
-        let size = all.iter().map(|answer| elements(answer)).sum();
+        let size = all.iter().map(|answer| answer.elements()).sum();
         let result = work::within(size, deadline, move || {
             let leaves = tree.leaves();
             let parts = |leaf: &Leaf| {
                 let place = leaves.iter().position(|known| **known == *leaf);
                 let answers = place.and_then(|place| answers.get(place));
                 let answers = answers.into_iter().flatten();
-                answers.map(|answer| series(answer)).collect()
+                answers.map(|answer| answer.series()).collect()
             };
             let combiner = Combiner {
                 parts: &parts,
@@ -263,17 +264,13 @@ impl<S: Store> Shards<S> {
 /// The only answer that says anything.
 fn only_answer(all: &[Arc<Answer>], missing: &[Remark]) -> Option<Arc<Answer>> {
     let says_something = |answer: &&Arc<Answer>| {
-        !series(answer).is_empty() || !answer.remarks.is_empty() || answer.is_partial
+        !answer.series().is_empty() || !answer.remarks.is_empty() || answer.is_partial
     };
     let mut saying = all.iter().filter(says_something);
     let first = saying.next().or(all.first());
     first
         .filter(|_| missing.is_empty() && saying.next().is_none())
         .cloned()
-}
-
-fn series(answer: &Answer) -> &[Series] {
-    crate::execute::series(answer)
 }
 
 /// The shards that have any of these series.

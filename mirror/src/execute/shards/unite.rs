@@ -1,6 +1,5 @@
 //! Lists, and other answers that are not computed: what any of the shards has.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Asked;
@@ -22,7 +21,7 @@ pub(super) async fn united<S: Store>(
     let held = store
         .hold(answers.iter().map(|one| size(one)).sum(), deadline)
         .await?;
-    let elements = answers.iter().map(|one| elements(one)).sum();
+    let elements = answers.iter().map(|one| one.elements()).sum();
     let all = answers.clone();
     let data = work::within(elements, deadline, move || data(&all)).await?;
     Ok(answer(data, &answers, asked.missing, held))
@@ -92,17 +91,4 @@ fn size_of_series(series: &Series) -> u64 {
         .sum();
     let samples = series.samples.len() as u64 * SAMPLE + series.samples.text_length() as u64;
     LABEL + labels + samples + series.histograms.len() as u64 * 2 * SAMPLE
-}
-
-/// What an answer has of its own kind.
-pub(super) fn elements(answer: &Answer) -> usize {
-    match &answer.data {
-        Data::Series(series) => series
-            .iter()
-            .map(|one| 1 + one.samples.len() + one.histograms.len())
-            .sum(),
-        Data::Names(names) => names.len(),
-        Data::Metadata(types) => BTreeMap::len(types),
-        Data::SeriesExist(_) | Data::Version(_) => 0,
-    }
 }

@@ -78,7 +78,9 @@ impl<M: Member> Replicas<M> {
     ) -> Result<Arc<Answer>, StoreError> {
         for other in self.others(place) {
             let scanned = Arc::clone(&answer);
-            let missing = worked(size(&answer), move || instants.missing(series(&scanned)));
+            let missing = worked(answer.elements(), move || {
+                instants.missing(scanned.series())
+            });
             let Some(missing) = missing.await? else {
                 break;
             };
@@ -92,7 +94,7 @@ impl<M: Member> Replicas<M> {
                 let Some(found) = self.of_other(other, call, deadline).await else {
                     break;
                 };
-                if series(&found).is_empty() {
+                if found.series().is_empty() {
                     continue;
                 }
                 let missing = missing.clone();
@@ -119,14 +121,14 @@ impl<M: Member> Replicas<M> {
         };
         for other in self.others(place) {
             let scanned = Arc::clone(&answer);
-            let missing = worked(size(&answer), move || {
-                samples::missing(series(&scanned), within, interval, MOST_STRETCHES)
+            let missing = worked(answer.elements(), move || {
+                samples::missing(scanned.series(), within, interval, MOST_STRETCHES)
             });
             for stretch in missing.await? {
                 let Some(found) = self.of_other(other, call(stretch), deadline).await else {
                     break;
                 };
-                if series(&found).is_empty() {
+                if found.series().is_empty() {
                     continue;
                 }
                 let around = self.around(&call, place, &found, within, deadline).await?;
@@ -150,13 +152,13 @@ impl<M: Member> Replicas<M> {
         deadline: Deadline,
     ) -> Result<Vec<Series>, StoreError> {
         let (scanned, interval) = (Arc::clone(found), self.scrape_interval);
-        let outside = worked(size(found), move || {
-            samples::around(series(&scanned), within, interval)
+        let outside = worked(found.elements(), move || {
+            samples::around(scanned.series(), within, interval)
         });
         let mut around = Vec::new();
         for stretch in outside.await? {
             let answer = self.suitable(place, call(stretch), deadline).await?;
-            around.extend_from_slice(series(&answer));
+            around.extend_from_slice(answer.series());
         }
         Ok(around)
     }
@@ -195,13 +197,13 @@ impl<M: Member> Replicas<M> {
         let bytes = own.held.bytes().saturating_add(other.held.bytes());
         let member = &self.members[0];
         let held = member.hold(bytes, deadline).await?;
-        worked(size(&own) + size(&other), move || {
+        worked(own.elements() + other.elements(), move || {
             let mut remarks = own.remarks.clone();
             for remark in &other.remarks {
                 remark.clone().keep_in(&mut remarks);
             }
             Arc::new(Answer {
-                data: Data::Series(merge(series(&own), series(&other))),
+                data: Data::Series(merge(own.series(), other.series())),
                 remarks,
                 is_partial: own.is_partial || other.is_partial,
                 held,
@@ -220,19 +222,6 @@ fn is_empty(answer: &Answer) -> bool {
         Data::Metadata(types) => types.is_empty(),
         Data::Version(_) => false,
     }
-}
-
-fn series(answer: &Answer) -> &[Series] {
-    match &answer.data {
-        Data::Series(series) => series,
-        _ => &[],
-    }
-}
-
-/// How many samples there are.
-fn size(answer: &Answer) -> usize {
-    let samples = |one: &Series| one.samples.len() + one.histograms.len() + 1;
-    series(answer).iter().map(samples).sum()
 }
 
 /// What comes of `work` over so many samples.
