@@ -7,21 +7,19 @@
 //! looks at several series at once is computed here, from the answers of all shards. What is not
 //! known here [one shard alone](Across::Alone) may answer, if it has all the series.
 //!
-//! * [`read`]: an expression becomes a tree; `formula` prints it. [`combine`]: the tree and the
+//! * [`read`]: an expression becomes a tree; `formula` prints it. `operators`: its vocabulary. [`combine`]: the tree and the
 //!   answers become the result. [`quantile`]: the quantile of a classic histogram.
 
 pub mod combine;
 mod formula;
+mod operators;
 pub mod quantile;
 mod read;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
+pub use self::operators::{Fold, Grouping, Operation, Operator, Set, Sign};
 pub use self::read::{distribute, is_put_together};
-use super::pool::Reduce;
-use super::selector::{is_legacy_label_name, quote};
 use crate::model::time::Millis;
 
 /// How an expression is answered.
@@ -121,80 +119,6 @@ pub enum Across {
     Alone(Reason),
 }
 
-/// How partial aggregations become the whole one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fold {
-    /// Added: of sums and counts.
-    Sum,
-    /// The smallest.
-    Min,
-    /// The largest.
-    Max,
-}
-
-/// An aggregation that the gateway knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operator {
-    /// `sum`
-    Sum,
-    /// `min`
-    Min,
-    /// `max`
-    Max,
-    /// `count`
-    Count,
-    /// `avg`
-    Avg,
-    /// `group`
-    Group,
-}
-
-/// An arithmetic operation or a comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Operation {
-    /// Which one.
-    pub sign: Sign,
-    /// A comparison answers 0 or 1 instead of leaving out.
-    pub is_bool: bool,
-}
-
-/// The signs between operands.
-#[expect(missing_docs, reason = "they say what they are")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Modulo,
-    Power,
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-/// A set operation.
-#[expect(missing_docs, reason = "they say what they are")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Set {
-    And,
-    Or,
-    Unless,
-}
-
-/// Which elements belong together: those that have the same values of some labels. The name is
-/// never among these, unless it is listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Grouping {
-    /// Of these labels: `by`, `on`.
-    Of(Vec<String>),
-    /// Of all but these: `without`, `ignoring`.
-    AllBut(Vec<String>),
-}
-
 /// Why a part of an expression needs all of its series in one place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
@@ -216,68 +140,6 @@ pub enum Reason {
     /// VictoriaMetrics computes quantiles in a way of its own.
     #[error("the buckets of histograms in VictoriaMetrics cannot be added up across shards")]
     MetricsQl,
-}
-
-impl Operator {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Sum => "sum",
-            Self::Min => "min",
-            Self::Max => "max",
-            Self::Count => "count",
-            Self::Avg => "avg",
-            Self::Group => "group",
-        }
-    }
-
-    /// How the shards' results become one; none where that needs more.
-    fn fold(self) -> Option<Fold> {
-        match self {
-            Self::Sum | Self::Count => Some(Fold::Sum),
-            Self::Min => Some(Fold::Min),
-            Self::Max | Self::Group => Some(Fold::Max),
-            Self::Avg => None,
-        }
-    }
-}
-
-impl Fold {
-    fn reduce(self) -> Reduce {
-        match self {
-            Self::Sum => Reduce::Sum,
-            Self::Min => Reduce::Min,
-            Self::Max => Reduce::Max,
-        }
-    }
-}
-
-impl Sign {
-    pub(super) fn is_comparison(self) -> bool {
-        use Sign::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
-        matches!(
-            self,
-            Equal | NotEqual | Less | LessOrEqual | Greater | GreaterOrEqual
-        )
-    }
-}
-
-impl fmt::Display for Grouping {
-    /// As it stands behind an aggregation's name.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (word, labels) = match self {
-            Self::Of(labels) if labels.is_empty() => return Ok(()),
-            Self::Of(labels) => ("by", labels),
-            Self::AllBut(labels) => ("without", labels),
-        };
-        let labels = labels
-            .iter()
-            .map(|label| match is_legacy_label_name(label) {
-                true => label.clone(),
-                false => quote(label),
-            });
-        let labels: Vec<String> = labels.collect();
-        write!(f, " {word} ({}) ", labels.join(", "))
-    }
 }
 
 impl Leaf {
@@ -344,6 +206,54 @@ impl Node {
         }
     }
 
+    /// The same with `change` made to the nodes below.
+    fn with_below(self, mut change: impl FnMut(Self) -> Self) -> Self {
+        match self {
+            Self::Leaf(_) | Self::Number(_) | Self::Empty => self,
+            Self::Aggregated {
+                operator,
+                grouping,
+                inner,
+            } => Self::Aggregated {
+                operator,
+                grouping,
+                inner: Box::new(change(*inner)),
+            },
+            Self::Quantile { rank, inner, alone } => Self::Quantile {
+                rank,
+                inner: Box::new(change(*inner)),
+                alone,
+            },
+            Self::Labelled {
+                label,
+                value,
+                inner,
+            } => Self::Labelled {
+                label,
+                value,
+                inner: Box::new(change(*inner)),
+            },
+            Self::Binary {
+                operation,
+                matching,
+                sides,
+            } => Self::Binary {
+                operation,
+                matching,
+                sides: Box::new((change(sides.0), change(sides.1))),
+            },
+            Self::Set {
+                set,
+                matching,
+                sides,
+            } => Self::Set {
+                set,
+                matching,
+                sides: Box::new((change(sides.0), change(sides.1))),
+            },
+        }
+    }
+
     /// What shards are asked, each once.
     #[must_use]
     pub fn leaves(&self) -> Vec<&Leaf> {
@@ -374,70 +284,48 @@ impl Node {
     /// The same where no shard has series of the selectors of which `is_gone` holds.
     #[must_use]
     pub fn without(self, is_gone: &impl Fn(&Reads) -> bool) -> Self {
-        let both = |sides: Box<(Self, Self)>| {
-            let (left, right) = *sides;
-            (left.without(is_gone), right.without(is_gone))
-        };
-        match self {
-            Self::Leaf(leaf)
-                if !matches!(leaf.across, Across::Alone(_) | Across::Anywhere)
-                    && leaf.reads.iter().all(is_gone) =>
-            {
-                Self::Empty
-            }
+        if let Self::Leaf(leaf) = &self
+            && !matches!(leaf.across, Across::Alone(_) | Across::Anywhere)
+            && leaf.reads.iter().all(is_gone)
+        {
+            return Self::Empty;
+        }
+        match self.with_below(|node| node.without(is_gone)) {
             Self::Aggregated {
                 operator,
                 grouping,
                 inner,
-            } => Self::aggregated(operator, grouping, inner.without(is_gone)),
-            Self::Binary {
-                operation,
-                matching,
-                sides,
-            } => match both(sides) {
-                (Self::Empty, _) | (_, Self::Empty) => Self::Empty,
-                sides => Self::Binary {
-                    operation,
-                    matching,
-                    sides: Box::new(sides),
-                },
-            },
+            } => Self::aggregated(operator, grouping, *inner),
+            Self::Binary { sides, .. } if sides.0 == Self::Empty || sides.1 == Self::Empty => {
+                Self::Empty
+            }
             Self::Set {
                 set,
                 matching,
                 sides,
-            } => match (set, both(sides)) {
-                (Set::And, (Self::Empty, _) | (_, Self::Empty))
-                | (Set::Unless, (Self::Empty, _)) => Self::Empty,
-                (Set::Or, (Self::Empty, other) | (other, Self::Empty))
-                | (Set::Unless, (other, Self::Empty)) => other,
-                (set, sides) => Self::Set {
-                    set,
-                    matching,
-                    sides: Box::new(sides),
-                },
-            },
-            Self::Quantile { rank, inner, alone } => match inner.without(is_gone) {
-                Self::Empty => Self::Empty,
-                inner => Self::Quantile {
-                    rank,
-                    inner: Box::new(inner),
-                    alone,
-                },
-            },
-            Self::Labelled {
-                label,
-                value,
-                inner,
-            } => match inner.without(is_gone) {
-                Self::Empty => Self::Empty,
-                inner => Self::Labelled {
-                    label,
-                    value,
-                    inner: Box::new(inner),
-                },
-            },
+            } => Self::set(set, matching, *sides),
+            Self::Quantile { inner, .. } | Self::Labelled { inner, .. }
+                if *inner == Self::Empty =>
+            {
+                Self::Empty
+            }
             node => node,
+        }
+    }
+
+    /// A set operation, of which nothing is left where one side decides it.
+    fn set(set: Set, matching: Grouping, sides: (Self, Self)) -> Self {
+        match (set, sides) {
+            (Set::And, (Self::Empty, _) | (_, Self::Empty)) | (Set::Unless, (Self::Empty, _)) => {
+                Self::Empty
+            }
+            (Set::Or, (Self::Empty, other) | (other, Self::Empty))
+            | (Set::Unless, (other, Self::Empty)) => other,
+            (set, sides) => Self::Set {
+                set,
+                matching,
+                sides: Box::new(sides),
+            },
         }
     }
 
@@ -445,62 +333,15 @@ impl Node {
     /// answers to `promql`, or all of them.
     #[must_use]
     pub fn with_quantiles_alone(self, promql: Option<&str>, reason: &Reason) -> Self {
-        let again = |node: Box<Self>| Box::new(node.with_quantiles_alone(promql, reason));
-        let both = |sides: Box<(Self, Self)>| {
-            let (left, right) = *sides;
-            Box::new((
-                left.with_quantiles_alone(promql, reason),
-                right.with_quantiles_alone(promql, reason),
-            ))
-        };
+        let of_it = |leaf: &&Leaf| promql.is_none_or(|promql| leaf.promql == promql);
         match self {
-            Self::Quantile { inner, alone, rank } => {
-                let of_it = |leaf: &&Leaf| promql.is_none_or(|promql| leaf.promql == promql);
-                if inner.leaves().iter().any(of_it) {
-                    return Self::Leaf(Leaf {
-                        across: Across::Alone(reason.clone()),
-                        ..alone
-                    });
-                }
-                Self::Quantile { rank, inner, alone }
+            Self::Quantile { inner, alone, .. } if inner.leaves().iter().any(of_it) => {
+                Self::Leaf(Leaf {
+                    across: Across::Alone(reason.clone()),
+                    ..alone
+                })
             }
-            Self::Aggregated {
-                operator,
-                grouping,
-                inner,
-            } => Self::Aggregated {
-                operator,
-                grouping,
-                inner: again(inner),
-            },
-            Self::Labelled {
-                label,
-                value,
-                inner,
-            } => Self::Labelled {
-                label,
-                value,
-                inner: again(inner),
-            },
-            Self::Binary {
-                operation,
-                matching,
-                sides,
-            } => Self::Binary {
-                operation,
-                matching,
-                sides: both(sides),
-            },
-            Self::Set {
-                set,
-                matching,
-                sides,
-            } => Self::Set {
-                set,
-                matching,
-                sides: both(sides),
-            },
-            node @ (Self::Leaf(_) | Self::Number(_) | Self::Empty) => node,
+            node => node.with_below(|node| node.with_quantiles_alone(promql, reason)),
         }
     }
 }
