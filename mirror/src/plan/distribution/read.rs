@@ -1,20 +1,17 @@
 //! An expression becomes a tree of what shards compute and what the gateway does.
 
 mod functions;
+mod reads;
 
 use promql_parser::parser::value::ValueType;
 use promql_parser::parser::{
-    AggregateExpr, AtModifier, BinaryExpr, Call, Expr, LabelModifier, Offset, SubqueryExpr,
-    VectorMatchCardinality, VectorSelector,
+    AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, SubqueryExpr, VectorMatchCardinality,
+    VectorSelector,
 };
 
 use self::functions::{FunctionKind, kind_of};
-use super::{Across, Grouping, Leaf, Node, Operation, Operator, Reads, Reason, Set, Sign};
-use crate::model::time::Millis;
+use super::{Across, Grouping, Leaf, Node, Operation, Operator, Reason, Set, Sign};
 use crate::plan::enforce::{self, EnforceError, Read};
-
-/// How far Prometheus looks back for a sample.
-const LOOKBACK: Millis = Millis(300_000);
 
 /// How the shards of a target answer `promql`, of at most `most_bytes`.
 ///
@@ -90,13 +87,11 @@ impl Reader {
     }
 
     fn leaf(&self, expr: &Expr, across: Across) -> Result<Leaf, EnforceError> {
-        let mut reads = Vec::new();
-        self.gather(expr, Some(Millis(0)), Millis(0), &mut reads)?;
         Ok(Leaf {
             promql: self.read.written(expr)?,
             across,
             is_scalar: expr.value_type() == ValueType::Scalar,
-            reads,
+            reads: self.reads(expr)?,
         })
     }
 
@@ -145,15 +140,6 @@ impl Reader {
         Ok(Class::OfEach(match of_one_metric {
             true => Some(self.series(selector)?),
             false => None,
-        }))
-    }
-
-    /// The series of a selector, at any time.
-    fn series(&self, selector: &VectorSelector) -> Result<String, EnforceError> {
-        self.read.written(&Expr::VectorSelector(VectorSelector {
-            offset: None,
-            at: None,
-            ..selector.clone()
         }))
     }
 
@@ -329,94 +315,6 @@ impl Reader {
             (None, None) => return Err(EnforceError::Unreadable),
         }))
     }
-
-    /// The series that a part reads, and when.
-    fn gather(
-        &self,
-        expr: &Expr,
-        before: Option<Millis>,
-        after: Millis,
-        reads: &mut Vec<Reads>,
-    ) -> Result<(), EnforceError> {
-        match expr {
-            Expr::Paren(paren) => self.gather(&paren.expr, before, after, reads),
-            Expr::Unary(unary) => self.gather(&unary.expr, before, after, reads),
-            Expr::Binary(binary) => {
-                self.gather(&binary.lhs, before, after, reads)?;
-                self.gather(&binary.rhs, before, after, reads)
-            }
-            Expr::Aggregate(aggregate) => {
-                if let Some(parameter) = &aggregate.param {
-                    self.gather(parameter, before, after, reads)?;
-                }
-                self.gather(&aggregate.expr, before, after, reads)
-            }
-            Expr::Call(call) => call
-                .args
-                .args
-                .iter()
-                .try_for_each(|arg| self.gather(arg, before, after, reads)),
-            Expr::Subquery(subquery) => {
-                let range = Millis::from(subquery.range);
-                let (before, after) = moved(
-                    (before, after),
-                    range,
-                    subquery.offset.as_ref(),
-                    subquery.at.as_ref(),
-                );
-                self.gather(&subquery.expr, before, after, reads)
-            }
-            Expr::MatrixSelector(matrix) => {
-                let range = Millis::from(matrix.range);
-                self.reads(&matrix.vs, range, (before, after), reads)
-            }
-            Expr::VectorSelector(selector) => {
-                self.reads(selector, LOOKBACK, (before, after), reads)
-            }
-            Expr::NumberLiteral(_) | Expr::StringLiteral(_) => Ok(()),
-            Expr::Extension(_) => Err(EnforceError::Unreadable),
-        }
-    }
-
-    fn reads(
-        &self,
-        selector: &VectorSelector,
-        range: Millis,
-        reach: (Option<Millis>, Millis),
-        reads: &mut Vec<Reads>,
-    ) -> Result<(), EnforceError> {
-        let (before, after) = moved(reach, range, selector.offset.as_ref(), selector.at.as_ref());
-        let found = Reads {
-            selector: self.series(selector)?,
-            before,
-            after,
-        };
-        if !reads.contains(&found) {
-            reads.push(found);
-        }
-        Ok(())
-    }
-}
-
-/// From how long before to how long after an evaluation something reads, with one more range,
-/// offset and instant.
-fn moved(
-    (before, after): (Option<Millis>, Millis),
-    range: Millis,
-    offset: Option<&Offset>,
-    at: Option<&AtModifier>,
-) -> (Option<Millis>, Millis) {
-    let (back, ahead) = match offset {
-        Some(Offset::Pos(back)) => (Millis::from(*back), Millis(0)),
-        Some(Offset::Neg(ahead)) => (Millis(0), Millis::from(*ahead)),
-        None => (Millis(0), Millis(0)),
-    };
-    let longer = |a: Millis, b: Millis| Millis(a.0.saturating_add(b.0));
-    let before = before.filter(|_| at.is_none());
-    (
-        before.map(|before| longer(longer(before, range), back)),
-        longer(after, ahead),
-    )
 }
 
 /// Whether it reads no series.
