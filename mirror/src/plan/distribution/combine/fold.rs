@@ -47,31 +47,44 @@ pub(super) fn side_by_side(parts: &Parts<'_>, are_one: bool) -> Result<Vec<Serie
             all.push(one.clone());
             continue;
         }
-        let mut is_double = false;
-        let samples = same.iter().map(|one| &one.samples).collect();
-        let samples = merged(samples, |texts| {
-            is_double = true;
-            texts.first().map(|text| (*text).to_owned())
-        });
+        let (series, is_double) = as_one(labels, &same);
         if is_double && !are_one {
             return Err(Uncombinable::Refused(
                 "vector cannot contain metrics with the same labelset".to_owned(),
             ));
         }
-        let mut histograms: Vec<_> = same
-            .iter()
-            .flat_map(|one| &one.histograms)
-            .copied()
-            .collect();
-        histograms.sort_by_key(|one| one.at);
-        histograms.dedup_by_key(|one| one.at);
-        all.push(Series {
-            labels: labels.clone(),
-            samples,
-            histograms,
-        });
+        all.push(series);
     }
     Ok(all)
+}
+
+/// Elements with the same labels as one, and whether two of them have a value at one instant: the
+/// first one's counts.
+fn as_one(labels: &Labels, same: &[&Series]) -> (Series, bool) {
+    let mut is_double = false;
+    let samples = same.iter().map(|one| &one.samples).collect();
+    let samples = merged(samples, |texts| {
+        is_double = true;
+        texts.first().map(|text| (*text).to_owned())
+    });
+    let histograms = same.iter().flat_map(|one| &one.histograms);
+    let mut histograms: Vec<_> = histograms.copied().collect();
+    histograms.sort_by_key(|one| one.at);
+    histograms.dedup_by_key(|one| one.at);
+    let series = Series {
+        labels: labels.clone(),
+        samples,
+        histograms,
+    };
+    (series, is_double)
+}
+
+/// Elements with the same labels, which are at different instants, as one.
+pub(super) fn united(all: &[Series]) -> Vec<Series> {
+    let together = together(&vec![all]).into_iter();
+    together
+        .map(|(labels, same)| as_one(labels, &same).0)
+        .collect()
 }
 
 /// The elements of all parts by their labels.
@@ -84,34 +97,26 @@ fn together<'a>(parts: &Parts<'a>) -> BTreeMap<&'a Labels, Vec<&'a Series>> {
 }
 
 /// Samples of one element in the order of time. Where several have one at an instant, `of_several`
-/// makes one of their texts.
-pub(super) fn merged(
-    all: Vec<&Samples>,
-    mut of_several: impl FnMut(&[&str]) -> Option<String>,
-) -> Samples {
+/// makes one of their texts, which are in the order of `all`.
+fn merged(all: Vec<&Samples>, mut of_several: impl FnMut(&[&str]) -> Option<String>) -> Samples {
     if let [only] = all[..] {
         return only.clone();
     }
-    let mut rests: Vec<_> = all.into_iter().map(|one| one.iter().peekable()).collect();
+    let mut each: Vec<(Timestamp, &str)> = all.into_iter().flat_map(Samples::iter).collect();
+    // Stable: the texts of an instant stay in order. Each of `all` is in order already, which the
+    // sort makes use of.
+    each.sort_by_key(|(at, _)| *at);
     let mut merged = Samples::default();
-    let mut texts: Vec<&str> = Vec::with_capacity(rests.len());
-    loop {
-        let next: Option<Timestamp> = rests
-            .iter_mut()
-            .filter_map(|rest| rest.peek().map(|(at, _)| *at))
-            .min();
-        let Some(at) = next else { break };
-        texts.clear();
-        for rest in &mut rests {
-            if let Some((_, text)) = rest.next_if(|(its, _)| *its == at) {
-                texts.push(text);
-            }
-        }
-        match texts[..] {
-            [text] => merged.push(at, text),
-            _ => {
+    let mut texts: Vec<&str> = Vec::new();
+    for same in each.chunk_by(|(one, _), (other, _)| one == other) {
+        match same {
+            [] => {}
+            [(at, text)] => merged.push(*at, text),
+            [(at, _), ..] => {
+                texts.clear();
+                texts.extend(same.iter().map(|(_, text)| *text));
                 if let Some(text) = of_several(&texts) {
-                    merged.push(at, &text);
+                    merged.push(*at, &text);
                 }
             }
         }

@@ -167,7 +167,7 @@ impl Computing {
                 });
             }
         }
-        Ok(united(results))
+        Ok(fold::united(&results))
     }
 
     /// The labels of a result of elements that were matched one to one.
@@ -226,7 +226,7 @@ pub(super) fn set(
         Set::Unless => only(left, &instants(&right, matching), matching, false),
         Set::Or => {
             let right = only(right, &instants(&left, matching), matching, false);
-            united(left.into_iter().chain(right).collect())
+            fold::united(&left.into_iter().chain(right).collect::<Vec<_>>())
         }
     }
 }
@@ -264,30 +264,4 @@ fn only(
     });
     let has_any = |one: &Series| !one.samples.is_empty() || !one.histograms.is_empty();
     series.filter(has_any).collect()
-}
-
-/// Elements with the same labels, which are at different instants, as one.
-fn united(all: Vec<Series>) -> Vec<Series> {
-    let mut by_labels: BTreeMap<Labels, Vec<Series>> = BTreeMap::new();
-    for one in all {
-        by_labels.entry(one.labels.clone()).or_default().push(one);
-    }
-    let series = by_labels.into_iter().map(|(labels, same)| {
-        let samples = same.iter().map(|one| &one.samples).collect();
-        let samples = fold::merged(samples, |texts| {
-            texts.first().map(|text| (*text).to_owned())
-        });
-        let mut histograms: Vec<_> = same
-            .iter()
-            .flat_map(|one| &one.histograms)
-            .copied()
-            .collect();
-        histograms.sort_by_key(|one| one.at);
-        Series {
-            labels,
-            samples,
-            histograms,
-        }
-    });
-    series.collect()
 }
