@@ -2,11 +2,10 @@
 //! kilobytes; of thousands only this is kept.
 
 use crds::contract::{annotations, labels};
-use std::borrow::Cow;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
-use kube::core::{NamespaceResourceScope, ObjectMeta};
+use kube::core::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
 use super::problem::{Problem, cut};
@@ -21,7 +20,8 @@ pub struct Controller {
 }
 
 /// What is known of a pod.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Resource)]
+#[resource(inherit = Pod)]
 pub struct MirrorPod {
     /// Its names, its version, and whether it is being deleted.
     metadata: ObjectMeta,
@@ -112,35 +112,6 @@ impl From<Pod> for MirrorPod {
 impl<'de> Deserialize<'de> for MirrorPod {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Pod::deserialize(deserializer).map(Self::from)
-    }
-}
-
-impl Resource for MirrorPod {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind(_: &()) -> Cow<'_, str> {
-        Pod::kind(&())
-    }
-
-    fn group(_: &()) -> Cow<'_, str> {
-        Pod::group(&())
-    }
-
-    fn version(_: &()) -> Cow<'_, str> {
-        Pod::version(&())
-    }
-
-    fn plural(_: &()) -> Cow<'_, str> {
-        Pod::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
     }
 }
 

@@ -2,12 +2,12 @@
 //! and how they are reached. Nothing else of it is kept, or built while an answer of the API server
 //! is read.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Resource;
-use kube::core::{NamespaceResourceScope, ObjectMeta};
+use kube::core::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
 /// The label by which Kubernetes marks the slices of headless Services. Those of other Services,
@@ -18,7 +18,8 @@ pub const HEADLESS: &str = "service.kubernetes.io/headless";
 const SERVICE: &str = "kubernetes.io/service-name";
 
 /// A part of the pods of a headless Service.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Resource)]
+#[resource(inherit = EndpointSlice)]
 pub struct Slice {
     /// Its names and its version.
     metadata: ObjectMeta,
@@ -116,35 +117,6 @@ impl<'de> Deserialize<'de> for Slice {
                 .collect(),
             endpoints: endpoints.filter_map(Found::endpoint).collect(),
         })
-    }
-}
-
-impl Resource for Slice {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind(_: &()) -> Cow<'_, str> {
-        Cow::Borrowed("EndpointSlice")
-    }
-
-    fn group(_: &()) -> Cow<'_, str> {
-        Cow::Borrowed("discovery.k8s.io")
-    }
-
-    fn version(_: &()) -> Cow<'_, str> {
-        Cow::Borrowed("v1")
-    }
-
-    fn plural(_: &()) -> Cow<'_, str> {
-        Cow::Borrowed("endpointslices")
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
     }
 }
 
