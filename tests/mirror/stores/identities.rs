@@ -13,7 +13,7 @@ use harness::servers::{
 };
 use serde_json::{Value, json};
 
-use super::secured::{Asking, comes_through, connection, is_fine, refusal};
+use super::secured::{asking, comes_through, connection, is_fine, refusal};
 
 /// How long the provider's tokens are good, in seconds.
 const LIFETIME: u32 = 2;
@@ -71,7 +71,7 @@ async fn outlives_its_tokens(
     }
     let client = Client::new(&mirror.url());
     comes_through(&client).await?;
-    let asking = Asking::start(&client);
+    let asking = asking(&client);
     let so_far = provider.count("tokensSeen").await?;
     eventually("several tokens", || async {
         ensure!(!asking.has_failed(), "a request failed");

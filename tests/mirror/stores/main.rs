@@ -4,6 +4,7 @@
 //! The harness starts them on loopback; those that Debian lacks are built from Go modules first
 //! (`tests/tools/build`). One program, because each links for seconds.
 
+mod asking;
 mod bounds;
 mod calls;
 mod conform;

@@ -3,7 +3,7 @@
 //! request.
 
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, ensure};
@@ -13,6 +13,8 @@ use harness::servers::{
     Mirror, MirrorConfig, Prometheus, Reply, Upstream, Web, eventually, mirror_binary,
 };
 use serde_json::{Value, json};
+
+use super::asking::Asking;
 
 /// Asks the default target as StackState tests a data source.
 pub(super) async fn connection(client: &Client) -> Result<Value> {
@@ -72,60 +74,17 @@ pub(super) async fn refusal(config: &MirrorConfig) -> Result<String> {
     Ok(details)
 }
 
-/// Requests without a pause until it ends; not one may fail.
-pub(super) struct Asking {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-    clients: Vec<tokio::task::JoinHandle<Result<()>>>,
-}
-
-impl Asking {
-    pub(super) fn start(client: &Client) -> Self {
-        let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let clients = (0..3).map(|_| {
-            let (stop, answered, client) =
-                (Arc::clone(&stop), Arc::clone(&answered), client.clone());
-            tokio::spawn(async move {
-                while !stop.load(Ordering::SeqCst) {
-                    let answer = connection(&client).await?;
-                    ensure!(is_fine(&answer), "{answer}");
-                    answered.fetch_add(1, Ordering::SeqCst);
-                }
-                Ok(())
-            })
-        });
-        let clients = clients.collect();
-        Self {
-            stop,
-            answered,
-            clients,
+/// Clients that ask without a pause whether the target can be reached.
+pub(super) fn asking(client: &Client) -> Asking {
+    let client = client.clone();
+    Asking::start(3, move |_| {
+        let client = client.clone();
+        async move {
+            let answer = connection(&client).await?;
+            ensure!(is_fine(&answer), "{answer}");
+            Ok(())
         }
-    }
-
-    /// Whether a client of it ended, which none does before it is told to.
-    pub(super) fn has_failed(&self) -> bool {
-        let mut clients = self.clients.iter();
-        clients.any(tokio::task::JoinHandle::is_finished)
-    }
-
-    pub(super) async fn goes_on(&self) -> Result<()> {
-        let so_far = self.answered.load(Ordering::SeqCst);
-        eventually("requests", || async {
-            Ok(
-                (self.has_failed() || self.answered.load(Ordering::SeqCst) > so_far + 20)
-                    .then_some(()),
-            )
-        })
-        .await
-    }
-
-    pub(super) async fn end(self) -> Result<()> {
-        self.stop.store(true, Ordering::SeqCst);
-        for client in self.clients {
-            client.await??;
-        }
-        Ok(())
-    }
+    })
 }
 
 /// Waits until the mirror has taken over so many changes.
@@ -429,7 +388,7 @@ async fn no_request_fails_while_certificates_are_replaced() -> Result<()> {
     let mirror = Mirror::start(&config).await?;
     let client = Client::new(&mirror.url());
     comes_through(&client).await?;
-    let asking = Asking::start(&client);
+    let asking = asking(&client);
     asking.goes_on().await?;
 
     // The authority of the server, as one does it: both are trusted, then the certificate is
@@ -505,7 +464,7 @@ async fn a_name_and_a_password_let_in_and_are_replaced_without_a_failed_request(
     let mirror = Mirror::start(&knowing(trusting.clone(), "user-0", PASSWORDS[0].0)).await?;
     let client = Client::new(&mirror.url());
     comes_through(&client).await?;
-    let asking = Asking::start(&client);
+    let asking = asking(&client);
     asking.goes_on().await?;
     // Another user is let in, the mirror becomes that user, the first one is no longer let in.
     web.users.push(user(1));
@@ -572,7 +531,7 @@ async fn a_token_lets_in_and_is_replaced_without_a_failed_request() -> Result<()
     let mirror = Mirror::start(&with_token("first-token\n")).await?;
     let client = Client::new(&mirror.url());
     comes_through(&client).await?;
-    let asking = Asking::start(&client);
+    let asking = asking(&client);
     asking.goes_on().await?;
     known
         .lock()
@@ -640,7 +599,7 @@ async fn a_client_gets_one_token_for_many_requests_and_another_before_it_ends() 
     .await?;
     let mirror = Mirror::start(&with_client(&gate, endpoint.url(), "client-secret")).await?;
     let client = Client::new(&mirror.url());
-    let asking = Asking::start(&client);
+    let asking = asking(&client);
     asking.goes_on().await?;
     eventually("another token", || async {
         Ok((endpoint.requests().len() == 2).then_some(()))
@@ -668,7 +627,7 @@ async fn a_token_that_the_server_refuses_is_replaced_once() -> Result<()> {
     let endpoint = token_endpoint(|number| token(&format!("token-{number}"), 3600)).await?;
     let mirror = Mirror::start(&with_client(&gate, endpoint.url(), "client-secret")).await?;
     let client = Client::new(&mirror.url());
-    let asking = Asking::start(&client);
+    let asking = asking(&client);
     asking.goes_on().await?;
     *known.lock().expect("nobody panicked") = vec!["token-1".to_owned()];
     asking.goes_on().await?;

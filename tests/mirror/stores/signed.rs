@@ -4,8 +4,6 @@
 //! AWS's servers are a program of the tests; that botocore agrees with it is what is known of AWS.
 
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use harness::client::{Client, equals, telemetry};
@@ -15,7 +13,8 @@ use harness::servers::{
     Aws, Launch, Mirror, MirrorConfig, Prometheus, Reply, Upstream, eventually, mirror_binary,
 };
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+
+use super::asking::Asking;
 
 const TARGETS_ROLE: &str = "arn:aws:iam::123456789012:role/reader";
 const PODS_ROLE: &str = "arn:aws:iam::123456789012:role/pod";
@@ -83,74 +82,35 @@ async fn details(client: &Client) -> Result<String> {
     Ok(details.unwrap_or_default().to_owned())
 }
 
-/// Requests without a pause until it ends; not one may fail.
-struct Asking {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-    clients: Vec<JoinHandle<Result<()>>>,
+/// Clients that query without a pause. Each query is another one: equal calls of the store are made
+/// once.
+fn asking(client: &Client) -> Asking {
+    let client = client.clone();
+    Asking::start(6, move |number| {
+        let client = client.clone();
+        async move {
+            let conditions = json!([equals("~", &format!("vector({number})"))]);
+            let bucket = Some(("MEAN", MINUTE));
+            let answer = client
+                .metric(&conditions, START, START + MINUTE, None, bucket)
+                .await?;
+            ensure!(answer.status == 200, "{}: {}", answer.status, answer.body);
+            Ok(())
+        }
+    })
 }
 
-impl Asking {
-    fn start(client: &Client) -> Self {
-        let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let clients = (0..6).map(|number: usize| {
-            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            let client = client.clone();
-            tokio::spawn(async move {
-                let mut count = number;
-                while !stop.load(Ordering::SeqCst) {
-                    // Each is another one: equal calls of the store are made once.
-                    count += 6;
-                    let query = format!("vector({count})");
-                    let conditions = json!([equals("~", &query)]);
-                    let answer = client
-                        .metric(
-                            &conditions,
-                            START,
-                            START + MINUTE,
-                            None,
-                            Some(("MEAN", MINUTE)),
-                        )
-                        .await?;
-                    ensure!(answer.status == 200, "{}: {}", answer.status, answer.body);
-                    answered.fetch_add(1, Ordering::SeqCst);
-                }
-                Ok(())
-            })
-        });
-        let clients = clients.collect();
-        Self {
-            stop,
-            answered,
-            clients,
-        }
-    }
-
-    /// Waits until `happened` of what AWS counted.
-    async fn until(&self, aws: &Aws, what: &str, happened: impl Fn(&Value) -> bool) -> Result<()> {
-        eventually(what, || async {
-            let has_failed = self.clients.iter().any(JoinHandle::is_finished);
-            Ok((has_failed || happened(&aws.counts().await?)).then_some(()))
-        })
-        .await
-    }
-
-    async fn goes_on(&self) -> Result<()> {
-        let so_far = self.answered.load(Ordering::SeqCst);
-        eventually("requests", || async {
-            let has_failed = self.clients.iter().any(JoinHandle::is_finished);
-            Ok((has_failed || self.answered.load(Ordering::SeqCst) > so_far + 20).then_some(()))
-        })
-        .await
-    }
-
-    async fn end(self) -> Result<()> {
-        self.stop.store(true, Ordering::SeqCst);
-        for client in self.clients {
-            client.await??;
-        }
-        Ok(())
-    }
+/// Waits until `happened` of what AWS counted, or a client failed.
+async fn until(
+    asking: &Asking,
+    aws: &Aws,
+    what: &str,
+    happened: impl Fn(&Value) -> bool,
+) -> Result<()> {
+    eventually(what, || async {
+        Ok((asking.has_failed() || happened(&aws.counts().await?)).then_some(()))
+    })
+    .await
 }
 
 /// Everything that is awkward in a URL, a form or a query, alone and together.
@@ -411,7 +371,7 @@ async fn keys_of_two_seconds_are_replaced_without_a_failed_request() -> Result<(
         aws.set(&json!({"life": 2, "tokens": ["token-0"]})).await?;
         let config = workspace(&aws, "ws-1", &auth).with_file("secrets/pod/token", "token-0");
         let (mirror, client) = start(&aws, &config, &variables).await?;
-        let asking = Asking::start(&client);
+        let asking = asking(&client);
         asking.goes_on().await?;
         assert_eq!(aws.counts().await?["given"], given, "once for all who wait");
         // The pod's own token changes meanwhile, as a kubelet changes it: both are good for a
@@ -424,11 +384,10 @@ async fn keys_of_two_seconds_are_replaced_without_a_failed_request() -> Result<(
             let so_far = aws.counts().await?["given"].as_u64();
             // The second of them was asked for after the change.
             let enough = so_far.map(|so_far| so_far + 2 * given);
-            asking
-                .until(&aws, "fresh keys", |counts| {
-                    counts["given"].as_u64() >= enough
-                })
-                .await?;
+            until(&asking, &aws, "fresh keys", |counts| {
+                counts["given"].as_u64() >= enough
+            })
+            .await?;
             aws.set(&json!({"tokens": [new]})).await?;
             asking.goes_on().await?;
         }
@@ -447,21 +406,19 @@ async fn an_outage_of_sts_harms_nothing_while_keys_are_good() -> Result<()> {
     aws.set(&json!({"life": 20})).await?;
     let config = workspace(&aws, "ws-1", &keys(&json!({"roleArn": TARGETS_ROLE})));
     let (mirror, client) = start(&aws, &config, &[]).await?;
-    let asking = Asking::start(&client);
+    let asking = asking(&client);
     asking.goes_on().await?;
     aws.set(&json!({"down": true})).await?;
-    asking
-        .until(&aws, "an attempt", |counts| {
-            counts["failed"].as_u64() >= Some(1)
-        })
-        .await?;
+    until(&asking, &aws, "an attempt", |counts| {
+        counts["failed"].as_u64() >= Some(1)
+    })
+    .await?;
     asking.goes_on().await?;
     aws.set(&json!({"down": false})).await?;
-    asking
-        .until(&aws, "fresh keys", |counts| {
-            counts["given"].as_u64() >= Some(2)
-        })
-        .await?;
+    until(&asking, &aws, "fresh keys", |counts| {
+        counts["given"].as_u64() >= Some(2)
+    })
+    .await?;
     asking.goes_on().await?;
     asking.end().await?;
     let warned = "its AWS keys end soon and could not be replaced: the AWS security token service 127.0.0.1 of target amp answered 503 Service Unavailable: ServiceUnavailable: down on purpose";
@@ -484,7 +441,7 @@ async fn keys_that_are_refused_are_replaced_once_and_the_request_repeated() -> R
     let aws = Aws::start(&store.url()).await?;
     let config = workspace(&aws, "ws-1", &keys(&json!({"roleArn": TARGETS_ROLE})));
     let (_mirror, client) = start(&aws, &config, &[]).await?;
-    let asking = Asking::start(&client);
+    let asking = asking(&client);
     asking.goes_on().await?;
     aws.set(&json!({"revoke": true})).await?;
     asking.goes_on().await?;
@@ -524,7 +481,7 @@ async fn a_clock_that_is_off_is_set_by_what_aws_says() -> Result<()> {
         for more in [json!({"roleArn": TARGETS_ROLE}), json!({})] {
             let config = workspace(&aws, "ws-1", &keys(&more));
             let (_mirror, client) = start(&aws, &config, &[]).await?;
-            let asking = Asking::start(&client);
+            let asking = asking(&client);
             asking.goes_on().await?;
             asking.end().await?;
         }
