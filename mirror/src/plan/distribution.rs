@@ -7,8 +7,9 @@
 //! looks at several series at once is computed here, from the answers of all shards. What is not
 //! known here [one shard alone](Across::Alone) may answer, if it has all the series.
 //!
-//! * [`read`]: an expression becomes a tree; `formula` prints it. `operators`: its vocabulary. [`combine`]: the tree and the
-//!   answers become the result. [`quantile`]: the quantile of a classic histogram.
+//! * [`read`]: an expression becomes a tree; `formula` prints it. `operators`: its vocabulary.
+//!   [`combine`]: the tree and the answers become the result. [`quantile`]: the quantile of a
+//!   classic histogram.
 
 pub mod combine;
 mod formula;

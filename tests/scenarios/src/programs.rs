@@ -81,7 +81,8 @@ pub(crate) const DEFINITION: &str = "crd/prometheusmirrors.prometheus-mirror.io"
 const RESOURCES: &str = "/apis/prometheus-mirror.io/v1alpha1/prometheusmirrors";
 
 /// Waits until the API server serves the resource: it calls the definition established a moment
-/// earlier. One that is deleted in that moment stays for ever, because its objects cannot be listed.
+/// earlier. One that is deleted in that moment stays for ever, because its objects cannot be
+/// listed.
 pub(crate) async fn established() -> Result<()> {
     let wait = [
         "wait",
