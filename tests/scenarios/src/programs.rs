@@ -82,17 +82,18 @@ const RESOURCES: &str = "/apis/prometheus-mirror.io/v1alpha1/prometheusmirrors";
 
 /// Waits until the API server serves the resource: it calls the definition established a moment
 /// earlier. One that is deleted in that moment stays for ever, because its objects cannot be
-/// listed.
+/// listed. Of a definition without any condition yet, `kubectl wait` says that it is not of the
+/// right type.
 pub(crate) async fn established() -> Result<()> {
     let wait = [
         "wait",
         "--for=condition=Established",
         DEFINITION,
-        "--timeout=180s",
+        "--timeout=30s",
     ];
-    run("kubectl", &wait).await?;
     let listed = ["get", "--raw", RESOURCES];
     eventually("the resource is served", async || {
+        run("kubectl", &wait).await?;
         run("kubectl", &listed).await.map(drop)
     })
     .await

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::programs::run;
 use crate::scene::Scene;
+use crate::wait::eventually;
 
 const NAMESPACES: [&str; 3] = ["argocd", "flux-system", "observability"];
 const EXAMPLES: [&str; 5] = [
@@ -23,7 +24,11 @@ pub(super) async fn the_api_server_accepts_the_examples(scene: &Scene) -> Result
         run("kubectl", &["apply", "--server-side", "-f", file]).await?;
     }
     let wait = ["wait", "--for=condition=Established", "crd", "--all"];
-    run("kubectl", &[&wait[..], &["--timeout=180s"]].concat()).await?;
+    let wait = [&wait[..], &["--timeout=30s"]].concat();
+    eventually("all definitions are established", async || {
+        run("kubectl", &wait).await.map(drop)
+    })
+    .await?;
     for namespace in NAMESPACES {
         scene.remove_namespace(namespace).await?;
         run("kubectl", &["create", "namespace", namespace]).await?;
