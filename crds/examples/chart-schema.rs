@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 /// Fields of `spec` that are no values: they are for the operator.
-const NO_VALUES: &[&str] = &["mode", "paused"];
+const NO_VALUES: &[&str] = &["mode", "paused", "podChecks", "sidecar"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let crd: Value = serde_yaml::from_str(&crds::crd_yaml()?)?;

@@ -22,6 +22,8 @@ pub enum ConditionType {
     Degraded,
     /// The operator changes nothing.
     Paused,
+    /// Every labelled pod has the current sidecar.
+    SidecarsCurrent,
 }
 
 impl ConditionType {
@@ -35,6 +37,7 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::Degraded => "Degraded",
             Self::Paused => "Paused",
+            Self::SidecarsCurrent => "SidecarsCurrent",
         }
     }
 }

@@ -16,6 +16,8 @@ pub mod labels {
     pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
     /// Says which part an object is, where a resource has two of a kind.
     pub const COMPONENT: &str = "app.kubernetes.io/component";
+    /// On pods: the name of the resource whose sidecar they should carry.
+    pub const INJECT: &str = "prometheus-mirror.io/inject";
 }
 
 /// Annotations of this project.
@@ -28,6 +30,8 @@ pub mod annotations {
     /// On a Service or Prometheus object: the namespaces whose resources may refer to it, separated
     /// by commas, or `*` for all.
     pub const ALLOW_FROM: &str = "prometheus-mirror.io/allow-from";
+    /// On pods with a sidecar: the hash of the sidecar that they were made with.
+    pub const SIDECAR: &str = "prometheus-mirror.io/sidecar";
 }
 
 /// Environment variables of the mirror that the operator sets; each is also a flag.
@@ -77,6 +81,8 @@ pub const OPERATOR: &str = "prometheus-mirror-operator";
 
 /// The name of the mirror's container.
 pub const CONTAINER: &str = "mirror";
+/// The name of the same container where it is a sidecar in somebody else's pod.
+pub const SIDECAR_CONTAINER: &str = "prometheus-mirror";
 /// The name of the port where the Mirror API answers.
 pub const API_PORT: &str = "api";
 /// The name of the port where health checks and metrics answer.

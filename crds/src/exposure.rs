@@ -21,6 +21,64 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = { "type": "string", "maxLength": 4096 }))]
     pub annotations: StringMap,
+
+    /// Whether the Service has addresses of one IP family or of both. Default: the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_family_policy: Option<IpFamilyPolicy>,
+
+    /// The IP families of the Service, the preferred one first. Default: the cluster's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "set"))]
+    pub ip_families: Vec<IpFamily>,
+
+    /// The class of the load balancer. Only with type LoadBalancer. It cannot be changed later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 317), regex(pattern = patterns::QUALIFIED_NAME))]
+    pub load_balancer_class: Option<String>,
+
+    /// The ranges of addresses that may use the load balancer, such as 10.0.0.0/8. Only with type
+    /// LoadBalancer. Default: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 1, max = 64)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub load_balancer_source_ranges: Vec<String>,
+
+    /// Whether connections from outside the cluster may be sent on to pods of other nodes. Cluster:
+    /// yes, and the pods see the node's address. Local: no, and the pods see the client's. Only
+    /// with type NodePort or LoadBalancer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_traffic_policy: Option<ExternalTrafficPolicy>,
+}
+
+/// An IP family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum IpFamily {
+    IPv4,
+    IPv6,
+}
+
+/// Whether a Service has addresses of one IP family or of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum IpFamilyPolicy {
+    /// One.
+    SingleStack,
+    /// Both where the cluster has both.
+    PreferDualStack,
+    /// Both; the Service is refused where the cluster has one.
+    RequireDualStack,
+}
+
+/// Whether connections from outside may be sent on to pods of other nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum ExternalTrafficPolicy {
+    /// Yes.
+    Cluster,
+    /// No.
+    Local,
 }
 
 /// The type of the Service.

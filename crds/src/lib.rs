@@ -50,7 +50,10 @@ pub use auth::{
 pub use conditions::{ConditionType, Reason};
 pub use definition::{crd, crd_yaml};
 pub use duration::{Duration, DurationError};
-pub use exposure::{HttpRoute, HttpRouteParent, Ingress, NetworkPolicy, Service, ServiceType};
+pub use exposure::{
+    ExternalTrafficPolicy, HttpRoute, HttpRouteParent, Ingress, IpFamily, IpFamilyPolicy,
+    NetworkPolicy, Service, ServiceType,
+};
 pub use fault::Fault;
 pub use limits::Limits;
 pub use page::resource_reference;
@@ -59,8 +62,10 @@ pub use reference::{
 };
 pub use references::{DataKind, Reference, references};
 pub use server::{ErrorStatus, Server, ServerTls};
-pub use spec::{Mode, PrometheusMirror, PrometheusMirrorSpec, RequestHost, RequestTargets};
-pub use status::{PrometheusMirrorStatus, ServerStatus, TargetStatus};
+pub use spec::{
+    Mode, PodChecks, PrometheusMirror, PrometheusMirrorSpec, RequestHost, RequestTargets, Sidecar,
+};
+pub use status::{PrometheusMirrorStatus, ServerStatus, SidecarStatus, TargetStatus};
 pub use target::{
     EnforcedMatcher, HttpUrl, LONGEST_REPLICA_URL, MOST_REPLICAS, MOST_SHARDS, NanInterpretation,
     Proxy, Replica, Scheme, Shard, Target, TargetTls, TlsVersion,

@@ -45,8 +45,25 @@ pub const MEMORY: &str = "^([1-9][0-9]{1,6}(M|Mi)|[1-9][0-9]{0,3}(G|Gi))$";
 /// The name of an HTTP header.
 pub const HEADER_NAME: &str = "^[-A-Za-z0-9_]+$";
 
+/// The path of a field within an object.
+pub const FIELD_PATH: &str = r"^(/[^/\s]+)+$";
+
+/// A name that may have a DNS subdomain in front, as those of labels have.
+pub const QUALIFIED_NAME: &str =
+    r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
+
 /// Every pattern of the schema.
 pub const ALL: &[Pattern] = &[
+    Pattern {
+        regex: FIELD_PATH,
+        meaning: "the path of a field: names with a / in front of each",
+        example: "/spec/securityContext/runAsUser",
+    },
+    Pattern {
+        regex: QUALIFIED_NAME,
+        meaning: "letters, digits, dashes, underscores and dots, which may have a DNS name and a / in front",
+        example: "service.k8s.aws/nlb",
+    },
     Pattern {
         regex: HEADER_NAME,
         meaning: "the name of an HTTP header: letters, digits, dashes and underscores",

@@ -65,12 +65,22 @@ pub const SPEC: &[Rule] = &[
         },
     },
     Rule {
-        cel: "!has(self.mode) || self.mode != 'Sidecar' || !(has(self.autoscaling) || has(self.podDisruptionBudget) || has(self.podTemplate))",
-        message: "autoscaling, podDisruptionBudget and podTemplate need mode: Deployment, because in mode: Sidecar the pods are not the mirror's own",
+        cel: "!has(self.mode) || self.mode != 'Sidecar' || !(has(self.autoscaling) || has(self.podDisruptionBudget) || has(self.podTemplate) || has(self.podTemplateRemove))",
+        message: "autoscaling, podDisruptionBudget, podTemplate and podTemplateRemove need mode: Deployment, because in mode: Sidecar the pods are not the mirror's own",
         holds: |spec| {
-            text(spec, "mode") != Some("Sidecar")
-                || count(spec, &["autoscaling", "podDisruptionBudget", "podTemplate"]) == 0
+            let of_own_pods = [
+                "autoscaling",
+                "podDisruptionBudget",
+                "podTemplate",
+                "podTemplateRemove",
+            ];
+            text(spec, "mode") != Some("Sidecar") || count(spec, &of_own_pods) == 0
         },
+    },
+    Rule {
+        cel: "!has(self.sidecar) || has(self.mode) && self.mode == 'Sidecar'",
+        message: "sidecar needs mode: Sidecar",
+        holds: |spec| spec["sidecar"].is_null() || text(spec, "mode") == Some("Sidecar"),
     },
 ];
 

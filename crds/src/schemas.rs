@@ -163,3 +163,27 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
         }
     })
 }
+
+/// A piece of a manifest that the operator rendered.
+pub(crate) fn rendered(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "The container, to be added to a pod's initContainers.",
+        "x-kubernetes-preserve-unknown-fields": true
+    })
+}
+
+/// Several of them.
+pub(crate) fn rendered_list(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "atomic",
+        "description": "The volumes that the container mounts, to be added to a pod's volumes.",
+        "items": {
+            "type": "object",
+            "description": "A volume.",
+            "x-kubernetes-preserve-unknown-fields": true
+        }
+    })
+}

@@ -83,6 +83,10 @@ pub struct PrometheusMirrorSpec {
     #[serde(default)]
     pub mode: Mode,
 
+    /// Settings of mode Sidecar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<Sidecar>,
+
     /// The Secret with the key that identifies this mirror to StackState: the API key of the data
     /// source. During a key rotation the Secret may also hold previousApiKey; requests with that
     /// key are accepted too.
@@ -186,6 +190,25 @@ pub struct PrometheusMirrorSpec {
     #[schemars(schema_with = "schemas::pod_template")]
     pub pod_template: Option<Value>,
 
+    /// Fields to leave out of the pod template that the operator builds, as paths such as
+    /// /spec/securityContext/runAsUser. The item of a list is named, as in
+    /// /spec/containers/mirror/resources/limits. Applied before podTemplate is merged. In Git and
+    /// in kubectl apply, null in podTemplate cannot do this: it gets lost on the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 512), regex(pattern = crate::patterns::FIELD_PATH)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub pod_template_remove: Vec<String>,
+
+    /// Whether the operator asks each pod on its admin port which configuration it serves before it
+    /// calls the resource ready. Auto: yes, except where a service mesh or a network policy keeps
+    /// it from the pods; then, Kubernetes' own readiness decides. Always: ready only when the pods
+    /// say so. Never: the pods are not asked.
+    #[serde(default)]
+    pub pod_checks: PodChecks,
+
     /// Stops the operator from changing any object of this resource. Running pods keep running.
     #[serde(default)]
     pub paused: bool,
@@ -199,6 +222,29 @@ pub enum Mode {
     Deployment,
     /// As a container in other pods.
     Sidecar,
+}
+
+/// Settings of mode Sidecar.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sidecar {
+    /// Restarts pods whose sidecar is missing or not the current one: their Deployment, StatefulSet
+    /// or DaemonSet replaces them one at a time, within their PodDisruptionBudgets. Default: such
+    /// pods are named in the status and left alone.
+    #[serde(default)]
+    pub restart_pods: bool,
+}
+
+/// Whether the operator asks pods which configuration they serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum PodChecks {
+    /// Where they can be reached.
+    #[default]
+    Auto,
+    /// A resource is ready only when its pods say so.
+    Always,
+    /// Kubernetes' own readiness decides.
+    Never,
 }
 
 /// Servers that are not targets, but that connection details may name by host and port.

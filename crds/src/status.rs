@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::schemas;
 
@@ -54,6 +55,49 @@ pub struct PrometheusMirrorStatus {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub targets: Vec<TargetStatus>,
+
+    /// What the policy that injects sidecars adds to a pod, and how many pods have it. Only in mode
+    /// Sidecar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<SidecarStatus>,
+}
+
+/// What the policy that injects sidecars adds to a pod, and how many pods have it.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SidecarStatus {
+    /// The hash of container and volumes. A pod with another one in its annotation
+    /// prometheus-mirror.io/sidecar has an older sidecar.
+    #[schemars(length(min = 1, max = 64))]
+    pub hash: String,
+
+    /// The container, to be added to a pod's initContainers.
+    #[schemars(schema_with = "schemas::rendered")]
+    pub container: Value,
+
+    /// The volumes that the container mounts, to be added to a pod's volumes.
+    #[schemars(schema_with = "schemas::rendered_list")]
+    pub volumes: Vec<Value>,
+
+    /// The number of pods with the label.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub labelled: i32,
+
+    /// The number of those that have a sidecar.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub injected: i32,
+
+    /// The number of those whose sidecar is the current one.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub current: i32,
+
+    /// The number of those that are ready and serve the current configuration.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub serving: i32,
 }
 
 /// One target as the pods see it.
