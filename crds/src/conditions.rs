@@ -92,6 +92,8 @@ reasons! {
         "Some pods have not applied the latest configuration yet. Takes seconds.";
     PodsFailing: "Ready=False, Reconciling",
         "A pod cannot start; the message says why: image, node, memory. `Stalled` once the Deployment has given up.";
+    PodsRefused: "Ready=False, Reconciling",
+        "The API server refuses to create pods: a quota, a limit range, Pod Security, an admission webhook. The message has its words. Pods that run keep running. `Stalled` once the Deployment has given up.";
     Replacing: "Ready=False, Reconciling",
         "An earlier resource with this name is still being deleted.";
     ScaledToZero: "Ready=False",

@@ -164,7 +164,13 @@ mod tests {
             notified: Some("c".to_owned()),
             phase: Phase::Running,
             ip: Some("192.0.2.1".to_owned()),
-            problem: None,
+            problem: Some(Problem::OfAnother {
+                container: "sidecar".to_owned(),
+                problem: Box::new(Problem::Waiting {
+                    reason: "ErrImagePull".to_owned(),
+                    message: String::new(),
+                }),
+            }),
         };
         assert_eq!(running, expected);
         assert_eq!(running.address(), Some("192.0.2.1"));

@@ -3,7 +3,9 @@
 use crds::contract::CONTAINER;
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{
+    ContainerStateTerminated, ContainerStatus, Pod, PodCondition, PodStatus,
+};
 
 /// The longest text of a pod that is kept, in characters.
 pub(super) const LONGEST: usize = 1024;
@@ -32,6 +34,18 @@ pub enum Problem {
         /// The scheduler's explanation.
         message: String,
     },
+    /// Its node does not answer.
+    NodeLost {
+        /// The name of the node.
+        node: String,
+    },
+    /// Another container of the pod does not run.
+    OfAnother {
+        /// Its name.
+        container: String,
+        /// Why.
+        problem: Box<Self>,
+    },
 }
 
 impl Problem {
@@ -40,13 +54,49 @@ impl Problem {
         let status = pod.status.as_ref()?;
         let mut containers = status.container_statuses.iter().flatten();
         if let Some(container) = containers.find(|container| container.name == CONTAINER) {
-            return Self::of_container(container);
+            return Self::of_container(container)
+                .or_else(|| Self::of_another(status))
+                .or_else(|| Self::of_node(pod, status, container));
         }
-        let mut conditions = status.conditions.iter().flatten();
-        let unscheduled = conditions
-            .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+        let unscheduled = is_false(status, "PodScheduled")?;
         Some(Self::Unscheduled {
             message: cut(unscheduled.message.as_deref().unwrap_or_default()),
+        })
+    }
+
+    /// A container of `podTemplate` or an injected one: without it, the pod does not become ready,
+    /// and before an init container has ended, the mirror does not start.
+    fn of_another(status: &PodStatus) -> Option<Self> {
+        let init = status.init_container_statuses.iter().flatten();
+        let others = init.chain(status.container_statuses.iter().flatten());
+        others
+            .filter(|other| other.name != CONTAINER)
+            .find_map(|other| {
+                let ended = other
+                    .state
+                    .as_ref()
+                    .and_then(|state| state.terminated.as_ref());
+                // An init container is done.
+                if ended.is_some_and(|ended| ended.exit_code == 0) {
+                    return None;
+                }
+                let problem = Self::of_container(other)?;
+                Some(Self::OfAnother {
+                    container: cut(&other.name),
+                    problem: Box::new(problem),
+                })
+            })
+    }
+
+    /// Kubernetes no longer calls a pod ready although its kubelet did: the node is gone.
+    fn of_node(pod: &Pod, status: &PodStatus, container: &ContainerStatus) -> Option<Self> {
+        let condition = is_false(status, "Ready").filter(|_| container.ready)?;
+        // The kubelet would give a reason.
+        condition.reason.is_none().then(|| {
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+            Self::NodeLost {
+                node: cut(node.unwrap_or_default()),
+            }
         })
     }
 
@@ -108,8 +158,16 @@ impl fmt::Display for Problem {
             }
             Self::Waiting { reason, message } => write!(f, "{reason}: {message}"),
             Self::Unscheduled { message } => write!(f, "not scheduled: {message}"),
+            Self::NodeLost { node } => write!(f, "node {node} does not answer Kubernetes"),
+            Self::OfAnother { container, problem } => write!(f, "container {container}: {problem}"),
         }
     }
+}
+
+/// A condition of a pod, if it is false.
+fn is_false<'a>(status: &'a PodStatus, type_: &str) -> Option<&'a PodCondition> {
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == type_ && condition.status == "False")
 }
 
 /// A text of somebody else's, no longer than what a status has room for.
@@ -176,6 +234,41 @@ mod tests {
             Some("ErrImageNeverPull: no image"),
             None,
             Some("not scheduled: no node"),
+        ];
+        assert_eq!(texts, expected.map(|text| text.map(str::to_owned)));
+    }
+
+    #[test]
+    fn what_is_wrong_beside_the_mirror_is_reported_too() {
+        let mirror = json!({
+            "name": "mirror", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+            "state": {"running": {}},
+        });
+        let other = |state: Value| json!({"name": "proxy", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+        let not_ready =
+            |reason: Option<&str>| json!({"type": "Ready", "status": "False", "reason": reason});
+        let texts = [
+            json!({"containerStatuses": [other(waiting("InvalidImageName", "bad")), mirror]}),
+            json!({"initContainerStatuses": [other(terminated(0, "Completed"))], "containerStatuses": [mirror]}),
+            json!({
+                "initContainerStatuses": [other(terminated(3, "Error"))],
+                "containerStatuses": container(waiting("PodInitializing", ""), json!({}))["containerStatuses"],
+            }),
+            json!({"containerStatuses": [mirror], "conditions": [not_ready(None)]}),
+            json!({"containerStatuses": [mirror], "conditions": [not_ready(Some("ReadinessGatesNotReady"))]}),
+        ]
+        .map(|status| {
+            let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [], "nodeName": "n1"}, "status": status});
+            let problem = Problem::of(&serde_json::from_value(pod).unwrap());
+            problem.map(|problem| problem.to_string())
+        });
+        let init = "container proxy: ended with exit code 3: prometheus-mirror: spec.x: is wrong";
+        let expected = [
+            Some("container proxy: InvalidImageName: bad"),
+            None,
+            Some(init),
+            Some("node n1 does not answer Kubernetes"),
+            None,
         ];
         assert_eq!(texts, expected.map(|text| text.map(str::to_owned)));
     }

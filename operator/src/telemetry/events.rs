@@ -70,7 +70,8 @@ fn importance(
     let is_wrong = if of_targets {
         condition.status == "False"
     } else if condition.type_ == ConditionType::Ready.as_str() {
-        also(ConditionType::Stalled) || condition.reason == Reason::PodsFailing.as_str()
+        let of_pods = [Reason::PodsFailing.as_str(), Reason::PodsRefused.as_str()];
+        also(ConditionType::Stalled) || of_pods.contains(&condition.reason.as_str())
     } else {
         true
     };

@@ -104,10 +104,17 @@ fn rollout(replicas: &Replicas) -> Option<Readiness> {
         all,
         ..
     } = replicas;
-    let message =
+    if updated >= wanted && ready >= wanted && all <= wanted {
+        return None;
+    }
+    let mut message =
         format!("{updated} of {wanted} pods are up to date, {ready} are ready, {all} exist.");
-    (updated < wanted || ready < wanted || all > wanted)
-        .then(|| Readiness::not(Reason::RollingOut, unless_given_up(replicas), message))
+    let mut reason = Reason::RollingOut;
+    if let Some(refused) = &replicas.refused {
+        reason = Reason::PodsRefused;
+        message = format!("Pods cannot be created: {refused} ({ready} of {wanted} are ready)");
+    }
+    Some(Readiness::not(reason, unless_given_up(replicas), message))
 }
 
 /// Pods that do not serve the current configuration.

@@ -13,6 +13,8 @@ pub(super) struct Replicas {
     pub(super) current: bool,
     /// It gave up.
     pub(super) deadline_exceeded: bool,
+    /// Why the API server refuses to create pods, in its words.
+    pub(super) refused: Option<String>,
 }
 
 impl Replicas {
@@ -27,7 +29,10 @@ impl Replicas {
         };
         let status = &data["status"];
         let observed = status["observedGeneration"].as_i64();
-        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let conditions = || status["conditions"].as_array().into_iter().flatten();
+        let refused = conditions().find(|condition| {
+            condition["type"] == "ReplicaFailure" && condition["status"] == "True"
+        });
         Self {
             wanted: number(&data["spec"]["replicas"]),
             all: number(&status["replicas"]),
@@ -35,10 +40,13 @@ impl Replicas {
             updated: number(&status["updatedReplicas"]),
             current: deployment
                 .is_some_and(|deployment| observed >= deployment.metadata.generation),
-            deadline_exceeded: conditions.into_iter().any(|condition| {
+            deadline_exceeded: conditions().any(|condition| {
                 condition["type"] == "Progressing"
                     && condition["reason"] == "ProgressDeadlineExceeded"
             }),
+            refused: refused
+                .and_then(|condition| condition["message"].as_str())
+                .map(str::to_owned),
         }
     }
 }

@@ -267,6 +267,34 @@ fn each_cause_has_its_reason_and_what_to_expect() {
 }
 
 #[test]
+fn pods_that_the_api_server_refuses_are_reported_in_its_words() {
+    let quota = r#"pods "production-mirror-1-2" is forbidden: failed quota: cpu: must specify limits.cpu for: mirror"#;
+    let failure = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": quota});
+    let refused = |case: &mut Case| {
+        case.deployment["status"] = json!({
+            "observedGeneration": 4, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 0,
+            "conditions": [failure],
+        });
+    };
+    assert_eq!(
+        Case::conditions(refused),
+        expected(
+            &[
+                "Ready=False PodsRefused",
+                "Reconciling=True PodsRefused",
+                "TargetsReachable=True Reachable"
+            ],
+            &format!("Pods cannot be created: {quota} (1 of 2 are ready)")
+        )
+    );
+    // All are there, so it is of the past.
+    assert_eq!(
+        Case::conditions(|case| case.deployment["status"]["conditions"] = json!([failure])).0[0],
+        "Ready=True Serving"
+    );
+}
+
+#[test]
 fn a_changed_secret_keeps_a_mirror_from_being_ready_until_its_pods_have_had_time_to_refuse_it() {
     let ready = |status: &PrometheusMirrorStatus| summary(status).0[0].clone();
     let before = Case::fine().status(&PrometheusMirrorStatus::default(), 100);
