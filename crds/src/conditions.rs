@@ -86,6 +86,8 @@ macro_rules! reasons {
 reasons! {
     Serving: "Ready=True",
         "Every pod serves the current configuration.";
+    ServingUnchecked: "Ready=True",
+        "Every pod is ready for Kubernetes. The operator did not ask them what they serve; the message says why: `podChecks`, or a service mesh.";
     RollingOut: "Ready=False, Reconciling",
         "Pods are being created or replaced.";
     ConfigurationSpreading: "Ready=False, Reconciling",
@@ -94,6 +96,10 @@ reasons! {
         "A pod cannot start; the message says why: image, node, memory. `Stalled` once the Deployment has given up.";
     PodsRefused: "Ready=False, Reconciling",
         "The API server refuses to create pods: a quota, a limit range, Pod Security, an admission webhook. The message has its words. Pods that run keep running. `Stalled` once the Deployment has given up.";
+    PodsNotAnswering: "Ready=False, Reconciling",
+        "The pods are ready for Kubernetes, but do not answer the operator on port 9901: a service mesh or a network policy is in the way. Open the port for the operator, or set [`podChecks`](resource-reference.md) to `Never`.";
+    ApplyFailing: "Ready=False, Reconciling",
+        "The API server, or a webhook that it calls, fails each time; the message says for which object, and how. Tried again at least once a minute. Running pods keep running.";
     Replacing: "Ready=False, Reconciling",
         "An earlier resource with this name is still being deleted.";
     ScaledToZero: "Ready=False",
@@ -123,7 +129,9 @@ reasons! {
     NameTaken: "Ready=False, Stalled",
         "Another object has the name of a child. Delete it, or rename the resource.";
     Refused: "Ready=False, Stalled",
-        "The API server refuses a child object, usually because of `podTemplate`. Nothing was changed.";
+        "The API server refuses a child object, usually because of `podTemplate`; the message names the field. A refused `podTemplate` changes nothing; when another object is refused, those applied before it stay applied.";
+    Denied: "Ready=False, Stalled",
+        "An admission policy or webhook of this cluster, or a quota, denies a child object; the message has its words. Change the field that it names, or ask the owner of the policy for an exception.";
     Forbidden: "Ready=False, Stalled",
         "The operator lacks a permission. Compare its roles with `dist/install.yaml`.";
     Reachable: "TargetsReachable=True",
@@ -136,6 +144,10 @@ reasons! {
         "An optional kind is not installed in this cluster, or the operator is not allowed to use it, or it cannot be listed. Everything else works.";
     MemoryTooSmall: "Degraded=True",
         "The [memory limits](#memory) do not fit each other or the workers; the message says which field to change. The mirror serves, but under load, requests may get 503, or the kernel may stop a pod.";
+    Overruled: "Degraded=True",
+        "Something in the cluster, usually an admission policy or webhook, sets fields of a child object to other values than the operator does; the message names them. They are left as they are, all others are kept.";
+    BudgetBlocksDrains: "Degraded=True",
+        "`podDisruptionBudget` never allows a pod to be evicted, so draining a node does not end. The message says what to write.";
     Paused: "Paused=True",
         "`spec.paused` is true: the operator changes nothing.";
 }
