@@ -71,7 +71,7 @@ pub use target::{
     Proxy, Replica, Scheme, Shard, Target, TargetTls, TlsVersion,
 };
 pub use tokens::{ProjectedToken, TOKENS, tokens};
-pub use validation::{join as field_path, parse, validate};
+pub use validation::{join as field_path, parse, parse_stored, validate};
 pub use workload::{Autoscaling, Monitor, PodDisruptionBudget};
 
 /// `apiVersion` of every document.

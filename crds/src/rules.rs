@@ -82,7 +82,38 @@ pub const SPEC: &[Rule] = &[
         message: "sidecar needs mode: Sidecar",
         holds: |spec| spec["sidecar"].is_null() || text(spec, "mode") == Some("Sidecar"),
     },
+    DRAINABLE,
 ];
+
+/// A budget that lets nodes drain. Resources that were stored before this rule existed may break
+/// it: the API server lets them be as long as their spec stays, and so does the operator.
+pub const DRAINABLE: Rule = Rule {
+    cel: "!has(self.podDisruptionBudget) || \
+          (!has(self.podDisruptionBudget.maxUnavailable) || !(string(self.podDisruptionBudget.maxUnavailable) in ['0', '0%', '00%'])) && \
+          (!has(self.podDisruptionBudget.minAvailable) || \
+          [has(self.autoscaling) ? (has(self.autoscaling.minReplicas) ? int(self.autoscaling.minReplicas) : 1) : has(self.replicas) ? int(self.replicas) : 1].all(pods, pods == 0 || \
+          (string(self.podDisruptionBudget.minAvailable).endsWith('%') ? \
+          int(string(self.podDisruptionBudget.minAvailable).replace('%', '')) * pods <= 100 * (pods - 1) : \
+          int(string(self.podDisruptionBudget.minAvailable)) < pods)))",
+    message: "podDisruptionBudget must leave at least one pod to evict, or draining a node never ends: set maxUnavailable: 1 instead, or more replicas (with autoscaling: minReplicas) than minAvailable",
+    holds: |spec| {
+        let budget = &spec["podDisruptionBudget"];
+        let pods = if spec["autoscaling"].is_null() {
+            &spec["replicas"]
+        } else {
+            &spec["autoscaling"]["minReplicas"]
+        };
+        let pods = pods.as_i64().unwrap_or(1);
+        let evictable = match share(&budget["minAvailable"]) {
+            None => true,
+            Some(Share::Pods(least)) => least < pods,
+            Some(Share::Percent(least)) => least * pods <= 100 * (pods - 1),
+        };
+        let most = share(&budget["maxUnavailable"]);
+        let none = matches!(most, Some(Share::Pods(0) | Share::Percent(0)));
+        !none && (pods == 0 || evictable)
+    },
+};
 
 /// Rules of `spec.port`.
 pub const API_PORT: &[Rule] = &[Rule {
@@ -322,6 +353,25 @@ pub(crate) fn schema(rules: &[Rule]) -> Value {
 /// The rule with this CEL text.
 pub(crate) fn find(cel: &str) -> Option<&'static Rule> {
     ALL.iter().copied().flatten().find(|rule| rule.cel == cel)
+}
+
+/// A number of pods, or a percentage of them.
+enum Share {
+    Pods(i64),
+    Percent(i64),
+}
+
+fn share(value: &Value) -> Option<Share> {
+    match value {
+        Value::String(text) => match text.strip_suffix('%') {
+            Some(percent) => {
+                let percent = percent.parse().ok();
+                percent.filter(|it| *it <= 100).map(Share::Percent)
+            }
+            None => text.parse().ok().map(Share::Pods),
+        },
+        other => other.as_i64().map(Share::Pods),
+    }
 }
 
 fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {

@@ -49,6 +49,24 @@ pub fn parse(document: &Value) -> Result<PrometheusMirror, Vec<Fault>> {
     if !faults.is_empty() {
         return Err(faults);
     }
+    read(document)
+}
+
+/// Reads a document that the API server has stored into its type. Rules that came later than the
+/// first release do not count: the resource may be older.
+///
+/// # Errors
+/// Everything else that is wrong with it.
+pub fn parse_stored(document: &Value) -> Result<PrometheusMirror, Vec<Fault>> {
+    let mut faults = validate(document);
+    faults.retain(|fault| fault.message != rules::DRAINABLE.message);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    read(document)
+}
+
+fn read(document: &Value) -> Result<PrometheusMirror, Vec<Fault>> {
     let mut document = document.clone();
     prune_nulls(&mut document, schema());
     serde_json::from_value(document).map_err(|error| vec![Fault::new("", error.to_string())])

@@ -64,6 +64,9 @@ What values.schema.json cannot say, or could not say with an example. The words 
     {{- fail "autoscaling: minReplicas must not be more than maxReplicas; for example: {minReplicas: 2, maxReplicas: 5}" }}
   {{- end }}
 {{- end }}
+{{- if kindIs "map" .Values.podDisruptionBudget }}
+  {{- include "prometheusmirror.validateBudget" . }}
+{{- end }}
 {{- with .Values.podDisruptionBudget }}
   {{- if not (or (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable)) }}
     {{- fail "podDisruptionBudget: at most one of minAvailable and maxUnavailable may be set; for example: {maxUnavailable: 1}" }}
@@ -78,6 +81,30 @@ What values.schema.json cannot say, or could not say with an example. The words 
 {{- end }}
 {{- with .Values.monitor }}
   {{- include "prometheusmirror.validateDuration" (dict "path" "monitor.interval" "value" .interval "from" 1000 "to" 3600000 "range" "1s to 1h") }}
+{{- end }}
+{{- end }}
+
+{{/* A budget must leave a pod to evict, or draining a node never ends. */}}
+{{- define "prometheusmirror.validateBudget" -}}
+{{- $pods := int .Values.replicas }}
+{{- with .Values.autoscaling }}
+  {{- $pods = int (.minReplicas | default 1) }}
+{{- end }}
+{{- $fix := "draining a node never ends; for example: replicas: 2, podDisruptionBudget: {maxUnavailable: 1}" }}
+{{- $most := toString .Values.podDisruptionBudget.maxUnavailable }}
+{{- if has $most (list "0" "0%" "00%") }}
+  {{- fail (printf "podDisruptionBudget.maxUnavailable: with %s, %s" $most $fix) }}
+{{- end }}
+{{- if and (gt $pods 0) (not (kindIs "invalid" .Values.podDisruptionBudget.minAvailable)) }}
+  {{- $least := toString .Values.podDisruptionBudget.minAvailable }}
+  {{- $number := int (trimSuffix "%" $least) }}
+  {{- $evictable := lt $number $pods }}
+  {{- if hasSuffix "%" $least }}
+    {{- $evictable = le (mul $number $pods) (mul 100 (sub $pods 1)) }}
+  {{- end }}
+  {{- if not $evictable }}
+    {{- fail (printf "podDisruptionBudget.minAvailable: with %s of %d pods, %s" $least $pods $fix) }}
+  {{- end }}
 {{- end }}
 {{- end }}
 

@@ -15,10 +15,12 @@ mod servers;
 mod targets;
 mod write;
 
+use crds::rules::DRAINABLE;
 use crds::{ConditionType, PrometheusMirrorStatus, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
+use serde_json::json;
 
 use self::conditions::{Conditions, Finding, Truth};
 use self::ready::{Expectation, Readiness};
@@ -173,7 +175,14 @@ fn degraded(progress: &Progress) -> Option<Finding> {
     let missing = progress.applied.missing.iter();
     let missing = missing.map(|(object, why)| (Reason::ApiMissing, format!("{object}: {why}")));
     let memory = memory::unfit(progress).map(|unfit| (Reason::MemoryTooSmall, unfit));
-    let all: Vec<_> = missing.chain(memory).collect();
+    let spec = json!(progress.mirror.spec);
+    let budget = (!(DRAINABLE.holds)(&spec)).then(|| {
+        (
+            Reason::BudgetBlocksDrains,
+            format!("spec: {}", DRAINABLE.message),
+        )
+    });
+    let all: Vec<_> = missing.chain(memory).chain(budget).collect();
     let (reason, _) = all.first()?;
     let messages: Vec<_> = all.iter().map(|(_, message)| message.as_str()).collect();
     let (type_, message) = (ConditionType::Degraded, messages.join("; "));

@@ -267,6 +267,22 @@ fn each_cause_has_its_reason_and_what_to_expect() {
 }
 
 #[test]
+fn a_stored_budget_that_blocks_drains_is_reported_and_served() {
+    let budget = json!({"minAvailable": "51%"});
+    let blocking = |case: &mut Case| {
+        case.mirror.spec.pod_disruption_budget = serde_json::from_value(budget).unwrap();
+    };
+    assert_eq!(
+        Case::conditions(blocking).0,
+        [
+            "Ready=True Serving",
+            "TargetsReachable=True Reachable",
+            "Degraded=True BudgetBlocksDrains"
+        ]
+    );
+}
+
+#[test]
 fn pods_that_the_api_server_refuses_are_reported_in_its_words() {
     let quota = r#"pods "production-mirror-1-2" is forbidden: failed quota: cpu: must specify limits.cpu for: mirror"#;
     let failure = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": quota});

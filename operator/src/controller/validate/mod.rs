@@ -140,7 +140,8 @@ pub fn parse(object: &DynamicObject) -> Result<PrometheusMirrorSpec, Invalid> {
         "metadata": {"name": object.metadata.name, "namespace": object.metadata.namespace},
         "spec": object.data.get("spec").cloned().unwrap_or(Value::Null),
     });
-    let mirror = crds::parse(&document).map_err(|faults| invalid(Reason::InvalidSpec, &faults))?;
+    let mirror =
+        crds::parse_stored(&document).map_err(|faults| invalid(Reason::InvalidSpec, &faults))?;
     if mirror.spec.mode == Mode::Sidecar {
         let fault = Fault::new(
             "spec.mode",
