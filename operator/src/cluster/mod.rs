@@ -1,6 +1,7 @@
 //! What is known of the cluster: where the operator looks, what it watches there, and in which form
 //! it keeps it. Decides nothing and writes nothing.
 
+pub mod answer;
 pub mod caches;
 pub mod index;
 pub mod kind;

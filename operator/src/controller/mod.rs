@@ -40,6 +40,10 @@ use crate::telemetry::events;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::waiting::Waiting;
 
+/// From this failure in a row on, the status says that the API server fails. Two that pass are
+/// nobody's concern.
+const MOST_SILENT_FAILURES: u32 = 3;
+
 /// What every reconcile works with.
 pub struct Context {
     /// For what is not in the caches.
@@ -101,7 +105,18 @@ async fn settle(packed: &Packed, context: &Context) -> Result<Action, Error> {
     let before = previous(object);
     let outcome = match run_steps(object, packed, &before, context).await {
         Ok(progress) => Outcome::Applied(Box::new(progress)),
-        Err(Stop::Retry(error)) => return Err(error),
+        Err(Stop::Retry(error)) => {
+            let failures = context.failures_of(&key(object));
+            if error.is_answer() && failures + 1 >= MOST_SILENT_FAILURES {
+                let failing = Outcome::Failing(error.to_string());
+                // The error itself is what counts.
+                let reported = report(object, &before, &failing, context).await;
+                reported
+                    .inspect_err(|error| tracing::debug!(%error, "not reported"))
+                    .ok();
+            }
+            return Err(error);
+        }
         Err(Stop::Gone) => return Ok(Action::await_change()),
         Err(Stop::Paused) => Outcome::Paused,
         Err(Stop::Stalled(invalid)) => {
@@ -162,7 +177,8 @@ async fn report(
     let resource = key(object);
     let now = Timestamp::now();
     let after = status::status(outcome, before, object.metadata.generation, now);
-    let wait = match status::is_progress(before, &after) {
+    let is_failure = matches!(outcome, Outcome::Failing(_));
+    let wait = match !is_failure && status::is_progress(before, &after) {
         true => context.throttle.wait(&resource, Instant::now()),
         false => None,
     };
@@ -204,6 +220,12 @@ pub fn error_policy(object: Arc<Packed>, error: &Error, context: Arc<Context>) -
 impl Context {
     fn lock_failures(&self) -> std::sync::MutexGuard<'_, HashMap<NamespacedName, u32>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often a resource has failed in a row.
+    fn failures_of(&self, resource: &NamespacedName) -> u32 {
+        let all = self.lock_failures();
+        all.get(resource).copied().unwrap_or_default()
     }
 
     /// The resource is gone, or about to go.

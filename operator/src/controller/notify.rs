@@ -8,11 +8,12 @@ use serde_json::json;
 
 use super::build::Document;
 use super::observe::PodReport;
+use crate::cluster::answer::words;
 use crate::cluster::problem::Problem;
 
 /// A pod could not be notified.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write Pod {pod}: {source}")]
+#[error("cannot write Pod {pod}: {}", words(source))]
 pub struct Error {
     /// Which.
     pub pod: String,

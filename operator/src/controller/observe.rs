@@ -13,6 +13,7 @@ use kube::{Client, ResourceExt as _};
 
 use super::build::Built;
 use super::validate::ValidatedMirror;
+use crate::cluster::answer::words;
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
 use crate::cluster::owner::owned_by;
@@ -42,7 +43,7 @@ const AT_ONCE: usize = 8;
 
 /// The Deployment could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {object}: {source}")]
+#[error("cannot read {object}: {}", words(source))]
 pub struct Error {
     /// Which.
     pub object: ObjectName,

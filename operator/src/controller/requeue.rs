@@ -29,11 +29,16 @@ pub(super) fn next(
     match outcome {
         // What a resource refers to is watched, except what the API server thinks.
         Outcome::Invalid(invalid)
-            if matches!(invalid.reason, Reason::Refused | Reason::Forbidden) =>
+            if matches!(
+                invalid.reason,
+                Reason::Refused | Reason::Denied | Reason::Forbidden
+            ) =>
         {
             Action::requeue(STEADY)
         }
         Outcome::Invalid(_) | Outcome::Paused => Action::await_change(),
+        // Never asked for: a failure has its own delay.
+        Outcome::Failing(_) => Action::requeue(UNEASY),
         Outcome::Applied(_) if status.has(ConditionType::Reconciling) => {
             Action::requeue(while_changing(status, now))
         }

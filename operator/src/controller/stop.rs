@@ -4,6 +4,7 @@ use crds::Reason;
 
 use super::validate::Invalid;
 use super::{apply, dereference, notify, observe};
+use crate::cluster::answer::{Refusal, refusal, words};
 
 /// Why the steps end early. Each step's own error becomes one of these.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub enum Error {
     #[error(transparent)]
     Notify(#[from] notify::Error),
     /// The status could not be written.
-    #[error("cannot write the status: {0}")]
+    #[error("cannot write the status: {}", words(.0))]
     Status(#[source] kube::Error),
 }
 
@@ -50,20 +51,37 @@ impl Error {
         }
     }
 
-    /// The API server's answer, if it will be the same next time.
-    fn final_reason(&self) -> Option<Reason> {
-        let source = match self {
-            Self::Apply(apply::Error::Refused { .. }) => return Some(Reason::Refused),
+    /// Whether the API server has answered; otherwise it cannot be told either.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self.source(), Some(kube::Error::Api(_)))
+    }
+
+    /// The failed request, if another try may work.
+    const fn source(&self) -> Option<&kube::Error> {
+        match self {
             Self::Dereference(dereference::Error { source, .. })
             | Self::Apply(
                 apply::Error::Failed { source, .. } | apply::Error::Resource { source, .. },
             )
             | Self::Observe(observe::Error { source, .. })
-            | Self::Notify(notify::Error { source, .. }) => source,
-            Self::Apply(apply::Error::Gone) | Self::Status(_) => return None,
-        };
-        let forbidden = matches!(source, kube::Error::Api(status) if status.code == 403);
-        forbidden.then_some(Reason::Forbidden)
+            | Self::Notify(notify::Error { source, .. }) => Some(source),
+            Self::Apply(_) | Self::Status(_) => None,
+        }
+    }
+
+    /// The API server's answer, if it will be the same next time.
+    fn final_reason(&self) -> Option<Reason> {
+        match self {
+            Self::Apply(apply::Error::Refused { .. }) => return Some(Reason::Refused),
+            Self::Apply(apply::Error::Denied { .. }) => return Some(Reason::Denied),
+            _ => {}
+        }
+        match refusal(self.source()?)? {
+            Refusal::Forbidden => Some(Reason::Forbidden),
+            Refusal::Denied => Some(Reason::Denied),
+            // Of what was built, nothing was refused: it may pass.
+            Refusal::Invalid => None,
+        }
     }
 }
 
@@ -120,6 +138,14 @@ mod tests {
         };
         assert_eq!(reason(refused), Some(Reason::Refused));
         assert_eq!(reason(failed(403)), Some(Reason::Forbidden));
+        let denied = apply::Error::Denied {
+            object: ObjectName {
+                kind: Kind::Service,
+                name: "a".to_owned(),
+            },
+            message: "no".to_owned(),
+        };
+        assert_eq!(reason(denied), Some(Reason::Denied));
         assert_eq!(reason(failed(500)), None);
         assert!(matches!(Stop::from(apply::Error::Gone), Stop::Gone));
     }

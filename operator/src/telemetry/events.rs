@@ -70,8 +70,12 @@ fn importance(
     let is_wrong = if of_targets {
         condition.status == "False"
     } else if condition.type_ == ConditionType::Ready.as_str() {
-        let of_pods = [Reason::PodsFailing.as_str(), Reason::PodsRefused.as_str()];
-        also(ConditionType::Stalled) || of_pods.contains(&condition.reason.as_str())
+        let harmful = [
+            Reason::PodsFailing,
+            Reason::PodsRefused,
+            Reason::ApplyFailing,
+        ];
+        also(ConditionType::Stalled) || harmful.iter().any(|it| it.as_str() == condition.reason)
     } else {
         true
     };

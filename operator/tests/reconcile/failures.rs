@@ -92,12 +92,108 @@ async fn an_exceeded_quota_is_said_in_the_api_servers_words() {
                used: services=5, limited: services=5";
     cluster.api.fails("apply services/shop", 1, forbidden(why));
     cluster.reconciles().await;
-    assert_eq!(cluster.conditions()[1], "Stalled True Forbidden");
+    assert_eq!(cluster.conditions()[1], "Stalled True Denied");
     assert!(
         cluster.says().contains("exceeded quota: compute"),
         "{}",
         cluster.says()
     );
+}
+
+#[tokio::test]
+async fn a_webhook_that_denies_a_child_is_named() {
+    let cluster = Cluster::with(json!({})).await;
+    let why = "admission webhook \"validate.kyverno.svc-fail\" denied the request: resource \
+               Service/observability/shop was blocked due to the following policies: owners";
+    let denial = Refusal::new(400, "", why);
+    cluster.api.always_fails("apply services/shop", denial);
+    let again = cluster.reconciles().await;
+    assert_eq!(
+        cluster.conditions()[..2],
+        ["Ready False Denied", "Stalled True Denied"]
+    );
+    assert_eq!(cluster.says(), format!("Service shop: {why}"));
+    // No watch says when the policy has changed.
+    assert_eq!(again, Action::requeue(Duration::from_secs(30)));
+    cluster.api.works_again();
+    cluster.becomes_ready().await;
+}
+
+#[tokio::test]
+async fn what_fails_again_and_again_is_in_the_status() {
+    let cluster = Cluster::with(json!({})).await;
+    let why = "Internal error occurred: failed calling webhook \"w\": no endpoints available";
+    let down = Refusal::new(500, "InternalError", why);
+    cluster
+        .api
+        .always_fails("apply services/shop", down.clone());
+    for expected in [0, 0, 1, 0] {
+        cluster.writes();
+        cluster.fails_to_reconcile().await;
+        let mut writes = cluster.writes();
+        writes.retain(|write| write.ends_with("/status"));
+        assert_eq!(writes.len(), expected, "{writes:?}");
+    }
+    assert_eq!(
+        cluster.conditions(),
+        [
+            "Ready False ApplyFailing",
+            "Reconciling True ApplyFailing",
+            "TargetsReachable Unknown NotAsked"
+        ]
+    );
+    // In the API server's words, without the client library's.
+    assert_eq!(cluster.says(), format!("cannot write Service shop: {why}"));
+    let warning = format!("Warning ApplyFailing {}", cluster.says());
+    assert_eq!(cluster.events().last(), Some(&warning));
+    cluster.api.works_again();
+    cluster.becomes_ready().await;
+
+    // What is served is served still.
+    cluster.api.remove("services/shop");
+    cluster.api.always_fails("apply services/shop", down);
+    for _ in 0..3 {
+        cluster.fails_to_reconcile().await;
+    }
+    assert_eq!(
+        cluster.conditions(),
+        [
+            "Ready True Serving",
+            "Reconciling True ApplyFailing",
+            "TargetsReachable True Reachable"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_value_of_the_wrong_type_is_named_with_its_field() {
+    let template = json!({"metadata": {"annotations": {"x": true}}});
+    let cluster = Cluster::with(json!({"podTemplate": template})).await;
+    let why = "failed to create typed patch object (observability/shop-mirror; apps/v1, \
+               Kind=Deployment): .spec.template.metadata.annotations.x: expected string, got \
+               &value.valueUnstructured{Value:true}";
+    let answer = Refusal::new(500, "", why);
+    cluster.api.always_fails("apply deployments", answer);
+    cluster.reconciles().await;
+    assert_eq!(children(&cluster), [json!(null); 0]);
+    assert_eq!(cluster.conditions()[1], "Stalled True Refused");
+    assert_eq!(
+        cluster.says(),
+        "Deployment shop-mirror: spec.template.metadata.annotations.x: expected string, got true \
+         (hint: write it in quotes)"
+    );
+}
+
+#[tokio::test]
+async fn a_webhook_that_knows_no_dry_run_hinders_nothing() {
+    let template = json!({"metadata": {"annotations": {"x": "y"}}});
+    let cluster = Cluster::with(json!({"podTemplate": template})).await;
+    let why = "admission webhook \"w\" does not support dry run";
+    let answer = Refusal::new(400, "BadRequest", why);
+    cluster
+        .api
+        .always_fails("apply deployments/shop-mirror (dry run)", answer);
+    cluster.becomes_ready().await;
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use self::decide::{Decision, stamped};
 use self::write::Writer;
 use super::build::Child;
 use super::validate::ValidatedMirror;
+use crate::cluster::answer::words;
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
 use crate::cluster::watched::{Cache, NOT_INSTALLED};
@@ -39,7 +40,7 @@ pub struct Applied {
 /// Why applying failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server will never take this; the spec must change. Nothing was written.
+    /// The API server will never take this; the spec must change.
     #[error("{object}: {message}")]
     Refused {
         /// The child.
@@ -47,11 +48,19 @@ pub enum Error {
         /// What the API server said.
         message: String,
     },
+    /// A policy, a webhook or a quota of the cluster is against this.
+    #[error("{object}: {message}")]
+    Denied {
+        /// The child.
+        object: ObjectName,
+        /// Who denied it, and why.
+        message: String,
+    },
     /// The resource has been deleted, and the cache has not heard yet.
     #[error("the resource is gone")]
     Gone,
     /// The resource itself could not be read; another try may work.
-    #[error("cannot write children of {name}: {source}")]
+    #[error("cannot write children of {name}: {}", words(source))]
     Resource {
         /// Its name.
         name: String,
@@ -59,7 +68,7 @@ pub enum Error {
         source: kube::Error,
     },
     /// A request about a child failed; another try may work.
-    #[error("cannot write {object}: {source}")]
+    #[error("cannot write {object}: {}", words(source))]
     Failed {
         /// The child.
         object: ObjectName,

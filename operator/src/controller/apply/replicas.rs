@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::Error;
-use super::write::{Writer, failed};
+use super::write::{Writer, refused};
 use crate::controller::build::Child;
 
 /// The field manager that holds the replicas of a Deployment until an autoscaler sets them.
@@ -59,6 +59,6 @@ impl Writer<'_> {
             .api(child.kind)
             .patch(child.name(), &params, &Patch::Apply(manifest))
             .await;
-        patched.map(|_| ()).map_err(failed(child))
+        patched.map(|_| ()).map_err(|source| refused(child, source))
     }
 }

@@ -9,6 +9,7 @@ use kube::{Client, Resource as _, ResourceExt as _};
 
 use super::Error;
 use super::decide::{Decision, decide};
+use crate::cluster::answer::{Refusal, needs_a_write, refusal, words};
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
 use crate::cluster::owner::owned_by;
@@ -119,7 +120,7 @@ impl Writer<'_> {
         let mut patched = api
             .patch(child.name(), &params, &Patch::Apply(&manifest))
             .await;
-        if matches!(decision, Decision::Update { uid: Some(_) }) && refusal(&patched).is_some() {
+        if matches!(decision, Decision::Update { uid: Some(_) }) && conflicts(&patched) {
             // Somebody may have put an item into a list that ours cannot be beside, such as another
             // port of the same name. Merging replaces lists as a whole.
             let params = PatchParams {
@@ -134,11 +135,12 @@ impl Writer<'_> {
                 patched = merged;
             }
         }
-        if let Some(message) = refusal(&patched) {
-            let object = child.object();
-            return Err(Error::Refused { object, message });
+        match patched {
+            // It is asked when the object is written.
+            Err(source) if dry_run && needs_a_write(&source) => Ok(()),
+            Err(source) => Err(refused(child, source)),
+            Ok(_) => Ok(()),
         }
-        patched.map(|_| ()).map_err(failed(child))
     }
 
     /// The resource's children that are not wanted, with their uids.
@@ -191,12 +193,20 @@ pub(super) fn failed(child: &Child) -> impl FnOnce(kube::Error) -> Error {
     |source| Error::Failed { object, source }
 }
 
-/// What the API server has against an object, if that is why a request failed.
-fn refusal<T>(result: &kube::Result<T>) -> Option<String> {
-    match result {
-        Err(kube::Error::Api(status)) if [400, 422].contains(&status.code) => {
-            Some(status.message.clone())
-        }
-        _ => None,
+/// The error of a write, which may be the API server's last word.
+pub(super) fn refused(child: &Child, source: kube::Error) -> Error {
+    let object = child.object();
+    let message = words(&source);
+    match refusal(&source) {
+        Some(Refusal::Invalid) => Error::Refused { object, message },
+        Some(Refusal::Denied) => Error::Denied { object, message },
+        Some(Refusal::Forbidden) | None => Error::Failed { object, source },
     }
+}
+
+/// Whether an object is invalid as it would be after server-side apply.
+fn conflicts<T>(result: &kube::Result<T>) -> bool {
+    let Err(error) = result else { return false };
+    let code = matches!(error, kube::Error::Api(status) if [400, 422].contains(&status.code));
+    code && refusal(error) == Some(Refusal::Invalid)
 }

@@ -13,6 +13,7 @@ use kube::Client;
 
 pub use self::keys::KnownKeys;
 pub use self::servers::Referrer;
+use crate::cluster::answer::words;
 use crate::cluster::caches::Caches;
 use crate::cluster::references::{NamespacedName, References};
 
@@ -82,7 +83,7 @@ pub struct PrometheusFacts {
 
 /// The API server did not say what it was asked.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {kind} {name}: {source}")]
+#[error("cannot read {kind} {name}: {}", words(source))]
 pub struct Error {
     /// Secret or ConfigMap.
     pub kind: &'static str,

@@ -38,6 +38,8 @@ pub enum Outcome {
     /// The resource cannot be built, or the API server refuses what was built. What ran before
     /// still runs.
     Invalid(Invalid),
+    /// The API server fails each time, in these words. It is tried again.
+    Failing(String),
     /// `spec.paused`: nothing was checked.
     Paused,
     /// All steps ran.
@@ -50,7 +52,7 @@ impl Outcome {
     pub fn written(&self) -> &[Written] {
         match self {
             Self::Applied(progress) => &progress.applied.written,
-            Self::Invalid(_) | Self::Paused => &[],
+            Self::Invalid(_) | Self::Failing(_) | Self::Paused => &[],
         }
     }
 }
@@ -89,6 +91,7 @@ pub fn status(
     };
     status.conditions = match outcome {
         Outcome::Invalid(invalid) => of_invalid(&conditions, invalid),
+        Outcome::Failing(message) => of_failing(&conditions, message),
         Outcome::Paused => of_paused(&conditions),
         Outcome::Applied(progress) => {
             note_progress(progress, &mut status, previous, now);
@@ -105,6 +108,22 @@ fn of_invalid(conditions: &Conditions, invalid: &Invalid) -> Vec<Condition> {
     vec![
         conditions.condition(finding(ConditionType::Ready, Truth::False)),
         conditions.condition(finding(ConditionType::Stalled, Truth::True)),
+        conditions.kept(not_asked()),
+    ]
+}
+
+/// What was served before is served still. Of a changed resource nothing is.
+fn of_failing(conditions: &Conditions, message: &str) -> Vec<Condition> {
+    let finding = |type_, status| Finding::new(type_, status, Reason::ApplyFailing, message);
+    let not_ready = finding(ConditionType::Ready, Truth::False);
+    let unchanged = conditions.previous.observed_generation == conditions.generation;
+    vec![
+        if unchanged && conditions.previous.has(ConditionType::Ready) {
+            conditions.kept(not_ready)
+        } else {
+            conditions.condition(not_ready)
+        },
+        conditions.condition(finding(ConditionType::Reconciling, Truth::True)),
         conditions.kept(not_asked()),
     ]
 }
