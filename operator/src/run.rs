@@ -168,6 +168,7 @@ impl Operator {
                 recorder: self.recorder.clone(),
                 metrics: Arc::clone(&self.metrics),
                 failures: Default::default(),
+                contested: Default::default(),
                 throttle: Default::default(),
                 waiting: self.metrics.waiting(),
             };

@@ -27,6 +27,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::{Client, Resource as _, ResourceExt as _};
 
+use self::apply::Contested;
 use self::build::Defaults;
 use self::dereference::{KnownKeys, Referrer};
 use self::status::throttle::Throttle;
@@ -66,6 +67,8 @@ pub struct Context {
     pub waiting: Arc<Waiting>,
     /// How often each resource has failed in a row.
     pub failures: Mutex<HashMap<NamespacedName, u32>>,
+    /// Which fields of children are set by others, too.
+    pub contested: Contested,
     /// Which statuses wait to be written.
     pub throttle: Throttle,
 }
@@ -151,7 +154,8 @@ async fn run_steps(
     let found = dereference::dereference(client, caches, keys, referrer, &references).await?;
     let mirror = validate::validate(object, spec, &found)?;
     let built = build::build(&mirror, &context.defaults);
-    let applied = apply::apply(client, caches, &mirror, &built.children, new).await?;
+    let children = &built.children;
+    let applied = apply::apply(client, caches, &context.contested, &mirror, children, new).await?;
     let deployment = observe::deployment(client, caches, &mirror, &built).await?;
     let pods = observe::pods(&context.http, caches, deployment.as_ref()).await;
     let notified = notify::notify(client, &namespace, &pods, &built.document).await?;
@@ -232,6 +236,7 @@ impl Context {
     fn forget(&self, resource: &NamespacedName) {
         self.waiting.take(resource);
         self.throttle.forget(resource);
+        self.contested.forget(resource);
         self.lock_failures().remove(resource);
     }
 }

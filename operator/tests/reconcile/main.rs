@@ -8,6 +8,7 @@ mod api_server;
 mod children;
 mod cluster;
 mod failures;
+mod others;
 mod pods;
 mod readiness;
 mod refused;

@@ -7,14 +7,20 @@
 
 mod decide;
 mod difference;
+mod misfit;
+mod overruled;
 mod replicas;
 mod write;
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use kube::Client;
 
 use self::decide::{Decision, stamped};
+pub use self::difference::Difference;
+pub use self::overruled::{Contested, Overruled};
+use self::overruled::{fields, is_same, was_applied};
 use self::write::Writer;
 use super::build::Child;
 use super::validate::ValidatedMirror;
@@ -35,6 +41,8 @@ pub struct Applied {
     pub leaving: Vec<ObjectName>,
     /// What could not be created because its kind is not available, and why.
     pub missing: Vec<(ObjectName, String)>,
+    /// What something else sets to other values than the operator does.
+    pub overruled: Vec<Overruled>,
 }
 
 /// Why applying failed.
@@ -86,11 +94,13 @@ pub enum Error {
 pub async fn apply(
     client: &Client,
     caches: &Caches,
+    contested: &Contested,
     mirror: &ValidatedMirror,
     children: &[Child],
     new: bool,
 ) -> Result<Applied, Error> {
     let step = Apply {
+        contested,
         writer: Writer {
             client,
             caches,
@@ -119,6 +129,7 @@ pub async fn apply(
 
 struct Apply<'a> {
     writer: Writer<'a>,
+    contested: &'a Contested,
     new: bool,
 }
 
@@ -138,8 +149,12 @@ impl Apply<'_> {
             }
             let child = stamped(child.clone());
             match self.decide(&child).await? {
-                decision @ (Decision::Create | Decision::Update { .. }) => {
-                    writes.push((child, decision));
+                decision @ Decision::Create => writes.push((child, decision)),
+                decision @ Decision::Update { .. } => {
+                    match self.overruled(&child, &decision).await? {
+                        Some(overruled) => applied.overruled.push(overruled),
+                        None => writes.push((child, decision)),
+                    }
                 }
                 other => applied.note(&child, &other),
             }
@@ -156,6 +171,41 @@ impl Apply<'_> {
             return Ok(Decision::Create);
         }
         self.writer.read(child).await
+    }
+
+    /// The fields of a child that differ although they were applied, if applying them again is in
+    /// vain.
+    async fn overruled(
+        &self,
+        child: &Child,
+        decision: &Decision,
+    ) -> Result<Option<Overruled>, Error> {
+        let there = self.writer.cached(child).await?;
+        let Some(there) = there.filter(|there| was_applied(child, there)) else {
+            return Ok(None);
+        };
+        let fields = fields(child, &there);
+        let mirror = self.writer.mirror;
+        let of = (mirror.namespace.clone(), mirror.name.clone());
+        let mut at_admission = self.contested.is_settled(&of, &there);
+        if !at_admission {
+            // A dry run goes through admission like a write.
+            let answer = self.writer.patch(child, decision, true).await?;
+            at_admission = answer.is_some_and(|answer| is_same(&answer, &there));
+        }
+        if at_admission {
+            self.contested.settle(&of, &there);
+        } else if !self
+            .contested
+            .is_in_vain(&of, &there, &fields, Instant::now())
+        {
+            return Ok(None);
+        }
+        Ok(Some(Overruled {
+            object: child.object(),
+            fields,
+            at_admission,
+        }))
     }
 
     /// Finds out before the first write whether there is a reason to write nothing at all.
@@ -176,7 +226,7 @@ impl Apply<'_> {
             match self.writer.patch(child, decision, true).await {
                 // Reported when its turn comes.
                 Err(error) if creates && error.is_conflict() => {}
-                checked => checked?,
+                checked => drop(checked?),
             }
         }
         Ok(())

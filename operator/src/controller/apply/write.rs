@@ -7,8 +7,8 @@ use crds::PrometheusMirror;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Client, Resource as _, ResourceExt as _};
 
-use super::Error;
 use super::decide::{Decision, decide};
+use super::{Error, misfit};
 use crate::cluster::answer::{Refusal, needs_a_write, refusal, words};
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
@@ -94,7 +94,7 @@ impl Writer<'_> {
                     there => Ok(there),
                 };
             }
-            created => created?,
+            created => drop(created?),
         }
         if child.kind == Kind::Deployment {
             self.start_at_min_replicas(child).await?;
@@ -102,12 +102,13 @@ impl Writer<'_> {
         Ok(Decision::Create)
     }
 
+    /// Applies a child. Returns what the API server made of it; none if a dry run is not possible.
     pub(super) async fn patch(
         &self,
         child: &Child,
         decision: &Decision,
         dry_run: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<DynamicObject>, Error> {
         let mut manifest = child.manifest.clone();
         decision.add_condition(&mut manifest);
         let mut params = PatchParams::apply(OPERATOR).force();
@@ -137,9 +138,9 @@ impl Writer<'_> {
         }
         match patched {
             // It is asked when the object is written.
-            Err(source) if dry_run && needs_a_write(&source) => Ok(()),
+            Err(source) if dry_run && needs_a_write(&source) => Ok(None),
             Err(source) => Err(refused(child, source)),
-            Ok(_) => Ok(()),
+            Ok(answer) => Ok(Some(answer)),
         }
     }
 
@@ -196,7 +197,10 @@ pub(super) fn failed(child: &Child) -> impl FnOnce(kube::Error) -> Error {
 /// The error of a write, which may be the API server's last word.
 pub(super) fn refused(child: &Child, source: kube::Error) -> Error {
     let object = child.object();
-    let message = words(&source);
+    let mut message = words(&source);
+    if let Some(field) = misfit::field(&child.manifest, &message) {
+        message = format!("{field}: {message}");
+    }
     match refusal(&source) {
         Some(Refusal::Invalid) => Error::Refused { object, message },
         Some(Refusal::Denied) => Error::Denied { object, message },

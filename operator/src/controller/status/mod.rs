@@ -201,7 +201,13 @@ fn degraded(progress: &Progress) -> Option<Finding> {
             format!("spec: {}", DRAINABLE.message),
         )
     });
-    let all: Vec<_> = missing.chain(memory).chain(budget).collect();
+    let overruled = progress.applied.overruled.iter();
+    let overruled = overruled.map(|overruled| (Reason::Overruled, overruled.to_string()));
+    let all: Vec<_> = missing
+        .chain(overruled)
+        .chain(memory)
+        .chain(budget)
+        .collect();
     let (reason, _) = all.first()?;
     let messages: Vec<_> = all.iter().map(|(_, message)| message.as_str()).collect();
     let (type_, message) = (ConditionType::Degraded, messages.join("; "));

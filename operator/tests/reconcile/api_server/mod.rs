@@ -30,6 +30,8 @@ struct State {
     watches: Vec<Watch>,
     asked: Vec<Asked>,
     failures: Vec<Failure>,
+    /// What admission policies make of objects of a resource.
+    rewrites: Vec<(String, fn(&mut Value))>,
     /// Resources whose API is not installed.
     absent: BTreeSet<String>,
     /// Lists that a watch is to follow.
@@ -136,6 +138,11 @@ impl ApiServer {
         self.fails(request, usize::MAX, answer);
     }
 
+    /// From now on an admission policy changes the objects of a resource when they are applied.
+    pub(crate) fn rewrites(&self, resource: &str, rewrite: fn(&mut Value)) {
+        self.lock().rewrites.push((resource.to_owned(), rewrite));
+    }
+
     /// No request is refused any more.
     pub(crate) fn works_again(&self) {
         self.lock().failures.clear();
@@ -223,12 +230,17 @@ impl State {
                 asked.body.clone()
             }
             Verb::Apply | Verb::Merge => {
-                let change = match asked.verb {
-                    Verb::Apply => self.store.apply(&key, asked)?,
+                let rewrites = self.rewrites.iter();
+                let rewrites = rewrites.filter(|(of, _)| *of == asked.resource);
+                let rewrite = |object: &mut Value| {
+                    rewrites.clone().for_each(|(_, rewrite)| rewrite(object));
+                };
+                let (object, change) = match asked.verb {
+                    Verb::Apply => self.store.apply(&key, asked, rewrite)?,
                     _ => self.store.merge(&key, asked)?,
                 };
                 if asked.dry_run {
-                    return Ok(Answer::Object(asked.body.clone()));
+                    return Ok(Answer::Object(object));
                 }
                 self.publish(change);
                 self.store.get(&key).cloned().unwrap_or_default()

@@ -121,7 +121,12 @@ impl Store {
     }
 
     /// Server-side apply, always by force. Lists are replaced as a whole.
-    pub(super) fn apply(&mut self, key: &Key, asked: &Asked) -> Result<Option<Change>, Refusal> {
+    pub(super) fn apply(
+        &mut self,
+        key: &Key,
+        asked: &Asked,
+        rewrite: impl Fn(&mut Value),
+    ) -> Result<(Value, Option<Change>), Refusal> {
         let mut manifest = asked.body.clone();
         let there = self.objects.get(key);
         self.check(there, &mut manifest)?;
@@ -139,15 +144,20 @@ impl Store {
         }
         merge(&mut object, &manifest);
         object["metadata"]["namespace"] = json!(key.namespace);
+        rewrite(&mut object);
         if asked.dry_run {
-            return Ok(None);
+            return Ok((object, None));
         }
         self.applied.insert(manager, manifest);
-        Ok(self.put(key.clone(), object))
+        Ok((object.clone(), self.put(key.clone(), object)))
     }
 
     /// A JSON merge patch.
-    pub(super) fn merge(&mut self, key: &Key, asked: &Asked) -> Result<Option<Change>, Refusal> {
+    pub(super) fn merge(
+        &mut self,
+        key: &Key,
+        asked: &Asked,
+    ) -> Result<(Value, Option<Change>), Refusal> {
         let there = self.objects.get(key);
         let mut object = there
             .cloned()
@@ -155,11 +165,12 @@ impl Store {
         let mut patch = asked.body.clone();
         self.check(there, &mut patch)?;
         merge(&mut object, &patch);
-        Ok(if asked.dry_run {
+        let change = if asked.dry_run {
             None
         } else {
-            self.put(key.clone(), object)
-        })
+            self.put(key.clone(), object.clone())
+        };
+        Ok((object, change))
     }
 
     /// Whether what a manifest says of the object that is there is true. It is not stored.

@@ -68,6 +68,7 @@ impl Before {
             waiting: metrics.waiting(),
             metrics,
             failures: Default::default(),
+            contested: Default::default(),
             throttle: Default::default(),
         };
         (self.api, context, streams)

@@ -1,0 +1,188 @@
+//! Fields that something else in the cluster sets each time the operator applies them: an admission
+//! policy that rewrites an image, a controller that sets an annotation. Writing them again and
+//! again helps nobody, so they are left as they are and reported.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crds::contract::{annotations, sha256};
+use kube::ResourceExt as _;
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+
+use super::difference::{Difference, differences};
+use crate::cluster::references::NamespacedName;
+use crate::cluster::written::ObjectName;
+use crate::controller::build::Child;
+
+/// So often is the same difference fixed within [`SOON`]; then it is left.
+const MOST_FIXES: usize = 5;
+/// So long a fix counts.
+const SOON: Duration = Duration::from_secs(3600);
+
+/// Fields of a child that are not as the operator wants them, and stay so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overruled {
+    /// The child.
+    pub object: ObjectName,
+    /// What differs.
+    pub fields: Vec<Difference>,
+    /// Whether the API server itself answers so; otherwise something changes it afterwards.
+    pub at_admission: bool,
+}
+
+impl fmt::Display for Overruled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// A condition is no place for more.
+        const MOST: usize = 5;
+        let fields: Vec<_> = self
+            .fields
+            .iter()
+            .take(MOST)
+            .map(Difference::to_string)
+            .collect();
+        write!(f, "{}: {}", self.object, fields.join(", "))?;
+        if self.fields.len() > MOST {
+            write!(f, " and {} more", self.fields.len() - MOST)?;
+        }
+        f.write_str(if self.at_admission {
+            " (an admission policy or webhook sets it)"
+        } else {
+            " (another controller or user sets it again and again)"
+        })
+    }
+}
+
+/// What is known of children that differ although they were applied. It is in memory only: after a
+/// restart, a dry run finds it out again.
+#[derive(Debug, Default)]
+pub struct Contested(Mutex<HashMap<NamespacedName, HashMap<String, Known>>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The state that the API server made of what was applied.
+    settled: Option<String>,
+    /// When each difference was fixed.
+    fixes: Vec<(String, Instant)>,
+}
+
+impl Contested {
+    /// Whether the API server is known to leave this state of a child as it is.
+    pub(super) fn is_settled(&self, of: &NamespacedName, there: &DynamicObject) -> bool {
+        let settled = self.known(of, there, |known| known.settled.clone());
+        settled == Some(state(there))
+    }
+
+    /// The API server leaves this state as it is.
+    pub(super) fn settle(&self, of: &NamespacedName, there: &DynamicObject) {
+        self.known(of, there, |known| known.settled = Some(state(there)));
+    }
+
+    /// Whether a difference was fixed so often that fixing it again is in vain; otherwise it is
+    /// noted as fixed.
+    pub(super) fn is_in_vain(
+        &self,
+        of: &NamespacedName,
+        there: &DynamicObject,
+        fields: &[Difference],
+        now: Instant,
+    ) -> bool {
+        let difference = sha256(format!("{fields:?}"));
+        self.known(of, there, |Known { fixes, .. }| {
+            fixes.retain(|(_, fixed)| now.saturating_duration_since(*fixed) < SOON);
+            let same = fixes.iter().filter(|(fixed, _)| *fixed == difference);
+            if same.count() >= MOST_FIXES {
+                return true;
+            }
+            fixes.push((difference, now));
+            false
+        })
+    }
+
+    /// A resource is gone, and its children with it.
+    pub fn forget(&self, resource: &NamespacedName) {
+        self.lock().remove(resource);
+    }
+
+    /// What is known of a child of a resource.
+    fn known<T>(
+        &self,
+        of: &NamespacedName,
+        there: &DynamicObject,
+        ask: impl FnOnce(&mut Known) -> T,
+    ) -> T {
+        let uid = there.uid().unwrap_or_default();
+        let mut all = self.lock();
+        ask(all.entry(of.clone()).or_default().entry(uid).or_default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<NamespacedName, HashMap<String, Known>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether exactly this was applied to an object last.
+pub(super) fn was_applied(child: &Child, there: &DynamicObject) -> bool {
+    let applied = &child.manifest["metadata"]["annotations"][annotations::APPLIED];
+    let last = there.annotations().get(annotations::APPLIED);
+    last.is_some_and(|last| *applied == **last)
+}
+
+/// What of a child is not as it is wanted.
+pub(super) fn fields(child: &Child, there: &DynamicObject) -> Vec<Difference> {
+    let mut wanted = child.manifest.clone();
+    if let Some(fields) = wanted.as_object_mut() {
+        fields.retain(|name, _| !["apiVersion", "kind"].contains(&name.as_str()));
+    }
+    differences(&json!(there), &wanted)
+}
+
+/// Whether two answers show the same state of an object.
+pub(super) fn is_same(one: &DynamicObject, other: &DynamicObject) -> bool {
+    state(one) == state(other)
+}
+
+/// An object without what changes by itself, as a hash.
+fn state(object: &DynamicObject) -> String {
+    let mut value = json!(object);
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|name, _| !["apiVersion", "kind", "status"].contains(&name.as_str()));
+    }
+    if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
+        let moving = ["managedFields", "resourceVersion", "generation"];
+        metadata.retain(|name, _| !moving.contains(&name.as_str()));
+    }
+    // Keys of an object are in order.
+    sha256(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_difference_is_fixed_five_times_an_hour() {
+        let there: DynamicObject =
+            serde_json::from_value(json!({"metadata": {"name": "a", "uid": "u"}})).unwrap();
+        let field = |found: &str| {
+            [Difference {
+                path: "spec.x".to_owned(),
+                wanted: json!("a"),
+                found: json!(found),
+            }]
+        };
+        let contested = Contested::default();
+        let resource = ("n".to_owned(), "a".to_owned());
+        let start = Instant::now();
+        let in_vain = |found: &str, minute: u64| {
+            let now = start + Duration::from_secs(60 * minute);
+            contested.is_in_vain(&resource, &there, &field(found), now)
+        };
+        let tries = [0, 1, 2, 3, 4, 5, 6].map(|minute| in_vain("b", minute));
+        assert_eq!(tries, [false, false, false, false, false, true, true]);
+        assert!(!in_vain("c", 6), "another difference");
+        assert!(!in_vain("b", 60), "the first fix is an hour ago");
+    }
+}

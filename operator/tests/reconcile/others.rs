@@ -1,0 +1,113 @@
+//! Others who change the operator's objects, each time or once.
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Before, Cluster, MIRROR};
+
+fn image(deployment: &mut Value) -> &mut Value {
+    &mut deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+}
+
+/// What is written to children, and how often it is asked what a write would do.
+fn to_children(cluster: &Cluster) -> Vec<String> {
+    let mut requests = cluster.requests();
+    requests.retain(|request| {
+        !request.contains("/status") && !request.contains("pods/") && !request.contains("events")
+    });
+    requests
+}
+
+#[tokio::test]
+async fn a_policy_that_rewrites_a_field_is_named_and_not_fought() {
+    let before = Before::new(json!({}));
+    before.api.rewrites("deployments", |deployment| {
+        *image(deployment) = json!("registry.corp/prometheus-mirror:1");
+    });
+    let cluster = before.start().await;
+    cluster.reconciles().await;
+    cluster.rolls_out();
+    to_children(&cluster);
+    for expected in [&["apply deployments/shop-mirror (dry run)"][..], &[], &[]] {
+        cluster.reconciles().await;
+        assert_eq!(to_children(&cluster), expected);
+        cluster.rolls_out();
+        cluster.time_passes();
+    }
+    let says = |cluster: &Cluster| cluster.condition("Degraded")["message"].clone();
+    assert_eq!(
+        cluster.conditions(),
+        [
+            "Ready True Serving",
+            "TargetsReachable True Reachable",
+            "Degraded True Overruled"
+        ]
+    );
+    let field = "Deployment shop-mirror: spec.template.spec.containers[mirror].image is \
+                 \"registry.corp/prometheus-mirror:1\", not \"prometheus-mirror:1\" (an admission \
+                 policy or webhook sets it)";
+    assert_eq!(says(&cluster), field);
+
+    // Other fields are kept, and a changed spec is applied.
+    cluster
+        .api
+        .edit(&format!("deployments/{MIRROR}"), |deployment| {
+            deployment["spec"]["revisionHistoryLimit"] = json!(9);
+        });
+    cluster.reconciles().await;
+    let there = || cluster.api.get(&format!("deployments/{MIRROR}")).unwrap();
+    assert_eq!(there()["spec"]["revisionHistoryLimit"], 3);
+    cluster.set(&json!({"replicas": 2}));
+    cluster.reconciles().await;
+    assert_eq!(there()["spec"]["replicas"], 2);
+    cluster.becomes_ready().await;
+    assert_eq!(says(&cluster), field);
+    cluster.set(&json!({"image": "registry.corp/prometheus-mirror:1"}));
+    cluster.becomes_ready().await;
+    assert_eq!(says(&cluster), json!(null));
+}
+
+#[tokio::test]
+async fn a_controller_that_sets_a_field_again_and_again_is_not_fought_for_ever() {
+    let service = json!({"annotations": {"balancer": "ours"}});
+    let cluster = Cluster::ready(json!({ "service": service })).await;
+    let mut writes = 0;
+    for _ in 0..10 {
+        cluster.api.edit("services/shop", |service| {
+            service["metadata"]["annotations"]["balancer"] = json!("theirs");
+        });
+        to_children(&cluster);
+        cluster.reconciles().await;
+        let requests = to_children(&cluster);
+        writes += requests
+            .iter()
+            .filter(|it| *it == "apply services/shop")
+            .count();
+    }
+    assert_eq!(writes, 5);
+    assert_eq!(cluster.conditions()[0], "Ready True Serving");
+    let said = &cluster.condition("Degraded")["message"];
+    assert_eq!(
+        said,
+        "Service shop: metadata.annotations.balancer is \"theirs\", not \"ours\" (another controller \
+         or user sets it again and again)"
+    );
+}
+
+#[tokio::test]
+async fn a_rollout_restart_is_left_alone_and_ready_follows_it() {
+    let cluster = Cluster::ready(json!({})).await;
+    cluster
+        .api
+        .edit(&format!("deployments/{MIRROR}"), |deployment| {
+            let metadata = &mut deployment["spec"]["template"]["metadata"];
+            metadata["annotations"]["kubectl.kubernetes.io/restartedAt"] = json!("now");
+        });
+    cluster.api.asked();
+    cluster.reconciles().await;
+    assert_eq!(cluster.conditions()[0], "Ready False RollingOut");
+    assert_eq!(to_children(&cluster), [""; 0]);
+    cluster.becomes_ready().await;
+    let there = cluster.api.get(&format!("deployments/{MIRROR}")).unwrap();
+    let restarted = &there["spec"]["template"]["metadata"]["annotations"];
+    assert_eq!(restarted["kubectl.kubernetes.io/restartedAt"], "now");
+}
