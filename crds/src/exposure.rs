@@ -7,11 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::spec::StringMap;
-use crate::{patterns, schemas};
+use crate::{patterns, rules, schemas};
 
 /// The Service in front of the pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(rules::SERVICE)))]
 pub struct Service {
     /// The type of the Service.
     #[serde(default, rename = "type")]
@@ -22,7 +23,8 @@ pub struct Service {
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = { "type": "string", "maxLength": 4096 }))]
     pub annotations: StringMap,
 
-    /// Whether the Service has addresses of one IP family or of both. Default: the cluster's.
+    /// Whether the Service has addresses of one IP family or of both. Default: the cluster's. A
+    /// Service that has both keeps both until this says SingleStack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_family_policy: Option<IpFamilyPolicy>,
 
@@ -31,7 +33,8 @@ pub struct Service {
     #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "set"))]
     pub ip_families: Vec<IpFamily>,
 
-    /// The class of the load balancer. Only with type LoadBalancer. It cannot be changed later.
+    /// The class of the load balancer. Only with type LoadBalancer. To change it later, delete the
+    /// Service: the operator makes it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 317), regex(pattern = patterns::QUALIFIED_NAME))]
     pub load_balancer_class: Option<String>,

@@ -34,6 +34,19 @@ macro_rules! duration {
         "^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?([0-9]{1,7}ms)?$"
     };
 }
+/// Whether the numbers are small enough, the API server says when the Service is made.
+macro_rules! address_range {
+    () => {
+        "^([0-9]{1,3}([.][0-9]{1,3}){3}/[0-9]{1,2}|[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7}/[0-9]{1,3})$"
+    };
+}
+/// The paths of fields that a mirror's pod needs, and of what they are in: the labels that it is
+/// found by, and the container with its ports and its configuration.
+macro_rules! needed_field {
+    () => {
+        "^/(metadata(/labels(/app[.]kubernetes[.]io~1(name|instance|managed-by))?)?|spec(/volumes(/configuration(/name|/projected(/sources(/.*)?)?)?)?|/containers(/mirror(/(name|image|args|((ports|volumeMounts)(/.*)?)|env(/PROMETHEUS_MIRROR_(FILE|SECRETS_DIR|LISTEN|ADMIN_LISTEN)(/.*)?)?))?)?)?)$"
+    };
+}
 /// Rules of the whole document.
 pub const DOCUMENT: &[Rule] = &[Rule {
     cel: "!has(self.metadata.name) || self.metadata.name.matches('^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$')",
@@ -318,6 +331,58 @@ pub const NETWORK_POLICY_PEER: &[Rule] = &[Rule {
     },
 }];
 
+/// Rules of `service`.
+pub const SERVICE: &[Rule] = &[
+    Rule {
+        cel: "!(has(self.loadBalancerClass) || has(self.loadBalancerSourceRanges)) || has(self.type) && self.type == 'LoadBalancer'",
+        message: "loadBalancerClass and loadBalancerSourceRanges need type: LoadBalancer",
+        holds: |service| {
+            count(service, &["loadBalancerClass", "loadBalancerSourceRanges"]) == 0
+                || text(service, "type") == Some("LoadBalancer")
+        },
+    },
+    Rule {
+        cel: "!has(self.externalTrafficPolicy) || has(self.type) && self.type != 'ClusterIP'",
+        message: "externalTrafficPolicy needs type: NodePort or LoadBalancer",
+        holds: |service| {
+            count(service, &["externalTrafficPolicy"]) == 0
+                || text(service, "type").is_some_and(|type_| type_ != "ClusterIP")
+        },
+    },
+    Rule {
+        cel: "!has(self.ipFamilies) || self.ipFamilies.size() < 2 || !has(self.ipFamilyPolicy) || self.ipFamilyPolicy != 'SingleStack'",
+        message: "two ipFamilies need ipFamilyPolicy: PreferDualStack or RequireDualStack",
+        holds: |service| {
+            list(service, "ipFamilies").len() < 2
+                || text(service, "ipFamilyPolicy") != Some("SingleStack")
+        },
+    },
+    Rule {
+        cel: concat!(
+            "!has(self.loadBalancerSourceRanges) || self.loadBalancerSourceRanges.all(range, range.matches('",
+            address_range!(),
+            "'))"
+        ),
+        message: "loadBalancerSourceRanges must be ranges of IP addresses, such as 10.0.0.0/8 or 2001:db8::/64",
+        holds: |service| {
+            let mut ranges = list(service, "loadBalancerSourceRanges").iter();
+            ranges.all(|range| matches(address_range!(), range))
+        },
+    },
+];
+
+/// Rules of `podTemplateRemove`.
+pub const POD_TEMPLATE_REMOVE: &[Rule] = &[Rule {
+    cel: concat!("self.all(path, !path.matches('", needed_field!(), "'))"),
+    message: "must leave in place what a mirror's pod needs: the container mirror with its name, image, args, ports, volumeMounts and \
+              environment, the volume configuration, and the labels app.kubernetes.io/name, instance and managed-by; replace fields \
+              of these under podTemplate instead",
+    holds: |paths| {
+        let mut paths = paths.as_array().into_iter().flatten();
+        !paths.any(|path| matches(needed_field!(), path))
+    },
+}];
+
 /// Every list of rules, for looking one up.
 pub const ALL: &[&[Rule]] = &[
     DOCUMENT,
@@ -340,6 +405,8 @@ pub const ALL: &[&[Rule]] = &[
     AUTOSCALING,
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY_PEER,
+    SERVICE,
+    POD_TEMPLATE_REMOVE,
 ];
 
 /// A list of rules the way a schema carries it in `x-kubernetes-validations`.

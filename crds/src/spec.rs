@@ -192,13 +192,17 @@ pub struct PrometheusMirrorSpec {
 
     /// Fields to leave out of the pod template that the operator builds, as paths such as
     /// /spec/securityContext/runAsUser. The item of a list is named, as in
-    /// /spec/containers/mirror/resources/limits. Applied before podTemplate is merged. In Git and
-    /// in kubectl apply, null in podTemplate cannot do this: it gets lost on the way.
+    /// /spec/containers/mirror/resources/limits, and a / in a name is written ~1. Applied before
+    /// podTemplate is merged. A path that names nothing removes nothing. In Git and in kubectl
+    /// apply, null in podTemplate cannot do this: it gets lost on the way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),
         inner(length(min = 1, max = 512), regex(pattern = crate::patterns::FIELD_PATH)),
-        extend("x-kubernetes-list-type" = "set")
+        extend(
+            "x-kubernetes-list-type" = "set",
+            "x-kubernetes-validations" = rules::schema(rules::POD_TEMPLATE_REMOVE)
+        )
     )]
     pub pod_template_remove: Vec<String>,
 

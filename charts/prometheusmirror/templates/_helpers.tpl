@@ -75,7 +75,7 @@ after validation.
 {{- $spec := dict "apiKeySecretRef" (include "prometheusmirror.apiKeySecretRef" . | fromYaml) }}
 {{- $values := .Values }}
 {{- range $field := list "targets" "defaultTarget" "requestTargets" "workers" "limits" "port" "replicas" "autoscaling" "server" "service"
-    "networkPolicy" "ingress" "httpRoute" "podDisruptionBudget" "monitor" "image" "imagePullSecrets" "resources" "podTemplate" }}
+    "networkPolicy" "ingress" "httpRoute" "podDisruptionBudget" "monitor" "image" "imagePullSecrets" "resources" "podTemplate" "podTemplateRemove" }}
   {{- $value := get $values $field }}
   {{- if not (or (kindIs "invalid" (index $values $field)) (and (kindIs "slice" $value) (empty $value))) }}
     {{- $_ := set $spec $field $value }}

@@ -79,6 +79,27 @@ What values.schema.json cannot say, or could not say with an example. The words 
     {{- end }}
   {{- end }}
 {{- end }}
+{{- with .Values.service }}
+  {{- if and (or .loadBalancerClass .loadBalancerSourceRanges) (ne (.type | default "ClusterIP") "LoadBalancer") }}
+    {{- fail "service: loadBalancerClass and loadBalancerSourceRanges need type: LoadBalancer" }}
+  {{- end }}
+  {{- if and .externalTrafficPolicy (eq (.type | default "ClusterIP") "ClusterIP") }}
+    {{- fail "service: externalTrafficPolicy needs type: NodePort or LoadBalancer" }}
+  {{- end }}
+  {{- if and (gt (len (.ipFamilies | default list)) 1) (eq (.ipFamilyPolicy | default "") "SingleStack") }}
+    {{- fail "service: two ipFamilies need ipFamilyPolicy: PreferDualStack or RequireDualStack" }}
+  {{- end }}
+  {{- range $index, $range := .loadBalancerSourceRanges }}
+    {{- if not (regexMatch "^([0-9]{1,3}([.][0-9]{1,3}){3}/[0-9]{1,2}|[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7}/[0-9]{1,3})$" $range) }}
+      {{- fail (printf "service.loadBalancerSourceRanges[%d]: %q must be a range of IP addresses, such as 10.0.0.0/8 or 2001:db8::/64" $index $range) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- range $index, $path := .Values.podTemplateRemove }}
+  {{- if regexMatch "^/(metadata(/labels(/app[.]kubernetes[.]io~1(name|instance|managed-by))?)?|spec(/volumes(/configuration(/name|/projected(/sources(/.*)?)?)?)?|/containers(/mirror(/(name|image|args|((ports|volumeMounts)(/.*)?)|env(/PROMETHEUS_MIRROR_(FILE|SECRETS_DIR|LISTEN|ADMIN_LISTEN)(/.*)?)?))?)?)?)$" $path }}
+    {{- fail (printf "podTemplateRemove[%d]: %s must stay, because a mirror's pod needs it. Replace fields of it under podTemplate instead" $index $path) }}
+  {{- end }}
+{{- end }}
 {{- with .Values.monitor }}
   {{- include "prometheusmirror.validateDuration" (dict "path" "monitor.interval" "value" .interval "from" 1000 "to" 3600000 "range" "1s to 1h") }}
 {{- end }}

@@ -90,7 +90,10 @@ impl Field {
         let service = spec.service.as_ref();
         let ingress = spec.ingress.as_ref();
         match self {
-            Self::PodTemplate => spec.pod_template.is_some(),
+            // Taking away what keeps a pod within its bounds is shaping it, too.
+            Self::PodTemplate => {
+                spec.pod_template.is_some() || !spec.pod_template_remove.is_empty()
+            }
             Self::Image => spec.image.is_some(),
             Self::ServiceType => {
                 service.is_some_and(|service| service.type_ != ServiceType::ClusterIP)
@@ -164,6 +167,16 @@ mod tests {
             Field::Autoscaling => json!({"autoscaling": {"maxReplicas": 2}}),
             Field::PodDisruptionBudget => json!({"podDisruptionBudget": {}}),
         }
+    }
+
+    #[test]
+    fn who_may_not_shape_pods_may_not_remove_fields_of_them_either() {
+        let policy = Policy {
+            denied: vec![Field::PodTemplate],
+            ..Policy::default()
+        };
+        let removes = spec(json!({"podTemplateRemove": ["/spec/securityContext"]}));
+        assert_eq!(policy.denied_by(&removes), ["spec.podTemplate"]);
     }
 
     #[test]

@@ -31,6 +31,8 @@ const LISTS: &[List] = &[
     list("topologySpreadConstraints", Some("topologyKey"), true),
     list("hostAliases", Some("ip"), true),
     list("ownerReferences", None, true),
+    // Of a Service that may have both, the API server adds the second.
+    list("ipFamilies", None, true),
 ];
 
 /// The list of this name, if its items stand for themselves.

@@ -5,6 +5,7 @@
 //! object of somebody else is never touched: a child is created under the condition that nothing
 //! has its name, see `ABSENT` there.
 
+mod advice;
 mod decide;
 mod difference;
 mod misfit;
@@ -235,7 +236,9 @@ impl Apply<'_> {
     /// Whether the spec says something of pods that only the API server can judge.
     fn shapes_pods(&self) -> bool {
         let spec = &self.writer.mirror.spec;
-        spec.pod_template.is_some() || spec.resources.is_some()
+        spec.pod_template.is_some()
+            || !spec.pod_template_remove.is_empty()
+            || spec.resources.is_some()
     }
 
     async fn delete_unwanted(

@@ -8,7 +8,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use kube::{Client, Resource as _, ResourceExt as _};
 
 use super::decide::{Decision, decide};
-use super::{Error, misfit};
+use super::{Error, advice, misfit};
 use crate::cluster::answer::{Refusal, needs_a_write, refusal, words};
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
@@ -202,7 +202,10 @@ pub(super) fn refused(child: &Child, source: kube::Error) -> Error {
         message = format!("{field}: {message}");
     }
     match refusal(&source) {
-        Some(Refusal::Invalid) => Error::Refused { object, message },
+        Some(Refusal::Invalid) => {
+            let message = advice::with_hint(&object, message);
+            Error::Refused { object, message }
+        }
         Some(Refusal::Denied) => Error::Denied { object, message },
         Some(Refusal::Forbidden) | None => Error::Failed { object, source },
     }

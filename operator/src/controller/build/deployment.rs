@@ -13,7 +13,9 @@ use crds::contract::{
 use crds::{DataKind, ProjectedToken, TOKENS};
 use serde_json::{Value, json};
 
-use super::{Defaults, Kind, ValidatedMirror, child_name, labels, merge, object, selector_labels};
+use super::{
+    Defaults, Kind, ValidatedMirror, child_name, labels, merge, object, remove, selector_labels,
+};
 
 /// How long a pod that ends goes on accepting: until every kube-proxy and load balancer has
 /// noticed.
@@ -28,6 +30,9 @@ const USER: i64 = 65532;
 
 pub(super) fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
     let mut template = template(mirror, defaults);
+    for path in &mirror.spec.pod_template_remove {
+        remove::remove(&mut template, path);
+    }
     if let Some(over) = &mirror.spec.pod_template {
         merge::merge(&mut template, over.clone());
         // Without these the Deployment would not find its own pods, nor the operator them.

@@ -13,6 +13,7 @@ mod ingress;
 mod merge;
 mod network_policy;
 mod pod_disruption_budget;
+mod remove;
 mod service;
 mod service_account;
 mod service_monitor;

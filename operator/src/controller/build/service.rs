@@ -22,6 +22,25 @@ pub(super) fn build(mirror: &ValidatedMirror) -> Value {
             "ports": [{"name": API_PORT, "port": mirror.spec.port, "targetPort": API_PORT, "protocol": "TCP"}],
         },
     });
+    // The API server's defaults stay where nothing is asked for.
+    let asked_for = [
+        ("ipFamilyPolicy", json!(service.ip_family_policy)),
+        ("ipFamilies", json!(service.ip_families)),
+        ("loadBalancerClass", json!(service.load_balancer_class)),
+        (
+            "loadBalancerSourceRanges",
+            json!(service.load_balancer_source_ranges),
+        ),
+        (
+            "externalTrafficPolicy",
+            json!(service.external_traffic_policy),
+        ),
+    ];
+    for (field, value) in asked_for {
+        if !value.is_null() && value != json!([]) {
+            rest["spec"][field] = value;
+        }
+    }
     if !service.annotations.is_empty() {
         rest["metadata"] = json!({ "annotations": service.annotations });
     }

@@ -409,6 +409,50 @@ fn no_name_of_a_child_is_longer_than_its_kind_takes() {
 }
 
 #[test]
+fn what_is_removed_is_removed_before_the_template_is_merged() {
+    let template = |more: Value| {
+        let deployment = child(Kind::Deployment, more);
+        deployment["spec"]["template"]["spec"].clone()
+    };
+    let mut expected = template(json!({}));
+    let context = expected["securityContext"].as_object_mut().unwrap();
+    context.remove("runAsUser");
+    context.insert("runAsGroup".to_owned(), json!(7));
+    expected["containers"][0]["resources"] = json!({"requests": {"cpu": "50m", "memory": "64Mi"}});
+    let removed = template(json!({
+        "podTemplateRemove": [
+            "/spec/securityContext/runAsUser", "/spec/securityContext/runAsGroup",
+            "/spec/containers/mirror/resources/limits", "/spec/hostNetwork",
+        ],
+        "podTemplate": {"spec": {"securityContext": {"runAsGroup": 7}}},
+    }));
+    assert_eq!(removed, expected);
+}
+
+#[test]
+fn a_service_has_the_fields_that_were_asked_for_and_no_others() {
+    let asked = json!({
+        "type": "LoadBalancer", "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6", "IPv4"],
+        "loadBalancerClass": "example.com/internal", "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        "externalTrafficPolicy": "Local",
+    });
+    let spec = |service: Value| child(Kind::Service, json!({"service": service}))["spec"].clone();
+    let mut expected = json!({
+        "selector": selector(),
+        "ports": [{"name": "api", "port": 9900, "targetPort": "api", "protocol": "TCP"}],
+    });
+    merge::merge(&mut expected, asked.clone());
+    assert_eq!(spec(asked), expected);
+    let mut plain = expected.clone();
+    plain
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, _| name == "selector" || name == "ports");
+    plain["type"] = json!("ClusterIP");
+    assert_eq!(spec(json!({})), plain);
+}
+
+#[test]
 fn what_leads_in_from_outside_leads_to_the_service() {
     let mut of_ingress = metadata("production-mirror");
     of_ingress["annotations"] = json!({"a": "b"});

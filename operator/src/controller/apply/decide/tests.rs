@@ -39,6 +39,42 @@ fn defaults_fields_of_others_and_other_forms_of_a_quantity_are_no_difference() {
 }
 
 #[test]
+fn what_the_api_server_adds_to_a_service_of_both_families_is_no_difference() {
+    let service = |spec: Value| {
+        stamped(Child {
+            kind: Kind::Service,
+            manifest: json!({
+                "apiVersion": "v1", "kind": "Service",
+                "metadata": {"name": "a", "namespace": "n",
+                    "ownerReferences": [{"apiVersion": "v", "kind": "k", "name": "a", "uid": "u-1", "controller": true, "blockOwnerDeletion": true}]},
+                "spec": spec,
+            }),
+        })
+    };
+    let both = json!({
+        "clusterIP": "fd00::1", "clusterIPs": ["fd00::1", "10.0.0.1"], "internalTrafficPolicy": "Cluster",
+        "ipFamilies": ["IPv6", "IPv4"], "ipFamilyPolicy": "PreferDualStack", "sessionAffinity": "None",
+    });
+    let decided = |asked: Value| {
+        let child = service(asked);
+        let mut there = child.manifest.clone();
+        there["spec"] = both.clone();
+        decide(&child, &serde_json::from_value(there).unwrap(), "u-1")
+    };
+    for asked in [
+        json!({}),
+        json!({"ipFamilyPolicy": "PreferDualStack"}),
+        json!({"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6"]}),
+        json!({"ipFamilies": ["IPv6", "IPv4"]}),
+    ] {
+        assert_eq!(decided(asked.clone()), Decision::Nothing, "{asked}");
+    }
+    let update = Decision::Update { uid: None };
+    let single = json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]});
+    assert_eq!(decided(single), update);
+}
+
+#[test]
 fn an_item_of_a_list_has_no_kind_and_is_the_same_all_the_same() {
     let mut there = stored();
     there
