@@ -30,6 +30,6 @@ fn the_admin_port_is_the_one_that_is_probed() {
         argument.get_env() == Some(std::ffi::OsStr::new(environment::ADMIN_LISTEN))
     };
     let argument = serve.get_arguments().find(listens).unwrap();
-    let expected = format!("0.0.0.0:{ADMIN_PORT_NUMBER}");
+    let expected = format!("[::]:{ADMIN_PORT_NUMBER}");
     assert_eq!(argument.get_default_values(), [expected.as_str()]);
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use crds::contract::LogFormat;
+use server::ListenAddress;
 
 use crate::cluster::policy::{CrossNamespace, Field, Policy};
 
@@ -90,14 +91,15 @@ pub struct RunArgs {
         default_value = "prometheus-mirror-operator"
     )]
     pub lease: String,
-    /// Where /livez, /readyz and /metrics listen
+    /// Where /livez, /readyz and /metrics listen: 8080, :8080 or HOST:PORT; without a host, on
+    /// every address of IPv6 and IPv4
     #[arg(
         long,
         env = "PROMETHEUS_MIRROR_OPERATOR_ADMIN_LISTEN",
         value_name = "ADDR",
-        default_value = "0.0.0.0:8080"
+        default_value = "[::]:8080"
     )]
-    pub admin_listen: String,
+    pub admin_listen: ListenAddress,
     /// How log lines are written (to stderr)
     #[arg(
         long,

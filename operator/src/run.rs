@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Config};
-use tokio::net::TcpListener;
+use server::{BindError, bind};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -47,8 +47,11 @@ pub enum Error {
     #[error("--namespace-selector {0} is no label selector: {1}")]
     NamespaceSelector(String, String),
     /// The admin port.
-    #[error("cannot listen on {0}: {1}; choose another address with --admin-listen")]
-    Listen(String, std::io::Error),
+    #[error(transparent)]
+    Listen(#[from] BindError),
+    /// Its thread.
+    #[error("cannot start the admin port's thread: {0}")]
+    Admin(std::io::Error),
     /// Signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -76,12 +79,9 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     }
 
     let metrics = Arc::new(Metrics::default());
-    let listener = TcpListener::bind(&args.admin_listen)
-        .await
-        .map_err(|error| Error::Listen(args.admin_listen.clone(), error))?;
+    let listener = bind(&args.admin_listen, "--admin-listen").await?;
     // Until the end of this function.
-    let _admin = admin::serve(listener, Arc::clone(&metrics))
-        .map_err(|error| Error::Listen(args.admin_listen.clone(), error))?;
+    let _admin = admin::serve(listener, Arc::clone(&metrics)).map_err(Error::Admin)?;
 
     let identity = args.identity.clone().unwrap_or_else(default_identity);
     let mut leadership =

@@ -1,6 +1,7 @@
 //! HTTP servers of the mirror and the operator: whatever clients do, a listener holds a bounded
 //! number of connections, each of them waits a bounded time, and the next client is let in.
 //!
+//! - [`address`]: where to listen.
 //! - [`listener`]: accepting, and draining.
 //! - `connection`: one connection from its first byte to its last.
 //! - `watched`: what is written on a connection, and whether a request asked for it.
@@ -12,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod apart;
 pub mod client;
 mod connection;
@@ -24,6 +26,7 @@ pub mod stalls;
 mod table;
 mod watched;
 
+pub use address::ListenAddress;
 pub use apart::Apart;
 pub use client::ClientAddress;
 pub use heartbeat::Heartbeat;

@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::rustls::ServerConfig;
 
+use crate::address::ListenAddress;
 use crate::client::ClientAddress;
 use crate::connection::Connection;
 use crate::limits::Limits;
@@ -69,19 +70,16 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Opens a listening socket on `address` (`host:port`). `flag` is the command line flag that
-/// changes it.
+/// Opens a listening socket on `address`. `flag` is the command line flag that changes it.
 ///
 /// # Errors
 /// [`BindError`] if the address cannot be resolved or taken.
-pub async fn bind(address: &str, flag: &'static str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| BindError {
-            address: address.to_owned(),
-            flag,
-            source,
-        })
+pub async fn bind(address: &ListenAddress, flag: &'static str) -> Result<TcpListener, BindError> {
+    address.listen().await.map_err(|source| BindError {
+        address: address.as_str().to_owned(),
+        flag,
+        source,
+    })
 }
 
 /// A listener at work. Dropping it ends its connections at once; [`Server::drain`] lets them

@@ -25,7 +25,9 @@ const SHORT: Limits = Limits {
 };
 
 async fn start(router: Router, limits: Limits) -> Server {
-    let listener = bind("127.0.0.1:0", "--listen").await.unwrap();
+    let listener = bind(&"127.0.0.1:0".parse().unwrap(), "--listen")
+        .await
+        .unwrap();
     Server::start(listener, router, limits, Hooks::default()).unwrap()
 }
 
@@ -82,7 +84,9 @@ async fn start_with_refusals(router: Router) -> Server {
         on_malformed: Some(|status| format!("{{\"status\":{}}}", status.as_u16())),
         ..Hooks::default()
     };
-    let listener = bind("127.0.0.1:0", "--listen").await.unwrap();
+    let listener = bind(&"127.0.0.1:0".parse().unwrap(), "--listen")
+        .await
+        .unwrap();
     Server::start(listener, router, PATIENT, hooks).unwrap()
 }
 
@@ -168,7 +172,9 @@ async fn a_client_that_does_not_read_its_answer_loses_its_connection() {
         on_connection: Some(Arc::new(move || Box::new(Arc::clone(&open)))),
         ..Hooks::default()
     };
-    let listener = bind("127.0.0.1:0", "--listen").await.unwrap();
+    let listener = bind(&"127.0.0.1:0".parse().unwrap(), "--listen")
+        .await
+        .unwrap();
     let server = Server::start(listener, large, SHORT, hooks).unwrap();
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     stream
@@ -307,7 +313,9 @@ fn a_server_apart_answers_while_every_worker_of_the_runtime_is_blocked() {
         .build()
         .unwrap();
     let server = runtime.block_on(async {
-        let listener = bind("127.0.0.1:0", "--listen").await.unwrap();
+        let listener = bind(&"127.0.0.1:0".parse().unwrap(), "--listen")
+            .await
+            .unwrap();
         Apart::start("apart", listener, echo(), Limits::ADMIN).unwrap()
     });
     let (blocked, blocks) = std::sync::mpsc::channel();
@@ -404,9 +412,13 @@ async fn a_drain_that_takes_too_long_cuts_what_is_left() {
 
 #[tokio::test]
 async fn a_port_in_use_is_one_line_with_the_address_and_the_flag() {
-    let taken = bind("127.0.0.1:0", "--listen").await.unwrap();
+    let taken = bind(&"127.0.0.1:0".parse().unwrap(), "--listen")
+        .await
+        .unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let error = bind(&address, "--listen").await.unwrap_err();
+    let error = bind(&address.parse().unwrap(), "--listen")
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(

@@ -38,9 +38,9 @@ spec:
         - name: PROMETHEUS_MIRROR_SECRETS_DIR
           value: /etc/prometheus-mirror/secrets
         - name: PROMETHEUS_MIRROR_LISTEN
-          value: "0.0.0.0:{{ int .Values.port }}"
+          value: "[::]:{{ int .Values.port }}"
         - name: PROMETHEUS_MIRROR_ADMIN_LISTEN
-          value: "0.0.0.0:9901"
+          value: "[::]:9901"
         - name: PROMETHEUS_MIRROR_DRAIN_DELAY
           value: 5s
         - name: PROMETHEUS_MIRROR_DRAIN_TIMEOUT

@@ -18,7 +18,7 @@ pub use self::conform::{
 pub use self::document::{DocumentArgs, OptionalDocumentArgs};
 pub use self::log::LogArgs;
 pub use self::query::{Output, QueryArgs};
-pub use self::serve::{ListenAddress, ServeArgs};
+pub use self::serve::ServeArgs;
 pub use self::times::duration;
 
 /// Answers StackState's Mirror API from Prometheus.

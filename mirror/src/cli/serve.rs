@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::contract::ServedDocument;
-use server::{Apart, Heartbeat, Hooks, Limits, Server, bind, descriptors};
+use server::{Apart, Heartbeat, Hooks, Limits, ListenAddress, Server, bind, descriptors};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
@@ -12,7 +12,7 @@ use super::linger::{self, Arrivals};
 use crate::api::state::AppState;
 use crate::budget::size::ByteSize;
 use crate::budget::{Limit, Memory};
-use crate::cli::args::{ListenAddress, ServeArgs};
+use crate::cli::args::ServeArgs;
 use crate::http::admin::{self, Admin, Health};
 use crate::http::probe::Probe;
 use crate::settings::watch::{self, Event, Watcher};
@@ -204,7 +204,7 @@ fn announce(state: &AppState, health: &Health) {
 /// Probes and scrapes of the cluster are plain HTTP, and are answered by a thread that does nothing
 /// else.
 async fn listen_for_admin(args: &ServeArgs, admin: Admin) -> Result<Apart, Failure> {
-    let listener = bind(args.admin_listen.as_str(), "--admin-listen")
+    let listener = bind(&args.admin_listen, "--admin-listen")
         .await
         .map_err(Failure::from_error)?;
     Apart::start("admin", listener, admin::admin(admin), Limits::ADMIN).map_err(Failure::from_error)
@@ -240,9 +240,7 @@ async fn listen_for_api(
         on_malformed: Some(crate::http::unreadable::body),
     };
     let limits = Limits::API.at_most(descriptors::connections());
-    let listener = bind(address.as_str(), flag)
-        .await
-        .map_err(Failure::from_error)?;
+    let listener = bind(&address, flag).await.map_err(Failure::from_error)?;
     Server::start(listener, router, limits, hooks).map_err(Failure::from_error)
 }
 

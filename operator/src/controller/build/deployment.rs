@@ -106,9 +106,9 @@ fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
             {"name": environment::FILE, "value": format!("{CONFIGURATION_DIR}/{DOCUMENT}")},
             {"name": environment::SECRETS_DIR, "value": format!("{CONFIGURATION_DIR}/{}", DataKind::Secret.folder())},
             // Fixed for the pod's life: the Service finds the port by its name in the template, not
-            // in the document.
-            {"name": environment::LISTEN, "value": format!("0.0.0.0:{}", mirror.spec.port)},
-            {"name": environment::ADMIN_LISTEN, "value": format!("0.0.0.0:{ADMIN_PORT_NUMBER}")},
+            // in the document. `[::]` is every address, of IPv4 too.
+            {"name": environment::LISTEN, "value": format!("[::]:{}", mirror.spec.port)},
+            {"name": environment::ADMIN_LISTEN, "value": format!("[::]:{ADMIN_PORT_NUMBER}")},
             {"name": environment::DRAIN_DELAY, "value": format!("{DRAIN_DELAY_SECONDS}s")},
             {"name": environment::DRAIN_TIMEOUT, "value": format!("{DRAIN_TIMEOUT_SECONDS}s")},
             {"name": environment::LOG_FORMAT, "value": LogFormat::Json},

@@ -264,8 +264,8 @@ fn the_deployment_is_restricted_graceful_and_mounts_only_what_is_referred_to() {
                         "env": [
                             {"name": "PROMETHEUS_MIRROR_FILE", "value": "/etc/prometheus-mirror/mirror.yaml"},
                             {"name": "PROMETHEUS_MIRROR_SECRETS_DIR", "value": "/etc/prometheus-mirror/secrets"},
-                            {"name": "PROMETHEUS_MIRROR_LISTEN", "value": "0.0.0.0:9900"},
-                            {"name": "PROMETHEUS_MIRROR_ADMIN_LISTEN", "value": "0.0.0.0:9901"},
+                            {"name": "PROMETHEUS_MIRROR_LISTEN", "value": "[::]:9900"},
+                            {"name": "PROMETHEUS_MIRROR_ADMIN_LISTEN", "value": "[::]:9901"},
                             {"name": "PROMETHEUS_MIRROR_DRAIN_DELAY", "value": "5s"},
                             {"name": "PROMETHEUS_MIRROR_DRAIN_TIMEOUT", "value": "30s"},
                             {"name": "PROMETHEUS_MIRROR_LOG_FORMAT", "value": "json"},
