@@ -120,7 +120,10 @@ pub(super) fn notice(document: &Value, notices: &mut Vec<Fault>) {
 /// The base URL of a server, without a slash at its end. Beyond the schema's rule: a host and a
 /// port that exist.
 pub(super) fn url(text: &str) -> Result<Url, String> {
-    let mut url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+    let mut url = Url::parse(text).map_err(|error| match of_ipv6(text) {
+        Some(wrong) => wrong.to_owned(),
+        None => format!("is not a URL: {error}"),
+    })?;
     if !["http", "https"].contains(&url.scheme())
         || url.host_str().is_none_or(str::is_empty)
         || url.port() == Some(0)
@@ -139,6 +142,19 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(url)
+}
+
+/// What is wrong with an IPv6 address in a URL; the parser says it of a port or an address.
+fn of_ipv6(text: &str) -> Option<&'static str> {
+    let (_, rest) = text.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    if authority.starts_with('[') && authority.contains('%') {
+        return Some(
+            "must not have a zone (%) in its IPv6 address, because a zone means something on one machine only: write an address that is routed, or a name",
+        );
+    }
+    let is_bare = !authority.contains(['[', '@']) && authority.matches(':').count() > 1;
+    is_bare.then_some("must have its IPv6 address in brackets, such as http://[fd00::7]:9090")
 }
 
 /// The headers of a target.
@@ -168,4 +184,37 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
 /// Whether the mirror or HTTP itself sets the header.
 pub(super) fn is_reserved(name: &HeaderName) -> bool {
     RESERVED.contains(&name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_address_is_in_brackets_and_has_no_zone() {
+        let parsed = |text: &str| url(text).map(|url| url.to_string());
+        for (written, expected) in [
+            ("http://[fd00::7]:9090", "http://[fd00::7]:9090/"),
+            ("https://[FD00:0::7]/p/", "https://[fd00::7]/p"),
+        ] {
+            assert_eq!(parsed(written), Ok(expected.to_owned()), "{written}");
+        }
+        for bare in ["http://fd00::7:9090", "http://::1", "http://fd00::7/p"] {
+            let said = parsed(bare).unwrap_err();
+            assert!(
+                said.starts_with("must have its IPv6 address in brackets"),
+                "{bare}: {said}"
+            );
+        }
+        for zoned in [
+            "http://[fe80::1%eth0]:9090",
+            "http://[fe80::1%25eth0]:9090/p",
+        ] {
+            let said = parsed(zoned).unwrap_err();
+            assert!(
+                said.starts_with("must not have a zone (%)"),
+                "{zoned}: {said}"
+            );
+        }
+    }
 }

@@ -46,6 +46,8 @@ pub(super) fn strip_service(service: &mut Service) {
             .selector
             .filter(|selector| !selector.is_empty())
             .map(|_| BTreeMap::new()),
+        type_: spec.type_.filter(|type_| type_ == "ExternalName"),
+        external_name: spec.external_name,
         ..ServiceSpec::default()
     });
     service.status = None;

@@ -50,6 +50,11 @@ pub struct ServiceFacts {
     pub is_headless: bool,
     /// Whether it has a selector.
     pub selects: bool,
+    /// Of a headless Service: the number that the pods have a port under, by the Service's number,
+    /// where it is another one. DNS leads past the Service to the pods.
+    pub pod_ports: BTreeMap<i32, i32>,
+    /// Of type ExternalName: the name that it is an alias of.
+    pub external_name: Option<String>,
 }
 
 /// A pod of a headless Service.

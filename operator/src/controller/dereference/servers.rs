@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crds::contract::annotations;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Service, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource, ResourceExt as _};
 
 use super::{PodFacts, PrometheusFacts, ServiceFacts};
@@ -75,10 +76,47 @@ pub(super) fn service(
         return Ok(ServiceFacts::default());
     };
     let ports = spec.ports.iter().flatten();
+    let is_headless = spec.cluster_ip.as_deref() == Some("None");
+    let is_alias = spec.type_.as_deref() == Some("ExternalName");
+    let external_name = spec.external_name.as_deref().filter(|_| is_alias);
     Ok(ServiceFacts {
         ports: ports.map(|port| (port.name.clone(), port.port)).collect(),
-        is_headless: spec.cluster_ip.as_deref() == Some("None"),
+        is_headless,
         selects: spec.selector.is_some(),
+        pod_ports: match is_headless {
+            true => pod_ports(spec, slices_of(caches, at).iter().map(AsRef::as_ref)),
+            false => BTreeMap::new(),
+        },
+        external_name: external_name.map(|name| name.trim_end_matches('.').to_owned()),
+    })
+}
+
+/// The numbers of pods' ports that differ from the Service's. That of a port by name is known from
+/// the slices, if all pods have the same.
+fn pod_ports<'a>(
+    spec: &ServiceSpec,
+    slices: impl Iterator<Item = &'a Slice> + Clone,
+) -> BTreeMap<i32, i32> {
+    let ports = spec.ports.iter().flatten();
+    let differing = ports.filter_map(|port| {
+        let number = match port.target_port.as_ref()? {
+            IntOrString::Int(number) => *number,
+            IntOrString::String(_) => {
+                let name = port.name.as_deref().unwrap_or_default();
+                let mut numbers = slices.clone().filter_map(|slice| slice.ports.get(name));
+                let first = *numbers.next()?;
+                numbers.all(|number| *number == first).then_some(first)?
+            }
+        };
+        (number != port.port).then_some((port.port, number))
+    });
+    differing.collect()
+}
+
+/// What is known of the pods of a headless Service.
+fn slices_of(caches: &Caches, (namespace, name): &NamespacedName) -> Vec<Arc<Slice>> {
+    caches.slices.filter(|slice| {
+        slice.meta().namespace.as_deref() == Some(namespace) && slice.service == *name
     })
 }
 
@@ -109,10 +147,7 @@ pub(super) fn pods(
             "EndpointSlices (discovery.k8s.io) cannot be read: {why}"
         ));
     }
-    let (namespace, name) = at;
-    let slices = caches.slices.filter(|slice| {
-        slice.meta().namespace.as_deref() == Some(namespace) && slice.service == *name
-    });
+    let slices = slices_of(caches, at);
     Ok(in_order(at, slices.iter().map(AsRef::as_ref)))
 }
 

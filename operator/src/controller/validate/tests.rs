@@ -195,6 +195,7 @@ fn every_reference_to_a_server_becomes_a_url_in_its_place() {
         ports: vec![(Some("web".to_owned()), 80)],
         is_headless: true,
         selects: true,
+        ..ServiceFacts::default()
     };
     found.services.insert(at("p"), Ok(facts));
     let pods = ["p-0", "p-1"].map(|pod| PodFacts {
@@ -261,6 +262,7 @@ fn too_many_pods_and_too_long_urls_are_refused() {
         ports: vec![(None, 80)],
         is_headless: true,
         selects: true,
+        ..ServiceFacts::default()
     };
     found.services.insert(at.clone(), Ok(facts));
     let mut refused_with = |number: usize, service: Value| {

@@ -19,9 +19,36 @@ pub(super) fn service_url(
     namespace: &str,
     facts: &ServiceFacts,
 ) -> Result<String, Dead> {
+    if let Some(host) = &facts.external_name {
+        return external_url(reference, namespace, facts, host);
+    }
     let (_, port) = port(reference, namespace, facts)?;
+    let port = facts.pod_ports.get(port).unwrap_or(port);
     let host = format!("{}.{namespace}.svc", reference.name);
     Ok(url(reference, &host, *port))
+}
+
+/// The server that a Service is an alias of, by its own name: its certificate and its virtual host
+/// are for that. Such a Service rarely has ports, so a number is taken as it is.
+fn external_url(
+    reference: &ServiceRef,
+    namespace: &str,
+    facts: &ServiceFacts,
+    host: &str,
+) -> Result<String, Dead> {
+    let number = match (port(reference, namespace, facts), &reference.port) {
+        (Ok((_, number)), _) | (Err(_), IntOrString::Int(number)) => *number,
+        (Err(_), IntOrString::String(name)) => {
+            let service = &reference.name;
+            return Err(Dead {
+                reason: Reason::ServiceMissing,
+                message: format!(
+                    "Service {namespace}/{service} is an alias of {host} and has no port named {name} (hint: write the port's number)"
+                ),
+            });
+        }
+    };
+    Ok(url(reference, host, number))
 }
 
 /// The servers that the pods of a headless Service are.
@@ -259,6 +286,42 @@ mod tests {
         );
     }
 
+    fn url_of(reference: Value, facts: &ServiceFacts) -> Result<String, String> {
+        let reference = serde_json::from_value(reference).unwrap();
+        service_url(&reference, "monitoring", facts).map_err(|dead| dead.message)
+    }
+
+    #[test]
+    fn a_headless_service_is_asked_on_the_port_of_its_pods() {
+        let mut facts = ServiceFacts {
+            ports: vec![(Some("web".to_owned()), 80)],
+            is_headless: true,
+            ..ServiceFacts::default()
+        };
+        let reference = json!({"name": "p", "port": "web"});
+        let url = |port: u16| Ok(format!("http://p.monitoring.svc:{port}"));
+        assert_eq!(url_of(reference.clone(), &facts), url(80));
+        facts.pod_ports = [(80, 9090)].into();
+        assert_eq!(url_of(reference, &facts), url(9090));
+    }
+
+    #[test]
+    fn an_alias_is_asked_by_the_name_that_its_certificate_has() {
+        let mut facts = ServiceFacts {
+            external_name: Some("metrics.example.com".to_owned()),
+            ..ServiceFacts::default()
+        };
+        let secured = json!({"name": "p", "port": 443, "scheme": "https", "path": "/x/"});
+        let url = "https://metrics.example.com:443/x".to_owned();
+        assert_eq!(url_of(secured, &facts), Ok(url));
+        let named = json!({"name": "p", "port": "web"});
+        let said = "Service monitoring/p is an alias of metrics.example.com and has no port named web (hint: write the port's number)";
+        assert_eq!(url_of(named.clone(), &facts), Err(said.to_owned()));
+        facts.ports = vec![(Some("web".to_owned()), 9090)];
+        let url = "http://metrics.example.com:9090".to_owned();
+        assert_eq!(url_of(named, &facts), Ok(url));
+    }
+
     /// What the pods of a Service lead to, whose `web` port has a name for each pod.
     fn pods_of(
         port: Value,
@@ -270,6 +333,7 @@ mod tests {
             ports: vec![(Some("web".to_owned()), 80)],
             is_headless: true,
             selects: true,
+            ..ServiceFacts::default()
         };
         let pod = |host: &str, port: i32| PodFacts {
             host: host.to_owned(),
