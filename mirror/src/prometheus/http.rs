@@ -17,6 +17,8 @@ pub(super) use self::quote::{Secrets, quote};
 pub(super) use self::said::Said;
 pub(super) use self::whole::{NotWhole, Whole};
 
+use super::lookup::Lookup;
+
 /// What all clients have in common.
 pub(super) fn plain_client() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
@@ -30,6 +32,7 @@ pub(super) fn plain_client() -> reqwest::ClientBuilder {
         .no_proxy()
         // Nothing is sent twice but by `Client::send_once`.
         .retry(reqwest::retry::never())
+        .dns_resolver(Lookup::any(None))
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
 }

@@ -22,6 +22,7 @@ mod guard;
 mod http;
 mod issuer;
 mod limits;
+mod lookup;
 pub mod observe;
 mod proxy;
 mod queue;

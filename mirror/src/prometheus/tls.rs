@@ -3,15 +3,12 @@
 mod failure;
 mod pinning;
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, ClientBuilder};
 use url::Url;
 
 pub(super) use self::failure::{Failure, failure};
 use self::pinning::pinning;
+use super::lookup::Lookup;
 use crate::settings::{Authorities, TargetSettings, TargetTls, Trust};
 
 /// Applies a target's `tls` to the client of the server at `url`.
@@ -55,7 +52,7 @@ pub(super) fn configure(
         // In HTTP/2 there is one name for both, in HTTP/1 the Host header is still the URL's.
         builder = builder
             .http1_only()
-            .dns_resolver(Arc::new(Always(host.to_owned())));
+            .dns_resolver(Lookup::always(host, settings.request_timeout));
     }
     Ok(builder)
 }
@@ -83,7 +80,7 @@ fn certificates(authorities: &Authorities) -> reqwest::Result<Vec<Certificate>> 
 }
 
 /// The URL to connect to, with the parameters of every call, and with `serverName` in the host's
-/// place, because the client takes from there which name it asks for and verifies; [`Always`] leads
+/// place, because the client takes from there which name it asks for and verifies; [`Lookup`] leads
 /// it to the host all the same. Beside it what the Host header then must say.
 pub(super) fn named(settings: &TargetSettings, declared: &Url) -> (Url, Option<String>) {
     let mut url = declared.clone();
@@ -98,21 +95,4 @@ pub(super) fn named(settings: &TargetSettings, declared: &Url) -> (Url, Option<S
     let port = declared.port();
     let host = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     (url, Some(host))
-}
-
-/// Finds the addresses of one host, whatever it is asked for.
-struct Always(String);
-
-impl Resolve for Always {
-    fn resolve(&self, _: Name) -> Resolving {
-        let host = self.0.trim_matches(['[', ']']).to_owned();
-        Box::pin(async move {
-            // The port is the URL's.
-            let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-                Ok(address) => vec![(address, 0).into()],
-                Err(_) => tokio::net::lookup_host((host, 0)).await?.collect(),
-            };
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
 }

@@ -6,6 +6,7 @@
 use std::process::Command;
 
 use harness::servers::{MirrorConfig, mirror_binary};
+use serde_json::json;
 
 /// What a script prints, and its errors, in namespaces of its own for networks, mounts and users.
 /// `$MIRROR` is the program, and the working directory has the document `mirror.yaml`.
@@ -92,4 +93,28 @@ os.execv(os.environ["MIRROR"], sys.argv[0:1] + sys.argv[1:])'"#;
         let expected = "127.0.0.1 9900 HTTP/1.0 200 OK\n127.0.0.1 9901 HTTP/1.0 200 OK\n";
         assert_eq!(said, expected, "{without}");
     }
+}
+
+#[test]
+fn a_dns_that_does_not_answer_is_named_in_time() {
+    let config = MirrorConfig::for_targets(&[("cluster", "http://prometheus.monitoring.svc:9090")]);
+    let mut config = config.with_target("requestTimeout", json!("2s"));
+    config.keys = vec![("apiKey".to_owned(), "the-key\n".to_owned())];
+    // Queries leave on a wire whose other end belongs to nobody.
+    let script = r#"
+ip link set lo up
+ip link add wire type veth peer name end
+ip address add 192.0.2.1/24 dev wire
+ip link set dev wire up; ip link set dev end up
+ip neighbour add 192.0.2.53 lladdr 02:00:00:00:00:01 dev wire nud permanent
+echo nameserver 192.0.2.53 >resolv.conf
+mount --bind resolv.conf /etc/resolv.conf
+"$MIRROR" check -f mirror.yaml --probe 2>&1 || echo "failed with $?"
+"#;
+    let said = in_own_network(&config, script);
+    let expected = "target cluster cannot be reached: cannot look up prometheus.monitoring.svc: no answer from DNS within 1.5s (hint: may this pod send to port 53 of the cluster's DNS? A NetworkPolicy that restricts Egress must allow it, UDP and TCP)";
+    assert!(
+        said.contains(expected) && said.ends_with("failed with 1\n"),
+        "{said}"
+    );
 }

@@ -10,6 +10,7 @@ use url::Url;
 use super::methods::Way;
 use crate::prometheus::guard::Guard;
 use crate::prometheus::http::plain_client;
+use crate::prometheus::lookup::Lookup;
 use crate::prometheus::request::Request;
 use crate::prometheus::{proxy, tls};
 use crate::settings::TargetSettings;
@@ -41,7 +42,9 @@ pub(super) fn http_client(
     if let Some(host) = host.and_then(|host| HeaderValue::try_from(host).ok()) {
         headers.insert(header::HOST, host);
     }
-    let mut client = plain_client().default_headers(headers);
+    let mut client = plain_client()
+        .default_headers(headers)
+        .dns_resolver(Lookup::any(Some(settings.request_timeout)));
     if let Some(guard) = guard {
         client = client
             .pool_max_idle_per_host(0)
