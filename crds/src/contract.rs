@@ -50,6 +50,8 @@ pub mod environment {
     pub const DRAIN_TIMEOUT: &str = "PROMETHEUS_MIRROR_DRAIN_TIMEOUT";
     /// How log lines are written.
     pub const LOG_FORMAT: &str = "PROMETHEUS_MIRROR_LOG_FORMAT";
+    /// Whether a mirror without a document that it can serve waits for one, instead of ending.
+    pub const WAIT_FOR_DOCUMENT: &str = "PROMETHEUS_MIRROR_WAIT_FOR_DOCUMENT";
 
     /// All of them.
     pub const ALL: &[&str] = &[
@@ -83,6 +85,13 @@ pub const OPERATOR: &str = "prometheus-mirror-operator";
 pub const CONTAINER: &str = "mirror";
 /// The name of the same container where it is a sidecar in somebody else's pod.
 pub const SIDECAR_CONTAINER: &str = "prometheus-mirror";
+/// The name of the sidecar's volume. Others in the pod keep theirs.
+pub const SIDECAR_VOLUME: &str = "prometheus-mirror-configuration";
+/// The name of the sidecar's API port. A Service that selects such pods targets the number: before
+/// Kubernetes 1.33, Services do not find ports of sidecars by name.
+pub const SIDECAR_API_PORT: &str = "mirror-api";
+/// The name of the sidecar's admin port.
+pub const SIDECAR_ADMIN_PORT: &str = "mirror-admin";
 /// The name of the port where the Mirror API answers.
 pub const API_PORT: &str = "api";
 /// The name of the port where health checks and metrics answer.

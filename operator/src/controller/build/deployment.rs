@@ -82,7 +82,7 @@ fn template(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
             "seccompProfile": { "type": "RuntimeDefault" },
         },
         "containers": [container(mirror, defaults)],
-        "volumes": [{"name": "configuration", "projected": { "defaultMode": 0o440, "sources": sources(mirror) }}],
+        "volumes": [{"name": "configuration", "projected": { "defaultMode": 0o440, "sources": sources(mirror, Presence::Needed) }}],
         "topologySpreadConstraints": [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
     });
     if !mirror.spec.image_pull_secrets.is_empty() {
@@ -91,7 +91,7 @@ fn template(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
     json!({ "metadata": { "labels": labels(mirror) }, "spec": spec })
 }
 
-fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
+pub(super) fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
     let resources = mirror
         .spec
         .resources
@@ -136,19 +136,34 @@ fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
     })
 }
 
+/// Whether a pod waits until all that its mirror needs exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It waits: without these the mirror could only end.
+    Needed,
+    /// It starts without, because it is not the mirror's own pod.
+    Optional,
+}
+
 /// The document, exactly the keys of Secrets and ConfigMaps that it refers to, and the tokens that
 /// it asks for.
-fn sources(mirror: &ValidatedMirror) -> Vec<Value> {
-    let document = json!({ "configMap": { "name": child_name(mirror), "items": [{"key": DOCUMENT, "path": DOCUMENT}] } });
-    let mut sources = vec![document];
+pub(super) fn sources(mirror: &ValidatedMirror, presence: Presence) -> Vec<Value> {
+    let needed = |field: &str, name: &str, items: Vec<Value>| {
+        let mut source = json!({ "name": name, "items": items });
+        if presence == Presence::Optional {
+            source["optional"] = json!(true);
+        }
+        json!({ field: source })
+    };
+    let document = vec![json!({"key": DOCUMENT, "path": DOCUMENT})];
+    let mut sources = vec![needed("configMap", &child_name(mirror), document)];
     for kind in [DataKind::Secret, DataKind::ConfigMap] {
         let field = match kind {
             DataKind::Secret => "secret",
             DataKind::ConfigMap => "configMap",
         };
         for (name, keys) in mirror.references.of_kind(kind) {
-            let needed = items(kind, name, keys.needed.keys());
-            sources.push(json!({ field: { "name": name, "items": needed } }));
+            sources.push(needed(field, name, items(kind, name, keys.needed.keys())));
             let optional = keys
                 .optional
                 .iter()

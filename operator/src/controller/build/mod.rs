@@ -17,6 +17,7 @@ mod remove;
 mod service;
 mod service_account;
 mod service_monitor;
+mod sidecar;
 
 use crds::contract::{OPERATOR, labels};
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ use super::validate::ValidatedMirror;
 use crate::cluster::kind::Kind;
 use crate::cluster::written::ObjectName;
 pub use config_map::Document;
+pub use sidecar::Sidecar;
 
 /// What builders need to know beside the resource, from flags.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::controller::dereference::{Dereferenced, KeyFacts};
 use crate::controller::validate::tests::{found, object as resource};
 use crate::controller::validate::{parse, validate};
 
-fn mirror(more: Value) -> ValidatedMirror {
+pub(super) fn mirror(more: Value) -> ValidatedMirror {
     let mut spec = json!({
         "apiKeySecretRef": {"name": "mirror-key"},
         "targets": [{"name": "cluster", "url": "http://prometheus:9090"}],
@@ -21,7 +21,7 @@ fn mirror(more: Value) -> ValidatedMirror {
     validate(&object, parse(&object).unwrap(), &found()).unwrap()
 }
 
-fn defaults() -> Defaults {
+pub(super) fn defaults() -> Defaults {
     Defaults {
         image: "prometheus-mirror:1".to_owned(),
         operator_namespace: "system".to_owned(),
