@@ -62,6 +62,7 @@ pub mod environment {
         DRAIN_DELAY,
         DRAIN_TIMEOUT,
         LOG_FORMAT,
+        WAIT_FOR_DOCUMENT,
     ];
 }
 

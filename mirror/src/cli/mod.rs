@@ -4,11 +4,13 @@ pub mod args;
 pub mod check;
 pub mod conform;
 mod linger;
+mod patience;
 pub mod plot;
 mod prefix;
 pub mod query;
 pub mod reference;
 pub mod serve;
+mod signals;
 pub mod table;
 pub mod when;
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crds::contract::ServedDocument;
 use server::{Apart, Heartbeat, Hooks, Limits, ListenAddress, Server, bind, descriptors};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use super::linger::{self, Arrivals};
+use super::patience::Patience;
+use super::signals::Signals;
 use crate::api::state::AppState;
 use crate::budget::size::ByteSize;
 use crate::budget::{Limit, Memory};
@@ -37,27 +38,44 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let metrics = Metrics::new();
     let health = Arc::new(Health::default());
     let probe = Arc::new(Probe::default());
-    let admin = listen_for_admin(
-        &args,
-        Admin {
+    let mut patience = Patience {
+        waits: args.wait_for_document,
+        signals: &mut signals,
+    };
+    let heartbeat = Heartbeat::of_this_runtime();
+    let listening = patience.until(async || {
+        let admin = Admin {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
             probe: Arc::clone(&probe),
-            heartbeat: Heartbeat::of_this_runtime(),
-        },
-    )
-    .await?;
+            heartbeat: Arc::clone(&heartbeat),
+        };
+        listen_for_admin(&args, admin).await
+    });
+    let Some(admin) = listening.await? else {
+        return Ok(());
+    };
 
     let source = args.document.source();
-    // Made before the files are read: a change in between is then found at the first look.
-    let mut watcher = Watcher::new(&source);
-    let settings = settings::load(&source).map_err(Failure::from_error)?;
+    let loading = patience.until(async || {
+        // Made before the files are read: a change in between is then found at the first look.
+        let watcher = Watcher::new(&source);
+        let settings = settings::load(&source).map_err(Failure::from_error)?;
+        Ok((watcher, settings))
+    });
+    let Some((mut watcher, settings)) = loading.await? else {
+        return Ok(());
+    };
     let limit = memory_limit(&args, &settings);
     let memory = Memory::within(limit.bytes);
     metrics.shows(&memory);
     let state = AppState::within(Arc::clone(&memory), settings, metrics);
     let arrivals = Arrivals::default();
-    let mut api = listen_for_api(&args, &state, &state.serving().settings, &arrivals).await?;
+    let listening = patience
+        .until(async || listen_for_api(&args, &state, &state.serving().settings, &arrivals).await);
+    let Some(mut api) = listening.await? else {
+        return Ok(());
+    };
     probe.starts(Arc::clone(&state));
     announce(&state, &health);
     let (bodies, work) = (memory.bodies.capacity(), memory.work.capacity());
@@ -242,29 +260,4 @@ async fn listen_for_api(
     let limits = Limits::API.at_most(descriptors::connections());
     let listener = bind(&address, flag).await.map_err(Failure::from_error)?;
     Server::start(listener, router, limits, hooks).map_err(Failure::from_error)
-}
-
-/// The signals that end the process.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failure(format!("cannot listen for signals: {error}")))
-        };
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{Process, eventually, free_port, replace, wait_until_ready};
 
@@ -157,6 +159,22 @@ impl Mirror {
     pub async fn launch(config: &MirrorConfig, launch: &Launch<'_>) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         write_config(directory.path(), config)?;
+        let (mut mirror, started) = Self::begin(directory, launch)?;
+        mirror.is_ready().await?;
+        mirror.time_to_ready = started.elapsed();
+        Ok(mirror)
+    }
+
+    /// Starts a mirror that has no document yet, and waits until its admin port is open.
+    ///
+    /// # Errors
+    /// If it cannot be built or ends at its start.
+    pub fn without_document(launch: &Launch<'_>) -> Result<Self> {
+        Ok(Self::begin(tempfile::tempdir()?, launch)?.0)
+    }
+
+    /// The mirror, and when it was started.
+    fn begin(directory: TempDir, launch: &Launch<'_>) -> Result<(Self, Instant)> {
         let (port, admin_port) = (free_port()?, free_port()?);
         let (listen, admin) = (
             format!("127.0.0.1:{port}"),
@@ -175,10 +193,10 @@ impl Mirror {
                 .chain(launch.arguments.iter().copied())
                 .map(OsString::from),
         );
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let program = PathBuf::from(command.remove(0));
         let process = Process::start("the mirror", &program, command, directory)?;
-        let mut mirror = Self {
+        let mirror = Self {
             process,
             port,
             admin_port,
@@ -195,9 +213,15 @@ impl Mirror {
                 mirror.process.log()
             );
         }
-        wait_until_ready(&mirror.process, &format!("{}/readyz", mirror.admin().0)).await?;
-        mirror.time_to_ready = started.elapsed();
-        Ok(mirror)
+        Ok((mirror, started))
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// If it ends before.
+    pub async fn is_ready(&self) -> Result<()> {
+        wait_until_ready(&self.process, &format!("{}/readyz", self.admin().0)).await
     }
 
     /// Base URL of the API without a slash at its end.

@@ -94,6 +94,47 @@ async fn a_started_mirror_is_ready_says_which_document_it_serves_and_drains_on_s
     assert_eq!(mirror.ends().await.unwrap(), 0);
 }
 
+/// A mirror without a document, as a sidecar starts before anything of its own exists.
+fn start_without_document() -> Mirror {
+    let launch = Launch {
+        arguments: &["--log-format", "json"],
+        variables: &[("PROMETHEUS_MIRROR_WAIT_FOR_DOCUMENT", "true")],
+        ..Launch::default()
+    };
+    Mirror::without_document(&launch).unwrap()
+}
+
+#[tokio::test]
+async fn a_sidecar_waits_for_a_document_and_for_its_port() {
+    let mirror = start_without_document();
+    let taken = TcpListener::bind(api(&mirror)).unwrap();
+    mirror.logs("cannot serve yet").await.unwrap();
+    assert_eq!(get(&admin(&mirror), "/livez", "").0, "HTTP/1.1 200 OK");
+    let nothing = json!({"status": "starting", "document": null, "newerDocumentRefused": false});
+    assert_eq!(ready(&mirror), nothing);
+    let waits = "cannot serve yet, and tries again each second: ";
+    mirror.write_document("").unwrap();
+    let refused = format!("{waits}mirror.yaml is empty");
+    mirror.logs(&refused).await.unwrap();
+    mirror.reconfigure(&config()).unwrap();
+    mirror
+        .logs(&format!("{waits}cannot listen on"))
+        .await
+        .unwrap();
+    assert_eq!(ready(&mirror), nothing);
+    drop(taken);
+    mirror.is_ready().await.unwrap();
+    assert_eq!(get(&api(&mirror), "/", "").0, "HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_mirror_that_waits_for_its_document() {
+    let mirror = start_without_document();
+    mirror.logs("cannot serve yet").await.unwrap();
+    mirror.process().signal("TERM").unwrap();
+    assert_eq!(mirror.ends().await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn while_the_drain_delay_lasts_requests_are_answered_but_readiness_says_no() {
     let mirror = start(&config(), &[("PROMETHEUS_MIRROR_DRAIN_DELAY", "1h")]).await;

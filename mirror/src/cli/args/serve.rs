@@ -35,6 +35,10 @@ pub struct ServeArgs {
     /// After that: how long requests under way may take; a second signal ends at once
     #[arg(long, env = environment::DRAIN_TIMEOUT, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub drain_timeout: Duration,
+    /// Wait for a document that can be served, and for free ports, instead of ending without. For
+    /// sidecars: Kubernetes starts the pod's other containers only while this one runs
+    #[arg(long, env = environment::WAIT_FOR_DOCUMENT)]
+    pub wait_for_document: bool,
     /// Memory that the process may use, such as 512Mi; requests share what is left of it [default:
     /// the container's limit, else 512Mi]
     #[arg(long, env = "PROMETHEUS_MIRROR_MEMORY_LIMIT", value_name = "SIZE")]
