@@ -83,3 +83,12 @@ app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 - name: {{ kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name") | quote }}
 {{- end }}
 {{- end }}
+
+{{/* Whether the policy that injects sidecars is installed: "true", or empty. */}}
+{{- define "operator.injectsSidecars" -}}
+{{- $asked := .Values.sidecar.injection }}
+{{- if kindIs "bool" $asked }}
+{{- if $asked }}true{{ end }}
+{{- else if and (not .Values.watchNamespaces) (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") }}true
+{{- end }}
+{{- end }}

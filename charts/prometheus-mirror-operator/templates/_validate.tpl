@@ -75,6 +75,9 @@
     {{- end }}
   {{- end }}
 {{- end }}
+{{- if and .Values.sidecar.injection (semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version) }}
+  {{- fail (printf "sidecar.injection: it needs MutatingAdmissionPolicy of Kubernetes 1.36, and this is %s. Leave it out, and add sidecars by hand as docs/sidecar.md shows" .Capabilities.KubeVersion.Version) }}
+{{- end }}
 {{- if and (not .Values.rbac.create) .Values.rbac.aggregateClusterRoles }}
   {{- fail "rbac.aggregateClusterRoles: nothing is made without rbac.create. Leave it out, or set: rbac.create: true" }}
 {{- end }}
