@@ -5,6 +5,8 @@ use crds::contract::LogFormat;
 use server::ListenAddress;
 
 use crate::cluster::policy::{CrossNamespace, Field, Policy};
+use crate::controller::build::DEFAULT_IMAGE;
+use crate::sidecar::SidecarArgs;
 
 /// Runs a mirror for every `PrometheusMirror` resource.
 #[derive(Debug, Parser)]
@@ -27,6 +29,8 @@ pub enum Command {
     Run(RunArgs),
     /// Print the CustomResourceDefinition, for kubectl apply -f -
     Crd,
+    /// Print a sidecar, to be pasted where no policy injects it
+    Sidecar(SidecarArgs),
     /// Ask a running operator, and fail unless it answers 200; `helm test` does
     CheckHealth {
         /// Its /readyz or /livez, for example http://localhost:8080/readyz
@@ -39,7 +43,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
     /// The image of mirrors whose resource names none
-    #[arg(long, env = "PROMETHEUS_MIRROR_OPERATOR_IMAGE", value_name = "IMAGE", default_value = default_image())]
+    #[arg(long, env = "PROMETHEUS_MIRROR_OPERATOR_IMAGE", value_name = "IMAGE", default_value = DEFAULT_IMAGE)]
     pub image: String,
     /// Look only into these namespaces, with rights in them only [default: all]
     #[arg(
@@ -130,11 +134,6 @@ impl RunArgs {
     }
 }
 
-/// The mirror's image of this version.
-fn default_image() -> &'static str {
-    concat!("prometheus-mirror:", env!("CARGO_PKG_VERSION"))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::error::ErrorKind;
@@ -176,6 +175,21 @@ mod tests {
         for wrong in ["--deny-fields=podtemplate", "--cross-namespace=always"] {
             assert_eq!(run(&[wrong]), Err(ErrorKind::InvalidValue), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_sidecar_comes_from_a_resource_or_from_a_file() {
+        let sidecar = |flags: &[&str]| {
+            let program = ["prometheus-mirror-operator", "sidecar"];
+            Cli::try_parse_from(program.iter().chain(flags)).map_err(|error| error.kind())
+        };
+        assert!(sidecar(&["shop", "-n", "monitoring", "-o", "prometheus"]).is_ok());
+        assert!(sidecar(&["-f", "mirror.yaml"]).is_ok());
+        assert_eq!(sidecar(&[]).err(), Some(ErrorKind::MissingRequiredArgument));
+        assert_eq!(
+            sidecar(&["-f", "-", "-n", "a"]).err(),
+            Some(ErrorKind::ArgumentConflict)
+        );
     }
 
     #[test]

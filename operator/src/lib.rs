@@ -22,11 +22,12 @@
 //! * What the operator and the mirror must agree on is in `crds::contract` and `crds::references`.
 //!
 //! The rooms stand on each other in one direction, and `tests/rooms.rs` holds them to it: cluster ←
-//! telemetry ← leader ← controller ← run.
+//! telemetry ← leader ← controller ← sidecar, which prints what a builder makes, ← run.
 
 pub mod args;
 pub mod cluster;
 pub mod controller;
 pub mod leader;
 pub mod run;
+pub mod sidecar;
 pub mod telemetry;

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
                     .map_err(|error| error.to_string())
             }),
         Command::Run(args) => start(operator::run::run(args)),
+        Command::Sidecar(args) => start(operator::sidecar::print(args)),
         Command::CheckHealth { url } => {
             start(async move { operator::telemetry::admin::check(&url).await })
         }

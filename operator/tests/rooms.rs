@@ -11,6 +11,7 @@ const ROOMS: &[&str] = &[
     "telemetry",
     "leader",
     "controller",
+    "sidecar",
     "args",
     "run",
     "lib",

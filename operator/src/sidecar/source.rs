@@ -1,0 +1,249 @@
+//! Where a sidecar comes from: the status that the operator wrote, or a manifest.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use crds::{Mode, PrometheusMirror, PrometheusMirrorSpec};
+use kube::api::Api;
+use kube::{Client, Config};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use super::{Error, Pasted};
+use crate::cluster::references::References;
+use crate::controller::build::{Defaults, Sidecar};
+use crate::controller::validate::ValidatedMirror;
+
+/// As the operator rendered it into the resource's status.
+pub(super) async fn from_cluster(name: &str, namespace: Option<&str>) -> Result<Pasted, Error> {
+    let config = Config::infer().await?;
+    let namespace = namespace.map_or_else(|| config.default_namespace.clone(), str::to_owned);
+    let failed = |error| Error::Cluster(name.to_owned(), error);
+    let client = Client::try_from(config).map_err(failed)?;
+    let mirrors: Api<PrometheusMirror> = Api::namespaced(client, &namespace);
+    let mirror = mirrors.get_opt(name).await.map_err(failed)?;
+    let mirror = mirror.ok_or_else(|| Error::Missing {
+        name: name.to_owned(),
+        namespace,
+    })?;
+    from_status(name, &mirror)
+}
+
+/// From a resource as the API server has it.
+fn from_status(name: &str, mirror: &PrometheusMirror) -> Result<Pasted, Error> {
+    if mirror.spec.mode != Mode::Sidecar {
+        return Err(Error::NotASidecar(name.to_owned()));
+    }
+    let status = mirror.status.as_ref();
+    let Some(rendered) = status.and_then(|status| status.sidecar.clone()) else {
+        let stalled = status.and_then(|status| {
+            let mut conditions = status.conditions.iter();
+            conditions.find(|condition| condition.type_ == "Stalled" && condition.status == "True")
+        });
+        return Err(Error::NotRendered {
+            name: name.to_owned(),
+            reason: stalled.map_or_else(
+                || "check that it runs, or render from a manifest with --file".to_owned(),
+                |condition| condition.message.clone(),
+            ),
+        });
+    };
+    Ok(Pasted {
+        name: name.to_owned(),
+        sidecar: Sidecar {
+            container: rendered.container,
+            volumes: rendered.volumes,
+            hash: rendered.hash,
+        },
+        pull_secrets: pull_secrets(&mirror.spec),
+    })
+}
+
+/// As the operator would render it. `-` is stdin.
+pub(super) fn from_file(file: &Path, name: Option<&str>, image: &str) -> Result<Pasted, Error> {
+    let text = if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text = text.map_err(|error| Error::Unreadable(file.to_owned(), error))?;
+    from_text(file, &text, name, image)
+}
+
+fn from_text(file: &Path, text: &str, name: Option<&str>, image: &str) -> Result<Pasted, Error> {
+    let mut resources = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(text) {
+        let document =
+            Value::deserialize(document).map_err(|error| Error::Yaml(file.to_owned(), error))?;
+        let is_named = name.is_none_or(|name| document["metadata"]["name"] == name);
+        if document["kind"] == crds::KIND && is_named {
+            resources.push(document);
+        }
+    }
+    let [document] = &resources[..] else {
+        let hint = "name one PrometheusMirror of the file";
+        let (found, hint) = match (resources.len(), name) {
+            (0, Some(name)) => (format!("no PrometheusMirror {name}"), hint),
+            (0, None) => (
+                "no PrometheusMirror".to_owned(),
+                "give the file that has it",
+            ),
+            (several, _) => (format!("{several} PrometheusMirrors"), hint),
+        };
+        return Err(Error::NotInFile(file.to_owned(), found, hint));
+    };
+    let text = |field: &str| {
+        document["metadata"][field]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let name = text("name");
+    let mirror = crds::parse(document).map_err(|faults| {
+        let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        Error::Invalid(lines.join("\n"))
+    })?;
+    if mirror.spec.mode != Mode::Sidecar {
+        return Err(Error::NotASidecar(name));
+    }
+    let namespace = text("namespace");
+    let pull_secrets = pull_secrets(&mirror.spec);
+    // What targets refer to and the versions of Secrets are in the document and not in the sidecar.
+    let mirror = ValidatedMirror {
+        references: References::of(&mirror.spec, &namespace),
+        name: name.clone(),
+        namespace,
+        uid: String::new(),
+        spec: mirror.spec,
+        secret_versions: Default::default(),
+        config_map_versions: Default::default(),
+    };
+    let defaults = Defaults {
+        image: image.to_owned(),
+        operator_namespace: String::new(),
+    };
+    Ok(Pasted {
+        name,
+        sidecar: Sidecar::of(&mirror, &defaults),
+        pull_secrets,
+    })
+}
+
+fn pull_secrets(spec: &PrometheusMirrorSpec) -> Vec<String> {
+    let names = spec.image_pull_secrets.iter();
+    names.map(|secret| secret.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn resource(name: &str, spec: &Value) -> Value {
+        let mut whole = json!({
+            "mode": "Sidecar",
+            "apiKeySecretRef": {"name": "mirror-key"},
+            "targets": [{"name": "local", "url": "http://localhost:9090"}],
+        });
+        for (field, value) in spec.as_object().unwrap() {
+            whole[field] = value.clone();
+        }
+        json!({"apiVersion": crds::API_VERSION, "kind": crds::KIND, "metadata": {"name": name}, "spec": whole})
+    }
+
+    fn read(documents: &[Value], name: Option<&str>) -> Result<Pasted, String> {
+        let documents: Vec<_> = documents.iter().map(Value::to_string).collect();
+        let text = documents.join("\n---\n");
+        from_text(Path::new("mirrors.yaml"), &text, name, "mirror:1")
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_may_hold_other_objects() {
+        let secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mirror-key"}});
+        let more = json!({"imagePullSecrets": [{"name": "registry"}]});
+        let shop = resource("shop", &more);
+        let pasted = read(
+            &[secret, shop.clone(), resource("cart", &json!({}))],
+            Some("shop"),
+        )
+        .unwrap();
+        assert_eq!(pasted, read(&[shop], None).unwrap());
+        assert_eq!(
+            (pasted.name.as_str(), pasted.pull_secrets),
+            ("shop", vec!["registry".to_owned()])
+        );
+        assert_eq!(pasted.sidecar.container["image"], "mirror:1");
+        let document = &pasted.sidecar.volumes[0]["projected"]["sources"][0]["configMap"];
+        assert_eq!(document["name"], "shop-mirror");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said() {
+        let said = |documents: &[Value], name| read(documents, name).unwrap_err();
+        let (shop, cart) = (resource("shop", &json!({})), resource("cart", &json!({})));
+        let both = [shop.clone(), cart];
+        assert_eq!(
+            [
+                said(&[], None),
+                said(&[shop], Some("cart")),
+                said(&both, None)
+            ],
+            [
+                "mirrors.yaml has no PrometheusMirror; give the file that has it",
+                "mirrors.yaml has no PrometheusMirror cart; name one PrometheusMirror of the file",
+                "mirrors.yaml has 2 PrometheusMirrors; name one PrometheusMirror of the file",
+            ]
+        );
+        assert_eq!(
+            said(&[resource("shop", &json!({"mode": "Deployment"}))], None),
+            "shop has mode: Deployment, in which the mirror has pods of its own; write mode: Sidecar in its spec"
+        );
+        let wrong = said(&[resource("shop", &json!({"workers": 0}))], None);
+        assert!(wrong.starts_with("spec.workers: "), "{wrong}");
+    }
+
+    #[test]
+    fn what_the_operator_rendered_is_taken_as_it_is() {
+        let (container, volumes) = (json!({"name": "prometheus-mirror"}), json!([{"name": "v"}]));
+        let mut object = resource("shop", &json!({}));
+        object["status"] =
+            json!({"sidecar": {"hash": "h", "container": container, "volumes": volumes}});
+        let mirror = serde_json::from_value(object).unwrap();
+        let expected = Pasted {
+            name: "shop".to_owned(),
+            sidecar: Sidecar {
+                container,
+                volumes: vec![json!({"name": "v"})],
+                hash: "h".to_owned(),
+            },
+            pull_secrets: vec![],
+        };
+        assert_eq!(from_status("shop", &mirror).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_resource_that_is_not_rendered_says_why() {
+        let said = |object: &Value| {
+            let mirror = serde_json::from_value(object.clone()).unwrap();
+            from_status("shop", &mirror).unwrap_err().to_string()
+        };
+        let mut object = resource("shop", &json!({}));
+        assert_eq!(
+            said(&object),
+            "the operator has not rendered the sidecar of shop yet: check that it runs, or render from a manifest with --file"
+        );
+        let condition = json!({
+            "type": "Stalled", "status": "True", "reason": "SecretMissing", "message": "there is no Secret",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        object["status"] = json!({"conditions": [condition]});
+        assert_eq!(
+            said(&object),
+            "the operator has not rendered the sidecar of shop yet: there is no Secret"
+        );
+    }
+}
