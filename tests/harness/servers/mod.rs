@@ -104,13 +104,21 @@ pub async fn load(store: Store, url: &str) -> Result<()> {
     if store == Store::RecentVictoriaMetrics {
         all.iter_mut().for_each(|series| series.histograms.clear());
     }
+    load_into(store, url, &all).await
+}
+
+/// Loads samples into a store, which answers them from then on.
+///
+/// # Errors
+/// If it does not take them.
+pub async fn load_into(store: Store, url: &str, series: &[samples::Series]) -> Result<()> {
     match store {
         // Mimir takes samples at its root and answers below a prefix.
         Store::Mimir => {
             let root = url.trim_end_matches("/prometheus");
-            remote_write::push(&format!("{root}/api/v1/push"), &all).await?;
+            remote_write::push(&format!("{root}/api/v1/push"), series).await?;
         }
-        _ => remote_write::load(url, &all).await?,
+        _ => remote_write::load(url, series).await?,
     }
     if store.is_victoriametrics() {
         let response = http_client()

@@ -5,3 +5,4 @@ mod ground_truth;
 mod oracle;
 mod replicas;
 mod shards;
+mod vectors;

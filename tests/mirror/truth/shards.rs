@@ -4,12 +4,12 @@
 //! count, are in different shards.
 
 use anyhow::{Context as _, Result, ensure};
+use futures::future::{try_join, try_join_all};
 use harness::client::{Answer, Client, any_of, equals, telemetry};
 use harness::compare::compare;
 use harness::oracle::{Expected, METHODS, Question, Store, answer, as_stored};
-use harness::remote_write;
 use harness::samples::{self, HOUR, MINUTE, START, Sample, Series};
-use harness::servers::{Mirror, MirrorConfig, Prometheus};
+use harness::servers::{Mirror, MirrorConfig, Prometheus, VictoriaMetrics, load_into};
 use serde_json::{Value, json};
 
 use super::ground_truth::{Subject, range, subjects};
@@ -22,47 +22,88 @@ const ROUNDED: f64 = 1e-12;
 /// Buckets far below, and above, the distance of scrapes.
 const WIDTHS: [i64; 3] = [1_000, MINUTE, 15 * MINUTE];
 
-/// One Prometheus with all series, and the same series in several.
-struct Stores {
-    _all: Prometheus,
-    shards: Vec<(usize, Vec<Prometheus>)>,
-    mirror: Mirror,
+/// One server with all series, and the same series in several.
+pub(crate) struct Stores {
+    _all: Server,
+    shards: Vec<(usize, Vec<Server>)>,
+    /// `all`, `of-2` and so on: as a mirror's document has them.
+    pub(crate) targets: Value,
+}
+
+/// A server, which ends when it is dropped.
+enum Server {
+    Prometheus(Prometheus),
+    VictoriaMetrics(VictoriaMetrics),
+}
+
+impl Server {
+    async fn of(store: Store, series: &[Series]) -> Result<Self> {
+        let server = match store {
+            Store::RecentVictoriaMetrics => {
+                Self::VictoriaMetrics(VictoriaMetrics::start_recent().await?)
+            }
+            _ => Self::Prometheus(Prometheus::start_3().await?),
+        };
+        load_into(store, &server.url(), series).await?;
+        Ok(server)
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Prometheus(server) => server.url(),
+            Self::VictoriaMetrics(server) => server.url(),
+        }
+    }
 }
 
 impl Stores {
-    async fn of(series: &[Series], counts: &[usize]) -> Result<Self> {
-        let all = Prometheus::start_3().await?;
-        remote_write::load(&all.url(), series).await?;
+    pub(crate) async fn of(store: Store, series: &[Series], counts: &[usize]) -> Result<Self> {
+        let part = |count: usize, index: usize| {
+            let own = series.iter().filter(move |one| place(one, count) == index);
+            let own: Vec<Series> = own.cloned().collect();
+            async move { Server::of(store, &own).await }
+        };
+        let several = counts.iter().map(async |count| {
+            let members = try_join_all((0..*count).map(|index| part(*count, index))).await?;
+            anyhow::Ok((*count, members))
+        });
+        let (all, shards) = try_join(Server::of(store, series), try_join_all(several)).await?;
         let mut targets = vec![json!({"name": "all", "url": all.url()})];
-        let mut shards = Vec::new();
-        for count in counts {
-            let mut members = Vec::new();
-            for index in 0..*count {
-                let member = Prometheus::start_3().await?;
-                let own = series.iter().filter(|one| place(one, *count) == index);
-                let own: Vec<Series> = own.cloned().collect();
-                remote_write::load(&member.url(), &own).await?;
-                members.push(member);
-            }
+        for (count, members) in &shards {
             let urls = members.iter().map(|one| json!({"url": one.url()}));
             let urls: Vec<Value> = urls.collect();
             targets.push(json!({"name": format!("of-{count}"), "shards": urls}));
             targets.push(json!({"name": format!("some-of-{count}"), "shards": urls, "partialResponses": true}));
-            shards.push((*count, members));
         }
         for target in &mut targets {
             target["scrapeInterval"] = json!("15s");
             target["requestTimeout"] = json!("30s");
         }
-        let config = MirrorConfig::for_targets(&[("all", &all.url())])
-            .with("targets", json!(targets))
-            .with("defaultTarget", json!("all"));
-        let mirror = Mirror::start(&config).await?;
         Ok(Self {
             _all: all,
             shards,
-            mirror,
+            targets: json!(targets),
         })
+    }
+
+    pub(crate) fn config(&self) -> MirrorConfig {
+        MirrorConfig::for_targets(&[])
+            .with("targets", self.targets.clone())
+            .with("defaultTarget", json!("all"))
+    }
+}
+
+/// What the tests ask.
+struct Asked {
+    stores: Stores,
+    mirror: Mirror,
+}
+
+impl Asked {
+    async fn of(series: &[Series], counts: &[usize]) -> Result<Self> {
+        let stores = Stores::of(Store::Prometheus3, series, counts).await?;
+        let mirror = Mirror::start(&stores.config()).await?;
+        Ok(Self { stores, mirror })
     }
 
     fn client(&self, target: &str) -> Client {
@@ -100,7 +141,7 @@ fn may_be_refused(subject: &Subject, method: Option<&str>, answer: &Answer) -> b
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shards_answer_what_one_prometheus_with_all_series_does() -> Result<()> {
     let all = samples::everything();
-    let stores = Stores::of(&all, &[2, 3]).await?;
+    let asked = Asked::of(&all, &[2, 3]).await?;
     let all = as_stored(Store::Prometheus3, all);
     let (mut differences, mut compared, mut refused) = (Vec::new(), 0, 0);
     for subject in subjects() {
@@ -122,12 +163,12 @@ async fn shards_answer_what_one_prometheus_with_all_series_does() -> Result<()> 
                 aggregation,
             };
             let truth = answer(Store::Prometheus3, &all, &question);
-            let whole = stores.client("all").ask(&question, None).await?;
-            for (count, _) in &stores.shards {
+            let whole = asked.client("all").ask(&question, None).await?;
+            for (count, _) in &asked.stores.shards {
                 if *count == 2 && !is_asked_of_two(index) {
                     continue;
                 }
-                let got = stores
+                let got = asked
                     .client(&format!("of-{count}"))
                     .ask(&question, None)
                     .await?;
@@ -186,7 +227,7 @@ fn like(truth: &Expected, whole: &Answer) -> Result<Expected> {
 }
 
 /// Histograms, counters and gauges of some pods, a few of them with awkward buckets.
-fn pods() -> Vec<Series> {
+pub(crate) fn pods() -> Vec<Series> {
     let mut all = Vec::new();
     let mut add = |name: &str, labels: &[(&str, &str)], value: &dyn Fn(i64) -> f64| {
         let mut series = Series::new(name, labels);
@@ -305,7 +346,7 @@ async fn ask(client: &Client, promql: &str, aggregation: Option<(&str, i64)>) ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expressions_are_answered_exactly_or_refused() -> Result<()> {
-    let stores = Stores::of(&pods(), &[2, 3]).await?;
+    let asked = Asked::of(&pods(), &[2, 3]).await?;
     let aggregations = [
         None,
         Some(("MEAN", MINUTE)),
@@ -314,9 +355,9 @@ async fn expressions_are_answered_exactly_or_refused() -> Result<()> {
     let mut differences = Vec::new();
     for promql in ANSWERED {
         for aggregation in aggregations {
-            let whole = ask(&stores.client("all"), promql, aggregation).await?;
-            for (count, _) in &stores.shards {
-                let got = ask(&stores.client(&format!("of-{count}")), promql, aggregation).await?;
+            let whole = ask(&asked.client("all"), promql, aggregation).await?;
+            for (count, _) in &asked.stores.shards {
+                let got = ask(&asked.client(&format!("of-{count}")), promql, aggregation).await?;
                 if let Err(error) = same(&whole, &got) {
                     differences.push(format!(
                         "{count} shards, {promql}, {aggregation:?}: {error:#}"
@@ -327,7 +368,7 @@ async fn expressions_are_answered_exactly_or_refused() -> Result<()> {
     }
     for promql in REFUSED {
         for aggregation in aggregations {
-            let got = ask(&stores.client("of-3"), promql, aggregation).await?;
+            let got = ask(&asked.client("of-3"), promql, aggregation).await?;
             if got.status != 400 || !got.body.contains("in one Prometheus") {
                 differences.push(format!(
                     "{promql}, {aggregation:?}: {} {}",
@@ -368,7 +409,7 @@ fn same(whole: &Answer, got: &Answer) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shard_that_is_down_is_an_error_unless_answers_may_be_partial() -> Result<()> {
-    let mut stores = Stores::of(&pods(), &[3]).await?;
+    let mut asked = Asked::of(&pods(), &[3]).await?;
     let fields = |client: Client, field: &'static str| async move {
         let query = json!({"_type": "FieldValuesQuery", "conditions": [], "field": field,
             "startTime": START, "endTime": START + HOUR, "prefix": ""});
@@ -379,8 +420,8 @@ async fn a_shard_that_is_down_is_an_error_unless_answers_may_be_partial() -> Res
         client.post("/api/field/value", &body).await
     };
     for field in ["pod", "le", "__gauge__", "__histogram__"] {
-        let whole = fields(stores.client("all"), field).await?;
-        let got = fields(stores.client("of-3"), field).await?;
+        let whole = fields(asked.client("all"), field).await?;
+        let got = fields(asked.client("of-3"), field).await?;
         ensure!(
             whole.status == 200 && whole.json() == got.json(),
             "{field}: {} {}",
@@ -388,20 +429,20 @@ async fn a_shard_that_is_down_is_an_error_unless_answers_may_be_partial() -> Res
             got.body
         );
     }
-    let members = &mut stores.shards[0].1;
+    let members = &mut asked.stores.shards[0].1;
     let dead = members.remove(1);
     drop(dead);
-    let whole = ask(&stores.client("of-3"), "sum(shop_busy)", None).await?;
+    let whole = ask(&asked.client("of-3"), "sum(shop_busy)", None).await?;
     ensure!(
         whole.status >= 500 && whole.body.contains("shards[1]"),
         "{} {}",
         whole.status,
         whole.body
     );
-    let some = ask(&stores.client("some-of-3"), "sum(shop_busy)", None).await?;
+    let some = ask(&asked.client("some-of-3"), "sum(shop_busy)", None).await?;
     let some = telemetry(&some)?;
     ensure!(some.partial && !some.points.is_empty(), "{some:?}");
-    let mut body = stores.client("some-of-3").metric_request(
+    let mut body = asked.client("some-of-3").metric_request(
         &json!([equals("~", "sum(shop_busy)")]),
         START,
         START + HOUR,
@@ -409,7 +450,7 @@ async fn a_shard_that_is_down_is_an_error_unless_answers_may_be_partial() -> Res
         Some(("MEAN", MINUTE)),
     );
     body["_type"] = json!("MetricsRequest");
-    let explained = stores
+    let explained = asked
         .client("some-of-3")
         .post("/api/explain", &body)
         .await?

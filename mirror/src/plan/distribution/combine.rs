@@ -72,7 +72,7 @@ impl Combiner<'_> {
                 let (left, right) = (self.result(&sides.0)?, self.result(&sides.1)?);
                 Ok(match_up::set(*set, matching, left, right))
             }
-            Node::Quantile { rank, inner, .. } => Ok(self.quantile(*rank, &self.floats(inner)?)),
+            Node::Quantile { rank, inner, .. } => self.quantile(*rank, &self.floats(inner)?),
             Node::Labelled {
                 label,
                 value,
@@ -82,7 +82,7 @@ impl Combiner<'_> {
                 for one in &mut all {
                     one.labels.insert(label.clone(), value.clone());
                 }
-                Ok(all)
+                fold::distinct(&all)
             }
         }
     }
@@ -142,30 +142,40 @@ impl Combiner<'_> {
             Operator::Group => Some(1.0),
             _ => reduce.of(values),
         };
-        self.grouped(all, grouping, |_, value| Some(value), result)
+        let group = |labels: &Labels| grouping.of(labels);
+        self.grouped(all, group, |_, value| Some(value), result)
     }
 
-    fn quantile(&self, rank: f64, all: &[Series]) -> Vec<Series> {
+    fn quantile(&self, rank: f64, all: &[Series]) -> Combined {
         let bucket = |one: &Series, count| {
             let upper = one.labels.get(BOUND)?.parse().ok()?;
             Some(Bucket { upper, count })
         };
         let result = |buckets: &mut Vec<Bucket>| Some(of_buckets(rank, std::mem::take(buckets)));
-        let grouping = Grouping::AllBut(vec![BOUND.to_owned()]);
-        self.grouped(all, &grouping, bucket, result)
+        // Buckets of several metrics are several histograms.
+        let group = |labels: &Labels| {
+            let mut labels = labels.clone();
+            labels.remove(BOUND);
+            labels
+        };
+        let mut quantiles = self.grouped(all, group, bucket, result);
+        for one in &mut quantiles {
+            one.labels.remove("__name__");
+        }
+        fold::distinct(&quantiles)
     }
 
     /// One result for each group and instant, of what its elements have at that instant.
     fn grouped<T>(
         &self,
         all: &[Series],
-        grouping: &Grouping,
+        group: impl Fn(&Labels) -> Labels,
         read: impl Fn(&Series, f64) -> Option<T>,
         result: impl Fn(&mut Vec<T>) -> Option<f64>,
     ) -> Vec<Series> {
         let mut groups: BTreeMap<Labels, BTreeMap<Timestamp, Vec<T>>> = BTreeMap::new();
         for one in all {
-            let group = groups.entry(grouping.of(&one.labels)).or_default();
+            let group = groups.entry(group(&one.labels)).or_default();
             for (at, value) in numbers(&one.samples) {
                 if let Some(read) = read(one, value) {
                     group.entry(at).or_default().push(read);

@@ -49,13 +49,20 @@ pub(super) fn side_by_side(parts: &Parts<'_>, are_one: bool) -> Result<Vec<Serie
         }
         let (series, is_double) = as_one(labels, &same);
         if is_double && !are_one {
-            return Err(Uncombinable::Refused(
-                "vector cannot contain metrics with the same labelset".to_owned(),
-            ));
+            return Err(alike());
         }
         all.push(series);
     }
     Ok(all)
+}
+
+/// The same elements, of which no two may have the same labels at one instant.
+pub(super) fn distinct(all: &[Series]) -> Result<Vec<Series>, Uncombinable> {
+    side_by_side(&vec![all], false)
+}
+
+fn alike() -> Uncombinable {
+    Uncombinable::Refused("vector cannot contain metrics with the same labelset".to_owned())
 }
 
 /// Elements with the same labels as one, and whether two of them have a value at one instant: the

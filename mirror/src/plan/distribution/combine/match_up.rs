@@ -36,11 +36,45 @@ pub(super) fn binary(
         operation,
         drops_nan,
     };
+    let sides = match sides {
+        (Side::Vector(left), Side::Vector(right))
+            if drops_nan && *matching == Grouping::AllBut(Vec::new()) =>
+        {
+            let (left, right) = as_metricsql_matches(left, right);
+            (Side::Vector(left), Side::Vector(right))
+        }
+        sides => sides,
+    };
     match sides {
         (Side::Vector(left), Side::Vector(right)) => computing.vectors(matching, &left, &right),
-        (Side::Vector(all), number) => Ok(computing.with_number(all, &number, Place::Left)),
-        (number, Side::Vector(all)) => Ok(computing.with_number(all, &number, Place::Right)),
+        (Side::Vector(all), number) => {
+            fold::distinct(&computing.with_number(all, &number, Place::Left))
+        }
+        (number, Side::Vector(all)) => {
+            fold::distinct(&computing.with_number(all, &number, Place::Right))
+        }
         (left, right) => Ok(computing.scalars(&left, &right)),
+    }
+}
+
+/// VictoriaMetrics takes a single element without labels for a number, which goes with each element
+/// of the other side.
+fn as_metricsql_matches(left: Vec<Series>, right: Vec<Series>) -> (Vec<Series>, Vec<Series>) {
+    let is_number = |all: &[Series]| matches!(all, [only] if only.labels.is_empty());
+    let for_each = |number: &[Series], others: &[Series]| -> Vec<Series> {
+        let with_labels = |other: &Series| Series {
+            labels: other.labels.clone(),
+            ..number[0].clone()
+        };
+        others.iter().map(with_labels).collect()
+    };
+    match (is_number(&left), is_number(&right)) {
+        (true, false) => (for_each(&left, &right), right),
+        (false, true) => {
+            let numbers = for_each(&right, &left);
+            (left, numbers)
+        }
+        _ => (left, right),
     }
 }
 
@@ -130,11 +164,16 @@ impl Computing {
         left: &[Series],
         right: &[Series],
     ) -> Result<Vec<Series>, Uncombinable> {
+        // Where one side has nothing at all, PromQL does not look at the other.
+        let compared: BTreeSet<Timestamp> = left
+            .iter()
+            .flat_map(|one| one.samples.iter().map(|(at, _)| at))
+            .collect();
         let mut others: BTreeMap<Labels, BTreeMap<Timestamp, f64>> = BTreeMap::new();
         for one in right {
             let group = others.entry(matching.of(&one.labels)).or_default();
             for (at, value) in numbers(&one.samples) {
-                if group.insert(at, value).is_some() {
+                if group.insert(at, value).is_some() && compared.contains(&at) {
                     return Err(several("right"));
                 }
             }
@@ -173,8 +212,9 @@ impl Computing {
     /// The labels of a result of elements that were matched one to one.
     fn labels(&self, matching: &Grouping, labels: &Labels) -> Labels {
         let mut kept = matching.of(labels);
-        if self.keeps_name()
-            && matches!(matching, Grouping::AllBut(_))
+        if !self.keeps_name() {
+            kept.remove("__name__");
+        } else if matches!(matching, Grouping::AllBut(_))
             && let Some(name) = labels.get("__name__")
         {
             kept.insert("__name__".to_owned(), name.clone());
