@@ -28,7 +28,8 @@ async fn start() -> Server {
         on_malformed: Some(unreadable::body),
         ..Hooks::default()
     };
-    let listener = bind("127.0.0.1:0", "--listen").await.unwrap();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let listener = bind(&address, "--listen").await.unwrap();
     let router = router::app(AppState::new(settings, Metrics::new()));
     Server::start(listener, router, Limits::API, hooks).unwrap()
 }
