@@ -4,6 +4,7 @@
 use crds::contract::{annotations, labels};
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube::core::ObjectMeta;
 use serde::{Deserialize, Deserializer};
@@ -34,6 +35,10 @@ pub struct MirrorPod {
     pub notified: Option<String>,
     /// What keeps its container from running.
     pub problem: Option<Problem>,
+    /// Since when Kubernetes has called it ready.
+    pub ready_since: Option<Timestamp>,
+    /// Whether a service mesh is in front of its ports.
+    pub is_meshed: bool,
     phase: Phase,
     ip: Option<String>,
 }
@@ -70,6 +75,8 @@ impl MirrorPod {
 impl From<Pod> for MirrorPod {
     fn from(pod: Pod) -> Self {
         let problem = Problem::of(&pod);
+        let ready_since = ready_since(&pod);
+        let is_meshed = is_meshed(&pod);
         let labels = pod.metadata.labels.unwrap_or_default();
         let is_mirror = labels
             .get(labels::NAME)
@@ -92,6 +99,8 @@ impl From<Pod> for MirrorPod {
                 .remove(annotations::CONFIGURATION)
                 .map(|text| cut(&text)),
             problem,
+            ready_since,
+            is_meshed,
             phase: match status.phase.as_deref() {
                 Some("Running") => Phase::Running,
                 Some("Failed" | "Succeeded") => Phase::Over,
@@ -107,6 +116,39 @@ impl From<Pod> for MirrorPod {
             },
         }
     }
+}
+
+fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    let mut conditions = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let ready = conditions.find(|it| it.type_ == "Ready" && it.status == "True")?;
+    ready.last_transition_time.as_ref().map(|time| time.0)
+}
+
+/// Whether a known service mesh has marked a pod as its own.
+fn is_meshed(pod: &Pod) -> bool {
+    const ANNOTATIONS: [&str; 5] = [
+        "sidecar.istio.io/status",
+        "ambient.istio.io/redirection",
+        "linkerd.io/proxy-version",
+        "kuma.io/sidecar-injected",
+        "consul.hashicorp.com/connect-inject-status",
+    ];
+    const CONTAINERS: [&str; 2] = ["istio-proxy", "linkerd-proxy"];
+    let annotations = pod.metadata.annotations.iter().flatten();
+    let annotated =
+        annotations.filter(|(_, value)| !["disabled", "false"].contains(&value.as_str()));
+    let mut annotated = annotated.map(|(name, _)| name.as_str());
+    let spec = pod.spec.iter();
+    let mut containers = spec.flat_map(|spec| {
+        spec.containers
+            .iter()
+            .chain(spec.init_containers.iter().flatten())
+    });
+    annotated.any(|name| ANNOTATIONS.contains(&name))
+        || containers.any(|container| CONTAINERS.contains(&container.name.as_str()))
 }
 
 impl<'de> Deserialize<'de> for MirrorPod {
@@ -142,10 +184,11 @@ mod tests {
             {"name": CONTAINER, "image": "i", "imageID": "", "ready": true, "restartCount": 0},
             {"name": "sidecar", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull"}}},
         ]);
+        let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let pod = |phase: &str| {
             json!({
                 "metadata": metadata, "spec": {"containers": []},
-                "status": {"phase": phase, "podIP": "192.0.2.1", "containerStatuses": containers},
+                "status": {"phase": phase, "podIP": "192.0.2.1", "containerStatuses": containers, "conditions": [ready]},
             })
         };
         let running = read(pod("Running"));
@@ -162,6 +205,8 @@ mod tests {
                 uid: "u-1".to_owned(),
             }),
             notified: Some("c".to_owned()),
+            ready_since: "2026-01-01T00:00:00Z".parse().ok(),
+            is_meshed: false,
             phase: Phase::Running,
             ip: Some("192.0.2.1".to_owned()),
             problem: Some(Problem::OfAnother {
@@ -179,6 +224,28 @@ mod tests {
         assert!(read(pod("Failed")).is_over());
         let bare = read(json!({"metadata": {"name": "p"}}));
         assert_eq!((bare.mirror, bare.controller), (None, None));
+    }
+
+    #[test]
+    fn a_mesh_is_recognised_by_its_containers_and_annotations() {
+        let pod = |annotation: (&str, &str), container: &str, init: &str| {
+            let named = |name: &str| json!([{"name": name}]);
+            let (name, value) = annotation;
+            let spec = json!({"containers": named(container), "initContainers": named(init)});
+            let metadata = json!({"name": "p", "annotations": {name: value}});
+            read(json!({"metadata": metadata, "spec": spec})).is_meshed
+        };
+        let none = ("a", "b");
+        let injected = ("kuma.io/sidecar-injected", "true");
+        let off = ("kuma.io/sidecar-injected", "false");
+        let found = [
+            pod(none, CONTAINER, "init"),
+            pod(none, "istio-proxy", "init"),
+            pod(none, CONTAINER, "linkerd-proxy"),
+            pod(injected, CONTAINER, "init"),
+            pod(off, CONTAINER, "init"),
+        ];
+        assert_eq!(found, [false, true, true, true, false]);
     }
 
     #[test]

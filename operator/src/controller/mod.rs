@@ -157,7 +157,8 @@ async fn run_steps(
     let children = &built.children;
     let applied = apply::apply(client, caches, &context.contested, &mirror, children, new).await?;
     let deployment = observe::deployment(client, caches, &mirror, &built).await?;
-    let pods = observe::pods(&context.http, caches, deployment.as_ref()).await;
+    let checks = mirror.spec.pod_checks;
+    let pods = observe::pods(&context.http, caches, deployment.as_ref(), checks).await;
     let notified = notify::notify(client, &namespace, &pods, &built.document).await?;
     // Again: it may have changed while the pods were asked.
     let deployment = observe::deployment(client, caches, &mirror, &built).await?;

@@ -116,6 +116,7 @@ mod tests {
                 targets: vec![],
                 notices: vec![],
             }),
+            ..PodReport::default()
         };
         let sent = [
             pod(None, None, false),

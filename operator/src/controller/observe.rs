@@ -6,8 +6,10 @@ use crds::contract::{
 };
 use std::time::Duration;
 
+use crds::PodChecks;
 use futures::StreamExt as _;
 use http::header::CONNECTION;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::{Client, ResourceExt as _};
 
@@ -52,7 +54,7 @@ pub struct Error {
 }
 
 /// A pod of a mirror.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodReport {
     /// `metadata.name`.
     pub name: String,
@@ -60,8 +62,14 @@ pub struct PodReport {
     pub notified: Option<String>,
     /// What keeps its container from running.
     pub problem: Option<Problem>,
-    /// What it answered; none if it does not run yet or did not answer.
+    /// Since when Kubernetes has called it ready.
+    pub ready_since: Option<Timestamp>,
+    /// Whether a service mesh is in front of its ports.
+    pub is_meshed: bool,
+    /// What it answered; none if it does not run yet, was not asked or did not answer.
     pub answer: Option<Answer>,
+    /// Why there is no answer, if it was asked.
+    pub silence: Option<String>,
 }
 
 impl PodReport {
@@ -129,26 +137,36 @@ pub async fn deployment(
     Ok(there.filter(|there| owned_by(there, &mirror.uid)))
 }
 
-/// Asks every pod of a mirror's Deployment that is not about to end.
+/// Reports every pod of a mirror's Deployment that is not about to end, and asks each unless the
+/// resource says that it shall not be asked.
 pub async fn pods(
     http: &reqwest::Client,
     caches: &Caches,
     deployment: Option<&DynamicObject>,
+    checks: PodChecks,
 ) -> Vec<PodReport> {
     let Some(deployment) = deployment else {
         return Vec::new();
     };
     let mut reports: Vec<_> = futures::stream::iter(caches.pods_of(deployment))
         .map(|pod| async move {
-            let answer = match pod.address() {
-                Some(ip) => ask(http, ip).await,
-                None => None,
+            let asked = match pod.address() {
+                Some(ip) if checks != PodChecks::Never => Some(ask(http, ip).await),
+                _ => None,
+            };
+            let (answer, silence) = match asked {
+                Some(Ok(answer)) => (Some(answer), None),
+                Some(Err(silence)) => (None, Some(silence)),
+                None => (None, None),
             };
             PodReport {
                 name: pod.name_any(),
                 notified: pod.notified.clone(),
                 problem: pod.problem.clone(),
+                ready_since: pod.ready_since,
+                is_meshed: pod.is_meshed,
                 answer,
+                silence,
             }
         })
         .buffer_unordered(AT_ONCE)
@@ -158,7 +176,8 @@ pub async fn pods(
     reports
 }
 
-async fn ask(http: &reqwest::Client, ip: &str) -> Option<Answer> {
+/// What a pod answers, or why it does not.
+async fn ask(http: &reqwest::Client, ip: &str) -> Result<Answer, String> {
     let host = if ip.contains(':') {
         format!("[{ip}]")
     } else {
@@ -169,8 +188,8 @@ async fn ask(http: &reqwest::Client, ip: &str) -> Option<Answer> {
     // Over the same connection, which is not wanted after that: thousands of pods are asked. Older
     // mirrors do not have it.
     let last = http.get(url(pages::TARGETS)).header(CONNECTION, "close");
-    let targets: Option<Reachability> = get(last).await;
-    Some(answer(readiness, targets))
+    let targets: Option<Reachability> = get(last).await.ok();
+    Ok(answer(readiness, targets))
 }
 
 /// What a pod answered, with texts no longer than a status has room for: one that is too long would
@@ -228,19 +247,35 @@ fn cut(text: String, characters: usize) -> String {
 }
 
 /// The body is what counts: a pod that drains or starts answers with 503.
-async fn get<T: serde::de::DeserializeOwned>(request: reqwest::RequestBuilder) -> Option<T> {
+async fn get<T: serde::de::DeserializeOwned>(
+    request: reqwest::RequestBuilder,
+) -> Result<T, String> {
     let read = async {
-        let mut response = request.send().await.ok()?;
+        let mut response = request.send().await.map_err(|error| cause(&error))?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.ok()? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
             body.extend_from_slice(&chunk);
             if body.len() > MOST_BYTES {
-                return None;
+                return Err("the answer is too long".to_owned());
             }
         }
-        serde_json::from_slice(&body).ok()
+        let foreign = |_| format!("status {} and no answer of a mirror", response.status());
+        serde_json::from_slice(&body).map_err(foreign)
     };
-    tokio::time::timeout(TIMEOUT, read).await.ok().flatten()
+    let answer = tokio::time::timeout(TIMEOUT, read).await;
+    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", TIMEOUT.as_secs())))
+}
+
+/// The innermost cause of an error: what is around it only says that a request failed.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no connection in time".to_owned();
+    }
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    cut(innermost.to_string(), LONGEST_OF_SERVER)
 }
 
 #[cfg(test)]
@@ -277,10 +312,10 @@ mod tests {
         });
         let http = client().unwrap();
         let url = format!("http://{address}/targets");
-        let first: Option<Reachability> = get(http.get(&url)).await;
-        assert!(first.is_none());
-        let second: Option<Reachability> = get(http.get(&url)).await;
-        assert!(second.is_some(), "the second request is the test's own");
+        let first: Result<Reachability, _> = get(http.get(&url)).await;
+        assert!(first.is_err());
+        let second: Result<Reachability, _> = get(http.get(&url)).await;
+        assert!(second.is_ok(), "the second request is the test's own");
         served.abort();
     }
 

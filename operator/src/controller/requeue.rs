@@ -43,12 +43,19 @@ pub(super) fn next(
             Action::requeue(while_changing(status, now))
         }
         Outcome::Applied(_)
-            if status.has(ConditionType::Ready) && status.has(ConditionType::TargetsReachable) =>
+            if status.has(ConditionType::Ready)
+                && (status.has(ConditionType::TargetsReachable) || is_unchecked(status)) =>
         {
             Action::requeue(STEADY)
         }
         Outcome::Applied(_) => Action::requeue(UNEASY),
     }
+}
+
+/// Whether the pods do not say what they reach.
+fn is_unchecked(status: &PrometheusMirrorStatus) -> bool {
+    let ready = status.condition(ConditionType::Ready);
+    ready.is_some_and(|ready| ready.reason == Reason::ServingUnchecked.as_str())
 }
 
 /// A tenth of how long it has been reconciling.

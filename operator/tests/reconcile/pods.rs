@@ -47,6 +47,14 @@ impl Pods {
         reqwest::Client::builder().proxy(proxy).build().unwrap()
     }
 
+    /// From now on no pod answers.
+    pub(crate) fn are_silent(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     /// From now on the pod at this address says this.
     pub(crate) fn serve(&self, address: &str, serving: Serving) {
         let mut pods = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -255,3 +255,96 @@ async fn a_pod_that_gave_up_makes_way_for_one_with_the_new_key() {
     );
     cluster.becomes_ready().await;
 }
+
+/// Kubernetes calls the pods ready, and has for ten minutes.
+fn pods_are_ready_for_kubernetes(cluster: &Cluster, annotation: &str) {
+    let ready = k8s_openapi::jiff::Timestamp::now() - Duration::from_secs(600);
+    for pod in cluster.api.all(&["pods"]) {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        cluster.api.edit(&format!("pods/{name}"), |pod| {
+            pod["metadata"]["annotations"][annotation] = json!("yes");
+            pod["status"]["conditions"] = json!([{
+                "type": "Ready", "status": "True", "lastTransitionTime": ready.to_string(),
+            }]);
+        });
+    }
+}
+
+#[tokio::test]
+async fn pods_that_do_not_answer_the_operator_are_reported_and_served_by() {
+    let cluster = Cluster::with(json!({})).await;
+    cluster.reconciles().await;
+    cluster.rolls_out();
+    cluster.pods.are_silent();
+    pods_are_ready_for_kubernetes(&cluster, "other");
+    cluster.reconciles().await;
+    let mut reasons = Vec::new();
+    for _ in 0..4 {
+        cluster.reconciles().await;
+        reasons.push(cluster.conditions()[0].clone());
+        if cluster.conditions()[0].ends_with("PodsNotAnswering") {
+            let said = cluster.says();
+            assert!(
+                said.contains("1 of 1 do not answer the operator on port 9901: shop-mirror-"),
+                "{said}"
+            );
+        }
+        cluster.time_passes();
+    }
+    assert_eq!(
+        reasons,
+        [
+            "Ready False ConfigurationSpreading",
+            "Ready False PodsNotAnswering",
+            "Ready True ServingUnchecked",
+            "Ready True ServingUnchecked",
+        ]
+    );
+    let unknown = "TargetsReachable Unknown NotAsked".to_owned();
+    assert_eq!(cluster.conditions()[1], unknown);
+    assert_eq!(
+        cluster.condition("TargetsReachable")["message"],
+        cluster.says()
+    );
+
+    // They answer again.
+    cluster.rolls_out();
+    cluster.becomes_ready().await;
+    assert_eq!(cluster.conditions()[0], "Ready True Serving");
+}
+
+#[tokio::test]
+async fn in_a_mesh_the_readiness_of_kubernetes_decides_at_once() {
+    let cluster = Cluster::with(json!({})).await;
+    cluster.reconciles().await;
+    cluster.rolls_out();
+    cluster.pods.are_silent();
+    pods_are_ready_for_kubernetes(&cluster, "sidecar.istio.io/status");
+    cluster.reconciles().await;
+    cluster.reconciles().await;
+    assert_eq!(cluster.conditions()[0], "Ready True ServingUnchecked");
+    cluster.set(&json!({"podChecks": "Always"}));
+    for _ in 0..5 {
+        cluster.reconciles().await;
+        cluster.time_passes();
+    }
+    assert_eq!(cluster.conditions()[0], "Ready False PodsNotAnswering");
+}
+
+#[tokio::test]
+async fn pods_that_shall_not_be_asked_are_not() {
+    let cluster = Cluster::with(json!({"podChecks": "Never"})).await;
+    cluster.reconciles().await;
+    cluster.rolls_out();
+    let refuses_newer = true;
+    let serving = Serving::document("another");
+    let answer = Serving {
+        refuses_newer,
+        ..serving
+    };
+    cluster.pods.serve("192.0.2.1", answer);
+    cluster.becomes_ready().await;
+    assert_eq!(cluster.conditions()[0], "Ready True ServingUnchecked");
+    let again = cluster.reconciles().await;
+    assert_eq!(again, Action::requeue(Duration::from_secs(30)));
+}

@@ -12,6 +12,7 @@ mod memory;
 mod ready;
 mod replicas;
 mod servers;
+mod silence;
 mod targets;
 mod write;
 
@@ -169,13 +170,12 @@ fn findings(
     now: Timestamp,
 ) -> Vec<Finding> {
     let replicas = Replicas::of(progress.deployment.as_ref());
-    let spreading = ready::spreading_lately(previous, now);
     let Readiness {
         is_ready,
         reason,
         message,
         expectation,
-    } = ready::readiness(progress, &replicas, spreading);
+    } = ready::readiness(progress, &replicas, previous, now);
     let finding = |type_, status| Finding::new(type_, status, reason, &message);
     let truth = if is_ready { Truth::True } else { Truth::False };
     let mut findings = vec![finding(ConditionType::Ready, truth)];
@@ -184,7 +184,15 @@ fn findings(
         Expectation::Reconciling => Some(finding(ConditionType::Reconciling, Truth::True)),
         Expectation::Stalled => Some(finding(ConditionType::Stalled, Truth::True)),
     });
-    findings.push(targets::reachability(&status.targets));
+    findings.push(match reason {
+        Reason::ServingUnchecked => Finding::new(
+            ConditionType::TargetsReachable,
+            Truth::Unknown,
+            Reason::NotAsked,
+            message.clone(),
+        ),
+        _ => targets::reachability(&status.targets),
+    });
     findings.extend(degraded(progress));
     findings
 }

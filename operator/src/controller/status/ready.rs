@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::Progress;
 use super::replicas::Replicas;
+use super::silence;
 use crate::cluster::kind::Kind;
 use crate::controller::observe::PodReport;
 
@@ -35,7 +36,11 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    fn not(reason: Reason, expectation: Expectation, message: impl Into<String>) -> Self {
+    pub(super) fn not(
+        reason: Reason,
+        expectation: Expectation,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             is_ready: false,
             reason,
@@ -46,10 +51,17 @@ impl Readiness {
 }
 
 /// Judges a mirror by its children first, then by its Deployment, then by its pods.
-pub(super) fn readiness(progress: &Progress, replicas: &Replicas, spreading: bool) -> Readiness {
+pub(super) fn readiness(
+    progress: &Progress,
+    replicas: &Replicas,
+    previous: &PrometheusMirrorStatus,
+    now: Timestamp,
+) -> Readiness {
+    let spreading = spreading_lately(previous, now);
     children(progress, replicas)
         .or_else(|| failing_pod(progress, replicas))
         .or_else(|| rollout(replicas))
+        .or_else(|| silence::judge(progress, replicas, previous, now, spreading))
         .or_else(|| configuration(progress, replicas, spreading))
         .unwrap_or_else(|| serving(progress, replicas))
 }
@@ -137,22 +149,22 @@ fn configuration(progress: &Progress, replicas: &Replicas, spreading: bool) -> O
     }
     let serving = progress.pods.iter().filter(|pod| is_current(progress, pod));
     let serving = serving.count();
-    let message = if i32::try_from(serving) != Ok(replicas.wanted) {
-        format!(
-            "{serving} of {} pods serve the current configuration.",
-            replicas.wanted
-        )
-    } else if progress.notified || spreading {
-        "Pods have been told to read their configuration again.".to_owned()
-    } else {
-        return None;
-    };
-    let reconciling = Expectation::Reconciling;
-    Some(Readiness::not(
-        Reason::ConfigurationSpreading,
-        reconciling,
-        message,
-    ))
+    if i32::try_from(serving) == Ok(replicas.wanted) {
+        return notified_lately(progress, spreading);
+    }
+    let wanted = replicas.wanted;
+    let message = format!("{serving} of {wanted} pods serve the current configuration.");
+    let (reason, reconciling) = (Reason::ConfigurationSpreading, Expectation::Reconciling);
+    Some(Readiness::not(reason, reconciling, message))
+}
+
+/// Pods that have not had the time to say that they refuse a Secret.
+pub(super) fn notified_lately(progress: &Progress, spreading: bool) -> Option<Readiness> {
+    (progress.notified || spreading).then(|| {
+        let message = "Pods have been told to read their configuration again.";
+        let (reason, reconciling) = (Reason::ConfigurationSpreading, Expectation::Reconciling);
+        Readiness::not(reason, reconciling, message)
+    })
 }
 
 fn serving(progress: &Progress, replicas: &Replicas) -> Readiness {
@@ -190,7 +202,7 @@ fn unless_given_up(replicas: &Replicas) -> Expectation {
 }
 
 /// Whether pods were notified of a changed configuration less than [`SPREADING`] seconds ago.
-pub(super) fn spreading_lately(previous: &PrometheusMirrorStatus, now: Timestamp) -> bool {
+fn spreading_lately(previous: &PrometheusMirrorStatus, now: Timestamp) -> bool {
     let reconciling = previous.condition(ConditionType::Reconciling);
     reconciling.is_some_and(|condition| {
         condition.reason == Reason::ConfigurationSpreading.as_str()

@@ -58,6 +58,8 @@ impl Case {
                 targets: vec![target("a"), target("b")],
                 notices: vec![],
             }),
+            ready_since: Some(Timestamp::UNIX_EPOCH),
+            ..PodReport::default()
         };
         let pods = vec![pod("p1"), pod("p2")];
         let deployment = json!({
