@@ -348,3 +348,25 @@ async fn pods_that_shall_not_be_asked_are_not() {
     let again = cluster.reconciles().await;
     assert_eq!(again, Action::requeue(Duration::from_secs(30)));
 }
+
+#[tokio::test]
+async fn replicas_that_the_autoscaler_overrides_are_noted() {
+    let autoscaling = json!({"minReplicas": 1, "maxReplicas": 3});
+    let cluster = Cluster::with(json!({"autoscaling": autoscaling})).await;
+    cluster.reconciles().await;
+    // As the API server's default has it.
+    cluster
+        .api
+        .edit(&format!("deployments/{MIRROR}"), |deployment| {
+            deployment["spec"]["replicas"] = json!(1);
+        });
+    cluster.becomes_ready().await;
+    assert!(!cluster.says().contains("Note"), "{}", cluster.says());
+    cluster.set(&json!({"replicas": 3}));
+    cluster.becomes_ready().await;
+    assert_eq!(
+        cluster.says(),
+        "1 of 1 pods serve the current configuration. Note: spec.replicas (3) has no effect, \
+         because spec.autoscaling sets the number of pods: change its minReplicas (1)."
+    );
+}

@@ -176,12 +176,23 @@ fn serving(progress: &Progress, replicas: &Replicas) -> Readiness {
         // They do not stop anything from working, so they do not change the condition.
         message = format!("{message} Note: {}", notices.join("; "));
     }
+    message += &unused_replicas(progress).unwrap_or_default();
     Readiness {
         is_ready: true,
         reason: Reason::Serving,
         message,
         expectation: Expectation::Settled,
     }
+}
+
+/// `kubectl scale` says "scaled", and the autoscaler decides.
+fn unused_replicas(progress: &Progress) -> Option<String> {
+    let spec = &progress.mirror.spec;
+    let limits = spec.autoscaling.as_ref().filter(|_| spec.replicas != 1)?;
+    Some(format!(
+        " Note: spec.replicas ({}) has no effect, because spec.autoscaling sets the number of pods: change its minReplicas ({}).",
+        spec.replicas, limits.min_replicas
+    ))
 }
 
 /// Whether a pod serves the document that it should, and was notified of it.
