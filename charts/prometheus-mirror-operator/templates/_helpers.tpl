@@ -1,9 +1,9 @@
-{{- define "operator.name" -}}
+{{- define "prometheus-mirror-operator.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
 {{/* The name of nearly every object: 53 characters, so that a suffix fits. */}}
-{{- define "operator.fullname" -}}
+{{- define "prometheus-mirror-operator.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" }}
 {{- else }}
@@ -16,20 +16,20 @@
 {{- end }}
 {{- end }}
 
-{{- define "operator.serviceAccountName" -}}
-{{- $default := ternary (include "operator.fullname" .) "default" .Values.serviceAccount.create }}
+{{- define "prometheus-mirror-operator.serviceAccountName" -}}
+{{- $default := ternary (include "prometheus-mirror-operator.fullname" .) "default" .Values.serviceAccount.create }}
 {{- default $default .Values.serviceAccount.name }}
 {{- end }}
 
 {{/* `toYaml` quotes what YAML would read as a number or boolean: a release can be called 1e3. */}}
-{{- define "operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "operator.name" . | toYaml }}
+{{- define "prometheus-mirror-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "prometheus-mirror-operator.name" . | toYaml }}
 app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- end }}
 
-{{- define "operator.labels" -}}
+{{- define "prometheus-mirror-operator.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "operator.selectorLabels" . }}
+{{ include "prometheus-mirror-operator.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: prometheus-mirror
@@ -39,10 +39,10 @@ app.kubernetes.io/part-of: prometheus-mirror
 {{- end }}
 
 {{/* Metadata of an object: {root, name, labels, annotations}. More specific values win. */}}
-{{- define "operator.metadata" -}}
-{{- $labels := mergeOverwrite (include "operator.labels" .root | fromYaml) (.labels | default dict) }}
+{{- define "prometheus-mirror-operator.metadata" -}}
+{{- $labels := mergeOverwrite (include "prometheus-mirror-operator.labels" .root | fromYaml) (.labels | default dict) }}
 {{- $annotations := mergeOverwrite (dict) .root.Values.commonAnnotations (.annotations | default dict) -}}
-name: {{ .name | default (include "operator.fullname" .root) | toYaml }}
+name: {{ .name | default (include "prometheus-mirror-operator.fullname" .root) | toYaml }}
 namespace: {{ .namespace | default .root.Release.Namespace | toYaml }}
 labels:
   {{- toYaml $labels | nindent 2 }}
@@ -53,34 +53,63 @@ annotations:
 {{- end }}
 
 {{/* The same for cluster-scoped objects. */}}
-{{- define "operator.clusterMetadata" -}}
-{{- omit (include "operator.metadata" . | fromYaml) "namespace" | toYaml }}
+{{- define "prometheus-mirror-operator.clusterMetadata" -}}
+{{- omit (include "prometheus-mirror-operator.metadata" . | fromYaml) "namespace" | toYaml }}
 {{- end }}
 
-{{/* An image's reference: {root, image}. */}}
-{{- define "operator.image" -}}
-{{- $registry := .root.Values.imageRegistry | default .root.Values.global.imageRegistry }}
-{{- with $registry }}{{ trimSuffix "/" . }}/{{ end }}
-{{- .image.repository }}
+{{/*
+An image's reference: {root, image}. `imageRegistry` replaces ghcr.io/prometheus-mirror, and a
+parent chart's `global.imageRegistry` replaces ghcr.io, as in most charts. A repository that begins
+with a host needs neither.
+*/}}
+{{- define "prometheus-mirror-operator.image" -}}
+{{- $repository := .image.repository }}
+{{- $host := "^([^/]*[.:][^/]*|localhost)/" }}
+{{- if .root.Values.imageRegistry }}
+  {{- $repository = printf "%s/%s" (trimSuffix "/" .root.Values.imageRegistry) $repository }}
+{{- else if not (regexMatch $host $repository) }}
+  {{- $registry := include "prometheus-mirror-operator.globalRegistry" .root | default "ghcr.io" }}
+  {{- $path := contains "/" $repository | ternary "" "prometheus-mirror/" }}
+  {{- $repository = printf "%s/%s%s" $registry $path $repository }}
+{{- end }}
+{{- $repository }}
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .root.Chart.AppVersion }}{{ end }}
 {{- end }}
 
-{{- define "operator.subject" -}}
+{{/* A parent chart's registry. Other charts may have something else under that name. */}}
+{{- define "prometheus-mirror-operator.globalRegistry" -}}
+{{- $registry := (.Values.global | default dict).imageRegistry }}
+{{- if kindIs "string" $registry }}{{ trimSuffix "/" $registry }}{{ end }}
+{{- end }}
+
+{{- define "prometheus-mirror-operator.subject" -}}
 kind: ServiceAccount
-name: {{ include "operator.serviceAccountName" . | toYaml }}
+name: {{ include "prometheus-mirror-operator.serviceAccountName" . | toYaml }}
 namespace: {{ .Release.Namespace | toYaml }}
 {{- end }}
 
 {{/* Labels of the `helm test` pod, which the operator's Service must not select. */}}
-{{- define "operator.testLabels" -}}
-app.kubernetes.io/name: {{ include "operator.name" . | trunc 58 | trimSuffix "-" }}-test
+{{- define "prometheus-mirror-operator.testLabels" -}}
+app.kubernetes.io/name: {{ include "prometheus-mirror-operator.name" . | trunc 58 | trimSuffix "-" }}-test
 app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- end }}
 
-{{/* Names, or objects with a name. */}}
-{{- define "operator.pullSecrets" -}}
-{{- range . }}
-- name: {{ kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name") | quote }}
+{{/*
+The secrets for pulling images, those of a parent chart first, each once: names, or objects with a
+name.
+*/}}
+{{- define "prometheus-mirror-operator.pullSecrets" -}}
+{{- $names := list }}
+{{- range $secrets := list (.Values.global | default dict).imagePullSecrets .Values.imagePullSecrets }}
+  {{- if kindIs "string" $secrets }}{{ $secrets = list $secrets }}{{ end }}
+  {{- if kindIs "slice" $secrets }}
+    {{- range $secrets }}
+      {{- $names = append $names (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- range compact $names | uniq }}
+- name: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -91,4 +120,14 @@ app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- if $asked }}true{{ end }}
 {{- else if and (not .Values.watchNamespaces) (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") }}true
 {{- end }}
+{{- end }}
+
+{{/*
+Whether there is a pod for `helm test`: not where nothing would run it as a test, unless it is asked
+for. Helm knows each kind of a real cluster, and only API versions in `helm template`.
+*/}}
+{{- define "prometheus-mirror-operator.testsEnabled" -}}
+{{- $enabled := (.Values.tests | default dict).enabled }}
+{{- if kindIs "invalid" $enabled }}{{ $enabled = .Capabilities.APIVersions.Has "v1/Pod" }}{{ end }}
+{{- if $enabled }}yes{{ end }}
 {{- end }}

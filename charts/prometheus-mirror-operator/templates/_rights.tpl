@@ -2,7 +2,7 @@
 The operator's permissions in the namespaces that it watches: the rules of its ClusterRole, or of a
 Role in each watched namespace.
 */}}
-{{- define "operator.rights" -}}
+{{- define "prometheus-mirror-operator.rights" -}}
 # The resources, their status, and events.
 - apiGroups: [prometheus-mirror.io]
   resources: [prometheusmirrors]

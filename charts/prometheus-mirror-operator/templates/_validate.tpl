@@ -1,5 +1,5 @@
 {{/* What values.schema.json cannot say, or could not say with an example. */}}
-{{- define "operator.validate" -}}
+{{- define "prometheus-mirror-operator.validate" -}}
 {{- $values := .Values }}
 {{- range $index, $name := .Values.watchNamespaces }}
   {{- if or (not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" $name)) (gt (len $name) 63) }}
@@ -27,7 +27,7 @@
     {{- if and .digest (not (regexMatch "^sha256:[0-9a-f]{64}$" .digest)) }}
       {{- fail (printf "%s.digest: %q is not sha256: and 64 hexadecimal digits; for example: %s.digest: sha256:%s" $name .digest $name (sha256sum "example")) }}
     {{- end }}
-    {{- if and .tag (not (regexMatch "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$" .tag)) }}
+    {{- if and .tag (not (regexMatch "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?$" .tag)) }}
       {{- fail (printf "%s.tag: %q is not a tag; for example: %s.tag: %s" $name .tag $name $.Chart.AppVersion) }}
     {{- end }}
     {{- if not (regexMatch "^[a-z0-9]+([._/-]+[a-z0-9]+)*$" .repository) }}
@@ -35,8 +35,11 @@
     {{- end }}
   {{- end }}
 {{- end }}
-{{- if and .Values.imageRegistry (not (regexMatch "^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*/?$" .Values.imageRegistry)) }}
-  {{- fail (printf "imageRegistry: %q is not a registry; for example: imageRegistry: registry.example.com:5000/mirrors" .Values.imageRegistry) }}
+{{- $registries := dict "imageRegistry" .Values.imageRegistry "global.imageRegistry" (include "prometheus-mirror-operator.globalRegistry" .) }}
+{{- range $name, $registry := $registries }}
+  {{- if and $registry (not (regexMatch "^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*/?$" $registry)) }}
+    {{- fail (printf "%s: %q is not a registry; for example: %s: registry.example.com:5000/mirrors" $name $registry $name) }}
+  {{- end }}
 {{- end }}
 {{- range $index, $variable := .Values.extraEnv }}
   {{- if has $variable.name (list "PROMETHEUS_MIRROR_OPERATOR_IMAGE" "PROMETHEUS_MIRROR_OPERATOR_LEASE" "PROMETHEUS_MIRROR_OPERATOR_WATCH_NAMESPACES" "PROMETHEUS_MIRROR_OPERATOR_NAMESPACE_SELECTOR" "PROMETHEUS_MIRROR_OPERATOR_CROSS_NAMESPACE" "PROMETHEUS_MIRROR_OPERATOR_DENY_FIELDS" "PROMETHEUS_MIRROR_OPERATOR_LOG_FORMAT" "PROMETHEUS_MIRROR_OPERATOR_LOG_LEVEL" "PROMETHEUS_MIRROR_OPERATOR_ADMIN_LISTEN" "POD_NAMESPACE" "POD_NAME") }}

@@ -75,11 +75,18 @@ after validation.
 {{- $spec := dict "apiKeySecretRef" (include "prometheusmirror.apiKeySecretRef" . | fromYaml) }}
 {{- $values := .Values }}
 {{- range $field := list "targets" "defaultTarget" "requestTargets" "workers" "limits" "port" "replicas" "autoscaling" "server" "service"
-    "networkPolicy" "ingress" "httpRoute" "podDisruptionBudget" "monitor" "image" "imagePullSecrets" "resources" "podTemplate" "podTemplateRemove" }}
+    "networkPolicy" "ingress" "httpRoute" "podDisruptionBudget" "monitor" "resources" "podTemplate" "podTemplateRemove" }}
   {{- $value := get $values $field }}
   {{- if not (or (kindIs "invalid" (index $values $field)) (and (kindIs "slice" $value) (empty $value))) }}
     {{- $_ := set $spec $field $value }}
   {{- end }}
+{{- end }}
+{{- /* Without either, the operator chooses the image. */}}
+{{- if or .Values.image .Values.imageRegistry }}
+  {{- $_ := set $spec "image" (include "prometheusmirror.image" .) }}
+{{- end }}
+{{- with include "prometheusmirror.pullSecrets" . }}
+  {{- $_ := set $spec "imagePullSecrets" (fromYamlArray .) }}
 {{- end }}
 {{- toYaml $spec }}
 {{- end }}
@@ -111,6 +118,58 @@ after validation.
 {{- $_ := unset .server "service" }}
 {{- end }}
 
+{{/*
+The image. `imageRegistry` replaces ghcr.io/prometheus-mirror, and a parent chart's
+`global.imageRegistry` replaces ghcr.io, as in most charts. Both complete an image that begins with
+no host; one that does needs neither.
+*/}}
 {{- define "prometheusmirror.image" -}}
-{{ .Values.image | default (printf "prometheus-mirror:%s" .Chart.AppVersion) }}
+{{- $own := trimSuffix "/" (.Values.imageRegistry | default "") }}
+{{- $parent := include "prometheusmirror.globalText" (dict "root" . "name" "imageRegistry") | trimSuffix "/" }}
+{{- if .Values.image }}
+  {{- $registry := $own | default $parent }}
+  {{- if and $registry (not (regexMatch "^([^/]*[.:][^/]*|localhost)/" .Values.image)) }}{{ $registry }}/{{ end }}
+  {{- .Values.image }}
+{{- else }}
+  {{- $own | default (printf "%s/prometheus-mirror" ($parent | default "ghcr.io")) }}/prometheus-mirror:{{ .Chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{/*
+The secrets for pulling images, those of a parent chart first, each once: names, or objects with a
+name.
+*/}}
+{{- define "prometheusmirror.pullSecrets" -}}
+{{- $names := list }}
+{{- range $secrets := list (.Values.global | default dict).imagePullSecrets .Values.imagePullSecrets }}
+  {{- if kindIs "string" $secrets }}{{ $secrets = list $secrets }}{{ end }}
+  {{- if kindIs "slice" $secrets }}
+    {{- range $secrets }}
+      {{- $names = append $names (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- range compact $names | uniq }}
+- name: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/*
+A text of `global`. It is shared with other charts, which may have something else under that name:
+StackState's agent has a map in `apiKey`, with the Secret of a key that is not the mirror's. Takes
+a dict: root, name.
+*/}}
+{{- define "prometheusmirror.globalText" -}}
+{{- $value := get (.root.Values.global | default dict) .name }}
+{{- if kindIs "string" $value }}{{ $value }}{{ end }}
+{{- end }}
+
+{{/*
+Whether there is a pod for `helm test`: not where nothing would run it as a test, unless it is asked
+for. Helm knows each kind of a real cluster, and only API versions in `helm template`.
+*/}}
+{{- define "prometheusmirror.testsEnabled" -}}
+{{- $enabled := (.Values.tests | default dict).enabled }}
+{{- if kindIs "invalid" $enabled }}{{ $enabled = .Capabilities.APIVersions.Has "v1/Pod" }}{{ end }}
+{{- if and $enabled (not .Values.operator.enabled) }}yes{{ end }}
 {{- end }}

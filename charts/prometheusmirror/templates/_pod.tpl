@@ -10,7 +10,11 @@ scrypt.
 {{- $secret := include "prometheusmirror.apiKeySecretRef" . | fromYaml }}
 {{- $key := "" }}
 {{- if not .Values.apiKeySecretRef }}
-  {{- $key = derivePassword 1 "maximum" (printf "%s %s" .Values.global.apiKey .Values.global.previousApiKey) $secret.name .Release.Namespace }}
+  {{- $keys := list }}
+  {{- range list "apiKey" "previousApiKey" }}
+    {{- $keys = append $keys (include "prometheusmirror.globalText" (dict "root" $ "name" .)) }}
+  {{- end }}
+  {{- $key = derivePassword 1 "maximum" (join " " $keys) $secret.name .Release.Namespace }}
 {{- end }}
 metadata:
   annotations:
@@ -23,9 +27,9 @@ spec:
   enableServiceLinks: false
   # 5 s in which load balancers notice, 30 s for the requests under way, and something for the end.
   terminationGracePeriodSeconds: 45
-  {{- with .Values.imagePullSecrets }}
+  {{- with include "prometheusmirror.pullSecrets" . }}
   imagePullSecrets:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
   {{- include "prometheusmirror.podSecurityContext" . | nindent 2 }}
   containers:

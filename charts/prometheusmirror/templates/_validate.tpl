@@ -9,20 +9,27 @@ What values.schema.json cannot say, or could not say with an example. The words 
   {{- fail (printf "%q cannot be the name of a Service: it must start with a letter and hold only lower-case letters, digits and dashes. Set another, for example: fullnameOverride: mirror" $name) }}
 {{- end }}
 
+{{- $key := include "prometheusmirror.globalText" (dict "root" . "name" "apiKey") }}
+{{- $previous := include "prometheusmirror.globalText" (dict "root" . "name" "previousApiKey") }}
 {{- if .Values.apiKeySecretRef }}
-  {{- if or .Values.global.apiKey .Values.global.previousApiKey }}
+  {{- /* A parent chart's keys may be for other charts of it. */}}
+  {{- if and (or $key $previous) .Chart.IsRoot }}
     {{- fail "apiKeySecretRef: global.apiKey and global.previousApiKey must not be set with it. Put the keys into that Secret, as apiKey and previousApiKey" }}
   {{- end }}
 {{- else }}
-  {{- if not .Values.global.apiKey }}
-    {{- fail "global.apiKey is missing: the key that identifies this mirror to StackState. Choose one, for example: --set global.apiKey=\"$(openssl rand -hex 32)\", or name a Secret that has it: --set apiKeySecretRef.name=mirror-key" }}
+  {{- if not $key }}
+    {{- fail "global.apiKey is missing or no text: the key that identifies this mirror to StackState. Choose one, for example: --set global.apiKey=\"$(openssl rand -hex 32)\", or name a Secret that has it: --set apiKeySecretRef.name=mirror-key" }}
   {{- end }}
-  {{- range $field := list "apiKey" "previousApiKey" }}
-    {{- with get $values.global $field }}
-      {{- if not (regexMatch "^[!-~]([ -~]*[!-~])?$" .) }}
-        {{- fail (printf "global.%s: must be printable ASCII characters without a space at either end, because it is sent as an HTTP header, for example: --set global.%s=\"$(openssl rand -hex 32)\"" $field $field) }}
-      {{- end }}
+  {{- range $field, $value := dict "apiKey" $key "previousApiKey" $previous }}
+    {{- if and $value (not (regexMatch "^[!-~]([ -~]*[!-~])?$" $value)) }}
+      {{- fail (printf "global.%s: must be printable ASCII characters without a space at either end, because it is sent as an HTTP header, for example: --set global.%s=\"$(openssl rand -hex 32)\"" $field $field) }}
     {{- end }}
+  {{- end }}
+{{- end }}
+{{- $registries := dict "imageRegistry" .Values.imageRegistry "global.imageRegistry" (include "prometheusmirror.globalText" (dict "root" . "name" "imageRegistry")) }}
+{{- range $name, $registry := $registries }}
+  {{- if and $registry (not (regexMatch "^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*/?$" $registry)) }}
+    {{- fail (printf "%s: %q is not a registry; for example: %s: registry.example.com:5000/mirrors" $name $registry $name) }}
   {{- end }}
 {{- end }}
 

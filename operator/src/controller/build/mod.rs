@@ -29,7 +29,10 @@ pub use config_map::Document;
 pub use sidecar::Sidecar;
 
 /// The mirror's image of this version.
-pub const DEFAULT_IMAGE: &str = concat!("prometheus-mirror:", env!("CARGO_PKG_VERSION"));
+pub const DEFAULT_IMAGE: &str = concat!(
+    "ghcr.io/prometheus-mirror/prometheus-mirror:",
+    env!("CARGO_PKG_VERSION")
+);
 
 /// What builders need to know beside the resource, from flags.
 #[derive(Clone, Debug, PartialEq, Eq)]

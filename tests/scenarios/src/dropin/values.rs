@@ -20,7 +20,7 @@ const REFUSED: &[(&str, &[&str])] = &[
         &["--set", "targets[0].adress=x"],
     ),
     (
-        "'/global/apiKey': got number, want string",
+        "'/global/apiKey': got number, want",
         &["--set", "global.apiKey=12345"],
     ),
     (
