@@ -54,7 +54,7 @@ sbom: ## Write an SBOM for each image to dist/sbom
 test-images: ## Build the images twice, in two places, and compare digests and sizes
 	@tests/images-test
 
-manifests: ## Write dist/install.yaml and dist/crds.yaml from the chart
+manifests: ## Write dist/install.yaml, dist/crds.yaml and dist/images.txt from the charts
 	@scripts/manifests
 
 clean: ## Remove build artifacts in the checkout; cached tools stay

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::helm::{MIRROR, OPERATOR, chart, needed, template, with};
+use crate::helm::{MIRROR, OPERATOR, chart, needed, repository, template, with};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -177,6 +177,14 @@ fn a_registry_that_is_none_is_refused_by_name() {
             assert!(said.contains(field), "{name}: {said}");
         }
     }
+}
+
+#[test]
+fn the_list_for_air_gaps_has_every_image() {
+    let list = std::fs::read_to_string(repository().join("dist/images.txt")).unwrap();
+    let listed: BTreeSet<_> = list.lines().map(str::to_owned).collect();
+    let objects = [rendered(OPERATOR, &json!({})), rendered(MIRROR, &json!({}))].concat();
+    assert_eq!(listed, images(&objects));
 }
 
 /// With `--reuse-values`, Helm takes the values of the version before, defaults included.
