@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::RunArgs;
+use crate::cluster::access;
 use crate::cluster::caches::Caches;
 use crate::cluster::policy::Policy;
 use crate::cluster::scope::Scope;
@@ -27,6 +28,10 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long reconciles under way may take when the operator ends.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often it is checked that each watched namespace can be read. One that is refused is watched
+/// again from within half a minute after the rights are there; this is as often.
+const ACCESS_CHECK: Duration = Duration::from_secs(30);
 
 /// Why the operator cannot run. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -183,6 +188,38 @@ impl Operator {
         tokio::select! {
             () = all => {}
             () = late => {}
+            () = self.check_namespaces() => {}
+        }
+    }
+
+    /// Reports which of the watched namespaces cannot be read, until it is dropped. The watches
+    /// themselves don't show it: one that is open goes on when its rights are gone.
+    async fn check_namespaces(&self) {
+        let namespaces = self.scopes.iter().filter_map(Scope::namespace);
+        futures::future::join_all(namespaces.map(|name| self.check_namespace(name))).await;
+        // There are none.
+        std::future::pending().await
+    }
+
+    async fn check_namespace(&self, namespace: &str) {
+        let mut refused = None;
+        loop {
+            if let Some(answer) = access::check(&self.client, namespace).await {
+                self.metrics.namespace_readable(namespace, answer.is_ok());
+                let now = answer.err();
+                match (&refused, &now) {
+                    (None, Some(why)) => tracing::warn!(
+                        namespace,
+                        why,
+                        "cannot read a watched namespace, trying again from time to time; does it \
+                         exist, with the operator's Role and RoleBinding?"
+                    ),
+                    (Some(_), None) => tracing::info!(namespace, "can be read now"),
+                    _ => {}
+                }
+                refused = now;
+            }
+            tokio::time::sleep(ACCESS_CHECK).await;
         }
     }
 }

@@ -2,6 +2,7 @@
 //! it keeps it. Decides nothing and writes nothing.
 
 pub mod answer;
+pub mod access;
 pub mod caches;
 pub mod index;
 pub mod kind;

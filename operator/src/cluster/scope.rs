@@ -37,6 +37,15 @@ impl Scope {
         }
     }
 
+    /// The one namespace that it is limited to.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Cluster | Self::Selected(_) => None,
+            Self::Namespace(own) => Some(own),
+        }
+    }
+
     /// Whether objects of `namespace` are seen.
     #[must_use]
     pub fn sees(&self, namespace: &str) -> bool {

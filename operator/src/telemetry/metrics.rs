@@ -22,6 +22,7 @@ pub struct Metrics {
     leader: Gauge,
     waits: Histogram,
     depth: Gauge,
+    namespaces: Family<Watched, Gauge>,
     /// One for each running controller; it goes with its controller.
     waiting: Mutex<Vec<Weak<Waiting>>>,
 }
@@ -31,6 +32,13 @@ pub struct Metrics {
 struct Failure {
     step: &'static str,
     reason: &'static str,
+}
+
+/// A namespace that the operator is told to watch. Its label is not `namespace`, which the scraper
+/// sets to the operator's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Watched {
+    watched_namespace: String,
 }
 
 impl Default for Metrics {
@@ -44,6 +52,7 @@ impl Default for Metrics {
             leader: Gauge::default(),
             waits: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
             depth: Gauge::default(),
+            namespaces: Family::default(),
             waiting: Mutex::default(),
             registry: Registry::default(),
         };
@@ -82,6 +91,11 @@ impl Default for Metrics {
             "How long it took from the first such event to the beginning of the reconcile",
             metrics.waits.clone(),
         );
+        registry.register(
+            "namespace_readable",
+            "0 where the operator may not read a namespace that it is told to watch",
+            metrics.namespaces.clone(),
+        );
         Self {
             registry,
             ..metrics
@@ -110,6 +124,19 @@ impl Metrics {
     /// Whether this replica is at work.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+        if !leads {
+            // Only who leads looks into namespaces.
+            self.namespaces.clear();
+        }
+    }
+
+    /// Whether a namespace that the operator is told to watch can be read.
+    pub fn namespace_readable(&self, namespace: &str, readable: bool) {
+        let watched_namespace = namespace.to_owned();
+        let gauge = self
+            .namespaces
+            .get_or_create(&Watched { watched_namespace });
+        gauge.set(i64::from(readable));
     }
 
     /// A reconcile begins so long after the event that asked for it.

@@ -47,6 +47,26 @@ impl<'a> Operator<'a> {
         })
     }
 
+    /// Gives it the rights of these values, too.
+    pub(super) async fn grant(&self, values: &[&str]) -> Result<()> {
+        let rights = chart_rights(self.scene, values).await?;
+        let apply = ["apply", "--filename", "-"];
+        programs::feed("kubectl", &apply, &rights).await?;
+        Ok(())
+    }
+
+    /// What it has logged.
+    pub(super) fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.files.path().join("log"))?)
+    }
+
+    /// A page of its admin port.
+    pub(super) async fn metrics(&self) -> Result<String> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let page = client.get("http://127.0.0.1:8080/metrics").send().await?;
+        Ok(page.error_for_status()?.text().await?)
+    }
+
     /// Its requests since it was started.
     pub(super) fn requests(&self) -> Result<Vec<Request>> {
         self.scene.common.audit.requests_since(self.since)
@@ -63,19 +83,27 @@ impl<'a> Operator<'a> {
 
     /// Ends it, which it must do well, and takes its rights back. None of its requests may have
     /// been denied.
-    pub(super) async fn stop(mut self) -> Result<usize> {
+    pub(super) async fn stop(self) -> Result<usize> {
+        self.stop_although_denied(&[]).await
+    }
+
+    /// The same, where requests in these namespaces may have been denied.
+    pub(super) async fn stop_although_denied(mut self, namespaces: &[&str]) -> Result<usize> {
         let pid = self.process.id().context("it has ended by itself")?;
         signal("TERM", &pid.to_string()).await?;
         let ended = self.process.wait().await?;
-        let log = std::fs::read_to_string(self.files.path().join("log"))?;
+        let log = self.log()?;
         ensure!(
             ended.success(),
             "the operator did not end well: {ended}: {log}"
         );
         let rights = self.files.path().join("rights.yaml").display().to_string();
-        run("kubectl", &["delete", "-f", &rights]).await?;
+        let delete = ["delete", "--ignore-not-found", "-f", &rights];
+        run("kubectl", &delete).await?;
         let requests = self.requests()?;
-        let denied = requests.iter().filter(|request| request.denied);
+        let denied = requests
+            .iter()
+            .filter(|request| request.denied && !namespaces.contains(&request.namespace.as_str()));
         let denied: BTreeSet<_> = denied
             .map(|denied| {
                 format!(

@@ -2,6 +2,7 @@
 //! with the rights that the chart gives for each; then what resources may not do. The operator is a
 //! process here, and its pods are fake.
 
+mod absent;
 mod limited;
 mod limits;
 mod refused;
@@ -21,6 +22,7 @@ pub(crate) fn suite() -> Suite {
         scopes:
             only_watched_namespaces_are_read,
             only_namespaces_with_the_label_are_reconciled;
+        absent: a_missing_namespace_holds_up_no_other;
         refused:
             objects_of_other_namespaces_are_hidden_until_opened,
             denied_fields_and_large_templates_are_refused,
