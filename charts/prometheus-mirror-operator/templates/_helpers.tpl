@@ -114,7 +114,7 @@ name.
 {{- end }}
 
 {{/* Whether the policy that injects sidecars is installed: "true", or empty. */}}
-{{- define "operator.injectsSidecars" -}}
+{{- define "prometheus-mirror-operator.injectsSidecars" -}}
 {{- $asked := .Values.sidecar.injection }}
 {{- if kindIs "bool" $asked }}
 {{- if $asked }}true{{ end }}

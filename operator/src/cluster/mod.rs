@@ -1,8 +1,8 @@
 //! What is known of the cluster: where the operator looks, what it watches there, and in which form
 //! it keeps it. Decides nothing and writes nothing.
 
-pub mod answer;
 pub mod access;
+pub mod answer;
 pub mod caches;
 pub mod index;
 pub mod kind;
