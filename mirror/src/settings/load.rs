@@ -127,12 +127,6 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
 /// for other faults to be fixed.
 fn check(document: &Value, faults: &mut Vec<Fault>) {
     let spec = &document["spec"];
-    if spec["mode"] == "Sidecar" {
-        faults.push(
-            Fault::new("spec.mode", "Sidecar is not supported yet")
-                .hint("write Deployment, or leave it out"),
-        );
-    }
     apart::check(document, faults);
     // A URL that the schema's rule refuses is not reported a second time.
     let mut found = Vec::new();

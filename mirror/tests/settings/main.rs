@@ -120,20 +120,19 @@ fn limits_are_read_as_bytes_and_counts() {
 fn all_faults_of_document_and_secrets_come_at_once_in_the_documents_order() {
     let files = Files::new(
         "  workers: 0\n  apiKeySecretRef: {name: other}\n  colour: red\n  targets:\n    - {name: a, url: \"http://user:pw@a\"}\n    \
-         - {name: b, url: \"http://b\", headers: {Host: x, \"a b\": c, Authorization: y}}\n    - {name: c, service: {name: s, port: 1}}\n  mode: Sidecar\n",
+         - {name: b, url: \"http://b\", headers: {Host: x, \"a b\": c, Authorization: y}}\n    - {name: c, service: {name: s, port: 1}}\n",
     );
     assert_eq!(
         files.faults(),
         [
             "spec.workers: must be from 1 to 1000, is 0",
             "spec.apiKeySecretRef: needs the file secrets/other/apiKey, which does not exist (hint: write the key into that file, or say with --secrets-dir where it is)",
-            "spec.colour: is not a known field (hint: known here: apiKeySecretRef, autoscaling, defaultTarget, httpRoute, image, imagePullSecrets, ingress, limits, mode, monitor, networkPolicy, paused, podDisruptionBudget, podTemplate, port, replicas, requestTargets, resources, server, service, targets, workers)",
+            "spec.colour: is not a known field (hint: known here: apiKeySecretRef, autoscaling, defaultTarget, httpRoute, image, imagePullSecrets, ingress, limits, mode, monitor, networkPolicy, paused, podChecks, podDisruptionBudget, podTemplate, podTemplateRemove, port, replicas, requestTargets, resources, server, service, sidecar, targets, workers)",
             "spec.targets[0].url: must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user name, query and fragment (hint: credentials belong to auth)",
             "spec.targets[1].headers.Host: must not be set here: the mirror sets it itself",
             "spec.targets[1].headers[\"a b\"]: is not the name of an HTTP header: letters, digits and dashes, such as X-Scope-OrgID",
             "spec.targets[1].headers.Authorization: must not be set here: credentials belong to auth",
             "spec.targets[2].service: is resolved by the operator before a mirror reads the document (hint: write the server's url here instead)",
-            "spec.mode: Sidecar is not supported yet (hint: write Deployment, or leave it out)",
         ]
     );
 }
