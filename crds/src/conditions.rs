@@ -104,6 +104,22 @@ reasons! {
         "An earlier resource with this name is still being deleted.";
     ScaledToZero: "Ready=False",
         "`replicas: 0`.";
+    NoPods: "Ready=False, SidecarsCurrent=Unknown",
+        "`mode: Sidecar`, and no pod of the namespace carries the label `prometheus-mirror.io/inject: NAME`. Add it to the pod template of Prometheus.";
+    PodsNotReady: "Ready=False, Reconciling",
+        "`mode: Sidecar`: a pod with the sidecar is starting, or one of its containers is not ready.";
+    SidecarMissing: "Ready=False, Stalled, SidecarsCurrent=False",
+        "Pods carry the label, but have no sidecar: they were created before the resource was, or no policy adds sidecars to new pods. The message names them. Restart them, or set `sidecar.restartPods`.";
+    InjectionUnavailable: "Ready=False, Stalled, SidecarsCurrent=False",
+        "The same in a cluster without MutatingAdmissionPolicy v1, before Kubernetes 1.36: `prometheus-mirror-operator sidecar NAME` prints what to add to the pod template.";
+    ContainerNameTaken: "Ready=False, Stalled, SidecarsCurrent=False",
+        "A labelled pod has a container named `prometheus-mirror` that is not a mirror, so it gets no sidecar. Rename that container.";
+    PortTaken: "Ready=False, Stalled, SidecarsCurrent=False",
+        "Another container of a labelled pod declares the mirror's API port or port 9901. Change `spec.port`, or that container.";
+    SidecarOutdated: "SidecarsCurrent=False",
+        "Pods have a sidecar that differs from the current one, for example in its image. They serve the current configuration all the same. Restart them, or set `sidecar.restartPods`.";
+    UpToDate: "SidecarsCurrent=True",
+        "Every labelled pod has the current sidecar.";
     InvalidSpec: "Ready=False, Stalled",
         "The message names the fields.";
     SecretMissing: "Ready=False, Stalled",

@@ -88,8 +88,8 @@ pub const CONTAINER: &str = "mirror";
 pub const SIDECAR_CONTAINER: &str = "prometheus-mirror";
 /// The name of the sidecar's volume. Others in the pod keep theirs.
 pub const SIDECAR_VOLUME: &str = "prometheus-mirror-configuration";
-/// The name of the sidecar's API port. A Service that selects such pods targets the number: before
-/// Kubernetes 1.33, Services do not find ports of sidecars by name.
+/// The name of the sidecar's API port. The Service targets the name, so that it reaches only pods
+/// that have the sidecar. Before Kubernetes 1.33, Services find ports of ordinary containers only.
 pub const SIDECAR_API_PORT: &str = "mirror-api";
 /// The name of the sidecar's admin port.
 pub const SIDECAR_ADMIN_PORT: &str = "mirror-admin";

@@ -23,7 +23,7 @@ pub struct PrometheusMirrorStatus {
     #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// The number of pods.
+    /// The number of pods. In mode Sidecar, the number of pods with the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub replicas: Option<i32>,
@@ -33,7 +33,9 @@ pub struct PrometheusMirrorStatus {
     #[schemars(range(min = 0))]
     pub ready_replicas: Option<i32>,
 
-    /// The label selector of the pods, as text, for kubectl scale and autoscalers.
+    /// The label selector of the pods, as text, for kubectl scale and autoscalers. Absent in mode
+    /// Sidecar, where the operator does not decide how many pods there are: autoscalers refuse the
+    /// resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub selector: Option<String>,
@@ -78,6 +80,11 @@ pub struct SidecarStatus {
     /// The volumes that the container mounts, to be added to a pod's volumes.
     #[schemars(schema_with = "schemas::rendered_list")]
     pub volumes: Vec<Value>,
+
+    /// When the operator first wrote this hash. Pods created earlier do not have the current
+    /// sidecar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered_at: Option<Time>,
 
     /// The number of pods with the label.
     #[serde(default)]

@@ -78,6 +78,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let client = client::for_leader(config.clone(), &term)?;
     let mut without_retries = config;
     without_retries.default_retry = false;
+    let without_retries_for_leader = client::for_leader(without_retries.clone(), &term)?;
     let impatient = Client::try_from(without_retries)?;
     if let Some(selector) = &args.namespace_selector {
         check_selector(&impatient, selector).await?;
@@ -91,7 +92,8 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let identity = args.identity.clone().unwrap_or_else(default_identity);
     let mut leadership =
         Leadership::new(impatient, &namespace, &args.lease, identity.clone(), term);
-    let operator = Operator::new(&args, client, metrics, &namespace, &identity)?;
+    let clients = (client, without_retries_for_leader);
+    let operator = Operator::new(&args, clients, metrics, &namespace, &identity)?;
     tracing::info!(identity, namespace, lease = args.lease, scopes = ?operator.scopes, "waiting to lead");
     operator.lead(&mut leadership, &shutdown).await;
     Ok(())
@@ -100,6 +102,8 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
 /// What all controllers share.
 struct Operator {
     client: Client,
+    /// Tries no request again by itself.
+    impatient: Client,
     http: reqwest::Client,
     recorder: Recorder,
     defaults: Defaults,
@@ -111,7 +115,7 @@ struct Operator {
 impl Operator {
     fn new(
         args: &RunArgs,
-        client: Client,
+        (client, impatient): (Client, Client),
         metrics: Arc<Metrics>,
         namespace: &str,
         identity: &str,
@@ -130,6 +134,7 @@ impl Operator {
             policy: args.policy(),
             scopes: scopes(args),
             client,
+            impatient,
             metrics,
         })
     }
@@ -165,6 +170,7 @@ impl Operator {
             let (caches, streams) = Caches::new(&self.client, scope.clone());
             let context = Context {
                 client: self.client.clone(),
+                impatient: self.impatient.clone(),
                 caches: Arc::new(caches),
                 known_keys: Default::default(),
                 http: self.http.clone(),
@@ -174,6 +180,8 @@ impl Operator {
                 metrics: Arc::clone(&self.metrics),
                 failures: Default::default(),
                 contested: Default::default(),
+                injection: Default::default(),
+                evictions: Default::default(),
                 throttle: Default::default(),
                 waiting: self.metrics.waiting(),
             };

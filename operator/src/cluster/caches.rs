@@ -15,10 +15,11 @@ use kube::api::{Api, DynamicObject, PartialObjectMeta};
 use kube::core::{ApiResource, NamespaceResourceScope};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
-use kube::{Client, Resource};
+use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::kind::Kind;
+use super::labelled::LabelledPod;
 use super::owner::owned_by;
 use super::packed::Packed;
 use super::pod::MirrorPod;
@@ -57,6 +58,8 @@ pub struct Caches {
     pub replica_sets: Cache<PartialObjectMeta<ReplicaSet>>,
     /// What is labelled as a pod of a mirror.
     pub pods: Cache<MirrorPod>,
+    /// What is labelled to carry a sidecar.
+    pub labelled: Cache<LabelledPod>,
     /// Every Secret's metadata; no content.
     pub secrets: Cache<PartialObjectMeta<Secret>>,
     /// Every ConfigMap's metadata, but those of mirrors; no content.
@@ -84,6 +87,8 @@ pub struct Streams {
     pub replica_sets: Changes<PartialObjectMeta<ReplicaSet>>,
     /// Of pods.
     pub pods: Changes<MirrorPod>,
+    /// Of pods that should carry a sidecar.
+    pub labelled: Changes<LabelledPod>,
     /// Of Secrets.
     pub secrets: Changes<PartialObjectMeta<Secret>>,
     /// Of ConfigMaps.
@@ -129,6 +134,9 @@ impl Caches {
         }
         let (replica_sets, replica_set_changes) = typed(client, &scope, ours(), only_owners);
         let (pods, pod_changes) = typed(client, &scope, ours_whole(), whole);
+        // A watch of its own: label selectors have no "or", and most clusters have none of these.
+        let inject = all_whole().labels(labels::INJECT);
+        let (labelled, labelled_changes) = typed(client, &scope, inject, whole);
         let (secrets, secret_changes) = typed(client, &scope, all(), strip_metadata);
         let (config_maps, config_map_changes) = typed(client, &scope, not_ours(), strip_metadata);
         let (services, service_changes) = typed(client, &scope, all_whole(), strip_service);
@@ -142,6 +150,7 @@ impl Caches {
             children: child_changes,
             replica_sets: replica_set_changes,
             pods: pod_changes,
+            labelled: labelled_changes,
             secrets: secret_changes,
             config_maps: config_map_changes,
             services: service_changes,
@@ -155,6 +164,7 @@ impl Caches {
             children,
             replica_sets,
             pods,
+            labelled,
             secrets,
             config_maps,
             services,
@@ -182,6 +192,7 @@ impl Caches {
         }
         self.replica_sets.settled(u32::MAX).await;
         self.pods.settled(u32::MAX).await;
+        self.labelled.settled(u32::MAX).await;
         self.secrets.settled(u32::MAX).await;
         self.config_maps.settled(u32::MAX).await;
         self.services.settled(u32::MAX).await;
@@ -203,6 +214,7 @@ impl Caches {
             ("ConfigMaps", config_maps),
             ("ReplicaSets", self.replica_sets.never_seen()),
             ("Pods", self.pods.never_seen()),
+            ("Pods", self.labelled.never_seen()),
         ];
         let (what, why) = needed
             .into_iter()
@@ -261,6 +273,16 @@ impl Caches {
                 });
             replica_set.is_some_and(|there| owned_by(there.as_ref(), uid))
         })
+    }
+
+    /// The pods that should carry the sidecar of a resource, in the order of their names. Those
+    /// that have ended are none.
+    #[must_use]
+    pub fn labelled_for(&self, namespace: &str, mirror: &str) -> Vec<Arc<LabelledPod>> {
+        let wanted = |pod: &LabelledPod| pod.is_for(namespace, mirror) && !pod.has_ended();
+        let mut pods = self.labelled.filter(wanted);
+        pods.sort_by_key(|pod| pod.name_any());
+        pods
     }
 
     /// Whether resources of `namespace` are the operator's to reconcile. Nobody's, while it is not

@@ -6,6 +6,7 @@ pub mod answer;
 pub mod caches;
 pub mod index;
 pub mod kind;
+pub mod labelled;
 pub mod owner;
 pub mod packed;
 pub mod pod;

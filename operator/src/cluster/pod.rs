@@ -45,11 +45,22 @@ pub struct MirrorPod {
 
 /// Of `status.phase` what makes a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Pending,
     Running,
     /// It was evicted or ended, and stays as a record only.
     Over,
+}
+
+impl Phase {
+    pub(super) fn of(pod: &Pod) -> Self {
+        let status = pod.status.as_ref();
+        match status.and_then(|status| status.phase.as_deref()) {
+            Some("Running") => Self::Running,
+            Some("Failed" | "Succeeded") => Self::Over,
+            _ => Self::Pending,
+        }
+    }
 }
 
 impl MirrorPod {
@@ -77,6 +88,7 @@ impl From<Pod> for MirrorPod {
         let problem = Problem::of(&pod);
         let ready_since = ready_since(&pod);
         let is_meshed = is_meshed(&pod);
+        let phase = Phase::of(&pod);
         let labels = pod.metadata.labels.unwrap_or_default();
         let is_mirror = labels
             .get(labels::NAME)
@@ -101,11 +113,7 @@ impl From<Pod> for MirrorPod {
             problem,
             ready_since,
             is_meshed,
-            phase: match status.phase.as_deref() {
-                Some("Running") => Phase::Running,
-                Some("Failed" | "Succeeded") => Phase::Over,
-                _ => Phase::Pending,
-            },
+            phase,
             ip: status.pod_ip,
             metadata: ObjectMeta {
                 name: pod.metadata.name,
@@ -118,7 +126,8 @@ impl From<Pod> for MirrorPod {
     }
 }
 
-fn ready_since(pod: &Pod) -> Option<Timestamp> {
+/// Since when Kubernetes has called a pod ready.
+pub(super) fn ready_since(pod: &Pod) -> Option<Timestamp> {
     let mut conditions = pod
         .status
         .iter()
@@ -128,7 +137,7 @@ fn ready_since(pod: &Pod) -> Option<Timestamp> {
 }
 
 /// Whether a known service mesh has marked a pod as its own.
-fn is_meshed(pod: &Pod) -> bool {
+pub(super) fn is_meshed(pod: &Pod) -> bool {
     const ANNOTATIONS: [&str; 5] = [
         "sidecar.istio.io/status",
         "ambient.istio.io/redirection",
@@ -159,11 +168,11 @@ impl<'de> Deserialize<'de> for MirrorPod {
 
 #[cfg(test)]
 mod tests {
-    use crds::contract::CONTAINER;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::cluster::problem::LONGEST;
+    use crds::contract::CONTAINER;
 
     fn read(pod: Value) -> MirrorPod {
         serde_json::from_value(pod).unwrap()

@@ -1,8 +1,8 @@
 //! What keeps a mirror's container from running.
 
-use crds::contract::CONTAINER;
 use std::fmt;
 
+use crds::contract::CONTAINER;
 use k8s_openapi::api::core::v1::{
     ContainerStateTerminated, ContainerStatus, Pod, PodCondition, PodStatus,
 };
@@ -49,14 +49,19 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// What keeps the mirror's container in a pod from running, if it tried.
+    /// What keeps a mirror's own pod from serving, if it tried.
     pub(super) fn of(pod: &Pod) -> Option<Self> {
         let status = pod.status.as_ref()?;
-        let mut containers = status.container_statuses.iter().flatten();
-        if let Some(container) = containers.find(|container| container.name == CONTAINER) {
-            return Self::of_container(container)
-                .or_else(|| Self::of_another(status))
-                .or_else(|| Self::of_node(pod, status, container));
+        Self::of_container_named(pod, CONTAINER).or_else(|| Self::of_another(status))
+    }
+
+    /// What keeps one container of a pod from running, if it tried.
+    pub(super) fn of_container_named(pod: &Pod, name: &str) -> Option<Self> {
+        let status = pod.status.as_ref()?;
+        let all = [&status.container_statuses, &status.init_container_statuses];
+        let mut containers = all.into_iter().flatten().flatten();
+        if let Some(container) = containers.find(|container| container.name == name) {
+            return Self::of_container(container).or_else(|| Self::of_node(pod, status, container));
         }
         let unscheduled = is_false(status, "PodScheduled")?;
         Some(Self::Unscheduled {
@@ -188,13 +193,14 @@ fn last_lines(said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crds::contract::CONTAINER;
     use serde_json::{Value, json};
 
     use super::*;
 
     fn problem(status: Value) -> Option<Problem> {
         let pod = json!({"metadata": {"name": "p"}, "status": status});
-        Problem::of(&serde_json::from_value(pod).unwrap())
+        Problem::of_container_named(&serde_json::from_value(pod).unwrap(), CONTAINER)
     }
 
     fn container(state: Value, last: Value) -> Value {

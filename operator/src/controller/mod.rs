@@ -8,6 +8,8 @@ pub mod build;
 pub mod dereference;
 pub mod notify;
 pub mod observe;
+pub mod restart;
+pub mod sidecars;
 pub mod status;
 pub mod triggers;
 pub mod validate;
@@ -28,12 +30,16 @@ use kube::runtime::events::Recorder;
 use kube::{Client, Resource as _, ResourceExt as _};
 
 use self::apply::Contested;
-use self::build::Defaults;
+use self::build::{Built, Defaults};
 use self::dereference::{KnownKeys, Referrer};
+use self::restart::{Evictions, Restart};
+use self::sidecars::{Injection, Sidecars};
 use self::status::throttle::Throttle;
 use self::status::{Outcome, Progress};
 pub use self::stop::{Error, Stop};
+use self::validate::ValidatedMirror;
 use crate::cluster::caches::Caches;
+use crate::cluster::labelled::LabelledPod;
 use crate::cluster::packed::Packed;
 use crate::cluster::policy::Policy;
 use crate::cluster::references::{NamespacedName, References, key};
@@ -49,6 +55,8 @@ const MOST_SILENT_FAILURES: u32 = 3;
 pub struct Context {
     /// For what is not in the caches.
     pub client: Client,
+    /// The same, but it never tries a request again by itself.
+    pub impatient: Client,
     /// What is known of the cluster.
     pub caches: Arc<Caches>,
     /// The keys of Secrets and ConfigMaps.
@@ -69,6 +77,10 @@ pub struct Context {
     pub failures: Mutex<HashMap<NamespacedName, u32>>,
     /// Which fields of children are set by others, too.
     pub contested: Contested,
+    /// Whether a policy can add sidecars in this cluster.
+    pub injection: Injection,
+    /// Which pods were restarted last.
+    pub evictions: Evictions,
     /// Which statuses wait to be written.
     pub throttle: Throttle,
 }
@@ -157,9 +169,17 @@ async fn run_steps(
     let children = &built.children;
     let applied = apply::apply(client, caches, &context.contested, &mirror, children, new).await?;
     let deployment = observe::deployment(client, caches, &mirror, &built).await?;
-    let checks = mirror.spec.pod_checks;
-    let pods = observe::pods(&context.http, caches, deployment.as_ref(), checks).await;
-    let notified = notify::notify(client, &namespace, &pods, &built.document).await?;
+    let labelled = match built.sidecar {
+        Some(_) => sidecars::labelled(caches, &mirror),
+        None => Vec::new(),
+    };
+    let (http, checks) = (&context.http, mirror.spec.pod_checks);
+    let pods = match &deployment {
+        Some(deployment) => observe::pods(http, caches, deployment, checks).await,
+        None => observe::labelled(http, &labelled, checks).await,
+    };
+    let notified = notify::notify(client, &namespace, &pods, &built).await?;
+    let (sidecars, restart) = look_after(context, before, (&mirror, &built), &labelled).await?;
     // Again: it may have changed while the pods were asked.
     let deployment = observe::deployment(client, caches, &mirror, &built).await?;
     Ok(Progress {
@@ -168,8 +188,28 @@ async fn run_steps(
         applied,
         deployment,
         pods,
+        sidecars,
+        restart,
         notified,
     })
+}
+
+/// In mode Sidecar: finds out what the labelled pods carry, and restarts one if that is asked for.
+async fn look_after(
+    context: &Context,
+    before: &PrometheusMirrorStatus,
+    (mirror, built): (&ValidatedMirror, &Built),
+    labelled: &[Arc<LabelledPod>],
+) -> Result<(Option<Sidecars>, Restart), Stop> {
+    let Some(sidecar) = &built.sidecar else {
+        return Ok((None, Restart::Nothing));
+    };
+    let injection = &context.injection;
+    let of = (mirror, sidecar);
+    let sidecars = sidecars::judged(&context.client, injection, of, before, labelled).await;
+    let restart =
+        restart::restart(&context.impatient, &context.evictions, mirror, &sidecars).await?;
+    Ok((Some(sidecars), restart))
 }
 
 /// The last step: writes the status and publishes events, as far as there is something new.
@@ -189,7 +229,8 @@ async fn report(
     };
     // Writes are reported now; conditions are news when they are written.
     let reported = if wait.is_some() { before } else { &after };
-    let events = events::events(before, reported, outcome.written());
+    let mut events = events::events(before, reported, outcome.written());
+    events.extend(outcome.evicted().map(events::evicted));
     if after != *before && wait.is_none() {
         status::write(&context.client, object, &after)
             .await
@@ -238,6 +279,7 @@ impl Context {
         self.waiting.take(resource);
         self.throttle.forget(resource);
         self.contested.forget(resource);
+        self.evictions.forget(resource);
         self.lock_failures().remove(resource);
     }
 }

@@ -6,7 +6,7 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, PartialObjectMeta, Patch, PatchParams};
 use serde_json::json;
 
-use super::build::Document;
+use super::build::{Built, Document};
 use super::observe::PodReport;
 use crate::cluster::answer::words;
 use crate::cluster::problem::Problem;
@@ -24,6 +24,9 @@ pub struct Error {
 /// Notifies pods that they have something new to read, by changing an annotation: the kubelet then
 /// looks at their volumes at once and not within its minute.
 ///
+/// So it is with sidecars, too: a new key must count within seconds, and an annotation of a pod
+/// restarts nothing and is no part of what its owner compares.
+///
 /// Returns whether a pod was notified of another configuration than the one it began with.
 ///
 /// # Errors
@@ -32,8 +35,11 @@ pub async fn notify(
     client: &Client,
     namespace: &str,
     pods: &[PodReport],
-    document: &Document,
+    built: &Built,
 ) -> Result<bool, Error> {
+    let document = &built.document;
+    // Pods with a sidecar are somebody else's; the kubelet starts their mirror again.
+    let are_own = built.sidecar.is_none();
     let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
     let mut changed = false;
     for pod in pods {
@@ -41,7 +47,7 @@ pub async fn notify(
             continue;
         };
         changed |= pod.notified.is_some();
-        let written = if gave_up(pod) {
+        let written = if are_own && gave_up(pod) {
             // Its container would be tried again only after minutes. Another pod takes its place
             // and reads what is new at once.
             let deleted = api.delete(&pod.name, &DeleteParams::default()).await;

@@ -4,6 +4,7 @@
 use crds::contract::{
     ADMIN_PORT_NUMBER, Reachability, Readiness, ServerReachability, TargetReachability, pages,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 use crds::PodChecks;
@@ -18,6 +19,7 @@ use super::validate::ValidatedMirror;
 use crate::cluster::answer::words;
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
+use crate::cluster::labelled::LabelledPod;
 use crate::cluster::owner::owned_by;
 use crate::cluster::problem::Problem;
 use crate::cluster::written::ObjectName;
@@ -142,16 +144,57 @@ pub async fn deployment(
 pub async fn pods(
     http: &reqwest::Client,
     caches: &Caches,
-    deployment: Option<&DynamicObject>,
+    deployment: &DynamicObject,
     checks: PodChecks,
 ) -> Vec<PodReport> {
-    let Some(deployment) = deployment else {
-        return Vec::new();
-    };
-    let mut reports: Vec<_> = futures::stream::iter(caches.pods_of(deployment))
-        .map(|pod| async move {
-            let asked = match pod.address() {
-                Some(ip) if checks != PodChecks::Never => Some(ask(http, ip).await),
+    let pods = caches.pods_of(deployment);
+    let known = pods.iter().map(|pod| {
+        let report = PodReport {
+            name: pod.name_any(),
+            notified: pod.notified.clone(),
+            problem: pod.problem.clone(),
+            ready_since: pod.ready_since,
+            is_meshed: pod.is_meshed,
+            ..PodReport::default()
+        };
+        (report, pod.address().map(str::to_owned))
+    });
+    ask_all(http, known.collect(), checks).await
+}
+
+/// The same of every pod with a sidecar that is not about to end.
+pub async fn labelled(
+    http: &reqwest::Client,
+    pods: &[Arc<LabelledPod>],
+    checks: PodChecks,
+) -> Vec<PodReport> {
+    let pods = pods
+        .iter()
+        .filter(|pod| pod.has_mirror() && !pod.is_ending());
+    let known = pods.map(|pod| {
+        let report = PodReport {
+            name: pod.name_any(),
+            notified: pod.notified.clone(),
+            problem: pod.problem.clone(),
+            ready_since: pod.ready_since,
+            is_meshed: pod.is_meshed,
+            ..PodReport::default()
+        };
+        (report, pod.address().map(str::to_owned))
+    });
+    ask_all(http, known.collect(), checks).await
+}
+
+/// Asks pods at their addresses, where they have one and shall be asked.
+async fn ask_all(
+    http: &reqwest::Client,
+    pods: Vec<(PodReport, Option<String>)>,
+    checks: PodChecks,
+) -> Vec<PodReport> {
+    let mut reports: Vec<_> = futures::stream::iter(pods)
+        .map(|(report, address)| async move {
+            let asked = match address {
+                Some(ip) if checks != PodChecks::Never => Some(ask(http, &ip).await),
                 _ => None,
             };
             let (answer, silence) = match asked {
@@ -160,13 +203,9 @@ pub async fn pods(
                 None => (None, None),
             };
             PodReport {
-                name: pod.name_any(),
-                notified: pod.notified.clone(),
-                problem: pod.problem.clone(),
-                ready_since: pod.ready_since,
-                is_meshed: pod.is_meshed,
                 answer,
                 silence,
+                ..report
             }
         })
         .buffer_unordered(AT_ONCE)

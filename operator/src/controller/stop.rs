@@ -3,7 +3,7 @@
 use crds::Reason;
 
 use super::validate::Invalid;
-use super::{apply, dereference, notify, observe};
+use super::{apply, dereference, notify, observe, restart};
 use crate::cluster::answer::{Refusal, refusal, words};
 
 /// Why the steps end early. Each step's own error becomes one of these.
@@ -35,6 +35,9 @@ pub enum Error {
     /// A pod could not be notified.
     #[error(transparent)]
     Notify(#[from] notify::Error),
+    /// A pod could not be restarted.
+    #[error(transparent)]
+    Restart(#[from] restart::Error),
     /// The status could not be written.
     #[error("cannot write the status: {}", words(.0))]
     Status(#[source] kube::Error),
@@ -46,7 +49,7 @@ impl Error {
     pub const fn step(&self) -> &'static str {
         match self {
             Self::Dereference(_) => "dereference",
-            Self::Apply(_) | Self::Observe(_) | Self::Notify(_) => "apply",
+            Self::Apply(_) | Self::Observe(_) | Self::Notify(_) | Self::Restart(_) => "apply",
             Self::Status(_) => "status",
         }
     }
@@ -64,7 +67,8 @@ impl Error {
                 apply::Error::Failed { source, .. } | apply::Error::Resource { source, .. },
             )
             | Self::Observe(observe::Error { source, .. })
-            | Self::Notify(notify::Error { source, .. }) => Some(source),
+            | Self::Notify(notify::Error { source, .. })
+            | Self::Restart(restart::Error { source, .. }) => Some(source),
             Self::Apply(_) | Self::Status(_) => None,
         }
     }

@@ -15,6 +15,7 @@ use super::{Context, error_policy, reconcile};
 use crate::cluster::caches::Streams;
 use crate::cluster::index::{Referent, Referrers};
 use crate::cluster::kind::mirror_resource;
+use crate::cluster::labelled::LabelledPod;
 use crate::cluster::owner::owner;
 use crate::cluster::packed::Packed;
 use crate::cluster::pod::MirrorPod;
@@ -115,6 +116,7 @@ pub async fn run(
         controller = controller.watches_stream(changes, mapper);
     }
     let of_pods = triggers.clone();
+    let of_labelled = triggers.clone();
     let of_slices = triggers.clone();
     // The change of a ReplicaSet comes with one of its Deployment.
     let none = |_: PartialObjectMeta<ReplicaSet>| None;
@@ -122,6 +124,12 @@ pub async fn run(
         .watches_stream(streams.replica_sets, none)
         .watches_stream(streams.pods, move |pod: MirrorPod| {
             of_pods.concerned(instance(&pod))
+        })
+        .watches_stream(streams.labelled, move |pod: LabelledPod| {
+            of_labelled.concerned(
+                pod.namespace()
+                    .map(|namespace| (namespace, pod.mirror.clone())),
+            )
         })
         .watches_stream(streams.secrets, triggers.referring(Referent::Secret))
         .watches_stream(streams.config_maps, triggers.referring(Referent::ConfigMap))

@@ -33,6 +33,7 @@ pub fn events(
         ConditionType::Ready,
         ConditionType::TargetsReachable,
         ConditionType::Degraded,
+        ConditionType::SidecarsCurrent,
     ];
     let changed = after.conditions.iter().filter(|condition| {
         let mut reported = types.iter();
@@ -45,6 +46,13 @@ pub fn events(
         }
     }
     events
+}
+
+/// The event of a pod that was evicted because of its sidecar.
+#[must_use]
+pub fn evicted(pod: &str) -> Event {
+    let note = format!("Evicted Pod {pod}, which had no sidecar or an older one");
+    event(EventType::Normal, "Restarted", "Restart", note)
 }
 
 fn is_news(before: &PrometheusMirrorStatus, condition: &Condition) -> bool {
@@ -66,8 +74,14 @@ fn importance(
         let other = after.condition(type_);
         other.is_some_and(|other| other.reason == condition.reason)
     };
-    let of_targets = condition.type_ == ConditionType::TargetsReachable.as_str();
-    let is_wrong = if of_targets {
+    let is_of = |type_: ConditionType| condition.type_ == type_.as_str();
+    let of_targets = is_of(ConditionType::TargetsReachable);
+    let of_sidecars = is_of(ConditionType::SidecarsCurrent);
+    if of_sidecars && also(ConditionType::Ready) {
+        // Ready says the same.
+        return None;
+    }
+    let is_wrong = if of_targets || of_sidecars {
         condition.status == "False"
     } else if condition.type_ == ConditionType::Ready.as_str() {
         let harmful = [
@@ -82,13 +96,13 @@ fn importance(
     if is_wrong {
         return Some(EventType::Warning);
     }
-    let was_unreachable = || {
-        let earlier = before.condition(ConditionType::TargetsReachable);
-        earlier.is_some_and(|earlier| earlier.status == "False")
+    let was_false = || {
+        let mut earlier = before.conditions.iter();
+        earlier.any(|it| it.type_ == condition.type_ && it.status == "False")
     };
-    if of_targets && !was_unreachable() {
-        // It is news only after a target was not reachable: that a new resource serves is said
-        // once.
+    if (of_targets || of_sidecars) && !was_false() {
+        // It is news only after a target was not reachable, or a sidecar not current: that a new
+        // resource serves is said once.
         return None;
     }
     // A stage on the way is in the condition. An event for each would double what a new resource

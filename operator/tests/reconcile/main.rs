@@ -13,4 +13,5 @@ mod pods;
 mod readiness;
 mod refused;
 mod servers;
+mod sidecars;
 mod watched;

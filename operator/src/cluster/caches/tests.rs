@@ -42,6 +42,7 @@ async fn filled(objects: &[(&'static str, Value)]) -> Caches {
             ),
             streams.replica_sets.for_each(|_| std::future::ready(())),
             streams.pods.for_each(|_| std::future::ready(())),
+            streams.labelled.for_each(|_| std::future::ready(())),
             streams.secrets.for_each(|_| std::future::ready(())),
             streams.config_maps.for_each(|_| std::future::ready(())),
             streams.services.for_each(|_| std::future::ready(())),

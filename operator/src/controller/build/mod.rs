@@ -19,7 +19,10 @@ mod service_account;
 mod service_monitor;
 mod sidecar;
 
-use crds::contract::{OPERATOR, labels};
+use crds::Mode;
+use crds::contract::{
+    ADMIN_PORT, API_PORT, OPERATOR, SIDECAR_ADMIN_PORT, SIDECAR_API_PORT, labels,
+};
 use serde_json::{Value, json};
 
 use super::validate::ValidatedMirror;
@@ -78,8 +81,10 @@ pub struct Built {
     pub children: Vec<Child>,
     /// What the pods should serve.
     pub document: Document,
-    /// The label selector of the pods.
-    pub selector: String,
+    /// The label selector of the pods that the operator makes and scales; none in mode Sidecar.
+    pub selector: Option<String>,
+    /// What pods with the label should carry; none in mode Deployment.
+    pub sidecar: Option<Sidecar>,
     /// Where the mirror answers.
     pub endpoint: String,
 }
@@ -88,12 +93,15 @@ pub struct Built {
 #[must_use]
 pub fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Built {
     let document = Document::of(mirror);
-    let needed = [
-        (Kind::ServiceAccount, service_account::build(mirror)),
+    let has_own_pods = mirror.spec.mode == Mode::Deployment;
+    let mut needed = vec![
         (Kind::ConfigMap, config_map::build(mirror, &document)),
         (Kind::Service, service::build(mirror)),
-        (Kind::Deployment, deployment::build(mirror, defaults)),
     ];
+    if has_own_pods {
+        needed.push((Kind::ServiceAccount, service_account::build(mirror)));
+        needed.push((Kind::Deployment, deployment::build(mirror, defaults)));
+    }
     let mut children: Vec<_> = needed
         .into_iter()
         .chain(asked_for(mirror, defaults))
@@ -104,13 +112,16 @@ pub fn build(mirror: &ValidatedMirror, defaults: &Defaults) -> Built {
     Built {
         children,
         document,
-        selector: format!(
-            "{}={},{}={}",
-            labels::INSTANCE,
-            mirror.name,
-            labels::NAME,
-            labels::PROGRAM
-        ),
+        selector: has_own_pods.then(|| {
+            format!(
+                "{}={},{}={}",
+                labels::INSTANCE,
+                mirror.name,
+                labels::NAME,
+                labels::PROGRAM
+            )
+        }),
+        sidecar: (!has_own_pods).then(|| Sidecar::of(mirror, defaults)),
         endpoint: service::endpoint(mirror),
     }
 }
@@ -150,9 +161,29 @@ fn child_name(mirror: &ValidatedMirror) -> String {
     format!("{}-mirror", mirror.name)
 }
 
-/// The labels that pods are selected by. They never change: a Deployment's selector is immutable.
+/// The labels that pods are selected by. In a mode they never change: a Deployment's selector is
+/// immutable.
 fn selector_labels(mirror: &ValidatedMirror) -> Value {
-    json!({ labels::NAME: labels::PROGRAM, labels::INSTANCE: mirror.name })
+    match mirror.spec.mode {
+        Mode::Deployment => json!({ labels::NAME: labels::PROGRAM, labels::INSTANCE: mirror.name }),
+        Mode::Sidecar => json!({ labels::INJECT: mirror.name }),
+    }
+}
+
+/// The name of the API port in the pods.
+fn api_port(mirror: &ValidatedMirror) -> &'static str {
+    match mirror.spec.mode {
+        Mode::Deployment => API_PORT,
+        Mode::Sidecar => SIDECAR_API_PORT,
+    }
+}
+
+/// The name of the admin port in the pods.
+fn admin_port(mirror: &ValidatedMirror) -> &'static str {
+    match mirror.spec.mode {
+        Mode::Deployment => ADMIN_PORT,
+        Mode::Sidecar => SIDECAR_ADMIN_PORT,
+    }
 }
 
 fn labels(mirror: &ValidatedMirror) -> Value {

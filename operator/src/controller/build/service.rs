@@ -4,7 +4,7 @@ use crds::ServiceType;
 use crds::contract::API_PORT;
 use serde_json::{Value, json};
 
-use super::{Kind, ValidatedMirror, object, selector_labels};
+use super::{Kind, ValidatedMirror, api_port, object, selector_labels};
 
 pub(super) fn build(mirror: &ValidatedMirror) -> Value {
     let service = mirror.spec.service.clone().unwrap_or_default();
@@ -18,8 +18,8 @@ pub(super) fn build(mirror: &ValidatedMirror) -> Value {
             "type": type_,
             "selector": selector_labels(mirror),
             // By name: while a change of the port rolls out, each pod is reached on the port that
-            // it has.
-            "ports": [{"name": API_PORT, "port": mirror.spec.port, "targetPort": API_PORT, "protocol": "TCP"}],
+            // it has. And a labelled pod that has no sidecar yet is not reached at all.
+            "ports": [{"name": API_PORT, "port": mirror.spec.port, "targetPort": api_port(mirror), "protocol": "TCP"}],
         },
     });
     // The API server's defaults stay where nothing is asked for.

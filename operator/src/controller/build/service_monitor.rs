@@ -5,7 +5,7 @@ use crds::Monitor;
 use crds::contract::{ADMIN_PORT, ADMIN_PORT_NUMBER, labels, pages};
 use serde_json::{Value, json};
 
-use super::{Kind, ValidatedMirror, child_name, object, selector_labels};
+use super::{Kind, ValidatedMirror, admin_port, child_name, object, selector_labels};
 
 /// Tells the Service for scraping from the one for StackState.
 const COMPONENT: &str = "metrics";
@@ -16,7 +16,7 @@ pub(super) fn build_service(mirror: &ValidatedMirror) -> Value {
         "spec": {
             "clusterIP": "None",
             "selector": selector_labels(mirror),
-            "ports": [{"name": ADMIN_PORT, "port": ADMIN_PORT_NUMBER, "targetPort": ADMIN_PORT, "protocol": "TCP"}],
+            "ports": [{"name": ADMIN_PORT, "port": ADMIN_PORT_NUMBER, "targetPort": admin_port(mirror), "protocol": "TCP"}],
         },
     });
     object(mirror, Kind::Service, &service_name(mirror), rest)

@@ -12,6 +12,7 @@ mod memory;
 mod ready;
 mod replicas;
 mod servers;
+mod sidecars;
 mod silence;
 mod targets;
 mod write;
@@ -26,10 +27,13 @@ use serde_json::json;
 use self::conditions::{Conditions, Finding, Truth};
 use self::ready::{Expectation, Readiness};
 use self::replicas::Replicas;
+use self::sidecars::Counts;
 pub use self::write::write;
 use super::apply::Applied;
 use super::build::Built;
 use super::observe::PodReport;
+use super::restart::Restart;
+use super::sidecars::Sidecars;
 use super::validate::{Invalid, ValidatedMirror};
 use crate::cluster::written::Written;
 
@@ -58,6 +62,20 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// The pod that was evicted.
+    #[must_use]
+    pub fn evicted(&self) -> Option<&str> {
+        match self {
+            Self::Applied(progress) => match &progress.restart {
+                Restart::Evicted(pod) => Some(pod),
+                Restart::Nothing | Restart::Waiting(_) => None,
+            },
+            Self::Invalid(_) | Self::Failing(_) | Self::Paused => None,
+        }
+    }
+}
+
 /// What the steps before found out and did.
 #[derive(Debug)]
 pub struct Progress {
@@ -71,6 +89,10 @@ pub struct Progress {
     pub deployment: Option<DynamicObject>,
     /// What the pods say.
     pub pods: Vec<PodReport>,
+    /// The pods that should carry the sidecar; none in mode Deployment.
+    pub sidecars: Option<Sidecars>,
+    /// Whether a pod was restarted.
+    pub restart: Restart,
     /// A pod was notified of a changed configuration just now; what it says was said before.
     pub notified: bool,
 }
@@ -155,10 +177,17 @@ fn note_progress(
     let replicas = Replicas::of(progress.deployment.as_ref());
     let targets = targets::targets(progress, previous, now);
     let reached = targets::reached(&targets);
+    let counts = Counts::of(progress);
+    let (all, ready) = match progress.sidecars {
+        Some(_) => (counts.labelled, counts.ready),
+        None => (replicas.all, replicas.ready),
+    };
+    let sidecar = progress.built.sidecar.as_ref();
+    status.sidecar = sidecar.map(|sidecar| sidecars::status(sidecar, counts, previous, now));
     status.endpoint = Some(progress.built.endpoint.clone());
-    status.selector = Some(progress.built.selector.clone());
-    status.replicas = Some(replicas.all);
-    status.ready_replicas = Some(replicas.ready);
+    status.selector.clone_from(&progress.built.selector);
+    status.replicas = Some(all);
+    status.ready_replicas = Some(ready);
     status.reachable_targets = Some(format!("{reached}/{}", targets.len()));
     status.targets = targets;
 }
@@ -169,13 +198,18 @@ fn findings(
     previous: &PrometheusMirrorStatus,
     now: Timestamp,
 ) -> Vec<Finding> {
-    let replicas = Replicas::of(progress.deployment.as_ref());
     let Readiness {
         is_ready,
         reason,
         message,
         expectation,
-    } = ready::readiness(progress, &replicas, previous, now);
+    } = match &progress.sidecars {
+        Some(sidecars) => sidecars::readiness(progress, sidecars, previous, now),
+        None => {
+            let replicas = Replicas::of(progress.deployment.as_ref());
+            ready::readiness(progress, &replicas, previous, now)
+        }
+    };
     let finding = |type_, status| Finding::new(type_, status, reason, &message);
     let truth = if is_ready { Truth::True } else { Truth::False };
     let mut findings = vec![finding(ConditionType::Ready, truth)];
@@ -193,6 +227,8 @@ fn findings(
         ),
         _ => targets::reachability(&status.targets),
     });
+    let of_pods = progress.sidecars.as_ref();
+    findings.extend(of_pods.map(|of_pods| sidecars::current(progress, of_pods)));
     findings.extend(degraded(progress));
     findings
 }
@@ -230,6 +266,11 @@ pub fn is_progress(before: &PrometheusMirrorStatus, after: &PrometheusMirrorStat
         let mut status = status.clone();
         status.replicas = None;
         status.ready_replicas = None;
+        if let Some(sidecar) = &mut status.sidecar {
+            // What the policy adds to pods counts: it must be there before the next pod.
+            (sidecar.labelled, sidecar.injected) = (0, 0);
+            (sidecar.current, sidecar.serving) = (0, 0);
+        }
         for condition in &mut status.conditions {
             condition.message.clear();
         }
@@ -237,7 +278,8 @@ pub fn is_progress(before: &PrometheusMirrorStatus, after: &PrometheusMirrorStat
     };
     after.condition(ConditionType::Reconciling).is_some()
         && after != before
-        && (before.conditions.is_empty() || but_progress(before) == but_progress(after))
+        && (before.conditions.is_empty() && after.sidecar.is_none()
+            || but_progress(before) == but_progress(after))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::Progress;
 use super::replicas::Replicas;
 use super::silence;
 use crate::cluster::kind::Kind;
+use crate::controller::apply::Applied;
 use crate::controller::observe::PodReport;
 
 /// A pod says which document it serves, but of a Secret it only says when it refuses one. So long
@@ -50,6 +51,13 @@ impl Readiness {
     }
 }
 
+/// How many pods there should be, and how many are ready for Kubernetes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbers {
+    pub(super) wanted: i32,
+    pub(super) ready: i32,
+}
+
 /// Judges a mirror by its children first, then by its Deployment, then by its pods.
 pub(super) fn readiness(
     progress: &Progress,
@@ -58,17 +66,21 @@ pub(super) fn readiness(
     now: Timestamp,
 ) -> Readiness {
     let spreading = spreading_lately(previous, now);
-    children(progress, replicas)
-        .or_else(|| failing_pod(progress, replicas))
+    let numbers = Numbers {
+        wanted: replicas.wanted,
+        ready: replicas.ready,
+    };
+    conflict(&progress.applied)
+        .or_else(|| deployment(progress, replicas))
+        .or_else(|| failing_pod(progress, unless_given_up(replicas)))
         .or_else(|| rollout(replicas))
-        .or_else(|| silence::judge(progress, replicas, previous, now, spreading))
-        .or_else(|| configuration(progress, replicas, spreading))
-        .unwrap_or_else(|| serving(progress, replicas))
+        .or_else(|| silence::judge(progress, numbers, previous, now, spreading))
+        .or_else(|| configuration(progress, replicas.wanted, spreading))
+        .unwrap_or_else(|| serving(progress, replicas.wanted))
 }
 
-/// What keeps the children from being as they should be.
-fn children(progress: &Progress, replicas: &Replicas) -> Option<Readiness> {
-    let applied = &progress.applied;
+/// Objects that have the names of children.
+pub(super) fn conflict(applied: &Applied) -> Option<Readiness> {
     if let Some(taken) = applied.taken.first() {
         let message = format!(
             "{taken} exists and does not belong to this resource; it is left alone. Delete it, or give this resource another name."
@@ -76,12 +88,15 @@ fn children(progress: &Progress, replicas: &Replicas) -> Option<Readiness> {
         let stalled = Expectation::Stalled;
         return Some(Readiness::not(Reason::NameTaken, stalled, message));
     }
-    if let Some(leaving) = applied.leaving.first() {
-        let message = format!("Waiting for an earlier {leaving} to be gone.");
-        let reconciling = Expectation::Reconciling;
-        return Some(Readiness::not(Reason::Replacing, reconciling, message));
-    }
-    let mut written = applied.written.iter();
+    let leaving = applied.leaving.first()?;
+    let message = format!("Waiting for an earlier {leaving} to be gone.");
+    let reconciling = Expectation::Reconciling;
+    Some(Readiness::not(Reason::Replacing, reconciling, message))
+}
+
+/// What keeps the Deployment from being as it should be.
+fn deployment(progress: &Progress, replicas: &Replicas) -> Option<Readiness> {
+    let mut written = progress.applied.written.iter();
     let changed = written.any(|write| write.object.kind == Kind::Deployment);
     if progress.deployment.is_none() || changed || !replicas.current {
         let message = "The Deployment is being brought up to date.";
@@ -95,13 +110,13 @@ fn children(progress: &Progress, replicas: &Replicas) -> Option<Readiness> {
 }
 
 /// A pod whose container does not run.
-fn failing_pod(progress: &Progress, replicas: &Replicas) -> Option<Readiness> {
+pub(super) fn failing_pod(progress: &Progress, otherwise: Expectation) -> Option<Readiness> {
     let mut pods = progress.pods.iter();
     let (pod, problem) = pods.find_map(|pod| Some((&pod.name, pod.problem.as_ref()?)))?;
     let (reason, expectation) = if problem.is_refusal() {
         (Reason::ConfigurationRefused, Expectation::Stalled)
     } else {
-        (Reason::PodsFailing, unless_given_up(replicas))
+        (Reason::PodsFailing, otherwise)
     };
     let message = format!("Pod {pod}: {problem}");
     Some(Readiness::not(reason, expectation, message))
@@ -130,7 +145,11 @@ fn rollout(replicas: &Replicas) -> Option<Readiness> {
 }
 
 /// Pods that do not serve the current configuration.
-fn configuration(progress: &Progress, replicas: &Replicas, spreading: bool) -> Option<Readiness> {
+pub(super) fn configuration(
+    progress: &Progress,
+    wanted: i32,
+    spreading: bool,
+) -> Option<Readiness> {
     let refuses = |pod: &&PodReport| {
         let answer = pod.answer.as_ref();
         answer.is_some_and(|answer| answer.newer_document_refused)
@@ -149,10 +168,9 @@ fn configuration(progress: &Progress, replicas: &Replicas, spreading: bool) -> O
     }
     let serving = progress.pods.iter().filter(|pod| is_current(progress, pod));
     let serving = serving.count();
-    if i32::try_from(serving) == Ok(replicas.wanted) {
+    if i32::try_from(serving) == Ok(wanted) {
         return notified_lately(progress, spreading);
     }
-    let wanted = replicas.wanted;
     let message = format!("{serving} of {wanted} pods serve the current configuration.");
     let (reason, reconciling) = (Reason::ConfigurationSpreading, Expectation::Reconciling);
     Some(Readiness::not(reason, reconciling, message))
@@ -167,8 +185,7 @@ pub(super) fn notified_lately(progress: &Progress, spreading: bool) -> Option<Re
     })
 }
 
-fn serving(progress: &Progress, replicas: &Replicas) -> Readiness {
-    let wanted = replicas.wanted;
+pub(super) fn serving(progress: &Progress, wanted: i32) -> Readiness {
     let mut message = format!("{wanted} of {wanted} pods serve the current configuration.");
     let answers = progress.pods.iter().filter_map(|pod| pod.answer.as_ref());
     let mut notices = answers.map(|answer| &answer.notices);
@@ -196,7 +213,7 @@ fn unused_replicas(progress: &Progress) -> Option<String> {
 }
 
 /// Whether a pod serves the document that it should, and was notified of it.
-fn is_current(progress: &Progress, pod: &PodReport) -> bool {
+pub(super) fn is_current(progress: &Progress, pod: &PodReport) -> bool {
     let document = &progress.built.document;
     let serves = pod
         .answer
@@ -213,7 +230,7 @@ fn unless_given_up(replicas: &Replicas) -> Expectation {
 }
 
 /// Whether pods were notified of a changed configuration less than [`SPREADING`] seconds ago.
-fn spreading_lately(previous: &PrometheusMirrorStatus, now: Timestamp) -> bool {
+pub(super) fn spreading_lately(previous: &PrometheusMirrorStatus, now: Timestamp) -> bool {
     let reconciling = previous.condition(ConditionType::Reconciling);
     reconciling.is_some_and(|condition| {
         condition.reason == Reason::ConfigurationSpreading.as_str()

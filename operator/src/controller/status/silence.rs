@@ -5,8 +5,7 @@ use crds::{ConditionType, PodChecks, PrometheusMirrorStatus, Reason};
 use k8s_openapi::jiff::Timestamp;
 
 use super::Progress;
-use super::ready::{Expectation, Readiness, notified_lately};
-use super::replicas::Replicas;
+use super::ready::{Expectation, Numbers, Readiness, notified_lately};
 use crate::controller::observe::PodReport;
 
 /// So many seconds a pod that is ready may be silent: at once after its start, it may be busy.
@@ -19,7 +18,7 @@ const TOO_LONG: i64 = 120;
 /// Judges a mirror with pods that do not say what they serve. None if they answer, or may still.
 pub(super) fn judge(
     progress: &Progress,
-    replicas: &Replicas,
+    numbers: Numbers,
     previous: &PrometheusMirrorStatus,
     now: Timestamp,
     spreading: bool,
@@ -28,7 +27,7 @@ pub(super) fn judge(
     let checks = progress.mirror.spec.pod_checks;
     if checks == PodChecks::Never {
         return notified_lately(progress, spreading)
-            .or_else(|| Some(unchecked(replicas, "spec.podChecks is Never")));
+            .or_else(|| Some(unchecked(numbers, "spec.podChecks is Never")));
     }
     let silent: Vec<_> = pods.iter().filter(|pod| pod.answer.is_none()).collect();
     let shortest = silent.iter().map(|pod| ready_for(pod, now)).min()?;
@@ -39,8 +38,7 @@ pub(super) fn judge(
         let before = was_unchecked(previous) && shortest >= PAUSE;
         if meshed || before || shortest.min(lasts) >= TOO_LONG {
             let why = format!("they do not answer on port 9901 ({})", cause(&silent));
-            return notified_lately(progress, spreading)
-                .or_else(|| Some(unchecked(replicas, &why)));
+            return notified_lately(progress, spreading).or_else(|| Some(unchecked(numbers, &why)));
         }
     }
     (shortest.min(lasts) >= LONG).then(|| {
@@ -55,8 +53,8 @@ pub(super) fn judge(
 }
 
 /// Ready, as far as Kubernetes knows.
-fn unchecked(replicas: &Replicas, why: &str) -> Readiness {
-    let (ready, wanted) = (replicas.ready, replicas.wanted);
+fn unchecked(numbers: Numbers, why: &str) -> Readiness {
+    let Numbers { wanted, ready } = numbers;
     Readiness {
         is_ready: true,
         reason: Reason::ServingUnchecked,

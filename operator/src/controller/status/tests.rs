@@ -85,6 +85,8 @@ impl Case {
             applied: self.applied.clone(),
             deployment: Some(deployment),
             pods: self.pods.clone(),
+            sidecars: None,
+            restart: Restart::Nothing,
             notified: self.notified,
         };
         status(

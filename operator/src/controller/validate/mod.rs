@@ -7,7 +7,7 @@ mod urls;
 
 use std::collections::BTreeMap;
 
-use crds::{DataKind, Fault, Mode, PrometheusMirrorSpec, Reason};
+use crds::{DataKind, Fault, PrometheusMirrorSpec, Reason};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
@@ -142,16 +142,6 @@ pub fn parse(object: &DynamicObject) -> Result<PrometheusMirrorSpec, Invalid> {
     });
     let mirror =
         crds::parse_stored(&document).map_err(|faults| invalid(Reason::InvalidSpec, &faults))?;
-    if mirror.spec.mode == Mode::Sidecar {
-        let fault = Fault::new(
-            "spec.mode",
-            "Sidecar is not supported by this version of the operator",
-        );
-        return Err(invalid(
-            Reason::InvalidSpec,
-            &[fault.hint("write Deployment, or leave it out")],
-        ));
-    }
     Ok(mirror.spec)
 }
 

@@ -20,6 +20,9 @@ use serde_json::{Value, json};
 pub(crate) use self::request::{Asked, Verb};
 use self::store::{Change, Key, Store};
 
+/// Where the kinds of policies are listed.
+const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1";
+
 /// A running API server. It ends with the last client.
 #[derive(Clone, Default)]
 pub(crate) struct ApiServer(Arc<Mutex<State>>);
@@ -153,6 +156,22 @@ impl ApiServer {
         self.lock().absent.insert(resource.to_owned());
     }
 
+    /// The kinds of the group that has the policies that add sidecars. Discovery, which everybody
+    /// may ask; it is not counted among the requests.
+    fn policies(&self) -> Response<Body> {
+        let mut kinds = vec!["mutatingwebhookconfigurations", "mutatingadmissionpolicies"];
+        kinds.retain(|kind| !self.lock().absent.contains(*kind));
+        let kinds: Vec<_> = kinds
+            .into_iter()
+            .map(|name| json!({"name": name, "singularName": "", "namespaced": false, "kind": "K", "verbs": ["list"]}))
+            .collect();
+        let list = json!({
+            "kind": "APIResourceList", "apiVersion": "v1",
+            "groupVersion": "admissionregistration.k8s.io/v1", "resources": kinds,
+        });
+        json_answer(StatusCode::OK, &list)
+    }
+
     /// The requests since the last call, without those of the watches.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.lock().asked)
@@ -171,6 +190,9 @@ impl ApiServer {
 
     async fn answer(&self, request: Request<KubeBody>) -> Result<Response<Body>, kube::Error> {
         let (head, body) = request.into_parts();
+        if head.uri.path() == POLICIES {
+            return Ok(self.policies());
+        }
         let asked = Asked::parse(&head, &body.collect_bytes().await?);
         let mut state = self.lock();
         if asked.verb != Verb::Watch && !asked.is_list_to_watch() {
@@ -224,6 +246,19 @@ impl State {
                 .get(&key)
                 .cloned()
                 .ok_or_else(|| Refusal::not_found(&text))?,
+            Verb::Create if asked.subresource.as_deref() == Some("eviction") => {
+                let there = self.store.get(&key);
+                let there = there.ok_or_else(|| Refusal::not_found(&text))?;
+                let uid = &asked.body["deleteOptions"]["preconditions"]["uid"];
+                if *uid != there["metadata"]["uid"] {
+                    return Err(Refusal::conflict("Precondition failed: UID"));
+                }
+                let mut ending = there.clone();
+                ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                let change = self.store.put(key, ending);
+                self.publish(change);
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Success"})
+            }
             Verb::Create => {
                 let change = self.store.put(key.clone(), asked.body.clone());
                 self.publish(change);

@@ -56,6 +56,7 @@ impl Before {
         };
         let context = Context {
             recorder: Recorder::new(client.clone(), reporter),
+            impatient: client.clone(),
             client,
             caches: Arc::new(caches),
             known_keys: Default::default(),
@@ -69,6 +70,8 @@ impl Before {
             metrics,
             failures: Default::default(),
             contested: Default::default(),
+            injection: Default::default(),
+            evictions: Default::default(),
             throttle: Default::default(),
         };
         (self.api, context, streams)
@@ -129,6 +132,7 @@ async fn take_in(streams: Streams, taken_in: Arc<AtomicUsize>) {
         count(streams.mirrors, &taken_in),
         count(streams.replica_sets, &taken_in),
         count(streams.pods, &taken_in),
+        count(streams.labelled, &taken_in),
         count(streams.secrets, &taken_in),
         count(streams.config_maps, &taken_in),
         count(streams.services, &taken_in),

@@ -2,6 +2,7 @@
 
 mod before;
 mod manifests;
+mod prometheus;
 mod says;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use self::before::Before;
 pub(crate) use self::manifests::{controlled, key, shop};
+pub(crate) use self::prometheus::SIDECAR;
 use crate::api_server::{ApiServer, Refusal};
 use crate::pods::{Pods, Serving};
 

@@ -1,0 +1,142 @@
+use serde_json::json;
+
+use super::*;
+
+fn owner(kind: &str) -> Owner {
+    Owner {
+        api_version: "apps/v1".to_owned(),
+        kind: kind.to_owned(),
+        name: "s".to_owned(),
+        uid: "u-s".to_owned(),
+    }
+}
+
+/// A ready pod of a StatefulSet, made before the sidecar was rendered.
+fn pod(name: &str, state: State) -> SidecarPod {
+    SidecarPod {
+        name: name.to_owned(),
+        uid: Some(format!("u-{name}")),
+        owner: Some(owner("StatefulSet")),
+        made_at: "2026-01-01T00:00:00Z".parse().ok(),
+        is_ready: true,
+        is_ending: false,
+        state,
+    }
+}
+
+fn sidecars(pods: Vec<SidecarPod>) -> Sidecars {
+    Sidecars {
+        pods,
+        can_inject: true,
+        rendered_at: "2026-01-01T01:00:00Z".parse().ok(),
+    }
+}
+
+/// The pod to evict, or why none.
+fn decided(sidecars: &Sidecars) -> String {
+    match next(sidecars) {
+        Next::Nothing => "nothing".to_owned(),
+        Next::Waiting(why) => why,
+        Next::Evict(pod, _) => format!("evict {}", pod.name),
+    }
+}
+
+fn changed(change: impl FnOnce(&mut SidecarPod)) -> SidecarPod {
+    let mut changed = pod("p-1", State::Missing);
+    change(&mut changed);
+    changed
+}
+
+#[test]
+fn pods_that_a_restart_helps_go_one_by_one_the_last_first() {
+    let both = [State::Missing, State::Outdated];
+    for state in both {
+        let pods = vec![pod("p-0", State::Missing), pod("p-1", state)];
+        assert_eq!(decided(&sidecars(pods)), "evict p-1");
+    }
+    let pods = vec![pod("p-0", State::Outdated), pod("p-1", State::Current)];
+    assert_eq!(decided(&sidecars(pods)), "evict p-0");
+    let current = vec![pod("p-0", State::Current), pod("p-1", State::Current)];
+    assert_eq!(decided(&sidecars(current)), "nothing");
+}
+
+#[test]
+fn the_next_pod_waits_until_every_other_one_is_ready() {
+    let starting = changed(|pod| {
+        pod.state = State::Current;
+        pod.is_ready = false;
+    });
+    let pods = vec![pod("p-0", State::Missing), starting];
+    assert_eq!(decided(&sidecars(pods)), "Pod p-1 is not ready");
+    let ending = changed(|pod| pod.is_ending = true);
+    let pods = vec![pod("p-0", State::Missing), ending];
+    assert_eq!(decided(&sidecars(pods)), "Pod p-1 is not ready");
+    // One that is not ready anyway goes first.
+    let broken = SidecarPod {
+        is_ready: false,
+        ..pod("p-0", State::Outdated)
+    };
+    let pods = vec![broken, pod("p-1", State::Outdated)];
+    assert_eq!(decided(&sidecars(pods)), "evict p-0");
+}
+
+#[test]
+fn a_pod_that_would_come_back_the_same_or_not_at_all_stays() {
+    let alone = |pod: SidecarPod| decided(&sidecars(vec![pod]));
+    for state in [State::NameTaken, State::Differs] {
+        assert_eq!(alone(pod("p", state)), "nothing");
+    }
+    assert_eq!(alone(changed(|pod| pod.owner = None)), "nothing");
+    let by_another = |kind: &str| alone(changed(|pod| pod.owner = Some(owner(kind))));
+    assert_eq!(by_another("Job"), "nothing");
+    assert_eq!(by_another("ReplicaSet"), "evict p-1");
+    assert_eq!(by_another("DaemonSet"), "evict p-1");
+    // Made after the sidecar was rendered, and yet without it.
+    let late = changed(|pod| pod.made_at = "2026-01-01T01:01:00Z".parse().ok());
+    assert_eq!(alone(late), "nothing");
+    let mut nothing_injects = sidecars(vec![pod("p", State::Missing)]);
+    nothing_injects.can_inject = false;
+    assert_eq!(decided(&nothing_injects), "nothing");
+    let mut not_in_the_status = sidecars(vec![pod("p", State::Outdated)]);
+    not_in_the_status.rendered_at = None;
+    assert_eq!(decided(&not_in_the_status), "nothing");
+}
+
+#[test]
+fn an_owner_misses_none_when_it_has_seen_its_template_and_all_are_ready() {
+    let misses_none = |spec: Value, status: Value, ready: bool| {
+        let object =
+            json!({"metadata": {"name": "s", "generation": 2}, "spec": spec, "status": status});
+        misses_none(&serde_json::from_value(object).unwrap(), ready)
+    };
+    let two = || json!({"replicas": 2});
+    let status = |ready: i64| json!({"observedGeneration": 2, "readyReplicas": ready});
+    assert!(misses_none(two(), status(2), true));
+    assert!(!misses_none(two(), status(1), true));
+    assert!(misses_none(two(), status(1), false));
+    let behind = json!({"observedGeneration": 1, "readyReplicas": 2});
+    assert!(!misses_none(two(), behind, true));
+    let daemons = json!({"observedGeneration": 2, "desiredNumberScheduled": 3, "numberReady": 2});
+    assert!(!misses_none(json!({}), daemons.clone(), true));
+    assert!(misses_none(json!({}), daemons, false));
+}
+
+#[test]
+fn after_an_eviction_the_pod_in_its_place_must_come_first() {
+    let evictions = Evictions::default();
+    let resource = || ("n".to_owned(), "a".to_owned());
+    let before = sidecars(vec![pod("p-0", State::Missing), pod("p-1", State::Missing)]);
+    assert!(!evictions.is_pending(&resource(), &before));
+    evictions.note(resource(), &owner("StatefulSet"), &before);
+    let gone = sidecars(vec![pod("p-0", State::Missing)]);
+    assert!(evictions.is_pending(&resource(), &before));
+    assert!(evictions.is_pending(&resource(), &gone));
+    let other = ("n".to_owned(), "b".to_owned());
+    assert!(!evictions.is_pending(&other, &gone));
+    let next = SidecarPod {
+        uid: Some("u-next".to_owned()),
+        ..pod("p-1", State::Current)
+    };
+    let replaced = sidecars(vec![pod("p-0", State::Missing), next]);
+    assert!(!evictions.is_pending(&resource(), &replaced));
+}

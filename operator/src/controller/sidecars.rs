@@ -1,0 +1,192 @@
+//! Step 5 in mode Sidecar: which pods should carry the sidecar, and what they carry. From the
+//! caches; only whether this cluster can add sidecars by itself is asked, and rarely.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crds::PrometheusMirrorStatus;
+use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Client, ResourceExt as _};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::build::Sidecar;
+use super::validate::ValidatedMirror;
+use crate::cluster::caches::Caches;
+use crate::cluster::labelled::{Carried, DeclaredPort, LabelledPod, Owner, fingerprint};
+
+/// The group and version whose policies add sidecars, and the kind's plural.
+const POLICIES: (&str, &str) = (
+    "admissionregistration.k8s.io/v1",
+    "mutatingadmissionpolicies",
+);
+/// How long the answer counts: an upgrade of the cluster changes it.
+const ASK_AGAIN: Duration = Duration::from_secs(300);
+/// How long after the sidecar was rendered a pod may still be made without it: the API server's
+/// policies hear of it a moment later, and clocks differ.
+const LAG: i64 = 60;
+
+/// The pods that should carry the sidecar of a resource.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sidecars {
+    /// In the order of their names, with those that are about to end.
+    pub pods: Vec<SidecarPod>,
+    /// Whether a policy can add sidecars to new pods in this cluster.
+    pub can_inject: bool,
+    /// When the current sidecar was first in the status; none if it is not there yet.
+    pub rendered_at: Option<Timestamp>,
+}
+
+/// A pod that should carry the sidecar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SidecarPod {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: Option<String>,
+    /// What controls it.
+    pub owner: Option<Owner>,
+    /// When it was made.
+    pub made_at: Option<Timestamp>,
+    /// All of its containers are ready.
+    pub is_ready: bool,
+    /// It is being deleted.
+    pub is_ending: bool,
+    /// What it carries.
+    pub state: State,
+}
+
+/// What a pod carries, compared with what it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The current sidecar.
+    Current,
+    /// One that was added earlier.
+    Outdated,
+    /// One that is in the pod's template and differs: another pod of that template would be the
+    /// same.
+    Differs,
+    /// None.
+    Missing,
+    /// Another container has its name.
+    NameTaken,
+    /// Another container has one of its ports.
+    PortTaken(DeclaredPort),
+}
+
+impl Sidecars {
+    /// The pods that are not about to end.
+    pub fn staying(&self) -> impl Iterator<Item = &SidecarPod> {
+        self.pods.iter().filter(|pod| !pod.is_ending)
+    }
+
+    /// Whether a pod was made before the current sidecar could be added to it. Another pod in its
+    /// place would have it.
+    #[must_use]
+    pub fn is_from_before(&self, pod: &SidecarPod) -> bool {
+        let (Some(made), Some(rendered)) = (pod.made_at, self.rendered_at) else {
+            return false;
+        };
+        made.as_second() < rendered.as_second() + LAG
+    }
+}
+
+impl SidecarPod {
+    fn of(pod: &LabelledPod, sidecar: &Sidecar, api_port: i32) -> Self {
+        Self {
+            name: pod.name_any(),
+            uid: pod.uid().map(str::to_owned),
+            owner: pod.owner.clone(),
+            made_at: pod.made_at(),
+            is_ready: pod.is_ready,
+            is_ending: pod.is_ending(),
+            state: State::of(pod, sidecar, api_port),
+        }
+    }
+}
+
+impl State {
+    fn of(pod: &LabelledPod, sidecar: &Sidecar, api_port: i32) -> Self {
+        if pod.carried == Carried::Foreign {
+            return Self::NameTaken;
+        }
+        let mut ports = pod.ports.iter();
+        if let Some(taken) = ports.find(|port| port.collides_with(api_port)) {
+            return Self::PortTaken(taken.clone());
+        }
+        match &pod.carried {
+            Carried::Injected(hash) if *hash == sidecar.hash => Self::Current,
+            Carried::Injected(_) => Self::Outdated,
+            Carried::Pasted(found) if Some(found) == wanted(&sidecar.container).as_ref() => {
+                Self::Current
+            }
+            Carried::Pasted(_) => Self::Differs,
+            Carried::Nothing | Carried::Foreign => Self::Missing,
+        }
+    }
+}
+
+/// The [`fingerprint`] of the current sidecar.
+fn wanted(container: &Value) -> Option<String> {
+    let container: Container = serde_json::from_value(container.clone()).ok()?;
+    Some(fingerprint(&container))
+}
+
+/// When the current sidecar was first in the status before.
+pub(super) fn rendered_at(before: &PrometheusMirrorStatus, hash: &str) -> Option<Timestamp> {
+    let before = before.sidecar.as_ref().filter(|before| before.hash == hash);
+    before?.rendered_at.as_ref().map(|time| time.0)
+}
+
+/// The pods with the label of a resource.
+#[must_use]
+pub fn labelled(caches: &Caches, mirror: &ValidatedMirror) -> Vec<Arc<LabelledPod>> {
+    caches.labelled_for(&mirror.namespace, &mirror.name)
+}
+
+/// What these pods carry.
+pub async fn judged(
+    client: &Client,
+    injection: &Injection,
+    (mirror, sidecar): (&ValidatedMirror, &Sidecar),
+    before: &PrometheusMirrorStatus,
+    pods: &[Arc<LabelledPod>],
+) -> Sidecars {
+    let pods: Vec<_> = pods
+        .iter()
+        .map(|pod| SidecarPod::of(pod, sidecar, mirror.spec.port))
+        .collect();
+    let matters = pods.is_empty() || pods.iter().any(|pod| pod.state == State::Missing);
+    Sidecars {
+        can_inject: !matters || injection.is_possible(client).await,
+        rendered_at: rendered_at(before, &sidecar.hash),
+        pods,
+    }
+}
+
+/// Whether the API server has policies that add to pods: since Kubernetes 1.36.
+#[derive(Debug, Default)]
+pub struct Injection(Mutex<Option<(Instant, bool)>>);
+
+impl Injection {
+    /// Whether it has them, as far as is known. That it cannot be asked is no answer.
+    async fn is_possible(&self, client: &Client) -> bool {
+        let mut known = self.0.lock().await;
+        if let Some((asked, possible)) = *known
+            && asked.elapsed() < ASK_AGAIN
+        {
+            return possible;
+        }
+        let (group, plural) = POLICIES;
+        let possible = match client.list_api_group_resources(group).await {
+            Ok(resources) => resources.resources.iter().any(|kind| kind.name == plural),
+            Err(error) => {
+                tracing::debug!(%error, "cannot ask whether there are policies");
+                return known.is_none_or(|(_, possible)| possible);
+            }
+        };
+        *known = Some((Instant::now(), possible));
+        possible
+    }
+}

@@ -1,0 +1,283 @@
+//! What the pods with sidecars come to: whether the resource is ready in mode Sidecar, and whether
+//! the sidecars are the current ones.
+
+use crds::{ConditionType, PrometheusMirrorStatus, Reason, SidecarStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::Progress;
+use super::conditions::{Finding, Truth, whole_second};
+use super::ready::{self, Expectation, Numbers, Readiness};
+use super::silence;
+use crate::controller::build::Sidecar;
+use crate::controller::restart::Restart;
+use crate::controller::sidecars::{SidecarPod, Sidecars, State, rendered_at};
+use crds::contract::labels;
+
+/// So many pods are named in a message.
+const MOST_NAMES: usize = 3;
+
+/// The numbers of the pods with the label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) labelled: i32,
+    pub(super) injected: i32,
+    pub(super) current: i32,
+    pub(super) ready: i32,
+    pub(super) serving: i32,
+}
+
+impl Counts {
+    pub(super) fn of(progress: &Progress) -> Self {
+        let Some(sidecars) = &progress.sidecars else {
+            return Self::default();
+        };
+        let count = |is: &dyn Fn(&&SidecarPod) -> bool| {
+            i32::try_from(sidecars.staying().filter(is).count()).unwrap_or(i32::MAX)
+        };
+        let serves = |pod: &&SidecarPod| {
+            let mut reports = progress.pods.iter();
+            let report = reports.find(|report| report.name == pod.name);
+            pod.is_ready && report.is_some_and(|report| ready::is_current(progress, report))
+        };
+        Self {
+            labelled: count(&|_| true),
+            injected: count(&|pod| has_mirror(progress, pod)),
+            current: count(&|pod| pod.state == State::Current),
+            ready: count(&|pod| pod.is_ready && has_mirror(progress, pod)),
+            serving: count(&serves),
+        }
+    }
+}
+
+fn has_mirror(progress: &Progress, pod: &SidecarPod) -> bool {
+    let mut reports = progress.pods.iter();
+    reports.any(|report| report.name == pod.name)
+}
+
+/// The part of the status for the policy, with the counts.
+pub(super) fn status(
+    sidecar: &Sidecar,
+    counts: Counts,
+    previous: &PrometheusMirrorStatus,
+    now: Timestamp,
+) -> SidecarStatus {
+    let before = rendered_at(previous, &sidecar.hash);
+    SidecarStatus {
+        hash: sidecar.hash.clone(),
+        container: sidecar.container.clone(),
+        volumes: sidecar.volumes.clone(),
+        rendered_at: Some(Time(before.unwrap_or_else(|| whole_second(now)))),
+        labelled: counts.labelled,
+        injected: counts.injected,
+        current: counts.current,
+        serving: counts.serving,
+    }
+}
+
+/// Judges a mirror by its children first, then by the pods that should carry it.
+pub(super) fn readiness(
+    progress: &Progress,
+    sidecars: &Sidecars,
+    previous: &PrometheusMirrorStatus,
+    now: Timestamp,
+) -> Readiness {
+    let spreading = ready::spreading_lately(previous, now);
+    let counts = Counts::of(progress);
+    let numbers = Numbers {
+        wanted: counts.labelled,
+        ready: counts.ready,
+    };
+    ready::conflict(&progress.applied)
+        .or_else(|| no_pods(progress, sidecars))
+        .or_else(|| not_carried(progress, sidecars))
+        .or_else(|| ready::failing_pod(progress, Expectation::Reconciling))
+        .or_else(|| not_ready(sidecars, counts))
+        .or_else(|| silence::judge(progress, numbers, previous, now, spreading))
+        .or_else(|| ready::configuration(progress, counts.labelled, spreading))
+        .unwrap_or_else(|| ready::serving(progress, counts.labelled))
+}
+
+/// Nobody asks for the sidecar.
+fn no_pods(progress: &Progress, sidecars: &Sidecars) -> Option<Readiness> {
+    if sidecars.staying().next().is_some() {
+        return None;
+    }
+    let mirror = &progress.mirror;
+    let mut message = format!(
+        "No pod in namespace {} carries the label {}: {}. Add it to the pod template of Prometheus.",
+        mirror.namespace,
+        labels::INJECT,
+        mirror.name
+    );
+    if !sidecars.can_inject {
+        message = format!("{message} {}", by_hand(progress));
+    }
+    let settled = Expectation::Settled;
+    Some(Readiness::not(Reason::NoPods, settled, message))
+}
+
+/// Pods without a mirror.
+fn not_carried(progress: &Progress, sidecars: &Sidecars) -> Option<Readiness> {
+    let found = [
+        Reason::ContainerNameTaken,
+        Reason::PortTaken,
+        Reason::SidecarMissing,
+    ]
+    .into_iter()
+    .find_map(|reason| found(progress, sidecars, reason));
+    let (reason, message) = found?;
+    let is_missing = [Reason::SidecarMissing, Reason::InjectionUnavailable].contains(&reason);
+    let expectation = match progress.restart {
+        Restart::Evicted(_) | Restart::Waiting(_) if is_missing => Expectation::Reconciling,
+        _ => Expectation::Stalled,
+    };
+    Some(Readiness::not(reason, expectation, message))
+}
+
+/// Pods with the sidecar that are not ready.
+fn not_ready(sidecars: &Sidecars, counts: Counts) -> Option<Readiness> {
+    let waiting = names(sidecars, |pod| !pod.is_ready)?;
+    let message = format!(
+        "{} of {} pods with the sidecar are ready; not ready: {waiting}.",
+        counts.ready, counts.labelled
+    );
+    let reconciling = Expectation::Reconciling;
+    Some(Readiness::not(Reason::PodsNotReady, reconciling, message))
+}
+
+/// `SidecarsCurrent`.
+pub(super) fn current(progress: &Progress, sidecars: &Sidecars) -> Finding {
+    let type_ = ConditionType::SidecarsCurrent;
+    if sidecars.staying().next().is_none() {
+        let message = "No pod carries the label.";
+        return Finding::new(type_, Truth::Unknown, Reason::NoPods, message);
+    }
+    let reasons = [
+        Reason::ContainerNameTaken,
+        Reason::PortTaken,
+        Reason::SidecarMissing,
+        Reason::SidecarOutdated,
+    ];
+    let found: Vec<_> = reasons
+        .into_iter()
+        .filter_map(|reason| found(progress, sidecars, reason))
+        .collect();
+    let Some((reason, _)) = found.first() else {
+        let message = "Every labelled pod has the current sidecar.";
+        return Finding::new(type_, Truth::True, Reason::UpToDate, message);
+    };
+    let messages: Vec<_> = found.iter().map(|(_, message)| message.as_str()).collect();
+    let mut message = messages.join(" ");
+    if let Restart::Waiting(why) = &progress.restart {
+        let why = why.trim_end_matches('.');
+        message = format!("{message} The next restart waits: {why}.");
+    }
+    Finding::new(type_, Truth::False, *reason, message)
+}
+
+/// The pods in a state that has this reason, in words; the reason may be a more specific one.
+fn found(progress: &Progress, sidecars: &Sidecars, reason: Reason) -> Option<(Reason, String)> {
+    let named = |state: State| names(sidecars, |pod| pod.state == state);
+    match reason {
+        Reason::ContainerNameTaken => named(State::NameTaken).map(|pods| {
+            let message = format!(
+                "A container named {} that is not a mirror is in {pods}; the pod gets no sidecar. Rename that container.",
+                crds::contract::SIDECAR_CONTAINER
+            );
+            (reason, message)
+        }),
+        Reason::PortTaken => port_taken(progress, sidecars).map(|message| (reason, message)),
+        Reason::SidecarMissing => missing(progress, sidecars),
+        _ => outdated(progress, sidecars).map(|message| (Reason::SidecarOutdated, message)),
+    }
+}
+
+fn port_taken(progress: &Progress, sidecars: &Sidecars) -> Option<String> {
+    let pods = names(sidecars, |pod| matches!(pod.state, State::PortTaken(_)))?;
+    let port = sidecars.staying().find_map(|pod| match &pod.state {
+        State::PortTaken(port) => Some(port),
+        _ => None,
+    })?;
+    Some(format!(
+        "Container {} declares port {}, but the mirror needs ports {} and {}: {pods}. Change spec.port, or that container.",
+        port.container,
+        port.number,
+        progress.mirror.spec.port,
+        crds::contract::ADMIN_PORT_NUMBER
+    ))
+}
+
+fn missing(progress: &Progress, sidecars: &Sidecars) -> Option<(Reason, String)> {
+    let is_missing = |pod: &SidecarPod| pod.state == State::Missing;
+    let pods = names(sidecars, is_missing)?;
+    if !sidecars.can_inject {
+        let message = format!("No sidecar: {pods}. {}", by_hand(progress));
+        return Some((Reason::InjectionUnavailable, message));
+    }
+    let is_new = |pod: &SidecarPod| {
+        is_missing(pod) && sidecars.rendered_at.is_some() && !sidecars.is_from_before(pod)
+    };
+    let message = match names(sidecars, is_new) {
+        Some(new) => format!(
+            "No sidecar: {pods}. The policy added none to {new}, although this resource existed before: check that the MutatingAdmissionPolicy and its binding are installed."
+        ),
+        None => format!("No sidecar: {pods}. {}", restart_them(progress)),
+    };
+    Some((Reason::SidecarMissing, message))
+}
+
+fn outdated(progress: &Progress, sidecars: &Sidecars) -> Option<String> {
+    let old = names(sidecars, |pod| pod.state == State::Outdated)
+        .map(|pods| format!("An older sidecar: {pods}. {}", restart_them(progress)));
+    let differing = names(sidecars, |pod| pod.state == State::Differs).map(|pods| {
+        format!(
+            "A sidecar whose image, arguments or settings differ is in the pod template of {pods}: {}",
+            what_to_paste(progress)
+        )
+    });
+    let all: Vec<_> = [old, differing].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join(" "))
+}
+
+fn restart_them(progress: &Progress) -> &'static str {
+    let asked = progress.mirror.spec.sidecar.as_ref();
+    if asked.is_some_and(|asked| asked.restart_pods) {
+        "The operator restarts one at a time."
+    } else {
+        "Restart them, or set spec.sidecar.restartPods."
+    }
+}
+
+fn by_hand(progress: &Progress) -> String {
+    format!(
+        "This cluster has no MutatingAdmissionPolicy v1 (Kubernetes 1.36) that could add one: {}",
+        what_to_paste(progress)
+    )
+}
+
+fn what_to_paste(progress: &Progress) -> String {
+    let mirror = &progress.mirror;
+    format!(
+        "prometheus-mirror-operator sidecar {} -n {} prints what belongs there.",
+        mirror.name, mirror.namespace
+    )
+}
+
+/// The names of pods, a few of them in words; none if there are none.
+fn names(sidecars: &Sidecars, is: impl Fn(&SidecarPod) -> bool) -> Option<String> {
+    let all: Vec<_> = sidecars
+        .staying()
+        .filter(|pod| is(pod))
+        .map(|pod| pod.name.as_str())
+        .collect();
+    let shown = all.get(..MOST_NAMES).unwrap_or(&all).join(", ");
+    match all.len() {
+        0 => None,
+        1 => Some(format!("Pod {shown}")),
+        number if number > MOST_NAMES => {
+            Some(format!("Pods {shown} and {} more", number - MOST_NAMES))
+        }
+        _ => Some(format!("Pods {shown}")),
+    }
+}
