@@ -47,6 +47,16 @@ Role in each watched namespace.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch, delete]
+{{- if not (has "sidecar.restartPods" $denied) }}
+# Restart other people's pods to give them the current sidecar, where a resource asks for that
+# (sidecar.restartPods): evict one while what controls it misses none. Denied with denyFields.
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
+- apiGroups: [apps]
+  resources: [daemonsets, replicasets, statefulsets]
+  verbs: [get]
+{{- end }}
 # Only metadata is watched. Each version of a Secret is read once, to learn the names of its keys.
 - apiGroups: [""]
   resources: [secrets]

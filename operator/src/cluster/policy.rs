@@ -52,6 +52,8 @@ pub enum Field {
     Monitor,
     Autoscaling,
     PodDisruptionBudget,
+    #[value(name = "sidecar.restartPods")]
+    SidecarRestartPods,
 }
 
 impl Policy {
@@ -110,6 +112,10 @@ impl Field {
             Self::Monitor => spec.monitor.is_some(),
             Self::Autoscaling => spec.autoscaling.is_some(),
             Self::PodDisruptionBudget => spec.pod_disruption_budget.is_some(),
+            Self::SidecarRestartPods => {
+                let sidecar = spec.sidecar.as_ref();
+                sidecar.is_some_and(|sidecar| sidecar.restart_pods)
+            }
         }
     }
 }
@@ -166,6 +172,7 @@ mod tests {
             Field::Monitor => json!({"monitor": {}}),
             Field::Autoscaling => json!({"autoscaling": {"maxReplicas": 2}}),
             Field::PodDisruptionBudget => json!({"podDisruptionBudget": {}}),
+            Field::SidecarRestartPods => json!({"sidecar": {"restartPods": true}}),
         }
     }
 
