@@ -120,6 +120,7 @@ pub const HISTORY: &[Mask] = &[
         "metadata/managedFields/prometheus-mirror-operator-replicasApply/time",
         "the time of that; absent if the number did not change",
     ),
+    mask("PrometheusMirror", "status/sidecar/renderedAt", "a time"),
     mask(
         "PrometheusMirror",
         "status/observedGeneration",

@@ -10,6 +10,7 @@ pub mod meddled;
 pub mod names;
 pub mod pods;
 pub mod rested;
+pub mod sidecar;
 pub mod specs;
 pub mod upgraded;
 pub mod watched;
@@ -39,7 +40,7 @@ const fn class(number: u8, title: &'static str, compared: &'static str) -> Class
 }
 
 /// All that are tried.
-pub const CLASSES: [Class; 19] = [
+pub const CLASSES: [Class; 20] = [
     class(
         0,
         "none: clean runs",
@@ -127,6 +128,11 @@ pub const CLASSES: [Class; 19] = [
         "pods not ready, crashing, without a node",
         "the condition and its message, O3 meanwhile; O1 O3 once they are ready",
     ),
+    class(
+        19,
+        "mode Sidecar: killed at each write on the way there and back, names taken",
+        "O1 after each step, O3; what is in the way is named and not touched",
+    ),
 ];
 
 /// Trials that are still to be run.
@@ -179,6 +185,7 @@ pub fn trials<'a>(
         (16, 1, upgraded::trials(harness, reference)),
         (17, 6, names::trials(harness, reference)),
         (18, 2, pods::trials(harness, reference)),
+        (19, 6, sidecar::trials(harness, reference)),
     ];
     let mut ordered: Vec<_> = all
         .into_iter()

@@ -67,7 +67,7 @@ fn fields() -> Vec<(&'static str, Value)> {
 }
 
 /// Fields of the spec that every resource has, or that are not a Deployment's.
-const NOT_TRIED: [&str; 3] = ["apiKeySecretRef", "targets", "mode"];
+const NOT_TRIED: [&str; 4] = ["apiKeySecretRef", "targets", "mode", "sidecar"];
 
 /// Whether every field of the definition's spec is tried.
 fn covers(harness: &Harness) -> Result<()> {
