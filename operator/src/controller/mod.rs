@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crds::PrometheusMirrorStatus;
+use crds::{Mode, PrometheusMirrorStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::controller::Action;
@@ -30,7 +30,7 @@ use kube::runtime::events::Recorder;
 use kube::{Client, Resource as _, ResourceExt as _};
 
 use self::apply::Contested;
-use self::build::{Built, Defaults};
+use self::build::{Built, Defaults, Sidecar};
 use self::dereference::{KnownKeys, Referrer};
 use self::restart::{Evictions, Restart};
 use self::sidecars::{Injection, Sidecars};
@@ -137,7 +137,7 @@ async fn settle(packed: &Packed, context: &Context) -> Result<Action, Error> {
         Err(Stop::Stalled(invalid)) => {
             let reason = invalid.reason.as_str();
             context.metrics.failed("validate", reason);
-            Outcome::Invalid(invalid)
+            Outcome::Invalid(invalid, rendered(object, packed, context))
         }
     };
     report(object, &before, &outcome, context).await
@@ -210,6 +210,15 @@ async fn look_after(
     let restart =
         restart::restart(&context.impatient, &context.evictions, mirror, &sidecars).await?;
     Ok((Some(sidecars), restart))
+}
+
+/// In mode Sidecar: what pods should carry while the resource cannot be built, for example because
+/// its Secret is not there yet. A pod that starts meanwhile would otherwise go without.
+fn rendered(object: &DynamicObject, packed: &Packed, context: &Context) -> Option<Sidecar> {
+    let spec = validate::admit(object, packed.oversize(), &context.policy).ok()?;
+    let mirror = validate::unresolved(object, spec);
+    let is_sidecar = mirror.spec.mode == Mode::Sidecar;
+    is_sidecar.then(|| Sidecar::of(&mirror, &context.defaults))
 }
 
 /// The last step: writes the status and publishes events, as far as there is something new.

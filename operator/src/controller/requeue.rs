@@ -28,7 +28,7 @@ pub(super) fn next(
     }
     match outcome {
         // What a resource refers to is watched, except what the API server thinks.
-        Outcome::Invalid(invalid)
+        Outcome::Invalid(invalid, _)
             if matches!(
                 invalid.reason,
                 Reason::Refused | Reason::Denied | Reason::Forbidden
@@ -36,7 +36,7 @@ pub(super) fn next(
         {
             Action::requeue(STEADY)
         }
-        Outcome::Invalid(_) | Outcome::Paused => Action::await_change(),
+        Outcome::Invalid(..) | Outcome::Paused => Action::await_change(),
         // Never asked for: a failure has its own delay.
         Outcome::Failing(_) => Action::requeue(UNEASY),
         Outcome::Applied(_) if status.has(ConditionType::Reconciling) => {
@@ -86,10 +86,8 @@ mod tests {
     }
 
     fn invalid(reason: Reason) -> Outcome {
-        Outcome::Invalid(Invalid {
-            reason,
-            message: String::new(),
-        })
+        let message = String::new();
+        Outcome::Invalid(Invalid { reason, message }, None)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 
 use crate::api_server::Refusal;
-use crate::cluster::{Before, Cluster, HERE, MIRROR, SHOP, SIDECAR};
+use crate::cluster::{Before, Cluster, HERE, MIRROR, SHOP, SIDECAR, key};
 
 fn mode(more: Value) -> Value {
     let mut spec = more;
@@ -97,6 +97,24 @@ async fn pods_whose_sidecars_serve_it_make_a_resource_ready() {
     let again = cluster.reconciles().await;
     assert_eq!(again, Action::requeue(Duration::from_secs(30)));
     assert_eq!(cluster.requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_missing_secret_does_not_hold_up_the_sidecar() {
+    let cluster = Before::without_key(mode(json!({}))).start().await;
+    cluster.reconciles().await;
+    assert_eq!(cluster.conditions()[1], "Stalled True SecretMissing");
+    let before = cluster.status()["sidecar"].clone();
+    assert_eq!(before["container"]["name"], SIDECAR);
+    cluster.api.put(key());
+    cluster.reconciles().await;
+    // It is the same: pods that started meanwhile have it.
+    assert_eq!(cluster.status()["sidecar"], before);
+    // Nor does an invalid change take it away.
+    cluster.set(&json!({"workers": 0}));
+    cluster.reconciles().await;
+    assert_eq!(cluster.conditions()[1], "Stalled True InvalidSpec");
+    assert_eq!(cluster.status()["sidecar"], before);
 }
 
 #[tokio::test]

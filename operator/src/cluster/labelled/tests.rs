@@ -51,7 +51,7 @@ fn a_labelled_pod_says_what_it_carries_whose_it_is_and_where_it_answers() {
     });
     let status = json!({
         "phase": "Running", "podIP": "192.0.2.1",
-        "conditions": [{"type": "Ready", "status": "True"}],
+        "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:01Z"}],
         "initContainerStatuses": [{
             "name": SIDECAR_CONTAINER, "image": "i", "imageID": "", "ready": false,
             "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": "no"}},
@@ -81,7 +81,7 @@ fn a_labelled_pod_says_what_it_carries_whose_it_is_and_where_it_answers() {
             number: 9090,
         }],
         is_ready: true,
-        ready_since: None,
+        ready_since: Some("2026-01-01T00:00:01Z".parse().unwrap()),
         is_meshed: false,
         notified: Some("c".to_owned()),
         problem: Some(Problem::Waiting {

@@ -30,7 +30,7 @@ use self::replicas::Replicas;
 use self::sidecars::Counts;
 pub use self::write::write;
 use super::apply::Applied;
-use super::build::Built;
+use super::build::{Built, Sidecar};
 use super::observe::PodReport;
 use super::restart::Restart;
 use super::sidecars::Sidecars;
@@ -41,8 +41,9 @@ use crate::cluster::written::Written;
 #[derive(Debug)]
 pub enum Outcome {
     /// The resource cannot be built, or the API server refuses what was built. What ran before
-    /// still runs.
-    Invalid(Invalid),
+    /// still runs. In mode Sidecar, what pods should carry all the same: what is missing may come
+    /// after them.
+    Invalid(Invalid, Option<Sidecar>),
     /// The API server fails each time, in these words. It is tried again.
     Failing(String),
     /// `spec.paused`: nothing was checked.
@@ -57,7 +58,7 @@ impl Outcome {
     pub fn written(&self) -> &[Written] {
         match self {
             Self::Applied(progress) => &progress.applied.written,
-            Self::Invalid(_) | Self::Failing(_) | Self::Paused => &[],
+            Self::Invalid(..) | Self::Failing(_) | Self::Paused => &[],
         }
     }
 }
@@ -71,7 +72,7 @@ impl Outcome {
                 Restart::Evicted(pod) => Some(pod),
                 Restart::Nothing | Restart::Waiting(_) => None,
             },
-            Self::Invalid(_) | Self::Failing(_) | Self::Paused => None,
+            Self::Invalid(..) | Self::Failing(_) | Self::Paused => None,
         }
     }
 }
@@ -113,7 +114,13 @@ pub fn status(
         now,
     };
     status.conditions = match outcome {
-        Outcome::Invalid(invalid) => of_invalid(&conditions, invalid),
+        Outcome::Invalid(invalid, sidecar) => {
+            if let Some(sidecar) = sidecar {
+                let counts = Counts::known(previous);
+                status.sidecar = Some(sidecars::status(sidecar, counts, previous, now));
+            }
+            of_invalid(&conditions, invalid)
+        }
         Outcome::Failing(message) => of_failing(&conditions, message),
         Outcome::Paused => of_paused(&conditions),
         Outcome::Applied(progress) => {

@@ -50,6 +50,20 @@ impl Counts {
     }
 }
 
+impl Counts {
+    /// Those of an earlier status, if nothing was counted.
+    pub(super) fn known(previous: &PrometheusMirrorStatus) -> Self {
+        let before = previous.sidecar.as_ref();
+        before.map_or_else(Self::default, |before| Self {
+            labelled: before.labelled,
+            injected: before.injected,
+            current: before.current,
+            ready: 0,
+            serving: before.serving,
+        })
+    }
+}
+
 fn has_mirror(progress: &Progress, pod: &SidecarPod) -> bool {
     let mut reports = progress.pods.iter();
     reports.any(|report| report.name == pod.name)

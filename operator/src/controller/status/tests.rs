@@ -503,7 +503,7 @@ fn an_invalid_spec_is_stalled_and_keeps_what_is_known_of_the_pods() {
         message: "there is no Secret x".to_owned(),
     };
     let after = status(
-        &Outcome::Invalid(invalid),
+        &Outcome::Invalid(invalid, None),
         &before,
         Some(4),
         Timestamp::from_second(200).unwrap(),
