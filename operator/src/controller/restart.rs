@@ -113,15 +113,15 @@ pub async fn restart(
         return Ok(Restart::Nothing);
     }
     let resource = (mirror.namespace.clone(), mirror.name.clone());
+    if evictions.is_pending(&resource, sidecars) {
+        let why = "the pod in the place of the last one has yet to come";
+        return Ok(Restart::Waiting(why.to_owned()));
+    }
     let (pod, owner) = match next(sidecars) {
         Next::Nothing => return Ok(Restart::Nothing),
         Next::Waiting(why) => return Ok(Restart::Waiting(why)),
         Next::Evict(pod, owner) => (pod, owner),
     };
-    if evictions.is_pending(&resource, sidecars) {
-        let why = "the pod in the place of the last one has yet to come";
-        return Ok(Restart::Waiting(why.to_owned()));
-    }
     match evict(client, mirror, pod, owner).await {
         Ok(Restart::Evicted(name)) => {
             evictions.note(resource, owner, sidecars);

@@ -406,6 +406,11 @@ async fn pods_are_restarted_one_by_one_if_that_is_asked_for() {
     cluster.reconciles().await;
     assert_eq!(evictions(), ["create pods/prometheus-0/eviction"]);
     cluster.api.remove("pods/prometheus-0");
+    cluster.time_passes();
+    cluster.reconciles().await;
+    // All that are there have it, but one is missing.
+    let said = "A pod is being restarted to get the current sidecar.";
+    assert_eq!(current(&cluster), ["False", "SidecarOutdated", said]);
     cluster.labelled_pod(0);
     cluster.injected(0);
     for _ in 0..3 {

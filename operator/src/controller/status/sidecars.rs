@@ -178,6 +178,10 @@ pub(super) fn current(progress: &Progress, sidecars: &Sidecars) -> Finding {
         .filter_map(|reason| found(progress, sidecars, reason))
         .collect();
     let Some((reason, _)) = found.first() else {
+        if progress.restart != Restart::Nothing {
+            let message = "A pod is being restarted to get the current sidecar.";
+            return Finding::new(type_, Truth::False, Reason::SidecarOutdated, message);
+        }
         let message = "Every labelled pod has the current sidecar.";
         return Finding::new(type_, Truth::True, Reason::UpToDate, message);
     };
