@@ -9,6 +9,7 @@ mod prometheus;
 mod rights;
 mod rollouts;
 mod several;
+mod sidecar;
 
 use anyhow::Result;
 use futures::future::LocalBoxFuture;
@@ -46,6 +47,11 @@ pub(crate) fn suite() -> Suite {
             a_new_image_loses_no_request,
             a_new_port_loses_no_request,
             a_new_document_loses_no_request;
+        sidecar:
+            a_locked_prometheus_is_read_through_its_sidecars,
+            sidecars_are_replaced_only_on_request,
+            pods_from_before_the_resource_are_named_and_restarted,
+            sidecars_outlive_their_resource;
     ];
     let first = alone![children: an_api_installed_later_is_used;];
     let objects = together![

@@ -64,13 +64,9 @@ pub(super) async fn scaling_loses_no_request(scene: &Scene) -> Result<()> {
 }
 
 pub(super) async fn a_new_image_loses_no_request(scene: &Scene) -> Result<()> {
-    const IMAGE: &str = "prometheus-mirror:again";
     let url = serving_mirror(scene).await?;
-    let folder = tempfile::tempdir()?;
-    let archive = scene.place().images.join("prometheus-mirror.tar");
-    let renamed = rename(&archive, IMAGE, folder.path()).await?;
-    scene.place().load(&renamed).await?;
-    let spec = json!({ "image": IMAGE });
+    let image = renamed_mirror(scene, "prometheus-mirror:again").await?;
+    let spec = json!({ "image": image });
     loses_nothing(scene, "the image changes", &spec, 1, &[&url]).await?;
     let pods = scene
         .objects("pods", &crate::scene::pods_of("shop"))
@@ -79,7 +75,7 @@ pub(super) async fn a_new_image_loses_no_request(scene: &Scene) -> Result<()> {
         .iter()
         .map(|pod| &pod["spec"]["containers"][0]["image"])
         .collect();
-    ensure!(images == [IMAGE], "the pods' images: {images:?}");
+    ensure!(images == [image], "the pods' images: {images:?}");
     Ok(())
 }
 
@@ -109,6 +105,15 @@ pub(super) async fn a_new_document_loses_no_request(scene: &Scene) -> Result<()>
     loses_nothing(scene, "target and limits change", &spec, 1, &[&url]).await?;
     ensure!(scene.pods("shop").await? == before, "pods were replaced");
     Ok(())
+}
+
+/// Gives the node the mirror's image under another name.
+pub(super) async fn renamed_mirror<'a>(scene: &Scene, image: &'a str) -> Result<&'a str> {
+    let folder = tempfile::tempdir()?;
+    let archive = scene.place().images.join("prometheus-mirror.tar");
+    let renamed = rename(&archive, image, folder.path()).await?;
+    scene.place().load(&renamed).await?;
+    Ok(image)
 }
 
 /// An image archive with the same content under another name.
