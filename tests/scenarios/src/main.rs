@@ -10,6 +10,7 @@ mod definition;
 mod dropin;
 mod gitops;
 mod helm_program;
+mod injection;
 mod install;
 mod mirror_api;
 mod namespaced;
@@ -72,6 +73,8 @@ enum Subject {
     Install,
     /// What Argo CD and Flux see, and repeated applies
     Gitops,
+    /// The policy that adds sidecars to pods
+    Injection,
 }
 
 impl Subject {
@@ -83,6 +86,7 @@ impl Subject {
             Self::Dropin => dropin::suite(),
             Self::Install => install::suite(),
             Self::Gitops => gitops::suite(),
+            Self::Injection => injection::suite(),
         }
     }
 }
