@@ -30,7 +30,7 @@ use kube::runtime::events::Recorder;
 use kube::{Client, Resource as _, ResourceExt as _};
 
 use self::apply::Contested;
-use self::build::{Built, Defaults, Sidecar};
+use self::build::{Built, Defaults, Sidecar, deployment_name};
 use self::dereference::{KnownKeys, Referrer};
 use self::restart::{Evictions, Restart};
 use self::sidecars::{Injection, Sidecars};
@@ -39,7 +39,9 @@ use self::status::{Outcome, Progress};
 pub use self::stop::{Error, Stop};
 use self::validate::ValidatedMirror;
 use crate::cluster::caches::Caches;
+use crate::cluster::kind::Kind;
 use crate::cluster::labelled::LabelledPod;
+use crate::cluster::owner::owned_by;
 use crate::cluster::packed::Packed;
 use crate::cluster::policy::Policy;
 use crate::cluster::references::{NamespacedName, References, key};
@@ -230,7 +232,12 @@ async fn report(
 ) -> Result<Action, Error> {
     let resource = key(object);
     let now = Timestamp::now();
-    let after = status::status(outcome, before, object.metadata.generation, now);
+    let believed = match outcome {
+        Outcome::Applied(_) => before.clone(),
+        _ if runs(object, context) => before.clone(),
+        _ => status::without_pods(before),
+    };
+    let after = status::status(outcome, &believed, object.metadata.generation, now);
     let is_failure = matches!(outcome, Outcome::Failing(_));
     let wait = match !is_failure && status::is_progress(before, &after) {
         true => context.throttle.wait(&resource, Instant::now()),
@@ -248,6 +255,20 @@ async fn report(
     }
     events::publish(&context.recorder, object, events).await;
     Ok(requeue::next(outcome, &after, wait, now))
+}
+
+/// Whether something may run for a resource: not without a Deployment of its own.
+fn runs(object: &DynamicObject, context: &Context) -> bool {
+    let is_sidecar = object.data["spec"]["mode"] == "Sidecar";
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    let deployments = context.caches.children.get(&Kind::Deployment);
+    let here = object.namespace().unwrap_or_default();
+    is_sidecar
+        || deployments.is_none_or(|deployments| {
+            let found = deployments.get(&here, &deployment_name(&object.name_any()));
+            deployments.unavailable().is_some()
+                || found.is_some_and(|it| owned_by(it.as_ref(), uid))
+        })
 }
 
 fn previous(object: &DynamicObject) -> PrometheusMirrorStatus {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Before, Cluster, MIRROR};
+use crate::cluster::{Before, Cluster, MIRROR, SHOP};
 
 fn image(deployment: &mut Value) -> &mut Value {
     &mut deployment["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -110,4 +110,77 @@ async fn a_rollout_restart_is_left_alone_and_ready_follows_it() {
     let there = cluster.api.get(&format!("deployments/{MIRROR}")).unwrap();
     let restarted = &there["spec"]["template"]["metadata"]["annotations"];
     assert_eq!(restarted["kubectl.kubernetes.io/restartedAt"], "now");
+}
+
+/// A status as another cluster's operator wrote it, or anybody else.
+fn foreign_status() -> Value {
+    let condition = |type_: &str, reason: &str| {
+        json!({
+            "type": type_, "status": "True", "reason": reason, "message": "from a backup",
+            "observedGeneration": 7, "lastTransitionTime": "2026-01-01T00:00:00Z",
+        })
+    };
+    json!({
+        "observedGeneration": 7, "endpoint": "http://elsewhere:9900", "replicas": 5,
+        "conditions": [
+            condition("Ready", "Serving"), condition("TargetsReachable", "Reachable"),
+            condition("Stalled", "Foreign"), condition("Foreign", "Foreign"),
+        ],
+        "targets": [{"name": "cluster", "reachable": true, "version": "1"}],
+    })
+}
+
+#[tokio::test]
+async fn nothing_of_a_restored_status_is_believed_where_nothing_runs() {
+    for (spec, expected) in [
+        (
+            json!({"replicas": -1}),
+            &[
+                "Ready False InvalidSpec",
+                "Stalled True InvalidSpec",
+                "TargetsReachable Unknown NotAsked",
+            ][..],
+        ),
+        (
+            json!({"paused": true}),
+            &[
+                "Ready False Paused",
+                "TargetsReachable Unknown NotAsked",
+                "Paused True Paused",
+            ],
+        ),
+    ] {
+        let before = Before::new(spec);
+        before
+            .api
+            .edit(SHOP, |shop| shop["status"] = foreign_status());
+        let cluster = before.start().await;
+        cluster.reconciles().await;
+        assert_eq!(cluster.conditions(), expected);
+        let status = cluster.status();
+        let fields: Vec<_> = status.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["conditions", "observedGeneration"]);
+        cluster.api.asked();
+        cluster.reconciles().await;
+        assert_eq!(cluster.writes(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn conditions_of_others_are_removed_and_then_nothing_is_written() {
+    let before = Before::new(json!({}));
+    // As server-side apply leaves what another manager owns.
+    before.api.rewrites("prometheusmirrors", |shop| {
+        let foreign = foreign_status()["conditions"][3].clone();
+        let conditions = shop["status"]["conditions"].as_array_mut().unwrap();
+        conditions.push(foreign);
+    });
+    let cluster = before.start().await;
+    cluster.becomes_ready().await;
+    assert_eq!(
+        cluster.conditions(),
+        ["Ready True Serving", "TargetsReachable True Reachable"]
+    );
+    cluster.reconciles().await;
+    assert_eq!(cluster.writes(), [""; 0]);
 }

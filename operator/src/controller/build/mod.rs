@@ -158,7 +158,13 @@ fn asked_for(mirror: &ValidatedMirror, defaults: &Defaults) -> Vec<(Kind, Value)
 /// The name of the children, except of the Service that StackState reads from: that one has the
 /// resource's own.
 fn child_name(mirror: &ValidatedMirror) -> String {
-    format!("{}-mirror", mirror.name)
+    deployment_name(&mirror.name)
+}
+
+/// The name of a resource's Deployment.
+#[must_use]
+pub fn deployment_name(resource: &str) -> String {
+    format!("{resource}-mirror")
 }
 
 /// The labels that pods are selected by. In a mode they never change: a Deployment's selector is

@@ -98,6 +98,28 @@ pub struct Progress {
     pub notified: bool,
 }
 
+/// What of a status can be true of a resource without a Deployment. Anything else came from
+/// somewhere else, for example from a backup.
+#[must_use]
+pub fn without_pods(previous: &PrometheusMirrorStatus) -> PrometheusMirrorStatus {
+    let possible = |condition: &&Condition| {
+        let is = |type_: ConditionType| condition.type_ == type_.as_str();
+        let asked = condition.reason != Reason::NotAsked.as_str();
+        !(is(ConditionType::Ready) && condition.status == "True")
+            && !(is(ConditionType::TargetsReachable) && asked)
+    };
+    PrometheusMirrorStatus {
+        observed_generation: previous.observed_generation,
+        conditions: previous
+            .conditions
+            .iter()
+            .filter(possible)
+            .cloned()
+            .collect(),
+        ..PrometheusMirrorStatus::default()
+    }
+}
+
 /// The status after this reconcile. Equal to `previous` if nothing changed, times included.
 #[must_use]
 pub fn status(
