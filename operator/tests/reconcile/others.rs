@@ -94,6 +94,40 @@ async fn a_controller_that_sets_a_field_again_and_again_is_not_fought_for_ever()
 }
 
 #[tokio::test]
+async fn a_challenge_that_cert_manager_adds_to_the_ingress_stays() {
+    let ingress = json!({"host": "mirror.example.org"});
+    let cluster = Cluster::ready(json!({ "ingress": ingress })).await;
+    let solver = json!({
+        "path": "/.well-known/acme-challenge/x", "pathType": "Prefix",
+        "backend": {"service": {"name": "cm-acme-http-solver", "port": {"number": 8089}}},
+    });
+    let there = || cluster.api.get("ingresses/shop-mirror").unwrap();
+    let paths = |ingress: &Value| ingress["spec"]["rules"][0]["http"]["paths"].clone();
+    cluster.api.edit("ingresses/shop-mirror", |ingress| {
+        let paths = &mut ingress["spec"]["rules"][0]["http"]["paths"];
+        paths.as_array_mut().unwrap().insert(0, solver.clone());
+    });
+    to_children(&cluster);
+    cluster.reconciles().await;
+    assert_eq!(to_children(&cluster), [""; 0]);
+    assert_eq!(paths(&there())[0], solver);
+
+    // Ours follow the spec beside it, and go back when it does.
+    cluster.set(&json!({"ingress": {"host": "mirror.example.org", "path": "/new"}}));
+    cluster.reconciles().await;
+    let found = paths(&there());
+    assert_eq!((&found[0], &found[1]["path"]), (&solver, &json!("/new")));
+    cluster.api.edit("ingresses/shop-mirror", |ingress| {
+        let paths = &mut ingress["spec"]["rules"][0]["http"]["paths"];
+        paths.as_array_mut().unwrap().remove(0);
+    });
+    to_children(&cluster);
+    cluster.reconciles().await;
+    assert_eq!(to_children(&cluster), [""; 0]);
+    assert_eq!(paths(&there()).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_rollout_restart_is_left_alone_and_ready_follows_it() {
     let cluster = Cluster::ready(json!({})).await;
     cluster

@@ -8,6 +8,7 @@
 mod advice;
 mod decide;
 mod difference;
+mod ingress_rules;
 mod misfit;
 mod overruled;
 mod replicas;
@@ -28,6 +29,7 @@ use super::validate::ValidatedMirror;
 use crate::cluster::answer::words;
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
+use crate::cluster::owner::owned_by;
 use crate::cluster::watched::{Cache, NOT_INSTALLED};
 use crate::cluster::written::{Change, ObjectName, Written};
 
@@ -148,7 +150,13 @@ impl Apply<'_> {
                 applied.missing.push((child.object(), why));
                 continue;
             }
-            let child = stamped(child.clone());
+            let mut child = stamped(child.clone());
+            if child.kind == Kind::Ingress {
+                let there = self.writer.cached(&child).await?;
+                if let Some(there) = there.filter(|it| owned_by(it, &self.writer.mirror.uid)) {
+                    ingress_rules::keep(&mut child.manifest, &there);
+                }
+            }
             match self.decide(&child).await? {
                 decision @ Decision::Create => writes.push((child, decision)),
                 decision @ Decision::Update { .. } => {
