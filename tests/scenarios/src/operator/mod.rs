@@ -5,6 +5,7 @@ mod configuration;
 mod identity;
 mod leaders;
 mod lifecycle;
+mod others;
 mod prometheus;
 mod rights;
 mod rollouts;
@@ -41,6 +42,10 @@ pub(crate) fn suite() -> Suite {
             optional_children_come_and_go,
             children_no_longer_wanted_are_removed,
             a_conflicting_object_is_left_alone;
+        others:
+            what_keeps_pods_away_is_reported,
+            policies_that_deny_or_rewrite_are_named,
+            what_others_add_stays_or_goes;
         rollouts:
             replaced_pods_lose_no_request,
             scaling_loses_no_request,
