@@ -113,7 +113,7 @@ fn ends() -> Vec<(&'static str, Value)> {
         ),
         (
             "True Serving",
-            with("podDisruptionBudget", json!({"maxUnavailable": "0%"})),
+            with("podDisruptionBudget", json!({"maxUnavailable": "1%"})),
         ),
         (
             "True Serving",

@@ -44,7 +44,7 @@ fn fields() -> Vec<(&'static str, Value)> {
             "httpRoute",
             json!({"parentRefs": [{"name": "g"}], "hostnames": ["a.example"]}),
         ),
-        ("podDisruptionBudget", json!({"minAvailable": 1})),
+        ("podDisruptionBudget", json!({"minAvailable": 0})),
         ("monitor", json!({"interval": "20s", "labels": {"a": "b"}})),
         ("image", json!("prometheus-mirror:other")),
         ("imagePullSecrets", json!([{"name": "more"}])),
