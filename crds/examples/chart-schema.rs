@@ -50,6 +50,10 @@ fn values(spec: &Value) -> Value {
                 "description": "Render only a PrometheusMirror for the operator, and the Secret.",
             } },
         },
+        "openshift": {
+            "enum": ["auto", "true", "false", true, false],
+            "description": "Whether this is OpenShift, which assigns users and groups to pods.",
+        },
         "nameOverride": text("Replaces the chart's name in the names of objects."),
         "fullnameOverride": text("Replaces the release's and the chart's name in the names of objects."),
     });

@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use crds::contract::LogFormat;
 use server::ListenAddress;
 
+use crate::cluster::platform::Openshift;
 use crate::cluster::policy::{CrossNamespace, Field, Policy};
 use crate::controller::build::DEFAULT_IMAGE;
 use crate::sidecar::SidecarArgs;
@@ -81,6 +82,15 @@ pub struct RunArgs {
         value_name = "FIELDS"
     )]
     pub deny_fields: Vec<Field>,
+    /// Whether this is OpenShift, which assigns users and groups to pods
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_OPERATOR_OPENSHIFT",
+        value_enum,
+        default_value_t,
+        value_name = "WHETHER"
+    )]
+    pub openshift: Openshift,
     /// Where this operator runs; its Lease is there [default: that of the kubeconfig or the pod]
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,

@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::RunArgs;
 use crate::cluster::access;
 use crate::cluster::caches::Caches;
+use crate::cluster::platform::Openshift;
 use crate::cluster::policy::Policy;
 use crate::cluster::scope::Scope;
 use crate::controller::build::Defaults;
@@ -106,7 +107,9 @@ struct Operator {
     impatient: Client,
     http: reqwest::Client,
     recorder: Recorder,
-    defaults: Defaults,
+    image: String,
+    namespace: String,
+    openshift: Openshift,
     policy: Policy,
     scopes: Vec<Scope>,
     metrics: Arc<Metrics>,
@@ -127,10 +130,9 @@ impl Operator {
         Ok(Self {
             http: observe::client()?,
             recorder: Recorder::new(client.clone(), reporter),
-            defaults: Defaults {
-                image: args.image.clone(),
-                operator_namespace: namespace.to_owned(),
-            },
+            image: args.image.clone(),
+            namespace: namespace.to_owned(),
+            openshift: args.openshift,
             policy: args.policy(),
             scopes: scopes(args),
             client,
@@ -164,8 +166,24 @@ impl Operator {
         }
     }
 
+    async fn defaults(&self) -> Defaults {
+        let assigns_users = self.openshift.is_so(&self.client).await;
+        if assigns_users {
+            tracing::info!("OpenShift: leaves users and groups of pods to the platform");
+        }
+        Defaults {
+            image: self.image.clone(),
+            operator_namespace: self.namespace.clone(),
+            platform_assigns_users: assigns_users,
+        }
+    }
+
     /// Runs a controller a scope, until `shutdown` and what is under way then has ended.
     async fn work(&self, shutdown: watch::Receiver<bool>) {
+        let defaults = tokio::select! {
+            () = wait(shutdown.clone()) => return,
+            defaults = self.defaults() => defaults,
+        };
         let controllers = self.scopes.iter().map(|scope| {
             let (caches, streams) = Caches::new(&self.client, scope.clone());
             let context = Context {
@@ -174,7 +192,7 @@ impl Operator {
                 caches: Arc::new(caches),
                 known_keys: Default::default(),
                 http: self.http.clone(),
-                defaults: self.defaults.clone(),
+                defaults: defaults.clone(),
                 policy: self.policy.clone(),
                 recorder: self.recorder.clone(),
                 metrics: Arc::clone(&self.metrics),

@@ -32,6 +32,7 @@ const CHECKSUM: &str = "checksum/configuration";
 const OWN_VALUES: &[&str] = &[
     "global",
     "operator",
+    "openshift",
     "nameOverride",
     "fullnameOverride",
     "imageRegistry",
@@ -111,8 +112,8 @@ fn read(file: &Path) -> Value {
 }
 
 /// The objects of the chart, without what only Helm needs.
-fn rendered(values: &Path) -> Objects {
-    let mut objects = by_kind_and_name(template(values, &[]).unwrap());
+fn rendered(values: &Path, more: &[&str]) -> Objects {
+    let mut objects = by_kind_and_name(template(values, more).unwrap());
     // With the operator the Secret is the user's.
     objects.retain(|(kind, _), _| kind != "Secret");
     for object in objects.values_mut() {
@@ -138,7 +139,7 @@ fn rendered(values: &Path) -> Objects {
 
 /// The objects that the operator builds for the resource that the chart renders, without what only
 /// the operator needs.
-fn built(values: &Path) -> Objects {
+fn built(values: &Path, platform_assigns_users: bool) -> Objects {
     const OPERATOR_NAMESPACE: &str = "where-the-operator-runs";
     let resource = resource(values);
     let object = serde_json::from_value(resource).unwrap();
@@ -147,6 +148,7 @@ fn built(values: &Path) -> Objects {
     let defaults = Defaults {
         image: "ghcr.io/prometheus-mirror/prometheus-mirror:0.1.0".to_owned(),
         operator_namespace: OPERATOR_NAMESPACE.to_owned(),
+        platform_assigns_users,
     };
     let children = build(&validate(&object, spec, &found).unwrap(), &defaults).children;
     let mut objects = by_kind_and_name(children.into_iter().map(|child| child.manifest));
@@ -236,8 +238,21 @@ fn everything_there(references: &References, spec: &crds::PrometheusMirrorSpec) 
 #[test]
 fn the_chart_renders_what_the_operator_builds() {
     for file in value_files() {
-        assert_eq!(rendered(&file), built(&file), "{}", file.display());
+        let rendered = rendered(&file, &[]);
+        assert_eq!(rendered, built(&file, false), "{}", file.display());
     }
+}
+
+#[test]
+fn on_openshift_the_chart_renders_what_the_operator_builds_there() {
+    let values = repository().join("charts/prometheusmirror/ci/minimal-values.yaml");
+    let served = ["--api-versions", "security.openshift.io/v1"];
+    let said = ["--set", "openshift=true"];
+    for more in [served.as_slice(), said.as_slice()] {
+        assert_eq!(rendered(&values, more), built(&values, true));
+    }
+    let denied = [served.as_slice(), &["--set", "openshift=false"]].concat();
+    assert_eq!(rendered(&values, &denied), built(&values, false));
 }
 
 #[test]
@@ -305,7 +320,7 @@ fn every_value_of_the_schema_is_in_a_value_file() {
         })
         .collect();
     // Set by these tests, and by the charts of others.
-    used.extend(["operator".to_owned(), "enabled".to_owned()]);
+    used.extend(["operator", "openshift", "enabled"].map(str::to_owned));
     assert_eq!(used, known);
 }
 

@@ -131,3 +131,22 @@ for. Helm knows each kind of a real cluster, and only API versions in `helm temp
 {{- if kindIs "invalid" $enabled }}{{ $enabled = .Capabilities.APIVersions.Has "v1/Pod" }}{{ end }}
 {{- if $enabled }}yes{{ end }}
 {{- end }}
+
+{{/* Whether this is OpenShift: auto, true or false. */}}
+{{- define "prometheus-mirror-operator.openshift" -}}
+{{ kindIs "invalid" .Values.openshift | ternary "auto" (toString .Values.openshift) }}
+{{- end }}
+
+{{/*
+The security context of pods. OpenShift assigns users and groups to pods and refuses others.
+*/}}
+{{- define "prometheus-mirror-operator.podSecurityContext" -}}
+{{- $context := .Values.podSecurityContext }}
+{{- $openshift := include "prometheus-mirror-operator.openshift" . }}
+{{- if or (eq $openshift "true") (and (eq $openshift "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) }}
+  {{- $context = omit $context "runAsUser" "runAsGroup" "fsGroup" }}
+{{- end }}
+{{- with $context }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}

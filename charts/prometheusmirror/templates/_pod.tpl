@@ -94,12 +94,20 @@ spec:
     {{- end }}
 {{- end }}
 
+{{/* Whether the platform gives each pod its user and groups, and refuses others: as OpenShift does. */}}
+{{- define "prometheusmirror.platformAssignsUsers" -}}
+{{- $openshift := kindIs "invalid" .Values.openshift | ternary "auto" (toString .Values.openshift) }}
+{{- if or (eq $openshift "true") (and (eq $openshift "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) }}true{{ end }}
+{{- end }}
+
 {{- define "prometheusmirror.podSecurityContext" -}}
 securityContext:
   runAsNonRoot: true
+  {{- if not (include "prometheusmirror.platformAssignsUsers" .) }}
   runAsUser: 65532
   runAsGroup: 65532
   fsGroup: 65532
+  {{- end }}
   seccompProfile:
     type: RuntimeDefault
 {{- end }}
@@ -218,7 +226,7 @@ SOURCE}. Takes the spec of the document. The paths are those of ProjectedToken::
 {{- $references := include "prometheusmirror.references" $spec | fromYaml }}
 - name: configuration
   projected:
-    defaultMode: 288 # 0440
+    defaultMode: {{ ternary 292 288 (include "prometheusmirror.platformAssignsUsers" . | empty | not) }} # 0444, or 0440 with an fsGroup
     sources:
       - configMap:
           name: {{ include "prometheusmirror.childName" . }}

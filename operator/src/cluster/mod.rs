@@ -9,6 +9,7 @@ pub mod kind;
 pub mod labelled;
 pub mod owner;
 pub mod packed;
+pub mod platform;
 pub mod pod;
 pub mod policy;
 pub mod problem;

@@ -122,6 +122,7 @@ fn from_text(file: &Path, text: &str, name: Option<&str>, image: &str) -> Result
     let defaults = Defaults {
         image: image.to_owned(),
         operator_namespace: String::new(),
+        platform_assigns_users: false,
     };
     Ok(Pasted {
         name,

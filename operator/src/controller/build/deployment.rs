@@ -74,21 +74,35 @@ fn template(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": true,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": { "type": "RuntimeDefault" },
-        },
+        "securityContext": security_context(defaults),
         "containers": [container(mirror, defaults)],
-        "volumes": [{"name": "configuration", "projected": { "defaultMode": 0o440, "sources": sources(mirror, Presence::Needed) }}],
+        "volumes": [{"name": "configuration", "projected": { "defaultMode": mode(defaults), "sources": sources(mirror, Presence::Needed) }}],
         "topologySpreadConstraints": [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
     });
     if !mirror.spec.image_pull_secrets.is_empty() {
         spec["imagePullSecrets"] = json!(mirror.spec.image_pull_secrets);
     }
     json!({ "metadata": { "labels": labels(mirror) }, "spec": spec })
+}
+
+fn security_context(defaults: &Defaults) -> Value {
+    let mut context =
+        json!({ "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } });
+    if !defaults.platform_assigns_users {
+        for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+            context[field] = json!(USER);
+        }
+    }
+    context
+}
+
+/// The mode of the files. Where the platform assigns users, not all of its rules assign the group
+/// of volumes, too; only the containers that mount it can read this one anyway.
+const fn mode(defaults: &Defaults) -> i32 {
+    match defaults.platform_assigns_users {
+        true => 0o444,
+        false => 0o440,
+    }
 }
 
 pub(super) fn container(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {

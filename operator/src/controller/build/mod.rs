@@ -44,6 +44,8 @@ pub struct Defaults {
     pub image: String,
     /// Where the operator runs: it must reach the pods' admin port.
     pub operator_namespace: String,
+    /// Whether the platform gives each pod its user and groups, and refuses others.
+    pub platform_assigns_users: bool,
 }
 
 /// An object that should exist.

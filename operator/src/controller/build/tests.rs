@@ -25,6 +25,7 @@ pub(super) fn defaults() -> Defaults {
     Defaults {
         image: "prometheus-mirror:1".to_owned(),
         operator_namespace: "system".to_owned(),
+        platform_assigns_users: false,
     }
 }
 
@@ -406,6 +407,25 @@ fn no_name_of_a_child_is_longer_than_its_kind_takes() {
             assert!(name.len() <= 63, "{kind:?} {name}");
         }
     }
+}
+
+#[test]
+fn where_the_platform_assigns_users_a_pod_names_none() {
+    let of = |defaults: &Defaults| {
+        let children = build(&mirror(json!({})), defaults).children;
+        let found = children.into_iter().find(|it| it.kind == Kind::Deployment);
+        found.unwrap().manifest
+    };
+    let mut expected = of(&defaults());
+    let pod = &mut expected["spec"]["template"]["spec"];
+    pod["securityContext"] =
+        json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+    pod["volumes"][0]["projected"]["defaultMode"] = json!(0o444);
+    let assigned = Defaults {
+        platform_assigns_users: true,
+        ..defaults()
+    };
+    assert_eq!(of(&assigned), expected);
 }
 
 #[test]

@@ -38,6 +38,7 @@ impl Case {
             &Defaults {
                 image: "i".to_owned(),
                 operator_namespace: "o".to_owned(),
+                platform_assigns_users: false,
             },
         );
         let target = |name: &str| TargetReachability {

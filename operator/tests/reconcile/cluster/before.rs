@@ -65,6 +65,7 @@ impl Before {
             defaults: Defaults {
                 image: "prometheus-mirror:1".to_owned(),
                 operator_namespace: "system".to_owned(),
+                platform_assigns_users: false,
             },
             waiting: metrics.waiting(),
             metrics,
