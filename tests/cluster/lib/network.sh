@@ -6,8 +6,20 @@ create_network() {
   in_network ip link set lo up
   # A bridge without ports carries the node's address; programs find an address of their own by the default route.
   in_network ip link show node0 &>/dev/null || in_network ip link add node0 type bridge
-  in_network ip address replace "$NODE_IP/32" dev node0
+  in_network sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
   in_network ip link set node0 up
-  in_network ip route replace default dev node0
-  in_network sysctl -qw net.ipv4.ip_forward=1
+  local address
+  for address in "${node_addresses[@]}"; do
+    case $address in
+      *:*)
+        # Nobody else can have it: it is used at once.
+        in_network ip -6 address replace "$address/128" dev node0 nodad
+        in_network ip -6 route replace default dev node0
+        ;;
+      *)
+        in_network ip address replace "$address/32" dev node0
+        in_network ip route replace default dev node0
+        ;;
+    esac
+  done
 }

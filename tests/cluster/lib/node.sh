@@ -11,7 +11,7 @@ start_node() {
   start_containerd
   start_coredns
   start kube-proxy kube-proxy --kubeconfig="$STATE/pki/kube-proxy.conf" --cluster-cidr="$POD_CIDR" \
-    --hostname-override="$NODE_NAME" --proxy-mode=iptables --metrics-bind-address=127.0.0.1:10249 \
+    --hostname-override="$NODE_NAME" --proxy-mode=iptables --bind-address="$NODE_IP" --metrics-bind-address=127.0.0.1:10249 \
     --healthz-bind-address=127.0.0.1:10256 --conntrack-max-per-core=0
   start_kubelet
   wait_for coredns 60 healthy http://127.0.0.1:8181/ready
@@ -34,11 +34,19 @@ start_containerd() {
   local pause plugins
   pause=$("$HERE/images/build" pause)
   plugins=$(cni_plugins)
+  local range ranges=() routes=()
+  for range in "${pod_ranges[@]}"; do
+    ranges+=("[{\"subnet\": \"$range\"}]")
+    case $range in
+      *:*) routes+=('{"dst": "::/0"}') ;;
+      *) routes+=('{"dst": "0.0.0.0/0"}') ;;
+    esac
+  done
   mkdir -p "$STATE/cni"
   cat >"$STATE/cni/10-pods.conflist" <<JSON
 {"cniVersion": "1.0.0", "name": "$NETNS", "plugins": [
   {"type": "bridge", "bridge": "pods0", "isGateway": true, "hairpinMode": true,
-   "ipam": {"type": "host-local", "ranges": [[{"subnet": "$POD_CIDR"}]], "routes": [{"dst": "0.0.0.0/0"}], "dataDir": "$STATE/addresses"}},
+   "ipam": {"type": "host-local", "ranges": [$(comma "${ranges[@]}")], "routes": [$(comma "${routes[@]}")], "dataDir": "$STATE/addresses"}},
   {"type": "portmap", "capabilities": {"portMappings": true}}
 ]}
 JSON
@@ -83,11 +91,11 @@ start_coredns() {
   admin apply -f "$HERE/lib/coredns-rights.yaml" >/dev/null
   # The last block: names outside the cluster don't exist, which is said at once instead of after a time-out.
   cat >"$STATE/config/Corefile" <<COREFILE
-$CLUSTER_DOMAIN:53 in-addr.arpa:53 {
+$CLUSTER_DOMAIN:53 in-addr.arpa:53 ip6.arpa:53 {
   bind $NODE_IP
   errors
   ready 127.0.0.1:8181
-  kubernetes $CLUSTER_DOMAIN in-addr.arpa {
+  kubernetes $CLUSTER_DOMAIN in-addr.arpa ip6.arpa {
     kubeconfig $STATE/pki/coredns.conf test
     ttl 1
   }
@@ -109,7 +117,7 @@ start_kubelet() {
   cat >"$STATE/config/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-address: $NODE_IP
+address: "$NODE_IP"
 healthzBindAddress: 127.0.0.1
 healthzPort: 10248
 authentication: {anonymous: {enabled: false}, x509: {clientCAFile: "$STATE/pki/ca.crt"}, webhook: {enabled: true}}
@@ -117,7 +125,7 @@ authorization: {mode: Webhook}
 tlsCertFile: $STATE/pki/kubelet-server.crt
 tlsPrivateKeyFile: $STATE/pki/kubelet-server.key
 containerRuntimeEndpoint: unix://$STATE/containerd.sock
-clusterDNS: [$NODE_IP]
+clusterDNS: ["$NODE_IP"]
 clusterDomain: $CLUSTER_DOMAIN
 resolvConf: ""
 podLogsDir: $STATE/pod-logs
@@ -133,7 +141,7 @@ evictionHard: {memory.available: 100Mi}
 imageGCHighThresholdPercent: 100
 YAML
   start kubelet kubelet --config="$STATE/config/kubelet.yaml" --kubeconfig="$STATE/pki/kubelet.conf" \
-    --root-dir="$STATE/kubelet" --cert-dir="$STATE/kubelet/pki" --node-ip="$NODE_IP" --hostname-override="$NODE_NAME"
+    --root-dir="$STATE/kubelet" --cert-dir="$STATE/kubelet/pki" --node-ip="$(comma "${node_addresses[@]}")" --hostname-override="$NODE_NAME"
   wait_for kubelet 60 healthy http://127.0.0.1:10248/healthz
   wait_for kubelet 120 admin wait --for=condition=Ready "node/$NODE_NAME" --timeout=2s
 }

@@ -49,7 +49,7 @@ client() {
 apiVersion: v1
 kind: Config
 clusters:
-- {name: test, cluster: {server: "https://$NODE_IP:6443", certificate-authority: "$STATE/pki/ca.crt"}}
+- {name: test, cluster: {server: "https://$NODE_HOST:6443", certificate-authority: "$STATE/pki/ca.crt"}}
 users:
 - {name: $1, user: {client-certificate: "$STATE/pki/$1.crt", client-key: "$STATE/pki/$1.key"}}
 contexts:

@@ -16,6 +16,7 @@ mod mirror_api;
 mod namespaced;
 mod operator;
 mod operator_pods;
+mod platforms;
 mod programs;
 mod scene;
 mod suite;
@@ -71,6 +72,8 @@ enum Subject {
     Dropin,
     /// Every way to install the operator, upgrade it, roll it back and remove it
     Install,
+    /// Clusters with IPv6, and those that assign users to pods
+    Platforms,
     /// What Argo CD and Flux see, and repeated applies
     Gitops,
     /// The policy that adds sidecars to pods
@@ -85,6 +88,7 @@ impl Subject {
             Self::Namespaced => namespaced::suite(),
             Self::Dropin => dropin::suite(),
             Self::Install => install::suite(),
+            Self::Platforms => platforms::suite(),
             Self::Gitops => gitops::suite(),
             Self::Injection => injection::suite(),
         }

@@ -90,10 +90,13 @@ pub(crate) async fn has_reconciled(times: usize) -> Result<()> {
 }
 
 async fn reconciles(ip: &str) -> Result<f64> {
-    let page = reqwest::get(format!("http://{ip}:8080/metrics"))
-        .await?
-        .text()
-        .await?;
+    let page = reqwest::get(format!(
+        "http://{}:8080/metrics",
+        crate::scene::url_host(ip)
+    ))
+    .await?
+    .text()
+    .await?;
     let mut values = page
         .lines()
         .filter_map(|line| line.strip_prefix("prometheus_mirror_operator_reconciles_total "));

@@ -42,6 +42,14 @@ pub(crate) struct Scene {
     name: &'static str,
 }
 
+/// An IP address as a URL has it.
+pub(crate) fn url_host(ip: &str) -> String {
+    match ip.contains(':') {
+        true => format!("[{ip}]"),
+        false => ip.to_owned(),
+    }
+}
+
 /// The selector of what an operator made for a mirror.
 pub(crate) fn pods_of(mirror: &str) -> String {
     format!("app.kubernetes.io/instance={mirror}")
@@ -303,7 +311,11 @@ impl Scene {
     pub(crate) async fn address(&self, service: &str) -> Result<String> {
         let spec = &self.object("Service", service).await?["spec"];
         let ip = spec["clusterIP"].as_str().context("no cluster IP")?;
-        Ok(format!("http://{ip}:{}", spec["ports"][0]["port"]))
+        Ok(format!(
+            "http://{}:{}",
+            url_host(ip),
+            spec["ports"][0]["port"]
+        ))
     }
 
     /// The document that a mirror is given to serve.

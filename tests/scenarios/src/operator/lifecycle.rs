@@ -12,7 +12,7 @@ use crate::wait::{eventually, timed};
 /// Kinds of what an operator makes, and what is made of that.
 const ALL: &str = "deploy,pods,service,configmap,serviceaccount,pdb,networkpolicy,ingress,hpa";
 
-pub(super) async fn a_new_mirror_becomes_ready_and_answers(scene: &Scene) -> Result<()> {
+pub(crate) async fn a_new_mirror_becomes_ready_and_answers(scene: &Scene) -> Result<()> {
     let manifest = cluster_client::mirror(&scene.namespace, "shop", &usual());
     scene.kubectl_with(&["apply", "-f", "-"], &manifest).await?;
     let took = scene.ready("shop").await?;
@@ -37,7 +37,7 @@ pub(super) async fn a_new_mirror_becomes_ready_and_answers(scene: &Scene) -> Res
     Ok(())
 }
 
-pub(super) async fn a_pod_asks_the_mirror_by_its_dns_name(scene: &Scene) -> Result<()> {
+pub(crate) async fn a_pod_asks_the_mirror_by_its_dns_name(scene: &Scene) -> Result<()> {
     ready_mirror(scene).await?;
     let url = format!("http://shop.{}.svc:9900", scene.namespace);
     let query = ["query", "--mirror", &url, "--gauge", "up", "--from", "5m"];

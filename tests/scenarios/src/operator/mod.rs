@@ -4,7 +4,7 @@ mod children;
 mod configuration;
 mod identity;
 mod leaders;
-mod lifecycle;
+pub(crate) mod lifecycle;
 mod others;
 mod prometheus;
 mod rights;
@@ -94,7 +94,7 @@ pub(crate) fn suite() -> Suite {
     }
 }
 
-fn prepare(scene: &Scene) -> LocalBoxFuture<'_, Result<()>> {
+pub(crate) fn prepare(scene: &Scene) -> LocalBoxFuture<'_, Result<()>> {
     Box::pin(install(scene))
 }
 
@@ -118,7 +118,7 @@ async fn install(scene: &Scene) -> Result<()> {
 }
 
 /// The spec that most scenarios begin with.
-fn usual() -> Value {
+pub(crate) fn usual() -> Value {
     json!({
         "apiKeySecretRef": {"name": "mirror-key"},
         "targets": [{
@@ -129,14 +129,14 @@ fn usual() -> Value {
 }
 
 /// The same with another target.
-fn with_target(target: &Value) -> Value {
+pub(crate) fn with_target(target: &Value) -> Value {
     let mut spec = usual();
     spec["targets"] = json!([target]);
     spec
 }
 
 /// A mirror `shop` that is ready.
-async fn ready_mirror(scene: &Scene) -> Result<()> {
+pub(crate) async fn ready_mirror(scene: &Scene) -> Result<()> {
     scene.mirror("shop", &usual()).await?;
     scene.ready("shop").await?;
     Ok(())
