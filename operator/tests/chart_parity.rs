@@ -178,8 +178,13 @@ fn resource(values: &Path) -> Value {
     resources.into_iter().next().unwrap()
 }
 
-/// Both sides name who manages an object, and write the document with and without defaults.
+/// Both sides name who manages an object, and write the document with and without defaults. The
+/// chart leaves out what the API server would leave out.
 fn same_form(object: &mut Value) {
+    remove_if_empty(object, "/spec", "ingress");
+    for kind in ["limits", "requests"] {
+        remove_if_empty(object, "/spec/template/spec/containers/0/resources", kind);
+    }
     for labels in ["/metadata/labels", "/spec/template/metadata/labels"] {
         if let Some(labels) = object.pointer_mut(labels) {
             assert!(labels[MANAGED_BY].is_string(), "{labels}");
@@ -189,6 +194,13 @@ fn same_form(object: &mut Value) {
     if let Some(document) = object.pointer_mut("/data/mirror.yaml") {
         let parsed: Value = serde_yaml::from_str(document.as_str().unwrap()).unwrap();
         *document = json!(crds::parse(&parsed).unwrap());
+    }
+}
+
+fn remove_if_empty(object: &mut Value, at: &str, field: &str) {
+    let there = object.pointer(&format!("{at}/{field}"));
+    if there.is_some_and(|value| *value == json!([]) || *value == json!({})) {
+        remove(object, at, field);
     }
 }
 

@@ -119,8 +119,7 @@ resources:
   {{- range $kind, $quantities := .Values.resources }}
   {{ $kind }}:
     {{- range $name, $quantity := $quantities }}
-    {{- /* As text: a number may have more digits than Helm prints. */}}
-    {{ $name }}: {{ $quantity | toJson | trimAll "\"" | quote }}
+    {{ $name }}: {{ include "prometheusmirror.quantity" $quantity | quote }}
     {{- end }}
   {{- else }} {}
   {{- end }}

@@ -55,6 +55,47 @@ fn every_object_has_its_namespace() {
     }
 }
 
+#[test]
+fn quantities_are_those_that_the_api_server_keeps() {
+    let cases = [
+        (json!("20m"), "20m"),
+        (json!("1000m"), "1"),
+        (json!("1500m"), "1500m"),
+        (json!(1), "1"),
+        (json!("0.5"), "500m"),
+        (json!("0.25"), "250m"),
+        (json!("1.50"), "1500m"),
+        (json!("2.0"), "2"),
+        (json!(0), "0"),
+        (json!("0Mi"), "0"),
+        (json!("1024Mi"), "1Gi"),
+        (json!("131072Ki"), "128Mi"),
+        (json!("0.5Gi"), "512Mi"),
+        (json!("1.5Gi"), "1536Mi"),
+        (json!("512Mi"), "512Mi"),
+        (json!(134_217_728), "134217728"),
+        (json!("64000k"), "64M"),
+        (json!("010M"), "10M"),
+        // What has no shorter form, or is rarely written, is left alone.
+        (json!("0.1Gi"), "0.1Gi"),
+        (json!("0.0001"), "0.0001"),
+    ];
+    for (given, expected) in cases {
+        let resources = json!({"resources": {"limits": {"memory": given}}});
+        for name in [OPERATOR, MIRROR] {
+            let values = with(&needed(name), &resources);
+            let objects = template(&chart(name), "r", &values).unwrap();
+            let mut deployments = objects
+                .iter()
+                .filter(|object| object["kind"] == "Deployment");
+            let container =
+                &deployments.next().unwrap()["spec"]["template"]["spec"]["containers"][0];
+            let found = &container["resources"]["limits"]["memory"];
+            assert_eq!(found, expected, "{name} {given}");
+        }
+    }
+}
+
 /// Git changes line ends on Windows, unless it is told otherwise.
 #[test]
 fn line_ends_of_windows_change_nothing() {

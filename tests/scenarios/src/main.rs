@@ -6,6 +6,7 @@
 //! `tests/cluster/run-scenarios` brings the cluster up and starts this program inside.
 
 mod audit;
+mod charts;
 mod definition;
 mod dropin;
 mod gitops;
@@ -78,6 +79,8 @@ enum Subject {
     Gitops,
     /// The policy that adds sidecars to pods
     Injection,
+    /// What the charts render, as the API server keeps it, and releases of one name
+    Charts,
 }
 
 impl Subject {
@@ -91,6 +94,7 @@ impl Subject {
             Self::Platforms => platforms::suite(),
             Self::Gitops => gitops::suite(),
             Self::Injection => injection::suite(),
+            Self::Charts => charts::suite(),
         }
     }
 }
