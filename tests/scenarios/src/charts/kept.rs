@@ -15,7 +15,13 @@ use crate::scene::Scene;
 pub(super) async fn objects_of_the_operators_chart_are_kept_as_rendered(
     scene: &Scene,
 ) -> Result<()> {
-    let values = values(scene, &["tests/charts/values/prometheus-mirror-operator"])?;
+    let mut values = values(scene, &["tests/charts/values/prometheus-mirror-operator"])?;
+    // Those of the example for Fleet.
+    let bundle = scene.place().file("examples/fleet/operator/fleet.yaml");
+    let bundle: Value = serde_yaml::from_str(&std::fs::read_to_string(bundle)?)?;
+    let example = tempfile::NamedTempFile::new()?;
+    std::fs::write(example.path(), bundle["helm"]["values"].to_string())?;
+    values.push(example.path().to_owned());
     all_are_kept(scene, OPERATOR, &values).await
 }
 

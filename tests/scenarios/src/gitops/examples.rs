@@ -8,12 +8,13 @@ use crate::scene::Scene;
 use crate::wait::eventually;
 
 const NAMESPACES: [&str; 3] = ["argocd", "flux-system", "observability"];
-const EXAMPLES: [&str; 5] = [
+const EXAMPLES: [&str; 6] = [
     "argocd/application.yaml",
     "argocd/mirrors/mirror.yaml",
     "flux/kustomizations.yaml",
     "flux/operator/release.yaml",
     "flux/mirrors/mirror.yaml",
+    "fleet/mirrors/mirror.yaml",
 ];
 const HEALTH: &str = "resource.customizations.health.prometheus-mirror.io_PrometheusMirror";
 
