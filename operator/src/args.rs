@@ -46,6 +46,15 @@ pub struct RunArgs {
     /// The image of mirrors whose resource names none
     #[arg(long, env = "PROMETHEUS_MIRROR_OPERATOR_IMAGE", value_name = "IMAGE", default_value = DEFAULT_IMAGE)]
     pub image: String,
+    /// Secrets that pull it for mirrors whose resource names none; each mirror's namespace must have
+    /// them [default: none]
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_OPERATOR_IMAGE_PULL_SECRETS",
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
+    pub image_pull_secrets: Vec<String>,
     /// Look only into these namespaces, with rights in them only [default: all]
     #[arg(
         long,

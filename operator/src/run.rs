@@ -108,6 +108,7 @@ struct Operator {
     http: reqwest::Client,
     recorder: Recorder,
     image: String,
+    image_pull_secrets: Vec<String>,
     namespace: String,
     openshift: Openshift,
     policy: Policy,
@@ -131,6 +132,7 @@ impl Operator {
             http: observe::client()?,
             recorder: Recorder::new(client.clone(), reporter),
             image: args.image.clone(),
+            image_pull_secrets: args.image_pull_secrets.clone(),
             namespace: namespace.to_owned(),
             openshift: args.openshift,
             policy: args.policy(),
@@ -173,6 +175,7 @@ impl Operator {
         }
         Defaults {
             image: self.image.clone(),
+            image_pull_secrets: self.image_pull_secrets.clone(),
             operator_namespace: self.namespace.clone(),
             platform_assigns_users: assigns_users,
         }

@@ -147,6 +147,7 @@ fn built(values: &Path, platform_assigns_users: bool) -> Objects {
     let found = everything_there(&References::of(&spec, NAMESPACE), &spec);
     let defaults = Defaults {
         image: "ghcr.io/prometheus-mirror/prometheus-mirror:0.1.0".to_owned(),
+        image_pull_secrets: vec![],
         operator_namespace: OPERATOR_NAMESPACE.to_owned(),
         platform_assigns_users,
     };

@@ -96,11 +96,11 @@ app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 
 {{/*
 The secrets for pulling images, those of a parent chart first, each once: names, or objects with a
-name.
+name. Takes a dict: root, secrets.
 */}}
 {{- define "prometheus-mirror-operator.pullSecrets" -}}
 {{- $names := list }}
-{{- range $secrets := list (.Values.global | default dict).imagePullSecrets .Values.imagePullSecrets }}
+{{- range $secrets := list (.root.Values.global | default dict).imagePullSecrets .secrets }}
   {{- if kindIs "string" $secrets }}{{ $secrets = list $secrets }}{{ end }}
   {{- if kindIs "slice" $secrets }}
     {{- range $secrets }}
@@ -115,7 +115,7 @@ name.
 
 {{/* Whether the policy that injects sidecars is installed: "true", or empty. */}}
 {{- define "prometheus-mirror-operator.injectsSidecars" -}}
-{{- $asked := .Values.sidecar.injection }}
+{{- $asked := (.Values.sidecar | default dict).injection }}
 {{- if kindIs "bool" $asked }}
 {{- if $asked }}true{{ end }}
 {{- else if and (not .Values.watchNamespaces) (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") }}true

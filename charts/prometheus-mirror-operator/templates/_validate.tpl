@@ -42,7 +42,7 @@
   {{- end }}
 {{- end }}
 {{- range $index, $variable := .Values.extraEnv }}
-  {{- if has $variable.name (list "PROMETHEUS_MIRROR_OPERATOR_IMAGE" "PROMETHEUS_MIRROR_OPERATOR_LEASE" "PROMETHEUS_MIRROR_OPERATOR_WATCH_NAMESPACES" "PROMETHEUS_MIRROR_OPERATOR_NAMESPACE_SELECTOR" "PROMETHEUS_MIRROR_OPERATOR_CROSS_NAMESPACE" "PROMETHEUS_MIRROR_OPERATOR_DENY_FIELDS" "PROMETHEUS_MIRROR_OPERATOR_LOG_FORMAT" "PROMETHEUS_MIRROR_OPERATOR_LOG_LEVEL" "PROMETHEUS_MIRROR_OPERATOR_ADMIN_LISTEN" "POD_NAMESPACE" "POD_NAME") }}
+  {{- if has $variable.name (list "PROMETHEUS_MIRROR_OPERATOR_IMAGE" "PROMETHEUS_MIRROR_OPERATOR_IMAGE_PULL_SECRETS" "PROMETHEUS_MIRROR_OPERATOR_LEASE" "PROMETHEUS_MIRROR_OPERATOR_WATCH_NAMESPACES" "PROMETHEUS_MIRROR_OPERATOR_NAMESPACE_SELECTOR" "PROMETHEUS_MIRROR_OPERATOR_CROSS_NAMESPACE" "PROMETHEUS_MIRROR_OPERATOR_DENY_FIELDS" "PROMETHEUS_MIRROR_OPERATOR_LOG_FORMAT" "PROMETHEUS_MIRROR_OPERATOR_LOG_LEVEL" "PROMETHEUS_MIRROR_OPERATOR_ADMIN_LISTEN" "POD_NAMESPACE" "POD_NAME") }}
     {{- fail (printf "extraEnv[%d]: the chart sets %s itself; use mirrorImage, watchNamespaces, namespaceSelector, crossNamespace, denyFields or log, for example: log.level: debug" $index $variable.name) }}
   {{- end }}
   {{- range $other, $same := $values.extraEnv }}
@@ -78,7 +78,7 @@
     {{- end }}
   {{- end }}
 {{- end }}
-{{- if and .Values.sidecar.injection (semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version) }}
+{{- if and (.Values.sidecar | default dict).injection (semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version) }}
   {{- fail (printf "sidecar.injection: it needs MutatingAdmissionPolicy of Kubernetes 1.36, and this is %s. Leave it out, and add sidecars by hand as docs/sidecar.md shows" .Capabilities.KubeVersion.Version) }}
 {{- end }}
 {{- if and (not .Values.rbac.create) .Values.rbac.aggregateClusterRoles }}

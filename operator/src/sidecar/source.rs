@@ -121,6 +121,7 @@ fn from_text(file: &Path, text: &str, name: Option<&str>, image: &str) -> Result
     };
     let defaults = Defaults {
         image: image.to_owned(),
+        image_pull_secrets: vec![],
         operator_namespace: String::new(),
         platform_assigns_users: false,
     };

@@ -151,6 +151,19 @@ fn every_pod_has_the_secrets_of_the_parent_once() {
         let none = rendered(name, &more);
         assert!(pull_secrets(&none).is_empty(), "{name}");
     }
+    let of_mirrors = |values: &Value| {
+        let objects = rendered(OPERATOR, values);
+        let text = Value::Array(objects).to_string();
+        let after = text
+            .split_once("PROMETHEUS_MIRROR_OPERATOR_IMAGE_PULL_SECRETS")?
+            .1;
+        let value = after.split_once("\"value\":\"")?.1;
+        Some(value.split_once('"')?.0.to_owned())
+    };
+    let own = json!({"mirrorImage": {"pullSecrets": ["mirrors", {"name": "login"}]}});
+    let expected = Some("login,other,mirrors".to_owned());
+    assert_eq!(of_mirrors(&with(&values, &own)), expected);
+    assert_eq!(of_mirrors(&json!({})), None);
     let text = json!({"global": {"imagePullSecrets": "login"}});
     let expected = json!([{"name": "login"}]).to_string();
     for name in [OPERATOR, MIRROR] {
@@ -199,6 +212,11 @@ fn values_of_the_version_before_still_render() {
         let mut values: Value = serde_yaml::from_str(&values).unwrap();
         let fields = values.as_object_mut().unwrap();
         assert!(fields.remove("tests").is_some());
+        if name == OPERATOR {
+            assert!(fields.remove("sidecar").is_some());
+            let image = fields["mirrorImage"].as_object_mut().unwrap();
+            assert!(image.remove("pullSecrets").is_some());
+        }
         if name == MIRROR {
             assert!(fields.remove("imageRegistry").is_some());
         }

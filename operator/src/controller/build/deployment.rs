@@ -79,8 +79,14 @@ fn template(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
         "volumes": [{"name": "configuration", "projected": { "defaultMode": mode(defaults), "sources": sources(mirror, Presence::Needed) }}],
         "topologySpreadConstraints": [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
     });
-    if !mirror.spec.image_pull_secrets.is_empty() {
-        spec["imagePullSecrets"] = json!(mirror.spec.image_pull_secrets);
+    let own = mirror.spec.image_pull_secrets.iter().map(|own| &own.name);
+    let mut secrets: Vec<_> = own.collect();
+    if secrets.is_empty() {
+        secrets.extend(&defaults.image_pull_secrets);
+    }
+    if !secrets.is_empty() {
+        let secrets = secrets.iter().map(|name| json!({ "name": name }));
+        spec["imagePullSecrets"] = secrets.collect();
     }
     json!({ "metadata": { "labels": labels(mirror) }, "spec": spec })
 }

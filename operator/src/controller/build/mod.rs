@@ -42,6 +42,8 @@ pub const DEFAULT_IMAGE: &str = concat!(
 pub struct Defaults {
     /// The image of mirrors that name none.
     pub image: String,
+    /// The Secrets that pull images for mirrors that name none.
+    pub image_pull_secrets: Vec<String>,
     /// Where the operator runs: it must reach the pods' admin port.
     pub operator_namespace: String,
     /// Whether the platform gives each pod its user and groups, and refuses others.

@@ -24,6 +24,7 @@ pub(super) fn mirror(more: Value) -> ValidatedMirror {
 pub(super) fn defaults() -> Defaults {
     Defaults {
         image: "prometheus-mirror:1".to_owned(),
+        image_pull_secrets: vec![],
         operator_namespace: "system".to_owned(),
         platform_assigns_users: false,
     }
@@ -544,4 +545,20 @@ fn a_disruption_budget_says_what_was_asked_or_one() {
             expected("maxUnavailable", json!(2))
         ]
     );
+}
+
+#[test]
+fn the_operators_pull_secrets_are_for_mirrors_without() {
+    let defaults = Defaults {
+        image_pull_secrets: vec!["login".to_owned()],
+        ..defaults()
+    };
+    let secrets = |more: Value| {
+        let children = build(&mirror(more), &defaults).children;
+        let deployment = children.iter().find(|child| child.kind == Kind::Deployment);
+        deployment.unwrap().manifest["spec"]["template"]["spec"]["imagePullSecrets"].clone()
+    };
+    assert_eq!(secrets(json!({})), json!([{"name": "login"}]));
+    let own = json!({"imagePullSecrets": [{"name": "own"}]});
+    assert_eq!(secrets(own), json!([{"name": "own"}]));
 }

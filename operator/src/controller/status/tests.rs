@@ -37,6 +37,7 @@ impl Case {
             &mirror,
             &Defaults {
                 image: "i".to_owned(),
+                image_pull_secrets: vec![],
                 operator_namespace: "o".to_owned(),
                 platform_assigns_users: false,
             },

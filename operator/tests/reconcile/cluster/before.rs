@@ -64,6 +64,7 @@ impl Before {
             policy: self.policy,
             defaults: Defaults {
                 image: "prometheus-mirror:1".to_owned(),
+                image_pull_secrets: vec![],
                 operator_namespace: "system".to_owned(),
                 platform_assigns_users: false,
             },
