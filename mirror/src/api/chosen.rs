@@ -82,7 +82,7 @@ impl Chosen {
         let settings = target.settings();
         let at_most = serving.settings.limits.upstream_calls;
         let shards = Counted::together(target.for_request(caller), at_most);
-        let calls = Shards::new(shards, settings.partial_responses);
+        let calls = Shards::new(shards, settings.partial_responses).knowing(target.holders());
         Ok(Self {
             name: settings.name.to_string(),
             parameters: settings.parameters.clone(),

@@ -2,10 +2,13 @@
 //! as long as the slowest one's; what is computed of their answers is computed as one Prometheus
 //! with all of the series would.
 //!
-//! * [`evaluate`]: expressions. [`unite`]: everything else.
+//! * [`evaluate`]: expressions. [`route`]: which shards are asked what of them; [`routed`]: what
+//!   they answer. [`unite`]: everything else.
 //! * A single shard is asked as it is.
 
 mod evaluate;
+mod route;
+mod routed;
 #[cfg(test)]
 mod tests;
 mod unite;
@@ -20,7 +23,7 @@ use crate::model::capabilities::Capabilities;
 use crate::model::time::Millis;
 use crate::plan::distribution::Node;
 use crate::prometheus::remarks::{Meaning, Remark};
-use crate::prometheus::{Answer, Call, Deadline, Held, Store, StoreError};
+use crate::prometheus::{Answer, Call, Deadline, Held, Holders, Store, StoreError};
 
 /// The shards of a target, for the calls of one request.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub struct Shards<S> {
     may_be_partial: bool,
     /// How expressions are answered, as far as they have been read.
     known: Mutex<HashMap<String, Arc<Node>>>,
+    holders: Arc<Holders>,
 }
 
 /// What the shards answered to a call: nothing of one that is left out.
@@ -48,6 +52,16 @@ impl<S> Shards<S> {
             members,
             may_be_partial,
             known: Mutex::default(),
+            holders: Arc::default(),
+        }
+    }
+
+    /// The same, with what other requests found out.
+    #[must_use]
+    pub fn knowing(self, holders: &Arc<Holders>) -> Self {
+        Self {
+            holders: Arc::clone(holders),
+            ..self
         }
     }
 
@@ -58,6 +72,7 @@ impl<S> Shards<S> {
             members: self.members.into_iter().map(store).collect(),
             may_be_partial: self.may_be_partial,
             known: self.known,
+            holders: self.holders,
         }
     }
 }

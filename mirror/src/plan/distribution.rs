@@ -93,7 +93,7 @@ pub struct Leaf {
 }
 
 /// Series that an expression reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reads {
     /// Which.
     pub selector: String,
@@ -271,7 +271,19 @@ impl Node {
         leaves
     }
 
-    /// Whether it is worth to find out first which series there are: it compares the elements of
+    /// The series that the shards are asked for, each once.
+    #[must_use]
+    pub fn reads(&self) -> Vec<Reads> {
+        let mut reads: Vec<Reads> = Vec::new();
+        for one in self.leaves().iter().flat_map(|leaf| &leaf.reads) {
+            if !reads.contains(one) {
+                reads.push(one.clone());
+            }
+        }
+        reads
+    }
+
+    /// Whether it is worth to find out which series there are: it compares the elements of
     /// several, which are sent one by one, or needs all in one shard.
     #[must_use]
     pub fn is_costly(&self) -> bool {

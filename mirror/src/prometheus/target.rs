@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::holders::Holders;
 use super::limits::Caller;
 use super::replicas::{Preference, Replicas};
 use super::server::{ForRequest, Server, ServerCalls};
@@ -17,6 +18,7 @@ pub struct Target {
     settings: Arc<TargetSettings>,
     /// At least one.
     shards: Vec<Arc<Shard>>,
+    holders: Arc<Holders>,
 }
 
 /// A part of a target's series: servers that scrape the same, at least one.
@@ -28,13 +30,23 @@ pub(super) struct Shard {
 
 impl Target {
     pub(super) fn new(settings: Arc<TargetSettings>, shards: Vec<Arc<Shard>>) -> Self {
-        Self { settings, shards }
+        Self {
+            settings,
+            shards,
+            holders: Arc::default(),
+        }
     }
 
     /// What the target was made from.
     #[must_use]
     pub fn settings(&self) -> &Arc<TargetSettings> {
         &self.settings
+    }
+
+    /// What is known of which shard has what.
+    #[must_use]
+    pub fn holders(&self) -> &Arc<Holders> {
+        &self.holders
     }
 
     /// Its servers, by shard.

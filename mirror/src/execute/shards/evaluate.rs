@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use futures::future::try_join_all;
-
+use super::route::{Place, Route};
+use super::routed::{Evaluation, Finding};
 use super::unite::{self, size};
 use super::{Asked, Shards};
 use crate::blocking;
 use crate::execute::counted::MOST_PROMQL_BYTES;
 use crate::execute::work;
-use crate::model::time::{Millis, Timestamp};
+use crate::model::time::Timestamp;
 use crate::plan::distribution::combine::{Combiner, Uncombinable};
-use crate::plan::distribution::{Across, Leaf, Node, Reads, Reason, distribute};
+use crate::plan::distribution::{Across, Leaf, Node, Reason, distribute};
 use crate::plan::expression::positions_left_out;
 use crate::prometheus::remarks::Remark;
 use crate::prometheus::{Answer, Call, Data, Deadline, Store, StoreError};
@@ -20,13 +20,7 @@ use crate::prometheus::{Answer, Call, Data, Deadline, Store, StoreError};
 const LONG: usize = 512;
 
 /// The first and the last instant of an evaluation.
-type Range = (Timestamp, Timestamp);
-
-/// Which shards have series of a selector.
-struct Found {
-    reads: Reads,
-    by_shard: Vec<bool>,
-}
+pub(super) type Range = (Timestamp, Timestamp);
 
 impl<S: Store> Shards<S> {
     /// The stored samples of series, each of which one shard has.
@@ -63,35 +57,41 @@ impl<S: Store> Shards<S> {
         if is_metricsql {
             tree = tree.with_quantiles_alone(None, &Reason::MetricsQl);
         }
+        let mut finding = Finding::default();
         // Each turn puts a quantile into one shard; a tree has few.
         loop {
-            if tree.is_costly() {
-                let (found, missing) = self.found(&tree, range, deadline).await?;
-                if let Some(only) = only(&found) {
-                    let answers = vec![Some(self.ask_one(only, call, deadline).await?)];
-                    let asked = Asked { answers, missing };
-                    return unite::united(asked, self, deadline).await;
+            let evaluation = Evaluation {
+                tree: &tree,
+                call,
+                promql,
+                range,
+                deadline,
+            };
+            let (route, asked) = self.routed(evaluation, &mut finding).await?;
+            let (parts, mut asked) = match (route, asked) {
+                (Route::Whole(_), asked) => {
+                    let answers = asked.into_iter().flat_map(|one| one.answers).collect();
+                    let missing = finding.missing;
+                    return unite::united(Asked { answers, missing }, self, deadline).await;
                 }
-                tree = tree.without(&|reads| {
-                    let mut found = found.iter().filter(|found| found.reads == *reads);
-                    found.all(|found| !found.by_shard.contains(&true))
-                });
+                (Route::Parts { tree, places }, asked) => {
+                    (tree, places.into_iter().zip(asked).collect::<Vec<_>>())
+                }
+            };
+            for (place, one) in &mut asked {
+                if matches!(place, Place::One(_)) {
+                    one.missing.clone_from(&finding.missing);
+                }
             }
-            let leaves = tree.leaves();
-            let asked = leaves
-                .iter()
-                .map(|leaf| self.ask_leaf(leaf, call, range, deadline));
-            let asked = try_join_all(asked)
-                .await
-                .map_err(|error| complaint(error, &tree, promql))?;
-            let native = match self.combined(&tree, asked, is_metricsql, deadline).await? {
-                Ok(answer) => return Ok(told(answer, &tree, promql)),
+            let asked = asked.into_iter().map(|(_, one)| one).collect();
+            let native = match self.combined(&parts, asked, is_metricsql, deadline).await? {
+                Ok(answer) => return Ok(told(answer, &parts, promql)),
                 Err(Uncombinable::Native { promql }) => promql,
                 Err(error) => return Err(refused(error)),
             };
-            let before = tree.clone();
+            tree = parts.clone();
             tree = tree.with_quantiles_alone(Some(&native), &Reason::NativeHistograms);
-            if tree == before {
+            if tree == parts {
                 return Err(across(&Reason::NativeHistograms, self.members.len()));
             }
         }
@@ -130,93 +130,6 @@ impl<S: Store> Shards<S> {
                 )))
             }
         }
-    }
-
-    async fn ask_one(
-        &self,
-        index: usize,
-        call: &Call,
-        deadline: Deadline,
-    ) -> Result<Arc<Answer>, StoreError> {
-        let answer = self.members[index].call(call.clone(), deadline).await;
-        answer.map_err(|error| super::named(error, index))
-    }
-
-    /// What the shards answer to a leaf.
-    async fn ask_leaf(
-        &self,
-        leaf: &Leaf,
-        call: &Call,
-        range: Range,
-        deadline: Deadline,
-    ) -> Result<Asked, StoreError> {
-        let call = of_promql(call, &leaf.promql);
-        let (index, missing) = match &leaf.across {
-            Across::SideBySide { .. } | Across::Folded(_) => {
-                return self.ask(&call, deadline).await;
-            }
-            Across::Anywhere if self.may_be_partial => {
-                return self.ask(&call, deadline).await;
-            }
-            Across::Anywhere => (0, Vec::new()),
-            Across::Alone(reason) => {
-                let (found, missing) = self.found_of(&leaf.reads, range, deadline).await?;
-                let count = holders(found.iter()).len();
-                let only = only(&found).ok_or_else(|| across(reason, count))?;
-                (only, missing)
-            }
-        };
-        let answer = self.ask_one(index, &call, deadline).await?;
-        Ok(Asked {
-            answers: vec![Some(answer)],
-            missing,
-        })
-    }
-
-    /// Which shards have the series that a tree reads.
-    async fn found(
-        &self,
-        tree: &Node,
-        range: Range,
-        deadline: Deadline,
-    ) -> Result<(Vec<Found>, Vec<Remark>), StoreError> {
-        let mut reads: Vec<Reads> = Vec::new();
-        for one in tree.leaves().iter().flat_map(|leaf| &leaf.reads) {
-            if !reads.contains(one) {
-                reads.push(one.clone());
-            }
-        }
-        self.found_of(&reads, range, deadline).await
-    }
-
-    async fn found_of(
-        &self,
-        reads: &[Reads],
-        (start, end): Range,
-        deadline: Deadline,
-    ) -> Result<(Vec<Found>, Vec<Remark>), StoreError> {
-        let found = reads.iter().map(async |reads| {
-            let before = reads.before.unwrap_or(Millis(i64::MAX));
-            let call = Call::SeriesExist {
-                selectors: vec![reads.selector.clone()],
-                // No store has samples from before 1970.
-                start: Timestamp(start.minus(before).0.max(0)),
-                end: end.plus(reads.after),
-            };
-            let asked = self.ask(&call, deadline).await?;
-            let has_any = |answer: &Option<Arc<Answer>>| {
-                let data = answer.as_ref().map(|answer| &answer.data);
-                matches!(data, Some(Data::SeriesExist(true)))
-            };
-            let found = Found {
-                reads: reads.clone(),
-                by_shard: asked.answers.iter().map(has_any).collect(),
-            };
-            Ok::<_, StoreError>((found, asked.missing))
-        });
-        let (found, missing): (_, Vec<_>) = try_join_all(found).await?.into_iter().unzip();
-        // Each question says the same of them.
-        Ok((found, missing.into_iter().next().unwrap_or_default()))
     }
 
     /// The result of a tree, of the answers to its leaves. `drops_nan`: as VictoriaMetrics does.
@@ -273,37 +186,7 @@ fn only_answer(all: &[Arc<Answer>], missing: &[Remark]) -> Option<Arc<Answer>> {
         .cloned()
 }
 
-/// The shards that have any of these series.
-fn holders<'a>(found: impl Iterator<Item = &'a Found>) -> Vec<usize> {
-    let mut holders: Vec<usize> = found
-        .flat_map(|found| found.by_shard.iter().enumerate())
-        .filter(|(_, has_any)| **has_any)
-        .map(|(index, _)| index)
-        .collect();
-    holders.sort_unstable();
-    holders.dedup();
-    holders
-}
-
-/// The shard that has all there is; the first one if there is nothing.
-fn only(found: &[Found]) -> Option<usize> {
-    match holders(found.iter())[..] {
-        [] => Some(0),
-        [only] => Some(only),
-        _ => None,
-    }
-}
-
-/// The same call for another expression.
-fn of_promql(call: &Call, new: &str) -> Call {
-    let mut call = call.clone();
-    if let Call::Range { promql, .. } | Call::Instant { promql, .. } = &mut call {
-        new.clone_into(promql);
-    }
-    call
-}
-
-fn across(reason: &Reason, count: usize) -> StoreError {
+pub(super) fn across(reason: &Reason, count: usize) -> StoreError {
     StoreError::AcrossShards(format!(
         "{reason}, and {count} shards of this target have some: write an expression whose outermost aggregation is sum, min, max, count or avg, or select series of one shard only"
     ))
@@ -327,7 +210,7 @@ fn is_rewritten(tree: &Node, promql: &str) -> bool {
 }
 
 /// A shard's complaint about a part of the expression, whose positions mean nothing.
-fn complaint(error: StoreError, tree: &Node, promql: &str) -> StoreError {
+pub(super) fn complaint(error: StoreError, tree: &Node, promql: &str) -> StoreError {
     match error {
         StoreError::Rejected { kind, message } if is_rewritten(tree, promql) => {
             StoreError::Rejected {

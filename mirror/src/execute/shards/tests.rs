@@ -139,6 +139,61 @@ async fn all_shards_are_asked_at_once() {
 }
 
 #[tokio::test]
+async fn who_has_what_is_asked_together_with_the_query_once_it_is_known() {
+    let holders = Arc::new(Holders::default());
+    let shards = |together: Option<&Arc<Barrier>>| {
+        let has = |elements| Scripted {
+            together: together.cloned(),
+            ..with(elements)
+        };
+        let members = vec![has(&[]), has(&[(&[("a", "x")], &["2"])])];
+        Shards::new(members, false).knowing(&holders)
+    };
+    // Of two shards: the selector of the one that has nothing, and the whole of the other.
+    let promql = "topk(1, x)";
+    let at_first = asked(&shards(None), promql).await;
+    let together = Arc::new(Barrier::new(2 + 1));
+    let again = shards(Some(&together));
+    let again = tokio::time::timeout(Duration::from_secs(5), asked(&again, promql)).await;
+    assert_eq!(again.ok(), Some(at_first));
+}
+
+#[tokio::test]
+async fn what_was_known_and_is_no_longer_so_changes_nothing() {
+    let holders = Arc::new(Holders::default());
+    let (none, some): (&[Element], &[Element]) = (&[], &[(&[("a", "x")], &["1.50"])]);
+    let refused = "topk() needs all of its series in one Prometheus, and 2 shards";
+    for (first, second, expected) in [
+        (none, some, Ok(vec![series(&[("a", "x")], &["1.50"])])),
+        (some, none, Ok(vec![series(&[("a", "x")], &["1.50"])])),
+        (some, some, Err(refused)),
+        (none, none, Ok(vec![])),
+        (some, some, Err(refused)),
+        (none, some, Ok(vec![series(&[("a", "x")], &["1.50"])])),
+    ] {
+        let shards = Shards::new(vec![with(first), with(second)], false).knowing(&holders);
+        let found = asked(&shards, "topk(1, m)").await;
+        let found = found.map_err(|error| error[..refused.len()].to_owned());
+        assert_eq!(found, expected.map_err(str::to_owned));
+    }
+}
+
+#[tokio::test]
+async fn a_guess_that_cannot_be_asked_is_no_error() {
+    let holders = Arc::new(Holders::default());
+    // All was in the first shard, which now refuses the whole, and has nothing of it any more.
+    let first = Shards::new(vec![with(&[(&[], &["1"])]), with(&[])], false).knowing(&holders);
+    asked(&first, "topk(1, m)").await.expect("an answer");
+    let refuses = scripted(|call| match call {
+        Call::Range { .. } => Err(StoreError::Unreachable("too much".to_owned())),
+        _ => Ok(Data::SeriesExist(false)),
+    });
+    let shards = Shards::new(vec![refuses, with(&[(&[], &["2"])])], false).knowing(&holders);
+    let found = asked(&shards, "topk(1, m)").await;
+    assert_eq!(found, Ok(vec![series(&[], &["2"])]));
+}
+
+#[tokio::test]
 async fn a_single_shard_is_asked_as_it_is() {
     let only = scripted(|call| match call {
         Call::Range { promql, .. } if promql == "topk(1, avg(x))" => {
