@@ -365,6 +365,42 @@ fn a_gap_of_a_range_is_asked_of_the_other_and_filled() {
 }
 
 #[test]
+fn the_absence_of_series_is_not_looked_for_in_the_gaps_of_another() {
+    let asks = |promql: &str| {
+        let pair = replicas(vec![server("a", []), server("b", [0])]);
+        let range = Call::Range {
+            promql: promql.to_owned(),
+            start: Timestamp(0),
+            end: Timestamp(0),
+            step: Millis(1),
+        };
+        let instant = Call::Instant {
+            promql: promql.to_owned(),
+            at: Timestamp(0),
+        };
+        for call in [range, instant] {
+            ask(&pair, call).unwrap();
+        }
+        calls(&pair)[1] == 2
+    };
+    for promql in [
+        "absent(up)",
+        "max(ABSENT (up)) * 2",
+        "absent_over_time\n(up[5m])",
+    ] {
+        assert!(!asks(promql), "{promql}");
+    }
+    for promql in [
+        "absent",
+        "sum(absent)",
+        "not_absent(up)",
+        "max(absent{a=\"(\"})",
+    ] {
+        assert!(asks(promql), "{promql}");
+    }
+}
+
+#[test]
 fn a_gap_of_samples_is_asked_of_the_other_and_filled() {
     let has = every(INTERVAL, 0..100).filter(|at| !(600_000..750_000).contains(at));
     let late = every(INTERVAL, 0..100).map(|at| at + 1_700);
