@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Parts, Uncombinable};
-use crate::model::series::{Labels, Samples, Series};
+use crate::model::series::{HistogramSample, Labels, Samples, Series};
 use crate::model::time::Timestamp;
 use crate::plan::distribution::Fold;
 use crate::plan::value;
@@ -20,14 +20,10 @@ pub(super) fn folded(parts: &Parts<'_>, fold: Fold) -> Vec<Series> {
                 let mut values: Vec<f64> = texts.iter().map(|text| value::parse(text)).collect();
                 reduce.of(&mut values).map(value::write)
             });
-            let histograms = match same[..] {
-                [one] => one.histograms.clone(),
-                // That there are some, for those who cannot do with sum and count.
-                _ => same
-                    .iter()
-                    .find(|one| !one.histograms.is_empty())
-                    .map(|one| one.histograms.clone())
-                    .unwrap_or_default(),
+            let histograms = match fold {
+                Fold::Sum => added(&same),
+                // They have no smallest and no largest.
+                Fold::Min | Fold::Max => Vec::new(),
             };
             Series {
                 labels: same[0].labels.clone(),
@@ -36,6 +32,21 @@ pub(super) fn folded(parts: &Parts<'_>, fold: Fold) -> Vec<Series> {
             }
         })
         .collect()
+}
+
+/// Native histograms at the same instant as one: of their observations, count and sum are known.
+fn added(same: &[&Series]) -> Vec<HistogramSample> {
+    let mut all: BTreeMap<Timestamp, HistogramSample> = BTreeMap::new();
+    for one in same.iter().flat_map(|one| &one.histograms) {
+        let known = all.entry(one.at);
+        known
+            .and_modify(|sum| {
+                sum.count += one.count;
+                sum.sum += one.sum;
+            })
+            .or_insert(*one);
+    }
+    all.into_values().collect()
 }
 
 /// The elements of all parts. `are_one`: those with the same labels are one series, which moved
