@@ -8,7 +8,8 @@ choose_addresses() {
   [[ ! -f $record ]] || known=$(<"$record")
   family=${CLUSTER_IP_FAMILY:-${known:-ipv4}}
   if [[ -n $known && $known != "$family" ]]; then
-    fail "cluster '$CLUSTER_NAME' has the IP family $known: take it down first, or set CLUSTER_NAME to another name"
+    fail "cluster '$CLUSTER_NAME' has the IP family $known: take it down first, or set" \
+      "CLUSTER_NAME to another name"
   fi
   case $family in
     ipv4) node_addresses=(198.18.0.1) pod_ranges=(198.18.1.0/24) service_ranges=(198.19.0.0/16) ;;
