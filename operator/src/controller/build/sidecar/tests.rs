@@ -18,8 +18,8 @@ fn a_sidecar_is_restricted_and_holds_up_nothing() {
         "env": [
             {"name": "PROMETHEUS_MIRROR_FILE", "value": "/etc/prometheus-mirror/mirror.yaml"},
             {"name": "PROMETHEUS_MIRROR_SECRETS_DIR", "value": "/etc/prometheus-mirror/secrets"},
-            {"name": "PROMETHEUS_MIRROR_LISTEN", "value": "0.0.0.0:9900"},
-            {"name": "PROMETHEUS_MIRROR_ADMIN_LISTEN", "value": "0.0.0.0:9901"},
+            {"name": "PROMETHEUS_MIRROR_LISTEN", "value": "[::]:9900"},
+            {"name": "PROMETHEUS_MIRROR_ADMIN_LISTEN", "value": "[::]:9901"},
             {"name": "PROMETHEUS_MIRROR_DRAIN_DELAY", "value": "5s"},
             {"name": "PROMETHEUS_MIRROR_DRAIN_TIMEOUT", "value": "30s"},
             {"name": "PROMETHEUS_MIRROR_LOG_FORMAT", "value": "json"},
