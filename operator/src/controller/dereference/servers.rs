@@ -262,6 +262,26 @@ mod tests {
         Arc::new(serde_json::from_value(json!({ "metadata": metadata })).unwrap())
     }
 
+    #[test]
+    fn a_headless_service_says_which_ports_its_pods_have_elsewhere() {
+        let ports = |targets: [Value; 4]| {
+            let port = |(index, target): (usize, Value)| json!({"name": format!("p{index}"), "port": 80 + index, "targetPort": target});
+            let spec =
+                json!({"ports": targets.into_iter().enumerate().map(port).collect::<Value>()});
+            serde_json::from_value::<ServiceSpec>(spec).unwrap()
+        };
+        let slice = |one: i32, two: i32| Slice {
+            ports: [("p1".to_owned(), one), ("p2".to_owned(), two)].into(),
+            ..Slice::default()
+        };
+        // By number, by name, by a name that pods disagree about, and as it is.
+        let spec = ports([json!(9090), json!("web"), json!("other"), json!(83)]);
+        let slices = [slice(9091, 7), slice(9091, 8)];
+        let found = pod_ports(&spec, slices.iter());
+        assert_eq!(found, BTreeMap::from([(80, 9090), (81, 9091)]));
+        assert_eq!(pod_ports(&spec, [].iter()), BTreeMap::from([(80, 9090)]));
+    }
+
     fn said(
         cross_namespace: CrossNamespace,
         at: (&str, &str),
