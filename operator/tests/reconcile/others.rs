@@ -74,6 +74,10 @@ async fn a_controller_that_sets_a_field_again_and_again_is_not_fought_for_ever()
     for _ in 0..10 {
         cluster.api.edit("services/shop", |service| {
             service["metadata"]["annotations"]["balancer"] = json!("theirs");
+            service["metadata"]["managedFields"] = json!([{
+                "manager": "cloud-controller", "operation": "Update",
+                "fieldsV1": {"f:metadata": {"f:annotations": {"f:balancer": {}}}},
+            }]);
         });
         to_children(&cluster);
         cluster.reconciles().await;
@@ -88,8 +92,8 @@ async fn a_controller_that_sets_a_field_again_and_again_is_not_fought_for_ever()
     let said = &cluster.condition("Degraded")["message"];
     assert_eq!(
         said,
-        "Service shop: metadata.annotations.balancer is \"theirs\", not \"ours\" (another controller \
-         or user sets it again and again)"
+        "Service shop: metadata.annotations.balancer is \"theirs\", not \"ours\" (cloud-controller \
+         sets it again and again)"
     );
 }
 

@@ -90,7 +90,7 @@ mod tests {
             ),
             (
                 vec![rule("b", &[path("/old", "shop"), solver])],
-                json!([rule("a", &[mirror.clone()]), of_solver]),
+                json!([rule("a", std::slice::from_ref(&mirror)), of_solver]),
                 true,
             ),
         ];

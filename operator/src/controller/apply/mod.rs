@@ -18,10 +18,11 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use kube::Client;
+use kube::api::DynamicObject;
 
 use self::decide::{Decision, stamped};
 pub use self::difference::Difference;
-pub use self::overruled::{Contested, Overruled};
+pub use self::overruled::{By, Contested, Overruled};
 use self::overruled::{fields, is_same, was_applied};
 use self::write::Writer;
 use super::build::Child;
@@ -30,6 +31,7 @@ use crate::cluster::answer::words;
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
 use crate::cluster::owner::owned_by;
+use crate::cluster::references::NamespacedName;
 use crate::cluster::watched::{Cache, NOT_INSTALLED};
 use crate::cluster::written::{Change, ObjectName, Written};
 
@@ -196,25 +198,44 @@ impl Apply<'_> {
         let fields = fields(child, &there);
         let mirror = self.writer.mirror;
         let of = (mirror.namespace.clone(), mirror.name.clone());
-        let mut at_admission = self.contested.is_settled(&of, &there);
-        if !at_admission {
-            // A dry run goes through admission like a write.
-            let answer = self.writer.patch(child, decision, true).await?;
-            at_admission = answer.is_some_and(|answer| is_same(&answer, &there));
-        }
-        if at_admission {
-            self.contested.settle(&of, &there);
-        } else if !self
+        let by = if self.is_final(child, decision, &of, &there).await? {
+            By::Admission
+        } else if self
             .contested
             .is_in_vain(&of, &there, &fields, Instant::now())
         {
+            match self.contested.by(&of, &there) {
+                Some(by) => by,
+                None => {
+                    let by = self.writer.last_manager(child, &fields).await?;
+                    self.contested.note(&of, &there, &by);
+                    by
+                }
+            }
+        } else {
             return Ok(None);
+        };
+        let object = child.object();
+        Ok(Some(Overruled { object, fields, by }))
+    }
+
+    /// Whether applying a child leaves it as it is. A dry run goes through admission like a write.
+    async fn is_final(
+        &self,
+        child: &Child,
+        decision: &Decision,
+        of: &NamespacedName,
+        there: &DynamicObject,
+    ) -> Result<bool, Error> {
+        if self.contested.is_settled(of, there) {
+            return Ok(true);
         }
-        Ok(Some(Overruled {
-            object: child.object(),
-            fields,
-            at_admission,
-        }))
+        let answer = self.writer.patch(child, decision, true).await?;
+        let is_final = answer.is_some_and(|answer| is_same(&answer, there));
+        if is_final {
+            self.contested.settle(of, there);
+        }
+        Ok(is_final)
     }
 
     /// Finds out before the first write whether there is a reason to write nothing at all.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crds::contract::{annotations, sha256};
+use crds::contract::{OPERATOR, annotations, sha256};
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
@@ -29,8 +29,29 @@ pub struct Overruled {
     pub object: ObjectName,
     /// What differs.
     pub fields: Vec<Difference>,
-    /// Whether the API server itself answers so; otherwise something changes it afterwards.
-    pub at_admission: bool,
+    /// Who sets them.
+    pub by: By,
+}
+
+/// Who sets fields to other values than the operator does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The API server itself answers so.
+    Admission,
+    /// Something changes them afterwards: the field manager, if it is known.
+    Another(Option<String>),
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Admission => f.write_str("an admission policy or webhook sets it"),
+            Self::Another(Some(manager)) => write!(f, "{manager} sets it again and again"),
+            Self::Another(None) => {
+                f.write_str("another controller or user sets it again and again")
+            }
+        }
+    }
 }
 
 impl fmt::Display for Overruled {
@@ -47,11 +68,7 @@ impl fmt::Display for Overruled {
         if self.fields.len() > MOST {
             write!(f, " and {} more", self.fields.len() - MOST)?;
         }
-        f.write_str(if self.at_admission {
-            " (an admission policy or webhook sets it)"
-        } else {
-            " (another controller or user sets it again and again)"
-        })
+        write!(f, " ({})", self.by)
     }
 }
 
@@ -66,6 +83,8 @@ struct Known {
     settled: Option<String>,
     /// When each difference was fixed.
     fixes: Vec<(String, Instant)>,
+    /// Who sets the fields that were fixed in vain, once it was asked.
+    by: Option<By>,
 }
 
 impl Contested {
@@ -99,6 +118,16 @@ impl Contested {
             fixes.push((difference, now));
             false
         })
+    }
+
+    /// Who sets the fields that were fixed in vain, if it was asked.
+    pub(super) fn by(&self, of: &NamespacedName, there: &DynamicObject) -> Option<By> {
+        self.known(of, there, |known| known.by.clone())
+    }
+
+    /// It was asked who sets them.
+    pub(super) fn note(&self, of: &NamespacedName, there: &DynamicObject, by: &By) {
+        self.known(of, there, |known| known.by = Some(by.clone()));
     }
 
     /// A resource is gone, and its children with it.
@@ -139,6 +168,30 @@ pub(super) fn fields(child: &Child, there: &DynamicObject) -> Vec<Difference> {
     differences(&json!(there), &wanted)
 }
 
+/// The field manager that wrote a field last, apart from the operator.
+pub(super) fn manager(there: &DynamicObject, field: &Difference) -> Option<String> {
+    let entries = there.managed_fields().iter();
+    let others = entries.filter(|entry| {
+        let fields = entry.fields_v1.as_ref();
+        entry.manager.as_deref() != Some(OPERATOR)
+            && entry.subresource.as_deref().unwrap_or_default().is_empty()
+            && fields.is_some_and(|fields| has_field(&fields.0, &field.path))
+    });
+    let last = others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+    last.manager.clone()
+}
+
+/// Whether a field of this path is among managed fields; its last name is enough.
+fn has_field(fields: &Value, path: &str) -> bool {
+    fields.as_object().is_some_and(|fields| {
+        fields.iter().any(|(name, below)| {
+            let name = name.strip_prefix("f:").unwrap_or_default();
+            let last = path.strip_suffix(name).filter(|_| !name.is_empty());
+            last.is_some_and(|before| before.ends_with('.')) || has_field(below, path)
+        })
+    })
+}
+
 /// Whether two answers show the same state of an object.
 pub(super) fn is_same(one: &DynamicObject, other: &DynamicObject) -> bool {
     state(one) == state(other)
@@ -161,6 +214,34 @@ fn state(object: &DynamicObject) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_manager_that_wrote_a_field_last_is_named() {
+        let entry = |manager: &str, time: &str, fields: Value| json!({"manager": manager, "operation": "Update", "time": time, "fieldsV1": fields});
+        let annotation = json!({"f:metadata": {"f:annotations": {"f:a.example/b": {}}}});
+        let there: DynamicObject =
+            serde_json::from_value(json!({"metadata": {"name": "a", "managedFields": [
+                entry(OPERATOR, "2026-01-03T00:00:00Z", annotation.clone()),
+                entry("balancer", "2026-01-02T00:00:00Z", annotation.clone()),
+                entry("kubectl", "2026-01-01T00:00:00Z", annotation),
+                entry("other", "2026-01-04T00:00:00Z", json!({"f:metadata": {"f:labels": {}}})),
+            ]}}))
+            .unwrap();
+        let of = |path: &str| {
+            let (path, wanted, found) = (path.to_owned(), Value::Null, Value::Null);
+            manager(
+                &there,
+                &Difference {
+                    path,
+                    wanted,
+                    found,
+                },
+            )
+        };
+        let balancer = Some("balancer".to_owned());
+        assert_eq!(of("metadata.annotations.a.example/b"), balancer);
+        assert_eq!(of("spec.replicas"), None);
+    }
 
     #[test]
     fn the_same_difference_is_fixed_five_times_an_hour() {

@@ -8,7 +8,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use kube::{Client, Resource as _, ResourceExt as _};
 
 use super::decide::{Decision, decide};
-use super::{Error, advice, misfit};
+use super::{By, Difference, Error, advice, misfit, overruled};
 use crate::cluster::answer::{Refusal, needs_a_write, refusal, words};
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
@@ -63,6 +63,19 @@ impl Writer<'_> {
             .map_or(Decision::Create, |there| {
                 decide(child, &there, &self.mirror.uid)
             }))
+    }
+
+    /// Who wrote the first of these fields of a child. The cache does not know.
+    pub(super) async fn last_manager(
+        &self,
+        child: &Child,
+        fields: &[Difference],
+    ) -> Result<By, Error> {
+        let there = self.api(child.kind).get_opt(child.name()).await;
+        let there = there.map_err(failed(child))?;
+        let both = there.zip(fields.first());
+        let manager = both.and_then(|(there, field)| overruled::manager(&there, field));
+        Ok(By::Another(manager))
     }
 
     /// Creates or updates a child. Returns what was done, which is something else if another object

@@ -105,8 +105,9 @@ pub fn without_pods(previous: &PrometheusMirrorStatus) -> PrometheusMirrorStatus
     let possible = |condition: &&Condition| {
         let is = |type_: ConditionType| condition.type_ == type_.as_str();
         let asked = condition.reason != Reason::NotAsked.as_str();
-        !(is(ConditionType::Ready) && condition.status == "True")
-            && !(is(ConditionType::TargetsReachable) && asked)
+        let serves = is(ConditionType::Ready) && condition.status == "True";
+        let reaches = is(ConditionType::TargetsReachable) && asked;
+        !serves && !reaches
     };
     PrometheusMirrorStatus {
         observed_generation: previous.observed_generation,

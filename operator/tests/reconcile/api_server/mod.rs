@@ -34,7 +34,7 @@ struct State {
     asked: Vec<Asked>,
     failures: Vec<Failure>,
     /// What admission policies make of objects of a resource.
-    rewrites: Vec<(String, fn(&mut Value))>,
+    rewrites: Vec<(String, Rewrite)>,
     /// Resources whose API is not installed.
     absent: BTreeSet<String>,
     /// Lists that a watch is to follow.
@@ -54,6 +54,9 @@ struct Failure {
     times: usize,
     answer: Refusal,
 }
+
+/// What an admission policy makes of an object.
+type Rewrite = fn(&mut Value);
 
 /// An answer that is not 2xx.
 #[derive(Clone, Debug)]
@@ -142,7 +145,7 @@ impl ApiServer {
     }
 
     /// From now on an admission policy changes the objects of a resource when they are applied.
-    pub(crate) fn rewrites(&self, resource: &str, rewrite: fn(&mut Value)) {
+    pub(crate) fn rewrites(&self, resource: &str, rewrite: Rewrite) {
         self.lock().rewrites.push((resource.to_owned(), rewrite));
     }
 
