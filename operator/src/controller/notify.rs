@@ -43,7 +43,7 @@ pub async fn notify(
     let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
     let mut changed = false;
     for pod in pods {
-        let Some(configuration) = notification(pod, document) else {
+        let Some(configuration) = notification(pod, document, are_own) else {
             continue;
         };
         changed |= pod.notified.is_some();
@@ -79,18 +79,17 @@ fn gave_up(pod: &PodReport) -> bool {
 
 /// What to notify a pod of, if anything: the configuration, or that it looked too early and should
 /// look again (`<configuration>.1`, …).
-fn notification(pod: &PodReport, document: &Document) -> Option<String> {
+///
+/// Only a sidecar answers without any document: a mirror of its own pods ends without one.
+fn notification(pod: &PodReport, document: &Document, is_own: bool) -> Option<String> {
     /// After so many reminders the kubelet's own minute has passed.
     const MOST_REMINDERS: u32 = 60;
     if !pod.is_notified_of(&document.configuration) {
         return Some(document.configuration.clone());
     }
     let serves_another = pod.answer.as_ref().is_some_and(|answer| {
-        !answer.newer_document_refused
-            && answer
-                .document
-                .as_ref()
-                .is_some_and(|served| *served != document.hash)
+        let served = answer.document.as_ref();
+        !answer.newer_document_refused && served.map_or(!is_own, |served| *served != document.hash)
     });
     let notified = pod.notified.as_deref().unwrap_or_default();
     let reminders = notified
@@ -134,7 +133,7 @@ mod tests {
             pod(Some("c2.60"), Some("old"), false),
             pod(Some("c2"), Some("old"), true),
         ]
-        .map(|pod| notification(&pod, &document));
+        .map(|pod| notification(&pod, &document, true));
         let expected = [
             Some("c2"),
             Some("c2"),
@@ -146,5 +145,10 @@ mod tests {
             None,
         ];
         assert_eq!(sent, expected.map(|text| text.map(str::to_owned)));
+        // One that waits for its first document.
+        let mut waiting = pod(Some("c2"), Some("any"), false);
+        waiting.answer.as_mut().unwrap().document = None;
+        let sent = [true, false].map(|is_own| notification(&waiting, &document, is_own));
+        assert_eq!(sent, [None, Some("c2.1".to_owned())]);
     }
 }
