@@ -56,6 +56,7 @@ pub(crate) fn suite() -> Suite {
             a_locked_prometheus_is_read_through_its_sidecars,
             sidecars_are_replaced_only_on_request,
             pods_from_before_the_resource_are_named_and_restarted,
+            deployments_and_daemon_sets_restart_their_pods_on_request,
             sidecars_outlive_their_resource;
     ];
     let first = alone![children: an_api_installed_later_is_used;];

@@ -285,6 +285,49 @@ pub(super) async fn pods_from_before_the_resource_are_named_and_restarted(
     Ok(())
 }
 
+/// A Deployment or a DaemonSet whose pod does nothing but ask for the sidecar of `shop`.
+fn idle(scene: &Scene, kind: &str) -> Value {
+    let labels = json!({"app": kind, INJECT: "shop"});
+    let container = json!({
+        "name": "idle", "image": "localhost/pause:1", "imagePullPolicy": "IfNotPresent",
+        "securityContext": {
+            "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": true, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    });
+    json!({
+        "apiVersion": "apps/v1", "kind": kind,
+        "metadata": {"name": kind.to_lowercase(), "namespace": scene.namespace},
+        "spec": {
+            "selector": {"matchLabels": {"app": kind}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    })
+}
+
+pub(super) async fn deployments_and_daemon_sets_restart_their_pods_on_request(
+    scene: &Scene,
+) -> Result<()> {
+    install_policy(scene).await?;
+    for kind in ["Deployment", "DaemonSet"] {
+        apply(scene, &idle(scene, kind)).await?;
+        let name = format!("{kind}/{}", kind.to_lowercase());
+        scene
+            .kubectl(&["rollout", "status", &name, "--timeout=180s"])
+            .await?;
+    }
+    scene.mirror("shop", &spec(&json!({}))).await?;
+    scene
+        .becomes("shop", "Stalled", "True SidecarMissing", &["Pods "])
+        .await?;
+    scene
+        .change("shop", &json!({"sidecar": {"restartPods": true}}))
+        .await?;
+    both_serve(scene).await?;
+    scene.claim("the pods of a Deployment and of a DaemonSet are restarted on request");
+    Ok(())
+}
+
 pub(super) async fn sidecars_outlive_their_resource(scene: &Scene) -> Result<()> {
     let url = locked(scene, &json!({}), 1).await?;
     scene
