@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crds::{Mode, PrometheusMirror, PrometheusMirrorSpec};
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use kube::{Client, Config};
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -21,11 +21,17 @@ pub(super) async fn from_cluster(name: &str, namespace: Option<&str>) -> Result<
     let failed = |error| Error::Cluster(name.to_owned(), error);
     let client = Client::try_from(config).map_err(failed)?;
     let mirrors: Api<PrometheusMirror> = Api::namespaced(client, &namespace);
-    let mirror = mirrors.get_opt(name).await.map_err(failed)?;
-    let mirror = mirror.ok_or_else(|| Error::Missing {
-        name: name.to_owned(),
-        namespace,
-    })?;
+    // A list of one: the operator's own account may list, and no more.
+    let named = ListParams::default().fields(&format!("metadata.name={name}"));
+    let found = mirrors.list(&named).await.map_err(failed)?;
+    let mirror = found
+        .items
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::Missing {
+            name: name.to_owned(),
+            namespace,
+        })?;
     from_status(name, &mirror)
 }
 
