@@ -13,6 +13,8 @@ pub enum Form {
     Container,
     /// For kubectl patch of a StatefulSet, Deployment or DaemonSet
     PodPatch,
+    /// A patch of a kustomization, which names the workload in the patch's target
+    Kustomize,
     /// For kubectl patch --type=merge of a Prometheus object
     Prometheus,
     /// Values of the chart prometheus-community/prometheus
@@ -39,6 +41,9 @@ impl Form {
             ),
             Self::PodPatch => {
                 format!("{what}:\n#   kubectl patch statefulset NAME --patch-file FILE\n")
+            }
+            Self::Kustomize => {
+                format!("{what}:\n#   patches: [{{path: FILE, target: {{kind: …, name: …}}}}]\n")
             }
             Self::Prometheus => format!(
                 "{what}. The lists take the place of those that are there; add their items by hand.\n\
@@ -74,6 +79,13 @@ impl Form {
             Self::PodPatch => {
                 json!({ "spec": { "template": { "metadata": metadata, "spec": pod } } })
             }
+            // Kustomize reads no patch without these, and goes by its target.
+            Self::Kustomize => json!({
+                "apiVersion": "apps/v1",
+                "kind": "StatefulSet",
+                "metadata": { "name": "prometheus" },
+                "spec": { "template": { "metadata": metadata, "spec": pod } },
+            }),
             Self::Prometheus => json!({ "spec": prometheus(metadata, pod) }),
             Self::StackValues => {
                 json!({ "prometheus": { "prometheusSpec": prometheus(metadata, pod) } })
@@ -135,6 +147,13 @@ mod tests {
             (
                 Form::PodPatch,
                 json!({"spec": {"template": {"metadata": metadata, "spec": pod}}}),
+            ),
+            (
+                Form::Kustomize,
+                json!({
+                    "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "prometheus"},
+                    "spec": {"template": {"metadata": metadata, "spec": pod}},
+                }),
             ),
             (Form::Prometheus, json!({"spec": object})),
             (

@@ -38,6 +38,7 @@ pub(crate) fn suite() -> Suite {
         printed:
             a_pasted_sidecar_is_what_the_operator_rendered,
             a_workload_takes_the_printed_patch,
+            the_example_component_takes_its_place,
             a_prometheus_object_takes_the_printed_patch;
     ];
     let last = alone![pods: without_the_policy_pods_start_as_they_are;];

@@ -4,7 +4,8 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::{
-    ANNOTATION, LABEL, SIDECAR, admitted, covers, item, names, pod, print, rendered, resource,
+    ANNOTATION, LABEL, SIDECAR, admitted, covers, item, names, pod, print, render, rendered,
+    resource,
 };
 use crate::programs::{fails, output, run};
 use crate::scene::Scene;
@@ -40,31 +41,33 @@ pub(super) async fn a_pasted_sidecar_is_what_the_operator_rendered(scene: &Scene
     Ok(())
 }
 
-pub(super) async fn a_workload_takes_the_printed_patch(scene: &Scene) -> Result<()> {
-    let registry = json!({"imagePullSecrets": [{"name": "registry"}]});
-    let sidecar = rendered(scene, "shop", &registry).await?;
+/// A StatefulSet of somebody else's, with a volume of its own.
+fn workload() -> Value {
     let labels = json!({"app": "prometheus"});
     let mut spec = pod(&json!({}))["spec"].take();
     spec["volumes"] = json!([{"name": "data", "emptyDir": {}}]);
-    let workload = json!({
+    json!({
         "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "prometheus"},
         "spec": {
             "replicas": 0, "serviceName": "prometheus", "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": spec},
         },
-    });
-    scene.kubectl_with(&["apply", "-f", "-"], &workload).await?;
+    })
+}
+
+pub(super) async fn a_workload_takes_the_printed_patch(scene: &Scene) -> Result<()> {
+    let registry = json!({"imagePullSecrets": [{"name": "registry"}]});
+    let sidecar = rendered(scene, "shop", &registry).await?;
+    scene
+        .kubectl_with(&["apply", "-f", "-"], &workload())
+        .await?;
     let patch = print(scene, &resource("shop", &registry), "pod-patch").await?;
     for _ in 0..2 {
         scene
             .kubectl(&["patch", "statefulset", "prometheus", "-p", &patch])
             .await?;
     }
-    let workload = scene
-        .kubectl(&["get", "statefulset", "prometheus", "-o", "json"])
-        .await?;
-    let mut workload: Value = serde_json::from_str(&workload)?;
-    let mut template = workload["spec"]["template"].take();
+    let mut template = template(scene).await?;
     let spec = &template["spec"];
     ensure!(names(&spec["initContainers"]) == [SIDECAR]);
     covers(
@@ -91,6 +94,44 @@ pub(super) async fn a_workload_takes_the_printed_patch(scene: &Scene) -> Result<
     ensure!(names(&made["spec"]["initContainers"]) == [SIDECAR]);
     scene.claim("where the policy is installed, too, its pods have one sidecar");
     Ok(())
+}
+
+pub(super) async fn the_example_component_takes_its_place(scene: &Scene) -> Result<()> {
+    let folder = tempfile::tempdir_in(scene.place().file("examples"))?;
+    let kustomization = json!({"resources": ["prometheus.yaml"], "components": ["../sidecar"]});
+    for (file, content) in [
+        ("prometheus.yaml", workload()),
+        ("kustomization.yaml", kustomization),
+    ] {
+        std::fs::write(folder.path().join(file), content.to_string())?;
+    }
+    let folder = folder.path().display().to_string();
+    scene.kubectl(&["apply", "-k", &folder]).await?;
+    let mirror = scene.object("PrometheusMirror", "production").await?;
+    let rendered = render(scene, &mirror).await?;
+    let template = template(scene).await?;
+    ensure!(template["metadata"]["labels"][LABEL] == "production");
+    ensure!(template["metadata"]["annotations"][ANNOTATION] == rendered["hash"]);
+    let spec = &template["spec"];
+    covers(
+        item(&spec["initContainers"], SIDECAR)?,
+        &rendered["container"],
+        "container",
+    )?;
+    let mut volumes = names(&spec["volumes"]);
+    volumes.sort_unstable();
+    ensure!(volumes == ["data", "prometheus-mirror-configuration"]);
+    scene.claim("examples/sidecar adds a mirror to the StatefulSet of a kustomization");
+    Ok(())
+}
+
+/// Its pod template, as it is in the cluster.
+async fn template(scene: &Scene) -> Result<Value> {
+    let workload = scene
+        .kubectl(&["get", "statefulset", "prometheus", "-o", "json"])
+        .await?;
+    let mut workload: Value = serde_json::from_str(&workload)?;
+    Ok(workload["spec"]["template"].take())
 }
 
 pub(super) async fn a_prometheus_object_takes_the_printed_patch(scene: &Scene) -> Result<()> {
