@@ -3,6 +3,7 @@
 
 mod problems;
 mod servers;
+mod sidecar;
 mod urls;
 
 use std::collections::BTreeMap;
@@ -53,7 +54,7 @@ pub struct Invalid {
 /// The spec, if it is to be built.
 ///
 /// # Errors
-/// If it is paused, too large, against the schema, or against the policy.
+/// If it is paused, too large, against the schema, against the policy, or would have pods refused.
 pub fn admit(
     object: &DynamicObject,
     oversize: Option<Oversize>,
@@ -68,6 +69,7 @@ pub fn admit(
         return Err(Stop::Paused);
     }
     check_policy(policy, &spec)?;
+    sidecar::check(&spec)?;
     Ok(spec)
 }
 
