@@ -45,13 +45,24 @@ pub(crate) fn chart(name: &str) -> PathBuf {
 
 /// What both versions of Helm make of a chart, which must be the same.
 pub(crate) fn template(chart: &Path, release: &str, values: &Value) -> Result<Vec<Value>, String> {
+    template_for(&["--kube-version", "1.37.0"], chart, release, values)
+}
+
+/// The same for a cluster that these flags describe.
+pub(crate) fn template_for(
+    cluster: &[&str],
+    chart: &Path,
+    release: &str,
+    values: &Value,
+) -> Result<Vec<Value>, String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), values.to_string()).unwrap();
     let rendered = helms().each_ref().map(|helm| {
         let output = Command::new(helm)
             .args(["template", release])
             .arg(chart)
-            .args(["--namespace", "monitoring", "--kube-version", "1.37.0"])
+            .args(["--namespace", "monitoring"])
+            .args(cluster)
             .arg("--values")
             .arg(file.path())
             .output()

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod helm;
+mod injection;
 mod names;
 mod parents;
 mod plain;
