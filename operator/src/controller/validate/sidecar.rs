@@ -1,6 +1,6 @@
 //! What would have a pod refused that gets the sidecar. In mode Sidecar that pod is a Prometheus,
-//! and it must start whatever is wrong with its mirror. So such a resource is not rendered, and pods
-//! get the sidecar that was rendered before.
+//! and it must start whatever is wrong with its mirror. So such a resource is not rendered, and
+//! pods get the sidecar that was rendered before.
 
 use std::collections::BTreeMap;
 
