@@ -149,17 +149,26 @@ fn the_key_of_a_parents_agent_is_not_the_mirrors() {
     assert!(named(&objects, "Secret").is_empty());
 }
 
+/// All charts of a release share the names of their templates.
 #[test]
-fn templates_of_a_parent_do_not_replace_ours() {
+fn templates_of_other_charts_do_not_replace_ours() {
     let names = [
         "name", "fullname", "labels", "image", "metadata", "validate",
     ];
+    let templates =
+        names.map(|name| format!("{{{{- define \"operator.{name}\" }}}}x{{{{ end }}}}\n"));
     for chart in [OPERATOR, MIRROR] {
         let alone = Parent::of(chart).template(&within(chart, &json!({})));
         let parent = Parent::of(chart);
-        let define =
-            |name: &str| format!("{{{{- define \"operator.{name}\" }}}}other{{{{ end }}}}\n");
-        parent.write("templates/_helpers.tpl", &names.map(define).concat());
+        parent.write("templates/_helpers.tpl", &templates.concat());
+        for other in ["a", "z"] {
+            let about = format!("{{apiVersion: v2, name: {other}, version: 1.0.0}}");
+            parent.write(&format!("charts/{other}/Chart.yaml"), &about);
+            parent.write(
+                &format!("charts/{other}/templates/_x.tpl"),
+                &templates.concat(),
+            );
+        }
         let beside = parent.template(&within(chart, &json!({})));
         assert_eq!(beside, alone, "{chart}");
     }
