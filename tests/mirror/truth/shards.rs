@@ -163,15 +163,15 @@ async fn shards_answer_what_one_prometheus_with_all_series_does() -> Result<()> 
                 aggregation,
             };
             let truth = answer(Store::Prometheus3, &all, &question);
-            let whole = asked.client("all").ask(&question, None).await?;
-            for (count, _) in &asked.stores.shards {
-                if *count == 2 && !is_asked_of_two(index) {
-                    continue;
-                }
-                let got = asked
-                    .client(&format!("of-{count}"))
-                    .ask(&question, None)
-                    .await?;
+            let counts = asked.stores.shards.iter().map(|(count, _)| *count);
+            let counts = counts.filter(|count| *count != 2 || is_asked_of_two(index));
+            let shards = counts.map(async |count| {
+                let client = asked.client(&format!("of-{count}"));
+                anyhow::Ok((count, client.ask(&question, None).await?))
+            });
+            let all = asked.client("all");
+            let (whole, shards) = try_join(all.ask(&question, None), try_join_all(shards)).await?;
+            for (count, got) in shards {
                 if may_be_refused(&subject, aggregation.map(|(method, _)| method), &got) {
                     refused += 1;
                     continue;

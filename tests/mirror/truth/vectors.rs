@@ -104,7 +104,7 @@ histogram_quantile(0.9, label_replace(rate(shop_seconds_bucket[2m]), "le", "7", 
 sum(histogram_quantile(0.9, rate(shop_seconds_bucket[2m])))
 histogram_count(sum by (instance) (rate(deviation_seconds[5m])))
 histogram_sum(sum(rate(deviation_seconds[5m])))
-histogram_quantile(0.5, rate(deviation_seconds[5m]))
+histogram_quantile(0.5, rate(deviation_seconds{instance="a"}[5m]))
 sum(deviation_seconds)
 count(deviation_seconds)
 max(deviation_seconds)
@@ -139,6 +139,15 @@ timestamp(sum(shop_busy))
 round(sum(shop_busy), 0.5)
 sum(shop_busy) atan2 sum(shop_limit)
 "#;
+
+/// What needs all of the buckets of native histograms.
+const REFUSED_ON_PROMETHEUS: &str = r"
+histogram_quantile(0.5, sum(rate(deviation_seconds[5m])))
+histogram_quantile(0.5, rate(deviation_seconds[5m]))
+max(histogram_quantile(0.5, rate(deviation_seconds[5m])))
+avg(deviation_seconds)
+sum(deviation_seconds) * 2
+";
 
 /// What Prometheus refuses wherever the series are.
 const FAILING: &str = r#"
@@ -308,11 +317,21 @@ async fn every_element_over_shards_is_that_of_one_prometheus() -> Result<()> {
     let mut series = samples::everything();
     let is_needed = |name: &str| ["special", "extreme", "deviation_seconds"].contains(&name);
     series.retain(|one| is_needed(one.name()));
+    // Native histograms of enough instances to be in several shards.
+    let native = |one: &&Series| one.labels.get("instance").is_some_and(|of| of == "a");
+    let native = series.iter().find(native).cloned().context("a histogram")?;
+    for instance in ["c", "d", "e", "f", "g", "h"] {
+        let mut more = native.clone();
+        more.labels
+            .insert("instance".to_owned(), instance.to_owned());
+        series.push(more);
+    }
     series.extend(pods());
     let table = [
         (SAME, Expected::Same),
         (SAME_ON_PROMETHEUS, Expected::Same),
         (REFUSED, Expected::Refused),
+        (REFUSED_ON_PROMETHEUS, Expected::Refused),
         (FAILING, Expected::Failing),
     ];
     compare(Store::Prometheus3, &series, &table).await
