@@ -3,6 +3,8 @@
 //!
 //! Run it with `make bench` on a machine that does nothing else.
 
+mod several;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -51,6 +53,7 @@ async fn main() -> Result<()> {
         "long range",
         "many at once",
         "hanging target",
+        "several servers",
     ] {
         eprintln!("measuring: {measure}");
         rows.extend(match measure {
@@ -58,7 +61,8 @@ async fn main() -> Result<()> {
             "throughput" => throughput(&binary, &config, &prometheus).await?,
             "long range" => long_range(&binary, &config, &prometheus).await?,
             "many at once" => many_at_once(&binary, &config).await?,
-            _ => hanging_target(&binary, &prometheus).await?,
+            "hanging target" => hanging_target(&binary, &prometheus).await?,
+            _ => several_servers(&binary).await?,
         });
     }
     write(&rows)?;
@@ -400,6 +404,27 @@ async fn hanging_target(binary: &Path, prometheus: &Prometheus) -> Result<Vec<Ro
     }])
 }
 
+/// Pairs and shards that are 100 ms away, against one server that is as far.
+async fn several_servers(binary: &Path) -> Result<Vec<Row>> {
+    let several = several::measure(binary).await?;
+    let row = |what, ratio: f64, goal, most| Row {
+        what,
+        measured: format!("{ratio:.2} × (of {:.0} ms)", several.one),
+        goal,
+        is_met: ratio <= most,
+    };
+    Ok(vec![
+        row(
+            "a pair 100 ms away, against one server as far away",
+            several.pair,
+            "≤ 1.1 ×",
+            1.1,
+        ),
+        row("two shards, likewise", several.two, "≤ 1.1 ×", 1.1),
+        row("three shards, likewise", several.three, "≤ 1.1 ×", 1.1),
+    ])
+}
+
 /// Requests per second that wrk gets through, all of them answered with success.
 fn wrk(script: &Path, url: &str, seconds: u32) -> Result<f64> {
     let output = Command::new(program("wrk", "wrk")?)
@@ -481,7 +506,8 @@ fn write(rows: &[Row]) -> Result<()> {
     section.push_str(
         "\nThe throughput query is `MEAN` of 60 one-minute buckets over a metric of 20 series, sent by `wrk` over 20 connections, with another window in \
          every request so that none is shared. nginx passes the same range query to the same Prometheus over connections kept open. \
-         The bare queries are the three range queries that 30,240 points take, sent at once.\n",
+         The bare queries are the three range queries that 30,240 points take, sent at once. \
+         Pairs and shards are asked for `MEAN` of a counter and `PERCENTILE_95` of a histogram, 60 buckets of ten instances; the larger ratio counts.\n",
     );
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
     let page = std::fs::read_to_string(&file)?;

@@ -5,6 +5,7 @@
 //! to close.
 
 mod aws;
+mod far;
 mod mimir;
 mod mirror;
 mod nginx;
@@ -18,6 +19,7 @@ mod upstream;
 mod victoria;
 
 pub use aws::Aws;
+pub use far::Far;
 pub use mimir::Mimir;
 pub use mirror::{Admin, Launch, Mirror, MirrorConfig, mirror_binary, release_binary};
 pub use nginx::Nginx;
