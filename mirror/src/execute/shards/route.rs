@@ -32,7 +32,8 @@ pub(super) enum Place {
 }
 
 impl Route {
-    /// Of a tree, where shards have what was found. Without that, of one that does not depend on it.
+    /// Of a tree, where shards have what was found. Without that, of one that does not depend on
+    /// it.
     pub(super) fn of(tree: &Node, found: &[Found]) -> Self {
         if !found.is_empty()
             && let Some(only) = only(found.iter())

@@ -50,7 +50,8 @@ impl<S: Store> Shards<S> {
     /// What the shards answer on the way that a tree takes.
     ///
     /// Which shard has what is found out by a question of its own. It costs no time where another
-    /// request has asked it before: what that found is taken for the answer until this one is there.
+    /// request has asked it before: what that found is taken for the answer until this one is
+    /// there.
     pub(super) async fn routed(
         &self,
         evaluation: Evaluation<'_>,
