@@ -270,9 +270,10 @@ mod tests {
                 json!({"ports": targets.into_iter().enumerate().map(port).collect::<Value>()});
             serde_json::from_value::<ServiceSpec>(spec).unwrap()
         };
-        let slice = |one: i32, two: i32| Slice {
-            ports: [("p1".to_owned(), one), ("p2".to_owned(), two)].into(),
-            ..Slice::default()
+        let slice = |one: i32, two: i32| {
+            let mut slice = Slice::default();
+            slice.ports = [("p1".to_owned(), one), ("p2".to_owned(), two)].into();
+            slice
         };
         // By number, by name, by a name that pods disagree about, and as it is.
         let spec = ports([json!(9090), json!("web"), json!("other"), json!(83)]);

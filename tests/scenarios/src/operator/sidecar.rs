@@ -145,6 +145,25 @@ async fn both_serve(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the Service leads to both pods.
+async fn both_are_endpoints(scene: &Scene) -> Result<()> {
+    eventually("both pods are endpoints", async || {
+        let slices = scene
+            .objects("endpointslices", "kubernetes.io/service-name=shop")
+            .await?;
+        let all = slices
+            .iter()
+            .filter_map(|slice| slice["endpoints"].as_array());
+        let ready = all
+            .flatten()
+            .filter(|end| end["conditions"]["ready"] == true);
+        let ready = ready.count();
+        ensure!(ready == 2, "{ready} are");
+        Ok(())
+    })
+    .await
+}
+
 pub(super) async fn a_locked_prometheus_is_read_through_its_sidecars(scene: &Scene) -> Result<()> {
     let url = locked(scene, &json!({}), 2).await?;
     eventually("points come", async || has_points(&url).await).await?;
@@ -177,6 +196,7 @@ pub(super) async fn a_locked_prometheus_is_read_through_its_sidecars(scene: &Sce
             let alone = format!("http://{}:9900", ip(&pod)?);
             eventually("each has points", async || has_points(&alone).await).await?;
         }
+        both_are_endpoints(scene).await?;
         let clients = Clients::asking(Question::Points, &[&url], &["another"]).await?;
         scene.kubectl(&["delete", "pod", one]).await?;
         has_points(&url).await?;
