@@ -9,7 +9,7 @@ create_network() {
   in_network sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
   in_network ip link set node0 up
   local address
-  for address in "${node_addresses[@]}"; do
+  for address in "${NODE_ADDRESSES[@]}"; do
     case $address in
       *:*)
         # Nobody else can have it: it is used at once.

@@ -35,7 +35,7 @@ start_containerd() {
   pause=$("$HERE/images/build" pause)
   plugins=$(cni_plugins)
   local range ranges=() routes=()
-  for range in "${pod_ranges[@]}"; do
+  for range in "${POD_RANGES[@]}"; do
     ranges+=("[{\"subnet\": \"$range\"}]")
     case $range in
       *:*) routes+=('{"dst": "::/0"}') ;;
@@ -141,7 +141,7 @@ evictionHard: {memory.available: 100Mi}
 imageGCHighThresholdPercent: 100
 YAML
   start kubelet kubelet --config="$STATE/config/kubelet.yaml" --kubeconfig="$STATE/pki/kubelet.conf" \
-    --root-dir="$STATE/kubelet" --cert-dir="$STATE/kubelet/pki" --node-ip="$(comma "${node_addresses[@]}")" --hostname-override="$NODE_NAME"
+    --root-dir="$STATE/kubelet" --cert-dir="$STATE/kubelet/pki" --node-ip="$(comma "${NODE_ADDRESSES[@]}")" --hostname-override="$NODE_NAME"
   wait_for kubelet 60 healthy http://127.0.0.1:10248/healthz
   wait_for kubelet 120 admin wait --for=condition=Ready "node/$NODE_NAME" --timeout=2s
 }
