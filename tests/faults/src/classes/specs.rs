@@ -53,6 +53,11 @@ fn fields() -> Vec<(&'static str, Value)> {
             "podTemplate",
             json!({"metadata": {"labels": {"a": "b"}}, "spec": {"nodeSelector": {}, "priority": 0, "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a"]}]}}),
         ),
+        (
+            "podTemplateRemove",
+            json!(["/spec/topologySpreadConstraints"]),
+        ),
+        ("podChecks", json!("Never")),
         ("paused", json!(true)),
         (
             "targets/0/auth",
