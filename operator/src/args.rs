@@ -46,8 +46,8 @@ pub struct RunArgs {
     /// The image of mirrors whose resource names none
     #[arg(long, env = "PROMETHEUS_MIRROR_OPERATOR_IMAGE", value_name = "IMAGE", default_value = DEFAULT_IMAGE)]
     pub image: String,
-    /// Secrets that pull it for mirrors whose resource names none; each mirror's namespace must have
-    /// them [default: none]
+    /// Secrets that pull it for mirrors whose resource names none; each mirror's namespace must
+    /// have them [default: none]
     #[arg(
         long,
         env = "PROMETHEUS_MIRROR_OPERATOR_IMAGE_PULL_SECRETS",

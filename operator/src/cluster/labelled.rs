@@ -13,7 +13,7 @@ use kube::core::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use super::pod::{Phase, is_meshed, ready_since};
+use super::pod::{Phase, is_meshed, is_ready, ready_since};
 use super::problem::{Problem, cut};
 
 /// So many ports of a pod are kept.
@@ -205,6 +205,7 @@ impl From<Pod> for LabelledPod {
         let mut labels = pod.metadata.labels.take().unwrap_or_default();
         let hash = annotations.remove(annotations::SIDECAR);
         let status = pod.status.as_ref();
+        let is_ready = is_ready(&pod);
         let ready_since = ready_since(&pod);
         let owners = pod.metadata.owner_references.take().into_iter().flatten();
         let mut owners = owners.filter(|owner| owner.controller == Some(true));
@@ -218,7 +219,7 @@ impl From<Pod> for LabelledPod {
             }),
             carried: carried(&pod, hash.as_deref().map(cut)),
             ports: ports(&pod),
-            is_ready: ready_since.is_some(),
+            is_ready,
             ready_since,
             is_meshed,
             notified: annotations

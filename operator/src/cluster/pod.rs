@@ -3,7 +3,7 @@
 
 use crds::contract::{annotations, labels};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube::core::ObjectMeta;
@@ -126,14 +126,23 @@ impl From<Pod> for MirrorPod {
     }
 }
 
+/// Whether Kubernetes calls a pod ready.
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    ready(pod).is_some()
+}
+
 /// Since when Kubernetes has called a pod ready.
 pub(super) fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    let time = ready(pod)?.last_transition_time.as_ref();
+    time.map(|time| time.0)
+}
+
+fn ready(pod: &Pod) -> Option<&PodCondition> {
     let mut conditions = pod
         .status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten());
-    let ready = conditions.find(|it| it.type_ == "Ready" && it.status == "True")?;
-    ready.last_transition_time.as_ref().map(|time| time.0)
+    conditions.find(|it| it.type_ == "Ready" && it.status == "True")
 }
 
 /// Whether a known service mesh has marked a pod as its own.

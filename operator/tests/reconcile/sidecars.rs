@@ -308,7 +308,9 @@ async fn a_sidecar_that_cannot_start_is_quoted_and_its_pod_left_alone() {
 async fn a_pod_that_is_not_ready_holds_up_a_resource() {
     let cluster = Cluster::with_sidecars(json!({}), 2).await;
     cluster.pod(1, |pod| {
+        // With a reason, as the kubelet gives it: one without is of a lost node.
         pod["status"]["conditions"][0]["status"] = json!("False");
+        pod["status"]["conditions"][0]["reason"] = json!("ContainersNotReady");
     });
     cluster.reconciles().await;
     assert_eq!(

@@ -112,7 +112,8 @@ deviation_seconds or shop_busy
 deviation_seconds and on () vector(1)
 "#;
 
-/// What only VictoriaMetrics knows, or knows otherwise: a single element without labels is a number.
+/// What only VictoriaMetrics knows, or knows otherwise: a single element without labels is a
+/// number.
 const SAME_ON_VICTORIAMETRICS: &str = r"
 shop_busy / sum(shop_limit)
 sum(shop_limit) / sum by (zone) (shop_busy)
