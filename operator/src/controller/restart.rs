@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::sidecars::{SidecarPod, Sidecars, State};
 use super::validate::ValidatedMirror;
+use crate::cluster::answer::words;
 use crate::cluster::labelled::Owner;
 use crate::cluster::references::NamespacedName;
 
@@ -43,7 +44,7 @@ pub enum Restart {
 
 /// Why a pod could not be restarted.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot evict Pod {pod}: {source}")]
+#[error("cannot evict Pod {pod}: {}", words(source))]
 pub struct Error {
     /// Which.
     pub pod: String,
