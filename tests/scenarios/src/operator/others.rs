@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use cluster_client::condition;
 use serde_json::{Value, json};
 
+use super::rollouts::renamed_mirror;
 use super::{ready_mirror, usual};
 use crate::scene::Scene;
 use crate::wait::eventually;
@@ -113,7 +114,12 @@ pub(super) async fn policies_that_deny_or_rewrite_are_named(scene: &Scene) -> Re
     let deny = json!({"expression": "false", "message": "Services need an owner"});
     let denial = json!({"matchConditions": [name], "validations": [deny]});
     policy(scene, "Validating", ["", "services"], denial).await?;
-    let mutation = r#"[JSONPatch{op: "add", path: "/spec/template/spec/containers/0/image", value: "docker.io/library/" + object.spec.template.spec.containers[0].image.split("/")[object.spec.template.spec.containers[0].image.split("/").size() - 1]}, JSONPatch{op: "add", path: "/spec/template/spec/containers/0/resources/requests/cpu", value: "60m"}]"#;
+    // As policies do that take images from a registry of their own.
+    let image = renamed_mirror(scene, "prometheus-mirror:mirrored").await?;
+    let container = "/spec/template/spec/containers/0";
+    let mutation = format!(
+        r#"[JSONPatch{{op: "add", path: "{container}/image", value: "docker.io/library/{image}"}}, JSONPatch{{op: "add", path: "{container}/resources/requests/cpu", value: "60m"}}]"#
+    );
     let patch = json!({"patchType": "JSONPatch", "jsonPatch": {"expression": mutation}});
     let rewrite = json!({"mutations": [patch]});
     policy(scene, "Mutating", ["apps", "deployments"], rewrite).await?;
