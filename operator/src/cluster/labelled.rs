@@ -13,7 +13,7 @@ use kube::core::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use super::pod::{Phase, is_meshed, is_ready, ready_since};
+use super::pod::{Phase, Vitals, is_ready};
 use super::problem::{Problem, cut};
 
 /// So many ports of a pod are kept.
@@ -70,14 +70,8 @@ pub struct LabelledPod {
     pub ports: Vec<DeclaredPort>,
     /// All of its containers are ready.
     pub is_ready: bool,
-    /// Since when Kubernetes has called it ready.
-    pub ready_since: Option<Timestamp>,
-    /// Whether a service mesh is in front of its ports.
-    pub is_meshed: bool,
-    /// The value of [`annotations::CONFIGURATION`]: the configuration it was notified of.
-    pub notified: Option<String>,
-    /// What keeps the sidecar from running.
-    pub problem: Option<Problem>,
+    /// What is reported of it.
+    pub vitals: Vitals,
     phase: Phase,
     ip: Option<String>,
 }
@@ -200,13 +194,12 @@ impl DeclaredPort {
 
 impl From<Pod> for LabelledPod {
     fn from(mut pod: Pod) -> Self {
-        let is_meshed = is_meshed(&pod);
-        let mut annotations = pod.metadata.annotations.take().unwrap_or_default();
+        let problem = Problem::of_container_named(&pod, SIDECAR_CONTAINER);
+        let vitals = Vitals::of(&pod, problem);
+        let annotations = pod.metadata.annotations.take().unwrap_or_default();
         let mut labels = pod.metadata.labels.take().unwrap_or_default();
-        let hash = annotations.remove(annotations::SIDECAR);
+        let hash = annotations.get(annotations::SIDECAR);
         let status = pod.status.as_ref();
-        let is_ready = is_ready(&pod);
-        let ready_since = ready_since(&pod);
         let owners = pod.metadata.owner_references.take().into_iter().flatten();
         let mut owners = owners.filter(|owner| owner.controller == Some(true));
         Self {
@@ -217,15 +210,10 @@ impl From<Pod> for LabelledPod {
                 name: owner.name,
                 uid: owner.uid,
             }),
-            carried: carried(&pod, hash.as_deref().map(cut)),
+            carried: carried(&pod, hash.map(|hash| cut(hash))),
             ports: ports(&pod),
-            is_ready,
-            ready_since,
-            is_meshed,
-            notified: annotations
-                .remove(annotations::CONFIGURATION)
-                .map(|text| cut(&text)),
-            problem: Problem::of_container_named(&pod, SIDECAR_CONTAINER),
+            is_ready: is_ready(&pod),
+            vitals,
             phase: Phase::of(&pod),
             ip: status.and_then(|status| status.pod_ip.clone()),
             metadata: ObjectMeta {

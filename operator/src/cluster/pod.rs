@@ -31,16 +31,38 @@ pub struct MirrorPod {
     pub mirror: Option<String>,
     /// The ReplicaSet that controls it.
     pub controller: Option<Controller>,
+    /// What is reported of it.
+    pub vitals: Vitals,
+    phase: Phase,
+    ip: Option<String>,
+}
+
+/// What is reported of a pod that a mirror runs in, whoever made the pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Vitals {
     /// The value of [`annotations::CONFIGURATION`]: the configuration it was notified of.
     pub notified: Option<String>,
-    /// What keeps its container from running.
+    /// What keeps the mirror's container from running.
     pub problem: Option<Problem>,
     /// Since when Kubernetes has called it ready.
     pub ready_since: Option<Timestamp>,
     /// Whether a service mesh is in front of its ports.
     pub is_meshed: bool,
-    phase: Phase,
-    ip: Option<String>,
+}
+
+impl Vitals {
+    /// Those of a pod with this problem.
+    pub(super) fn of(pod: &Pod, problem: Option<Problem>) -> Self {
+        let annotations = pod.metadata.annotations.as_ref();
+        let notified = annotations.and_then(|all| all.get(annotations::CONFIGURATION));
+        let since = ready(pod).and_then(|ready| ready.last_transition_time.as_ref());
+        Self {
+            notified: notified.map(|text| cut(text)),
+            problem,
+            ready_since: since.map(|time| time.0),
+            is_meshed: is_meshed(pod),
+        }
+    }
 }
 
 /// Of `status.phase` what makes a difference.
@@ -85,15 +107,12 @@ impl MirrorPod {
 
 impl From<Pod> for MirrorPod {
     fn from(pod: Pod) -> Self {
-        let problem = Problem::of(&pod);
-        let ready_since = ready_since(&pod);
-        let is_meshed = is_meshed(&pod);
+        let vitals = Vitals::of(&pod, Problem::of(&pod));
         let phase = Phase::of(&pod);
         let labels = pod.metadata.labels.unwrap_or_default();
         let is_mirror = labels
             .get(labels::NAME)
             .is_some_and(|name| name == labels::PROGRAM);
-        let mut annotations = pod.metadata.annotations.unwrap_or_default();
         let status = pod.status.unwrap_or_default();
         Self {
             mirror: labels.get(labels::INSTANCE).filter(|_| is_mirror).cloned(),
@@ -107,12 +126,7 @@ impl From<Pod> for MirrorPod {
                     name: owner.name,
                     uid: owner.uid,
                 }),
-            notified: annotations
-                .remove(annotations::CONFIGURATION)
-                .map(|text| cut(&text)),
-            problem,
-            ready_since,
-            is_meshed,
+            vitals,
             phase,
             ip: status.pod_ip,
             metadata: ObjectMeta {
@@ -131,12 +145,6 @@ pub(super) fn is_ready(pod: &Pod) -> bool {
     ready(pod).is_some()
 }
 
-/// Since when Kubernetes has called a pod ready.
-pub(super) fn ready_since(pod: &Pod) -> Option<Timestamp> {
-    let time = ready(pod)?.last_transition_time.as_ref();
-    time.map(|time| time.0)
-}
-
 fn ready(pod: &Pod) -> Option<&PodCondition> {
     let mut conditions = pod
         .status
@@ -146,7 +154,7 @@ fn ready(pod: &Pod) -> Option<&PodCondition> {
 }
 
 /// Whether a known service mesh has marked a pod as its own.
-pub(super) fn is_meshed(pod: &Pod) -> bool {
+fn is_meshed(pod: &Pod) -> bool {
     const ANNOTATIONS: [&str; 5] = [
         "sidecar.istio.io/status",
         "ambient.istio.io/redirection",
@@ -177,11 +185,11 @@ impl<'de> Deserialize<'de> for MirrorPod {
 
 #[cfg(test)]
 mod tests {
+    use crds::contract::CONTAINER;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::cluster::problem::LONGEST;
-    use crds::contract::CONTAINER;
 
     fn read(pod: Value) -> MirrorPod {
         serde_json::from_value(pod).unwrap()
@@ -222,18 +230,20 @@ mod tests {
                 name: "r".to_owned(),
                 uid: "u-1".to_owned(),
             }),
-            notified: Some("c".to_owned()),
-            ready_since: "2026-01-01T00:00:00Z".parse().ok(),
-            is_meshed: false,
+            vitals: Vitals {
+                notified: Some("c".to_owned()),
+                ready_since: "2026-01-01T00:00:00Z".parse().ok(),
+                is_meshed: false,
+                problem: Some(Problem::OfAnother {
+                    container: "sidecar".to_owned(),
+                    problem: Box::new(Problem::Waiting {
+                        reason: "ErrImagePull".to_owned(),
+                        message: String::new(),
+                    }),
+                }),
+            },
             phase: Phase::Running,
             ip: Some("192.0.2.1".to_owned()),
-            problem: Some(Problem::OfAnother {
-                container: "sidecar".to_owned(),
-                problem: Box::new(Problem::Waiting {
-                    reason: "ErrImagePull".to_owned(),
-                    message: String::new(),
-                }),
-            }),
         };
         assert_eq!(running, expected);
         assert_eq!(running.address(), Some("192.0.2.1"));
@@ -251,7 +261,9 @@ mod tests {
             let (name, value) = annotation;
             let spec = json!({"containers": named(container), "initContainers": named(init)});
             let metadata = json!({"name": "p", "annotations": {name: value}});
-            read(json!({"metadata": metadata, "spec": spec})).is_meshed
+            read(json!({"metadata": metadata, "spec": spec}))
+                .vitals
+                .is_meshed
         };
         let none = ("a", "b");
         let injected = ("kuma.io/sidecar-injected", "true");
@@ -277,6 +289,11 @@ mod tests {
         let problem = Problem::Unscheduled {
             message: expected.clone(),
         };
-        assert_eq!((pod.notified, pod.problem), (Some(expected), Some(problem)));
+        let Vitals {
+            notified,
+            problem: said,
+            ..
+        } = pod.vitals;
+        assert_eq!((notified, said), (Some(expected), Some(problem)));
     }
 }

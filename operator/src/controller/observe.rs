@@ -21,6 +21,7 @@ use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
 use crate::cluster::labelled::LabelledPod;
 use crate::cluster::owner::owned_by;
+use crate::cluster::pod::Vitals;
 use crate::cluster::problem::Problem;
 use crate::cluster::written::ObjectName;
 
@@ -149,15 +150,10 @@ pub async fn pods(
 ) -> Vec<PodReport> {
     let pods = caches.pods_of(deployment);
     let known = pods.iter().map(|pod| {
-        let report = PodReport {
-            name: pod.name_any(),
-            notified: pod.notified.clone(),
-            problem: pod.problem.clone(),
-            ready_since: pod.ready_since,
-            is_meshed: pod.is_meshed,
-            ..PodReport::default()
-        };
-        (report, pod.address().map(str::to_owned))
+        (
+            unasked(pod.name_any(), &pod.vitals),
+            pod.address().map(str::to_owned),
+        )
     });
     ask_all(http, known.collect(), checks).await
 }
@@ -172,17 +168,25 @@ pub async fn labelled(
         .iter()
         .filter(|pod| pod.has_mirror() && !pod.is_ending());
     let known = pods.map(|pod| {
-        let report = PodReport {
-            name: pod.name_any(),
-            notified: pod.notified.clone(),
-            problem: pod.problem.clone(),
-            ready_since: pod.ready_since,
-            is_meshed: pod.is_meshed,
-            ..PodReport::default()
-        };
-        (report, pod.address().map(str::to_owned))
+        (
+            unasked(pod.name_any(), &pod.vitals),
+            pod.address().map(str::to_owned),
+        )
     });
     ask_all(http, known.collect(), checks).await
+}
+
+/// What is known of a pod before it is asked.
+fn unasked(name: String, vitals: &Vitals) -> PodReport {
+    let vitals = vitals.clone();
+    PodReport {
+        name,
+        notified: vitals.notified,
+        problem: vitals.problem,
+        ready_since: vitals.ready_since,
+        is_meshed: vitals.is_meshed,
+        ..PodReport::default()
+    }
 }
 
 /// Asks pods at their addresses, where they have one and shall be asked.

@@ -81,13 +81,15 @@ fn a_labelled_pod_says_what_it_carries_whose_it_is_and_where_it_answers() {
             number: 9090,
         }],
         is_ready: true,
-        ready_since: Some("2026-01-01T00:00:01Z".parse().unwrap()),
-        is_meshed: false,
-        notified: Some("c".to_owned()),
-        problem: Some(Problem::Waiting {
-            reason: "ErrImagePull".to_owned(),
-            message: "no".to_owned(),
-        }),
+        vitals: Vitals {
+            ready_since: Some("2026-01-01T00:00:01Z".parse().unwrap()),
+            is_meshed: false,
+            notified: Some("c".to_owned()),
+            problem: Some(Problem::Waiting {
+                reason: "ErrImagePull".to_owned(),
+                message: "no".to_owned(),
+            }),
+        },
         phase: Phase::Running,
         ip: Some("192.0.2.1".to_owned()),
     };
@@ -157,7 +159,7 @@ fn what_others_write_at_length_into_a_labelled_pod_is_bounded() {
     let pod = pod(containers, json!([]), annotations);
     let cut = "ü".repeat(1024);
     assert_eq!(
-        (pod.ports.len(), pod.carried, pod.notified),
+        (pod.ports.len(), pod.carried, pod.vitals.notified),
         (64, Carried::Injected(cut.clone()), Some(cut))
     );
 }
