@@ -15,6 +15,7 @@ pub mod triggers;
 pub mod validate;
 
 mod lists;
+mod quantity;
 mod requeue;
 mod stop;
 

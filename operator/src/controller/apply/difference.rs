@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::controller::lists;
+use crate::controller::{lists, quantity};
 
 /// A field that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,35 +149,15 @@ fn is_empty(value: &Value) -> bool {
 
 /// Quantities come back in another form than they were sent: `0.5` as `500m`, `1024Mi` as `1Gi`.
 fn same_quantity(there: &Value, wanted: &Value) -> bool {
-    let quantity = |value: &Value| match value {
-        Value::String(text) => quantity(text),
+    let number = |value: &Value| match value {
+        Value::String(text) => quantity::number(text),
         Value::Number(number) => number.as_f64(),
         _ => None,
     };
-    match (quantity(there), quantity(wanted)) {
+    match (number(there), number(wanted)) {
         (Some(there), Some(wanted)) => (there - wanted).abs() <= f64::EPSILON * there.abs(),
         _ => false,
     }
-}
-
-fn quantity(text: &str) -> Option<f64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match &text[digits.len()..] {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "Ki" => 1024.0,
-        "Mi" => 1_048_576.0,
-        "Gi" => 1_073_741_824.0,
-        "Ti" => 1_099_511_627_776.0,
-        _ => return None,
-    };
-    digits.parse::<f64>().ok().map(|number| number * factor)
 }
 
 #[cfg(test)]

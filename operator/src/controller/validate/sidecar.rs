@@ -9,26 +9,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::json;
 
 use super::{Invalid, invalid};
+use crate::controller::quantity;
 
 /// Resources that a node shares out in any amount. Kubernetes has further rules for all others.
 const ORDINARY: &[&str] = &["cpu", "memory", "ephemeral-storage"];
-
-/// Suffixes of quantities with their factors.
-const UNITS: &[(&str, f64)] = &[
-    ("Ki", 1024.0),
-    ("Mi", 1_048_576.0),
-    ("Gi", 1_073_741_824.0),
-    ("Ti", 1_099_511_627_776.0),
-    ("Pi", 1_125_899_906_842_624.0),
-    ("Ei", 1_152_921_504_606_846_976.0),
-    ("m", 1e-3),
-    ("k", 1e3),
-    ("M", 1e6),
-    ("G", 1e9),
-    ("T", 1e12),
-    ("P", 1e15),
-    ("E", 1e18),
-];
 
 /// Refuses a sidecar with which Kubernetes would refuse a pod.
 ///
@@ -85,17 +69,10 @@ fn resources(spec: &PrometheusMirrorSpec) -> Vec<Fault> {
 /// compared.
 fn is_more(left: &Quantity, right: &Quantity) -> bool {
     // Numbers that are equal when written differently may differ in the last digit.
-    match (number(&left.0), number(&right.0)) {
+    match (quantity::number(&left.0), quantity::number(&right.0)) {
         (Some(left), Some(right)) => left > right * (1.0 + 1e-12),
         _ => false,
     }
-}
-
-fn number(text: &str) -> Option<f64> {
-    let unit = UNITS.iter().find(|(suffix, _)| text.ends_with(suffix));
-    let (suffix, factor) = unit.unwrap_or(&("", 1.0));
-    let digits = text.strip_suffix(suffix)?;
-    Some(digits.parse::<f64>().ok()? * factor)
 }
 
 #[cfg(test)]
