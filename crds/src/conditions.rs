@@ -182,6 +182,13 @@ impl PrometheusMirrorStatus {
         conditions.find(|condition| condition.type_ == type_.as_str())
     }
 
+    /// Whether the condition of a type has this reason.
+    #[must_use]
+    pub fn is_because(&self, type_: ConditionType, reason: Reason) -> bool {
+        let condition = self.condition(type_);
+        condition.is_some_and(|condition| condition.reason == reason.as_str())
+    }
+
     /// Whether the condition of a type has the status `True`.
     #[must_use]
     pub fn has(&self, type_: ConditionType) -> bool {

@@ -6,7 +6,7 @@ use crds::{ConditionType, PrometheusMirrorStatus, Reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 
-use super::status::Outcome;
+use super::status::{Outcome, reconciling_for};
 
 /// Between two checks of a mirror in which everything is fine.
 const STEADY: Duration = Duration::from_secs(30);
@@ -44,7 +44,9 @@ pub(super) fn next(
         }
         Outcome::Applied(_)
             if status.has(ConditionType::Ready)
-                && (status.has(ConditionType::TargetsReachable) || is_unchecked(status)) =>
+                && (status.has(ConditionType::TargetsReachable)
+                    // Its pods do not say what they reach.
+                    || status.is_because(ConditionType::Ready, Reason::ServingUnchecked)) =>
         {
             Action::requeue(STEADY)
         }
@@ -52,18 +54,9 @@ pub(super) fn next(
     }
 }
 
-/// Whether the pods do not say what they reach.
-fn is_unchecked(status: &PrometheusMirrorStatus) -> bool {
-    let ready = status.condition(ConditionType::Ready);
-    ready.is_some_and(|ready| ready.reason == Reason::ServingUnchecked.as_str())
-}
-
 /// A tenth of how long it has been reconciling.
 fn while_changing(status: &PrometheusMirrorStatus, now: Timestamp) -> Duration {
-    let since = status.condition(ConditionType::Reconciling);
-    let seconds = since.map_or(0, |condition| {
-        now.as_second() - condition.last_transition_time.0.as_second()
-    });
+    let seconds = reconciling_for(status, now);
     Duration::from_secs(u64::try_from(seconds / 10).unwrap_or_default()).clamp(CHANGING, UNEASY)
 }
 

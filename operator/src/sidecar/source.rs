@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use crds::{Mode, PrometheusMirror, PrometheusMirrorSpec};
+use crds::{ConditionType, Mode, PrometheusMirror, PrometheusMirrorSpec};
 use kube::api::{Api, ListParams};
 use kube::{Client, Config};
 use serde::Deserialize as _;
@@ -42,10 +42,9 @@ fn from_status(name: &str, mirror: &PrometheusMirror) -> Result<Pasted, Error> {
     }
     let status = mirror.status.as_ref();
     let Some(rendered) = status.and_then(|status| status.sidecar.clone()) else {
-        let stalled = status.and_then(|status| {
-            let mut conditions = status.conditions.iter();
-            conditions.find(|condition| condition.type_ == "Stalled" && condition.status == "True")
-        });
+        let stalled = status
+            .filter(|status| status.has(ConditionType::Stalled))
+            .and_then(|status| status.condition(ConditionType::Stalled));
         return Err(Error::NotRendered {
             name: name.to_owned(),
             reason: stalled.map_or_else(

@@ -98,6 +98,15 @@ pub struct Progress {
     pub notified: bool,
 }
 
+/// For how many seconds a resource has been reconciling; 0 if it is not.
+#[must_use]
+pub fn reconciling_for(status: &PrometheusMirrorStatus, now: Timestamp) -> i64 {
+    let since = status.condition(ConditionType::Reconciling);
+    since.map_or(0, |since| {
+        now.as_second() - since.last_transition_time.0.as_second()
+    })
+}
+
 /// What of a status can be true of a resource without a Deployment. Anything else came from
 /// somewhere else, for example from a backup.
 #[must_use]

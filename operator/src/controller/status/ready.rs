@@ -4,9 +4,9 @@
 use crds::{ConditionType, PrometheusMirrorStatus, Reason};
 use k8s_openapi::jiff::Timestamp;
 
-use super::Progress;
 use super::replicas::Replicas;
 use super::silence;
+use super::{Progress, reconciling_for};
 use crate::cluster::kind::Kind;
 use crate::controller::apply::Applied;
 use crate::controller::observe::PodReport;
@@ -231,9 +231,6 @@ fn unless_given_up(replicas: &Replicas) -> Expectation {
 
 /// Whether pods were notified of a changed configuration less than [`SPREADING`] seconds ago.
 pub(super) fn spreading_lately(previous: &PrometheusMirrorStatus, now: Timestamp) -> bool {
-    let reconciling = previous.condition(ConditionType::Reconciling);
-    reconciling.is_some_and(|condition| {
-        condition.reason == Reason::ConfigurationSpreading.as_str()
-            && now.as_second() - condition.last_transition_time.0.as_second() < SPREADING
-    })
+    previous.is_because(ConditionType::Reconciling, Reason::ConfigurationSpreading)
+        && reconciling_for(previous, now) < SPREADING
 }

@@ -4,8 +4,8 @@
 use crds::{ConditionType, PodChecks, PrometheusMirrorStatus, Reason};
 use k8s_openapi::jiff::Timestamp;
 
-use super::Progress;
 use super::ready::{Expectation, Numbers, Readiness, notified_lately};
+use super::{Progress, reconciling_for};
 use crate::controller::observe::PodReport;
 
 /// So many seconds a pod that is ready may be silent: at once after its start, it may be busy.
@@ -32,10 +32,11 @@ pub(super) fn judge(
     let silent: Vec<_> = pods.iter().filter(|pod| pod.answer.is_none()).collect();
     let shortest = silent.iter().map(|pod| ready_for(pod, now)).min()?;
     let all = silent.len() == pods.len();
-    let lasts = not_ready_for(previous, now);
+    let lasts = reconciling_for(previous, now);
     if checks == PodChecks::Auto && all {
         let meshed = pods.iter().all(|pod| pod.is_meshed) && shortest >= PAUSE;
-        let before = was_unchecked(previous) && shortest >= PAUSE;
+        let unchecked_before = previous.is_because(ConditionType::Ready, Reason::ServingUnchecked);
+        let before = unchecked_before && shortest >= PAUSE;
         if meshed || before || shortest.min(lasts) >= TOO_LONG {
             let why = format!("they do not answer on port 9901 ({})", cause(&silent));
             return notified_lately(progress, spreading).or_else(|| Some(unchecked(numbers, &why)));
@@ -69,19 +70,6 @@ fn unchecked(numbers: Numbers, why: &str) -> Readiness {
 fn ready_for(pod: &PodReport, now: Timestamp) -> i64 {
     let since = pod.ready_since;
     since.map_or(0, |since| now.as_second() - since.as_second())
-}
-
-/// For how many seconds a resource has waited to become ready.
-fn not_ready_for(previous: &PrometheusMirrorStatus, now: Timestamp) -> i64 {
-    let since = previous.condition(ConditionType::Reconciling);
-    since.map_or(0, |since| {
-        now.as_second() - since.last_transition_time.0.as_second()
-    })
-}
-
-fn was_unchecked(previous: &PrometheusMirrorStatus) -> bool {
-    let ready = previous.condition(ConditionType::Ready);
-    ready.is_some_and(|ready| ready.reason == Reason::ServingUnchecked.as_str())
 }
 
 /// Why the first of them does not answer.
