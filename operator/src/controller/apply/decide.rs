@@ -39,6 +39,16 @@ pub(super) fn stamped(mut child: Child) -> Child {
     child
 }
 
+/// What is compared of a child with an object that is there.
+pub(super) fn wanted(child: &Child) -> Value {
+    let mut wanted = child.manifest.clone();
+    if let Some(fields) = wanted.as_object_mut() {
+        // Items of a list come without them.
+        fields.retain(|name, _| !["apiVersion", "kind"].contains(&name.as_str()));
+    }
+    wanted
+}
+
 /// What an object that is there means for a child of the resource with `owner` as uid.
 pub(super) fn decide(child: &Child, there: &DynamicObject, owner: &str) -> Decision {
     if !owned_by(there, owner) {
@@ -61,12 +71,7 @@ pub(super) fn decide(child: &Child, there: &DynamicObject, owner: &str) -> Decis
     if there.metadata.deletion_timestamp.is_some() {
         return Decision::Leaving;
     }
-    let mut wanted = child.manifest.clone();
-    if let Some(fields) = wanted.as_object_mut() {
-        // Items of a list come without them.
-        fields.retain(|name, _| !["apiVersion", "kind"].contains(&name.as_str()));
-    }
-    if contains(&json!(there), &wanted) {
+    if contains(&json!(there), &wanted(child)) {
         Decision::Nothing
     } else {
         Decision::Update {

@@ -19,11 +19,13 @@ use std::time::Instant;
 
 use kube::Client;
 use kube::api::DynamicObject;
+use serde_json::json;
 
-use self::decide::{Decision, stamped};
+use self::decide::{Decision, stamped, wanted};
 pub use self::difference::Difference;
+use self::difference::differences;
 pub use self::overruled::{By, Contested, Overruled};
-use self::overruled::{fields, is_same, was_applied};
+use self::overruled::{is_same, was_applied};
 use self::write::Writer;
 use super::build::Child;
 use super::validate::ValidatedMirror;
@@ -153,16 +155,17 @@ impl Apply<'_> {
                 continue;
             }
             let mut child = stamped(child.clone());
-            if child.kind == Kind::Ingress {
-                let there = self.writer.cached(&child).await?;
-                if let Some(there) = there.filter(|it| owned_by(it, &self.writer.mirror.uid)) {
-                    ingress_rules::keep(&mut child.manifest, &there);
-                }
+            let there = self.writer.cached(&child).await?;
+            if child.kind == Kind::Ingress
+                && let Some(there) = &there
+                && owned_by(there, &self.writer.mirror.uid)
+            {
+                ingress_rules::keep(&mut child.manifest, there);
             }
-            match self.decide(&child).await? {
+            match self.decide(&child, there.as_ref()).await? {
                 decision @ Decision::Create => writes.push((child, decision)),
                 decision @ Decision::Update { .. } => {
-                    match self.overruled(&child, &decision).await? {
+                    match self.overruled(&child, there.as_ref(), &decision).await? {
                         Some(overruled) => applied.overruled.push(overruled),
                         None => writes.push((child, decision)),
                     }
@@ -173,9 +176,14 @@ impl Apply<'_> {
         Ok(writes)
     }
 
-    async fn decide(&self, child: &Child) -> Result<Decision, Error> {
-        if let Some(there) = self.writer.cached(child).await? {
-            return Ok(decide::decide(child, &there, &self.writer.mirror.uid));
+    /// What is to be done for a child, of which the cache has `there`.
+    async fn decide(
+        &self,
+        child: &Child,
+        there: Option<&DynamicObject>,
+    ) -> Result<Decision, Error> {
+        if let Some(there) = there {
+            return Ok(decide::decide(child, there, &self.writer.mirror.uid));
         }
         // The cache holds only what carries our label, and may be a moment behind.
         if self.new {
@@ -189,26 +197,26 @@ impl Apply<'_> {
     async fn overruled(
         &self,
         child: &Child,
+        there: Option<&DynamicObject>,
         decision: &Decision,
     ) -> Result<Option<Overruled>, Error> {
-        let there = self.writer.cached(child).await?;
         let Some(there) = there.filter(|there| was_applied(child, there)) else {
             return Ok(None);
         };
-        let fields = fields(child, &there);
+        let fields = differences(&json!(there), &wanted(child));
         let mirror = self.writer.mirror;
         let of = (mirror.namespace.clone(), mirror.name.clone());
-        let by = if self.is_final(child, decision, &of, &there).await? {
+        let by = if self.is_final(child, decision, &of, there).await? {
             By::Admission
         } else if self
             .contested
-            .is_in_vain(&of, &there, &fields, Instant::now())
+            .is_in_vain(&of, there, &fields, Instant::now())
         {
-            match self.contested.by(&of, &there) {
+            match self.contested.by(&of, there) {
                 Some(by) => by,
                 None => {
                     let by = self.writer.last_manager(child, &fields).await?;
-                    self.contested.note(&of, &there, &by);
+                    self.contested.note(&of, there, &by);
                     by
                 }
             }

@@ -12,7 +12,7 @@ use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
-use super::difference::{Difference, differences};
+use super::difference::Difference;
 use crate::cluster::references::NamespacedName;
 use crate::cluster::written::ObjectName;
 use crate::controller::build::Child;
@@ -157,15 +157,6 @@ pub(super) fn was_applied(child: &Child, there: &DynamicObject) -> bool {
     let applied = &child.manifest["metadata"]["annotations"][annotations::APPLIED];
     let last = there.annotations().get(annotations::APPLIED);
     last.is_some_and(|last| *applied == **last)
-}
-
-/// What of a child is not as it is wanted.
-pub(super) fn fields(child: &Child, there: &DynamicObject) -> Vec<Difference> {
-    let mut wanted = child.manifest.clone();
-    if let Some(fields) = wanted.as_object_mut() {
-        fields.retain(|name, _| !["apiVersion", "kind"].contains(&name.as_str()));
-    }
-    differences(&json!(there), &wanted)
 }
 
 /// The field manager that wrote a field last, apart from the operator.
