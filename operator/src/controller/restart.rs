@@ -4,7 +4,7 @@
 //! A pod is evicted only while every other labelled pod is ready and its owner misses none; only if
 //! another pod in its place will have the current sidecar; and only where something makes that pod.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,15 +52,17 @@ pub struct Error {
     pub source: kube::Error,
 }
 
-/// The last eviction for each resource: the pod's owner, and when.
+/// The last eviction for each resource.
 #[derive(Debug, Default)]
-pub struct Evictions(Mutex<HashMap<NamespacedName, (String, Timed)>>);
+pub struct Evictions(Mutex<HashMap<NamespacedName, Last>>);
 
-#[derive(Clone, Debug)]
-struct Timed {
+#[derive(Debug)]
+struct Last {
     at: Instant,
-    /// The pods of the owner that were there.
-    there: Vec<Option<String>>,
+    /// The uid of the pod's owner.
+    owner: String,
+    /// The uids of the pods that were there.
+    there: HashSet<Option<String>>,
 }
 
 impl Evictions {
@@ -72,11 +74,12 @@ impl Evictions {
     /// Whether the pod in the place of the last one has yet to come.
     fn is_pending(&self, resource: &NamespacedName, sidecars: &Sidecars) -> bool {
         let mut all = self.lock();
-        let Some((owner, last)) = all.get(resource) else {
+        let Some(last) = all.get(resource) else {
             return false;
         };
         let replaced = sidecars.staying().any(|pod| {
-            pod.owner.as_ref().is_some_and(|of| of.uid == *owner) && !last.there.contains(&pod.uid)
+            pod.owner.as_ref().is_some_and(|of| of.uid == last.owner)
+                && !last.there.contains(&pod.uid)
         });
         if replaced || last.at.elapsed() > PATIENCE {
             all.remove(resource);
@@ -87,13 +90,15 @@ impl Evictions {
 
     fn note(&self, resource: NamespacedName, owner: &Owner, sidecars: &Sidecars) {
         let pods = sidecars.pods.iter();
-        let there = pods.map(|pod| pod.uid.clone()).collect();
-        let at = Instant::now();
-        let last = (owner.uid.clone(), Timed { at, there });
+        let last = Last {
+            at: Instant::now(),
+            owner: owner.uid.clone(),
+            there: pods.map(|pod| pod.uid.clone()).collect(),
+        };
         self.lock().insert(resource, last);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<NamespacedName, (String, Timed)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<NamespacedName, Last>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,9 @@
 //! What the pods with sidecars come to: whether the resource is ready in mode Sidecar, and whether
 //! the sidecars are the current ones.
 
+use std::collections::HashMap;
+
+use crds::contract::labels;
 use crds::{ConditionType, PrometheusMirrorStatus, Reason, SidecarStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -12,7 +15,6 @@ use super::silence;
 use crate::controller::build::Sidecar;
 use crate::controller::restart::Restart;
 use crate::controller::sidecars::{SidecarPod, Sidecars, State, rendered_at};
-use crds::contract::labels;
 
 /// So many pods are named in a message.
 const MOST_NAMES: usize = 3;
@@ -32,25 +34,25 @@ impl Counts {
         let Some(sidecars) = &progress.sidecars else {
             return Self::default();
         };
-        let count = |is: &dyn Fn(&&SidecarPod) -> bool| {
-            i32::try_from(sidecars.staying().filter(is).count()).unwrap_or(i32::MAX)
-        };
-        let serves = |pod: &&SidecarPod| {
-            let mut reports = progress.pods.iter();
-            let report = reports.find(|report| report.name == pod.name);
-            pod.is_ready && report.is_some_and(|report| ready::is_current(progress, report))
-        };
-        Self {
-            labelled: count(&|_| true),
-            injected: count(&|pod| has_mirror(progress, pod)),
-            current: count(&|pod| pod.state == State::Current),
-            ready: count(&|pod| pod.is_ready && has_mirror(progress, pod)),
-            serving: count(&serves),
+        // Anybody may label pods: there can be thousands.
+        let reports: HashMap<_, _> = progress
+            .pods
+            .iter()
+            .map(|report| (report.name.as_str(), report))
+            .collect();
+        let mut counts = Self::default();
+        for pod in sidecars.staying() {
+            let report = reports.get(pod.name.as_str());
+            let serves = report.is_some_and(|report| ready::is_current(progress, report));
+            counts.labelled += 1;
+            counts.injected += i32::from(report.is_some());
+            counts.current += i32::from(pod.state == State::Current);
+            counts.ready += i32::from(pod.is_ready && report.is_some());
+            counts.serving += i32::from(pod.is_ready && serves);
         }
+        counts
     }
-}
 
-impl Counts {
     /// Those of an earlier status, if nothing was counted.
     pub(super) fn known(previous: &PrometheusMirrorStatus) -> Self {
         let before = previous.sidecar.as_ref();
@@ -62,11 +64,6 @@ impl Counts {
             serving: before.serving,
         })
     }
-}
-
-fn has_mirror(progress: &Progress, pod: &SidecarPod) -> bool {
-    let mut reports = progress.pods.iter();
-    reports.any(|report| report.name == pod.name)
 }
 
 /// The part of the status for the policy, with the counts.
