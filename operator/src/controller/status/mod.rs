@@ -61,9 +61,7 @@ impl Outcome {
             Self::Invalid(..) | Self::Failing(_) | Self::Paused => &[],
         }
     }
-}
 
-impl Outcome {
     /// The pod that was evicted.
     #[must_use]
     pub fn evicted(&self) -> Option<&str> {
@@ -277,8 +275,9 @@ fn degraded(progress: &Progress) -> Option<Finding> {
     let missing = progress.applied.missing.iter();
     let missing = missing.map(|(object, why)| (Reason::ApiMissing, format!("{object}: {why}")));
     let memory = memory::unfit(progress).map(|unfit| (Reason::MemoryTooSmall, unfit));
-    let spec = json!(progress.mirror.spec);
-    let budget = (!(DRAINABLE.holds)(&spec)).then(|| {
+    let spec = &progress.mirror.spec;
+    let blocks = spec.pod_disruption_budget.is_some() && !(DRAINABLE.holds)(&json!(spec));
+    let budget = blocks.then(|| {
         (
             Reason::BudgetBlocksDrains,
             format!("spec: {}", DRAINABLE.message),
