@@ -80,21 +80,11 @@ async fn addresses(host: String, within: Duration) -> Result<Vec<SocketAddr>, Lo
         let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
         Ok(found.collect())
     };
-    let found = tokio::time::timeout(within, lookup).await;
-    found.map_or_else(
-        |_| {
-            Err(LookupError::Silent {
-                host: host.clone(),
-                within,
-            })
-        },
-        |found| {
-            found.map_err(|error| LookupError::Failed {
-                host: host.clone(),
-                error,
-            })
-        },
-    )
+    match tokio::time::timeout(within, lookup).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(LookupError::Failed { host, error }),
+        Err(_) => Err(LookupError::Silent { host, within }),
+    }
 }
 
 #[cfg(test)]

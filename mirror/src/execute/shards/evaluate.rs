@@ -89,8 +89,9 @@ impl<S: Store> Shards<S> {
                 Err(Uncombinable::Native { promql }) => promql,
                 Err(error) => return Err(refused(error)),
             };
-            tree = parts.clone();
-            tree = tree.with_quantiles_alone(Some(&native), &Reason::NativeHistograms);
+            tree = parts
+                .clone()
+                .with_quantiles_alone(Some(&native), &Reason::NativeHistograms);
             if tree == parts {
                 return Err(across(&Reason::NativeHistograms, self.members.len()));
             }
