@@ -107,9 +107,8 @@ struct Operator {
     impatient: Client,
     http: reqwest::Client,
     recorder: Recorder,
-    image: String,
-    image_pull_secrets: Vec<String>,
-    namespace: String,
+    /// As far as flags say.
+    defaults: Defaults,
     openshift: Openshift,
     policy: Policy,
     scopes: Vec<Scope>,
@@ -131,9 +130,12 @@ impl Operator {
         Ok(Self {
             http: observe::client()?,
             recorder: Recorder::new(client.clone(), reporter),
-            image: args.image.clone(),
-            image_pull_secrets: args.image_pull_secrets.clone(),
-            namespace: namespace.to_owned(),
+            defaults: Defaults {
+                image: args.image.clone(),
+                image_pull_secrets: args.image_pull_secrets.clone(),
+                operator_namespace: namespace.to_owned(),
+                platform_assigns_users: false,
+            },
             openshift: args.openshift,
             policy: args.policy(),
             scopes: scopes(args),
@@ -168,16 +170,15 @@ impl Operator {
         }
     }
 
+    /// With what only the cluster can say.
     async fn defaults(&self) -> Defaults {
         let assigns_users = self.openshift.is_so(&self.client).await;
         if assigns_users {
             tracing::info!("OpenShift: leaves users and groups of pods to the platform");
         }
         Defaults {
-            image: self.image.clone(),
-            image_pull_secrets: self.image_pull_secrets.clone(),
-            operator_namespace: self.namespace.clone(),
             platform_assigns_users: assigns_users,
+            ..self.defaults.clone()
         }
     }
 
