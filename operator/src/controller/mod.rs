@@ -219,7 +219,9 @@ async fn look_after(
 /// its Secret is not there yet. A pod that starts meanwhile would otherwise go without.
 fn rendered(object: &DynamicObject, packed: &Packed, context: &Context) -> Option<Sidecar> {
     let spec = validate::admit(object, packed.oversize(), &context.policy).ok()?;
-    let mirror = validate::unresolved(object, spec);
+    let uid = object.uid().unwrap_or_default();
+    let namespace = object.namespace().unwrap_or_default();
+    let mirror = ValidatedMirror::unresolved(object.name_any(), namespace, uid, spec);
     let is_sidecar = mirror.spec.mode == Mode::Sidecar;
     is_sidecar.then(|| Sidecar::of(&mirror, &context.defaults))
 }

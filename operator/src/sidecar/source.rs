@@ -10,7 +10,6 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{Error, Pasted};
-use crate::cluster::references::References;
 use crate::controller::build::{Defaults, Sidecar};
 use crate::controller::validate::ValidatedMirror;
 
@@ -114,16 +113,7 @@ fn from_text(file: &Path, text: &str, name: Option<&str>, image: &str) -> Result
     }
     let namespace = text("namespace");
     let pull_secrets = pull_secrets(&mirror.spec);
-    // What targets refer to and the versions of Secrets are in the document and not in the sidecar.
-    let mirror = ValidatedMirror {
-        references: References::of(&mirror.spec, &namespace),
-        name: name.clone(),
-        namespace,
-        uid: String::new(),
-        spec: mirror.spec,
-        secret_versions: Default::default(),
-        config_map_versions: Default::default(),
-    };
+    let mirror = ValidatedMirror::unresolved(name.clone(), namespace, String::new(), mirror.spec);
     let defaults = Defaults {
         image: image.to_owned(),
         image_pull_secrets: vec![],

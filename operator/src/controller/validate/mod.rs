@@ -147,18 +147,25 @@ pub fn parse(object: &DynamicObject) -> Result<PrometheusMirrorSpec, Invalid> {
     Ok(mirror.spec)
 }
 
-/// A resource without a look at what it refers to: enough to render its sidecar.
-#[must_use]
-pub fn unresolved(object: &DynamicObject, spec: PrometheusMirrorSpec) -> ValidatedMirror {
-    let namespace = object.metadata.namespace.clone().unwrap_or_default();
-    ValidatedMirror {
-        name: object.metadata.name.clone().unwrap_or_default(),
-        uid: object.metadata.uid.clone().unwrap_or_default(),
-        references: References::of(&spec, &namespace),
-        namespace,
-        spec,
-        secret_versions: BTreeMap::new(),
-        config_map_versions: BTreeMap::new(),
+impl ValidatedMirror {
+    /// A resource without a look at what it refers to: enough to render its sidecar. What targets
+    /// refer to and the versions of Secrets are in the document and not in the sidecar.
+    #[must_use]
+    pub fn unresolved(
+        name: String,
+        namespace: String,
+        uid: String,
+        spec: PrometheusMirrorSpec,
+    ) -> Self {
+        Self {
+            references: References::of(&spec, &namespace),
+            name,
+            namespace,
+            uid,
+            spec,
+            secret_versions: BTreeMap::new(),
+            config_map_versions: BTreeMap::new(),
+        }
     }
 }
 
