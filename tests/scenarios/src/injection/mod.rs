@@ -194,6 +194,12 @@ fn item<'a>(list: &'a Value, name: &str) -> Result<&'a Value> {
         .with_context(|| format!("no {name} in {list}"))
 }
 
+/// Fails unless the sidecar is the only one of these init containers.
+fn has_only(init_containers: &Value, sidecar: &Value) -> Result<()> {
+    ensure!(names(init_containers) == [SIDECAR]);
+    covers(&init_containers[0], &sidecar["container"], "container")
+}
+
 /// Every field of `expected` is in `found`, where the API server has added its defaults.
 fn covers(found: &Value, expected: &Value, path: &str) -> Result<()> {
     match (found, expected) {

@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{
-    ANNOTATION, POLICY, SIDECAR, admitted, covers, injected, install_policy, item, labelled, names,
-    pod, rendered, resource, set_status, unrestricted,
+    ANNOTATION, POLICY, SIDECAR, admitted, covers, has_only, injected, install_policy, item,
+    labelled, names, pod, rendered, resource, set_status, unrestricted,
 };
 use crate::programs::run;
 use crate::scene::Scene;
@@ -17,12 +17,7 @@ pub(super) async fn a_labelled_pod_gets_the_sidecar_and_nothing_else_changes(
     let sidecar = rendered(scene, "shop", &json!({})).await?;
     let mut made = injected(scene, &labelled("shop", &json!({})), &sidecar).await?;
     let spec = &made["spec"];
-    ensure!(names(&spec["initContainers"]) == [SIDECAR]);
-    covers(
-        &spec["initContainers"][0],
-        &sidecar["container"],
-        "container",
-    )?;
+    has_only(&spec["initContainers"], &sidecar)?;
     covers(&spec["volumes"], &sidecar["volumes"], "volumes")?;
     scene.claim("a labelled pod of a restricted namespace gets container, volume and annotation");
     let again = json!({

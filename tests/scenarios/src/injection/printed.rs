@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::{
-    ANNOTATION, LABEL, SIDECAR, admitted, covers, item, names, pod, print, render, rendered,
-    resource,
+    ANNOTATION, LABEL, SIDECAR, admitted, covers, has_only, item, names, pod, print, render,
+    rendered, resource,
 };
 use crate::programs::{fails, output, run};
 use crate::scene::Scene;
@@ -69,12 +69,7 @@ pub(super) async fn a_workload_takes_the_printed_patch(scene: &Scene) -> Result<
     }
     let mut template = template(scene).await?;
     let spec = &template["spec"];
-    ensure!(names(&spec["initContainers"]) == [SIDECAR]);
-    covers(
-        &spec["initContainers"][0],
-        &sidecar["container"],
-        "container",
-    )?;
+    has_only(&spec["initContainers"], &sidecar)?;
     let mut volumes = names(&spec["volumes"]);
     volumes.sort_unstable();
     ensure!(volumes == ["data", "prometheus-mirror-configuration"]);
