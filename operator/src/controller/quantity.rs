@@ -1,4 +1,4 @@
-//! Kubernetes' quantities, such as `500m` or `1Gi`, as far as two of them have to be compared. Pure.
+//! Kubernetes' quantities, such as `500m` or `1Gi`, as far as two of them are compared. Pure.
 
 /// The number that a quantity stands for; none if it is no quantity. The same number written
 /// differently may differ in the last digit.
