@@ -129,19 +129,42 @@ pub(super) async fn policies_that_deny_or_rewrite_are_named(scene: &Scene) -> Re
     holds
 }
 
-async fn rewritten_and_denied(scene: &Scene) -> Result<()> {
-    // Policies take effect some time after they were made.
-    let probe = json!({
+/// Policies take effect some time after they were made, and each of the two kinds at its own time.
+/// A Deployment that was made before its policy would never be rewritten: nobody writes it again.
+async fn policies_are_in_effect(scene: &Scene) -> Result<()> {
+    let dry_run = ["create", "--dry-run=server", "--output=json", "-f", "-"];
+    let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "denied"},
         "spec": {"ports": [{"port": 1}]},
     });
-    eventually("the policies are in effect", async || {
-        let dry_run = ["create", "--dry-run=server", "-f", "-"];
-        let accepted = scene.kubectl_with(&dry_run, &probe).await;
+    eventually("Services are denied", async || {
+        let accepted = scene.kubectl_with(&dry_run, &service).await;
         ensure!(accepted.is_err(), "the Service is accepted");
         Ok(())
     })
     .await?;
+    let labels = json!({"app": "probe"});
+    let container = json!({"name": "c", "image": "c", "resources": {"requests": {"cpu": "1m"}}});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "probe"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    });
+    eventually("Deployments are rewritten", async || {
+        let made = scene.kubectl_with(&dry_run, &deployment).await?;
+        let made: Value = serde_json::from_str(&made)?;
+        let container = &made["spec"]["template"]["spec"]["containers"][0];
+        let cpu = &container["resources"]["requests"]["cpu"];
+        ensure!(cpu == "60m", "requests.cpu is {cpu}");
+        Ok(())
+    })
+    .await
+}
+
+async fn rewritten_and_denied(scene: &Scene) -> Result<()> {
+    policies_are_in_effect(scene).await?;
     scene.mirror("denied", &usual()).await?;
     let words = [
         "Service denied:",
