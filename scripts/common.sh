@@ -15,6 +15,14 @@ target_directory() {
     sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
 }
 
+# The development builds of every program and example: what tests and generators run. The examples
+# are among them because they may use what only tests depend on: so cargo chooses the same features
+# for every dependency as it does for the tests, and compiles none of them once more.
+build_programs() {
+  cargo build --quiet --locked --workspace --exclude prometheus-mirror-fuzz --all-features --bins \
+    --examples --manifest-path "$root/Cargo.toml"
+}
+
 # as_root COMMAND…: runs it as root, with sudo if needed.
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
