@@ -173,7 +173,7 @@ fn query(query: &Object<'_>, method: ApiMethod) -> Result<Query, DecodeError> {
     };
     Ok(match method {
         ApiMethod::FieldValues => Query::FieldValues(values(query, fields(kind))?),
-        ApiMethod::Metric => {
+        ApiMethod::Metric | ApiMethod::Why => {
             let aggregation = query
                 .optional_object("aggregation")?
                 .map(|object| aggregation(&object))

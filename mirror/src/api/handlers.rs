@@ -11,6 +11,7 @@ use super::decode::{Query, Request};
 use super::error::ApiError;
 use super::state::Serving;
 use super::{About, Answered, encode};
+use crate::execute::why::{self, Why};
 use crate::execute::{self, explain, fields};
 use crate::model::api_method::ApiMethod;
 use crate::model::time::Timestamp;
@@ -52,7 +53,7 @@ pub async fn answer(
     loop {
         let answered = match method {
             ApiMethod::Explain => explained(&target, &asked).await,
-            _ => answered(&target, &asked).await,
+            _ => answered(&target, &asked, method).await,
         };
         match answered {
             // What it held is given back with this.
@@ -62,8 +63,9 @@ pub async fn answer(
     }
 }
 
-async fn answered(target: &Chosen, asked: &Asked) -> Result<Answered, ApiError> {
+async fn answered(target: &Chosen, asked: &Asked, method: ApiMethod) -> Result<Answered, ApiError> {
     match asked {
+        Asked::Metric(asked) if method == ApiMethod::Why => why(target, asked).await,
         Asked::FieldNames(query) => field_names(target, query).await,
         Asked::FieldValues(query) => field_values(target, query).await,
         Asked::Metric(asked) => metric(target, asked).await,
@@ -91,6 +93,25 @@ async fn explained(target: &Chosen, asked: &Asked) -> Result<Answered, ApiError>
         explained["parameters"] = json!(parameters);
     }
     Ok(target.counted(encode::body(&explained)).await?.into())
+}
+
+/// Why a metric has no points. The query's errors say so themselves.
+async fn why(target: &Chosen, asked: &AskedMetric) -> Result<Answered, ApiError> {
+    let why = why::why(&target.context(), &asked.query).await;
+    let why = why.map_err(|error| asked.failed(error))?;
+    let mut answer = json!({
+        "target": target.name, "reason": why.name(), "message": why.to_string(),
+    });
+    match &why {
+        Why::Points(count) | Why::OnlyNan(count) => answer["points"] = json!(count),
+        Why::NoBucketIsOver { ends } => answer["ends"] = json!(ends.0),
+        Why::NoSamples { before, after } => {
+            answer["lastBefore"] = json!(before.map(|at| at.0));
+            answer["firstAfter"] = json!(after.map(|at| at.0));
+        }
+        Why::TooFewSamples | Why::NoResultChosen { .. } | Why::NoResult => {}
+    }
+    Ok(target.counted(encode::body(&answer)).await?.into())
 }
 
 /// That a connection cannot work is the answer, not an error.

@@ -24,56 +24,78 @@ use crate::prometheus::remarks::Meaning;
 /// Lines of a chart proper.
 const PLOT_HEIGHT: usize = 15;
 
-/// Asks, and prints the answer.
+/// Clears a terminal, and goes to its first line.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Asks, and prints the answer; with `--watch` again and again.
 ///
 /// # Errors
 /// If the configuration has faults or the answer is an error.
 pub async fn run(args: QueryArgs) -> Result<(), Failure> {
     let mirror = Mirror::new(&args)?;
+    let Some(every) = args.watch else {
+        return print(&answer(&args, &mirror).await?);
+    };
+    loop {
+        // A server that is away for a moment is no reason to end.
+        let seen = answer(&args, &mirror)
+            .await
+            .unwrap_or_else(|failure| failure.0 + "\n");
+        print(&format!("{CLEAR}{seen}"))?;
+        tokio::time::sleep(every).await;
+    }
+}
+
+/// What is printed.
+async fn answer(args: &QueryArgs, mirror: &Mirror) -> Result<String, Failure> {
     let now = Timestamp::now();
     let (from, to) = (args.from.at(now), args.to.at(now));
     if from >= to {
         return Err(Failure(format!(
             "--from ({}) is not before --to ({})",
-            table::rfc3339(from),
-            table::rfc3339(to)
+            from.rfc3339(),
+            to.rfc3339()
         )));
     }
-    let request = request(&args, from, to).to_string();
-    let answered = mirror.ask(ApiMethod::Metric.path(), &request).await;
-    let explanation = if args.explain {
-        Some(mirror.ask(ApiMethod::Explain.path(), &request).await?.body)
-    } else {
-        None
+    let request = request(args, from, to).to_string();
+    if args.explain {
+        let explained = mirror.ask(ApiMethod::Explain.path(), &request).await?;
+        return outlined(args.output, &explained.body);
+    }
+    if args.why {
+        let why = mirror.ask(ApiMethod::Why.path(), &request).await?;
+        return reason(args.output, &why.body);
+    }
+    let answered = mirror.ask(ApiMethod::Metric.path(), &request).await?;
+    if args.output == Output::Json {
+        // Not parsed and printed again: the digits are to be seen as they are answered.
+        return Ok(answered.body + "\n");
+    }
+    let answer: Answer = serde_json::from_str(&answered.body).map_err(Failure::from_error)?;
+    let points = answer.points()?;
+    let drawn = match args.output {
+        Output::Plot => plot::render(&points, from, to, &canvas()),
+        _ => table::render(&points),
     };
-    let text = match (args.output, &explanation) {
-        (Output::Json, None) => answered?.body + "\n",
-        (Output::Json, Some(explanation)) => {
-            // Not parsed and printed again: the digits are to be seen as they are answered.
-            format!(
-                "{{\"explanation\":{explanation},\"answer\":{}}}\n",
-                answered?.body
-            )
-        }
-        (output, explanation) => {
-            if let Some(explanation) = explanation {
-                let explained: Value =
-                    serde_json::from_str(explanation).map_err(Failure::from_error)?;
-                // Also where there is no answer: then it is needed most.
-                print(&(outline(&explained, 0) + "\n"))?;
-            }
-            let answered = answered?;
-            let answer: Answer =
-                serde_json::from_str(&answered.body).map_err(Failure::from_error)?;
-            let points = answer.points()?;
-            let drawn = match output {
-                Output::Plot => plot::render(&points, from, to, &canvas()),
-                _ => table::render(&points),
-            };
-            drawn + &footnotes(answer.telemetry.is_partial, &answered)
-        }
-    };
-    print(&text)
+    Ok(drawn + &footnotes(answer.telemetry.is_partial, &answered))
+}
+
+/// An explanation for people, or as it was answered.
+fn outlined(output: Output, explanation: &str) -> Result<String, Failure> {
+    if output == Output::Json {
+        return Ok(format!("{explanation}\n"));
+    }
+    let explained: Value = serde_json::from_str(explanation).map_err(Failure::from_error)?;
+    Ok(outline(&explained, 0))
+}
+
+/// The reason why there are no points, for people, or as it was answered.
+fn reason(output: Output, why: &str) -> Result<String, Failure> {
+    if output == Output::Json {
+        return Ok(format!("{why}\n"));
+    }
+    let why: Reason = serde_json::from_str(why).map_err(Failure::from_error)?;
+    Ok(why.message + "\n")
 }
 
 /// What stands below the points: why the answer is partial, and what the store remarks.
@@ -116,6 +138,12 @@ fn canvas() -> plot::Canvas {
         height: PLOT_HEIGHT,
         zone: TimeZone::system(),
     }
+}
+
+/// The answer to the question why.
+#[derive(Deserialize)]
+struct Reason {
+    message: String,
 }
 
 #[derive(Deserialize)]

@@ -15,26 +15,19 @@ pub struct Point {
     pub end: Option<Timestamp>,
 }
 
-/// RFC 3339, UTC, milliseconds where there are any.
-#[must_use]
-pub fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0)
-        .map_or_else(|_| format!("{} ms", at.0), |instant| instant.to_string())
-}
-
 /// One line a point under a heading, times first.
 #[must_use]
 pub fn render(points: &[Point]) -> String {
     let aggregated = points.iter().any(|point| point.end.is_some());
     let width = points
         .iter()
-        .map(|point| rfc3339(point.at).len())
+        .map(|point| point.at.rfc3339().len())
         .max()
         .unwrap_or(4);
     let end_width = points
         .iter()
         .filter_map(|point| point.end)
-        .map(|end| rfc3339(end).len())
+        .map(|end| end.rfc3339().len())
         .max()
         .unwrap_or(0);
     let mut text = if aggregated {
@@ -48,11 +41,11 @@ pub fn render(points: &[Point]) -> String {
             Some(end) => writeln!(
                 text,
                 "{:width$}  {:end_width$}  {}",
-                rfc3339(point.at),
-                rfc3339(end),
+                point.at.rfc3339(),
+                end.rfc3339(),
                 point.value
             ),
-            None => writeln!(text, "{:width$}  {}", rfc3339(point.at), point.value),
+            None => writeln!(text, "{:width$}  {}", point.at.rfc3339(), point.value),
         };
     }
     text

@@ -99,4 +99,29 @@ impl<S: Store> Context<'_, S> {
         }
         Ok(Some(before))
     }
+
+    /// An instant, no later than the last sample that any of the selectors has up to `to` and at
+    /// most `precision` before it as far as the store's index tells. None: there is no sample from
+    /// `from` on.
+    pub(super) async fn last_sample(
+        &self,
+        selectors: &[String],
+        from: Timestamp,
+        to: Timestamp,
+        precision: Millis,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        if !self.exists(selectors.to_vec(), from, to).await? {
+            return Ok(None);
+        }
+        let (mut before, mut after) = (from, to);
+        while after.since(before) > precision {
+            let middle = Timestamp(before.0 + after.since(before).0 / 2);
+            if self.exists(selectors.to_vec(), middle, to).await? {
+                before = middle;
+            } else {
+                after = middle;
+            }
+        }
+        Ok(Some(before))
+    }
 }

@@ -9,6 +9,7 @@
 //! * [`refusal`]: what a store's refusal means; [`types`]: series that only a type or a unit tells
 //!   apart; [`limits`]: limits of a store that the mirror cannot keep by splitting a range.
 //! * [`absence`]: why no series matches.
+//! * [`why`]: why a query has no points, for whoever asks.
 //! * [`work`]: our own work over long answers, within the deadline and beside others.
 //! * [`counted`]: how much a request may ask of its target.
 //! * [`shards`]: a target of several shards as one store.
@@ -31,6 +32,7 @@ mod refusal;
 pub mod shards;
 mod stored;
 mod types;
+pub mod why;
 mod work;
 
 use self::collect::Collector;

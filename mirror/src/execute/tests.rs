@@ -7,6 +7,7 @@ mod ranges;
 mod refusals;
 mod series;
 mod stores;
+mod why;
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};

@@ -14,6 +14,8 @@ pub enum ApiMethod {
     Metric,
     /// What would a field or metric request send? Its requests have the types of those.
     Explain,
+    /// Why has a metric no points? Its requests have the type of those for points.
+    Why,
 }
 
 /// A row of the table.
@@ -26,12 +28,13 @@ struct Row {
 
 impl ApiMethod {
     /// All of them, in the order in which messages list them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Connection,
         Self::FieldNames,
         Self::FieldValues,
         Self::Metric,
         Self::Explain,
+        Self::Why,
     ];
 
     const fn row(self) -> Row {
@@ -51,6 +54,7 @@ impl ApiMethod {
             ),
             Self::Metric => ("/api/metric", "metric", "MetricsRequest", "MetricsQuery"),
             Self::Explain => ("/api/explain", "explain", "", ""),
+            Self::Why => ("/api/why", "why", "MetricsRequest", "MetricsQuery"),
         };
         Row {
             path,
@@ -110,14 +114,23 @@ mod tests {
             "/api/field/value",
             "/api/connection",
             "/api/explain",
+            "/api/why",
             "/",
             "/api/metric/x",
             "/api/field/name/x/y",
         ]
         .map(ApiMethod::of_path);
-        use ApiMethod::{Connection, Explain, FieldNames, FieldValues, Metric};
-        let expected = [Metric, Metric, FieldNames, FieldValues, Connection, Explain];
-        assert_eq!(methods[..6], expected.map(Some));
-        assert_eq!(methods[6..], [None, None, None]);
+        use ApiMethod::{Connection, Explain, FieldNames, FieldValues, Metric, Why};
+        let expected = [
+            Metric,
+            Metric,
+            FieldNames,
+            FieldValues,
+            Connection,
+            Explain,
+            Why,
+        ];
+        assert_eq!(methods[..7], expected.map(Some));
+        assert_eq!(methods[7..], [None, None, None]);
     }
 }

@@ -33,6 +33,13 @@ impl Timestamp {
         Self(self.0.saturating_sub(by.0))
     }
 
+    /// RFC 3339, UTC, milliseconds where there are any: for people.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        jiff::Timestamp::from_millisecond(self.0)
+            .map_or_else(|_| format!("{} ms", self.0), |instant| instant.to_string())
+    }
+
     /// The time from `earlier` to this instant; negative if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Millis {

@@ -63,6 +63,12 @@ pub struct QueryArgs {
     /// Print the PromQL and the upstream calls instead of points
     #[arg(long)]
     pub explain: bool,
+    /// Say why there are no points, instead of points
+    #[arg(long, conflicts_with = "explain")]
+    pub why: bool,
+    /// Ask again every so often, and print over what was there
+    #[arg(long, value_name = "TIME", value_parser = pause, num_args = 0..=1, default_missing_value = "5s")]
+    pub watch: Option<Duration>,
 }
 
 /// What `query` prints.
@@ -84,6 +90,15 @@ fn method_name() -> impl TypedValueParser<Value = &'static str> {
         let known = Method::named(&given.to_ascii_uppercase());
         known.map(|(name, _)| name).ok_or("no such method")
     })
+}
+
+/// No shorter than a second: a terminal is not worth more to a store.
+fn pause(text: &str) -> Result<Duration, String> {
+    let pause = duration(text)?;
+    if pause < Duration::from_secs(1) {
+        return Err("watch at most once a second".into());
+    }
+    Ok(pause)
 }
 
 fn bucket(text: &str) -> Result<Duration, String> {
@@ -151,5 +166,9 @@ mod tests {
             "--gauge", "up", "--bucket", "0s", "--method", "MEAN"
         ]));
         assert!(!parses(&["--gauge", "up", "-l", "job"]));
+        assert!(parses(&["--gauge", "up", "--watch"]));
+        assert!(parses(&["--gauge", "up", "--watch", "10s", "--why"]));
+        assert!(!parses(&["--gauge", "up", "--watch", "10ms"]));
+        assert!(!parses(&["--gauge", "up", "--explain", "--why"]));
     }
 }

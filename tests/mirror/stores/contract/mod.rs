@@ -18,6 +18,7 @@ mod openapi;
 mod refine;
 mod targets;
 mod transport;
+mod why;
 
 use anyhow::Result;
 use harness::client::{Answer, Client, equals};

@@ -1,0 +1,278 @@
+//! Why a metric query has no points, for whoever sees an empty chart. Asked only on request, in few
+//! calls. What is an error says why by itself.
+
+use std::fmt;
+
+use crds::NanInterpretation;
+
+use super::{Context, EvaluateError, metric};
+use crate::model::time::{Millis, Timestamp};
+use crate::plan::kind::Kind;
+use crate::plan::{MetricQuery, plan};
+use crate::prometheus::{Call, Store};
+
+/// How far before a range samples are looked for, and behind it up to now.
+const LOOKED: Millis = Millis(30 * 24 * 3_600_000);
+
+/// How exact the store's index is: Prometheus keeps two hours in a block.
+const BLOCK: Millis = Millis(2 * 3_600_000);
+
+/// The steps in which a stretch is searched for samples.
+const STEPS: i64 = 240;
+
+/// Why there are no points, or that there are some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// There are so many.
+    Points(usize),
+    /// No bucket of the range is over. The first one ends at this instant.
+    NoBucketIsOver {
+        /// The end of the first bucket.
+        ends: Timestamp,
+    },
+    /// Only NaN, which is left out: so many points of it.
+    OnlyNan(usize),
+    /// The range has no samples.
+    NoSamples {
+        /// About when the last sample before it is.
+        before: Option<Timestamp>,
+        /// About when the first sample behind it is.
+        after: Option<Timestamp>,
+    },
+    /// The range has samples, and they make no point: a rate needs two of them in one window.
+    TooFewSamples,
+    /// The expression has results, and no result satisfies the conditions.
+    NoResultChosen {
+        /// What tells the results apart; none if there is only one.
+        differences: Option<String>,
+    },
+    /// The expression has no result in the range.
+    NoResult,
+}
+
+impl Why {
+    /// Its name for programs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Points(_) => "Points",
+            Self::NoBucketIsOver { .. } => "NoBucketIsOver",
+            Self::OnlyNan(_) => "OnlyNaN",
+            Self::NoSamples { .. } => "NoSamples",
+            Self::TooFewSamples => "TooFewSamples",
+            Self::NoResultChosen { .. } => "NoResultChosen",
+            Self::NoResult => "NoResult",
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    /// A sentence, and what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let about = |at: &Timestamp| at.rfc3339();
+        match self {
+            Self::Points(count) => write!(f, "there are {count} points"),
+            Self::NoBucketIsOver { ends } => write!(
+                f,
+                "no bucket of this length is over: the first one ends at {}",
+                about(ends)
+            ),
+            Self::OnlyNan(_) => f.write_str(
+                "every value is NaN, and NaN is left out here: by nanInterpretation of the target \
+                 or nan_interpretation of the request",
+            ),
+            Self::NoSamples { before, after } => {
+                f.write_str("there are no samples in this range")?;
+                if let Some(at) = before {
+                    write!(f, "; the last one before it is at about {}", about(at))?;
+                }
+                if let Some(at) = after {
+                    write!(f, "; the first one after it is at about {}", about(at))?;
+                }
+                Ok(())
+            }
+            Self::TooFewSamples => f.write_str(
+                "there are samples in this range, but too few for a point: a rate needs two in one \
+                 bucket, so ask for larger buckets",
+            ),
+            Self::NoResultChosen { differences: None } => f.write_str(
+                "the expression has one result, and its labels do not satisfy the conditions",
+            ),
+            Self::NoResultChosen {
+                differences: Some(differences),
+            } => write!(
+                f,
+                "the expression has results, and none satisfies the conditions; they differ in: \
+                 {differences}"
+            ),
+            Self::NoResult => f.write_str("the expression has no result in this range"),
+        }
+    }
+}
+
+/// Why the answer to this query is as it is.
+///
+/// # Errors
+///
+/// Those of the query. They say why there are no points.
+pub async fn why<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+) -> Result<Why, EvaluateError> {
+    let found = match metric(context, query).await {
+        Err(EvaluateError::NotFound(reason)) => {
+            return at_other_times(context, query, reason).await;
+        }
+        found => found?.points.len(),
+    };
+    if found > 0 {
+        return Ok(Why::Points(found));
+    }
+    let plan = plan(query, &context.facts().await?)?;
+    let buckets = plan.grid.buckets;
+    if buckets.count() == 0
+        && let Some(width) = plan.bucket
+    {
+        let ends = buckets.start().plus(width);
+        return Ok(Why::NoBucketIsOver { ends });
+    }
+    let nan_is_shown = Context {
+        nan_interpretation: NanInterpretation::Zero,
+        ..*context
+    };
+    let of_nan = metric(&nan_is_shown, query).await?.points.len();
+    if of_nan > 0 {
+        return Ok(Why::OnlyNan(of_nan));
+    }
+    if matches!(query.kind, Kind::Expression { .. }) {
+        return of_expression(context, query).await;
+    }
+    let selectors = plan.kind.selectors();
+    let (from, to) = (query.start.minus(plan.looks_back), query.end);
+    if any_samples(context, &selectors, from, to).await? {
+        return Ok(Why::TooFewSamples);
+    }
+    around(context, &selectors, from, to).await
+}
+
+/// No series matches about the time of the query, for this reason. Is there one at other times?
+async fn at_other_times<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+    reason: Option<String>,
+) -> Result<Why, EvaluateError> {
+    let selectors = query.kind.selectors();
+    match around(context, &selectors, query.start, query.end).await? {
+        Why::NoSamples {
+            before: None,
+            after: None,
+        } => Err(EvaluateError::NotFound(reason)),
+        elsewhere => Ok(elsewhere),
+    }
+}
+
+/// Where the samples next to a range without any are.
+async fn around<S: Store>(
+    context: &Context<'_, S>,
+    selectors: &[String],
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Why, EvaluateError> {
+    Ok(Why::NoSamples {
+        before: last_sample(context, selectors, from.minus(LOOKED), from).await?,
+        after: first_sample(context, selectors, to, context.now).await?,
+    })
+}
+
+/// Whether its conditions leave out every result.
+async fn of_expression<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+) -> Result<Why, EvaluateError> {
+    let Kind::Expression { promql, matchers } = &query.kind else {
+        return Ok(Why::NoResult);
+    };
+    if matchers.is_empty() {
+        return Ok(Why::NoResult);
+    }
+    let all = MetricQuery {
+        kind: Kind::Expression {
+            promql: promql.clone(),
+            matchers: Vec::new(),
+        },
+        ..query.clone()
+    };
+    match metric(context, &all).await {
+        Ok(found) if found.points.is_empty() => Ok(Why::NoResult),
+        Ok(_) => Ok(Why::NoResultChosen { differences: None }),
+        Err(EvaluateError::SeveralSeries { differences, .. }) => Ok(Why::NoResultChosen {
+            differences: Some(differences),
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+/// The evaluations of a stretch at which the step before has a sample.
+async fn steps_with_samples<S: Store>(
+    context: &Context<'_, S>,
+    selectors: &[String],
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<(Vec<Timestamp>, Millis), EvaluateError> {
+    let step = Millis((to.since(from).0 / STEPS).max(1));
+    let counted: Vec<String> = selectors
+        .iter()
+        .map(|selector| format!("count_over_time({selector}[{step}])"))
+        .collect();
+    let call = Call::Range {
+        promql: format!("count({})", counted.join(" or ")),
+        start: from,
+        end: to,
+        step,
+    };
+    let answer = context.call(call).await?;
+    let found = answer.series().iter().flat_map(|one| one.samples.iter());
+    Ok((found.map(|(at, _)| at).collect(), step))
+}
+
+async fn any_samples<S: Store>(
+    context: &Context<'_, S>,
+    selectors: &[String],
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<bool, EvaluateError> {
+    let (found, _) = steps_with_samples(context, selectors, from, to).await?;
+    Ok(!found.is_empty())
+}
+
+/// About when the last sample of the stretch is. The store's index says in which block it is, and
+/// only that block is read.
+async fn last_sample<S: Store>(
+    context: &Context<'_, S>,
+    selectors: &[String],
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Option<Timestamp>, EvaluateError> {
+    let last = context.last_sample(selectors, from, to, BLOCK).await?;
+    let Some(at) = last else { return Ok(None) };
+    let end = at.plus(BLOCK).plus(BLOCK).min(to);
+    let (found, _) = steps_with_samples(context, selectors, at, end).await?;
+    Ok(Some(found.last().copied().unwrap_or(at)))
+}
+
+/// About when the first sample of the stretch is.
+async fn first_sample<S: Store>(
+    context: &Context<'_, S>,
+    selectors: &[String],
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Option<Timestamp>, EvaluateError> {
+    if to <= from {
+        return Ok(None);
+    }
+    let first = context.first_sample(selectors, from, to, BLOCK).await?;
+    let Some(at) = first else { return Ok(None) };
+    let end = at.plus(BLOCK).plus(BLOCK).min(to);
+    let (found, step) = steps_with_samples(context, selectors, at, end).await?;
+    Ok(Some(found.first().map_or(at, |first| first.minus(step))))
+}
