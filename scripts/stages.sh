@@ -13,8 +13,8 @@ stage() {
   say "=== $name: passed in $((SECONDS - started)) s"
 }
 
-# side_by_side COUNT COMMAND…: so many at a time, for commands that mostly wait. Each is a program or
-# a function without arguments. What one prints is shown in one piece when it has ended.
+# side_by_side COUNT COMMAND…: so many at a time, for commands that mostly wait. Each is a program
+# or a function without arguments. What one prints is shown in one piece when it has ended.
 side_by_side() {
   local count=$1 command pid code failed=0 running=0 output
   local -A names started
