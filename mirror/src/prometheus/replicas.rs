@@ -22,9 +22,13 @@ use crate::model::capabilities::Capabilities;
 use crate::model::time::Millis;
 
 /// One of several replicas.
-pub(super) trait Member: Store {
+pub(super) trait Member: Store + Clone {
     /// Why a call would wait before it is sent, if the server asks to slow down.
     fn throttled(&self) -> Option<StoreError>;
+
+    /// The same, for calls after another member has failed or is late: calls that hang elsewhere
+    /// don't hold the places of these.
+    fn instead(self) -> Self;
 }
 
 /// Members that hold the same series, for the calls of one request.
@@ -57,10 +61,10 @@ impl<M: Member> Replicas<M> {
     async fn suitable(
         &self,
         place: usize,
+        member: M,
         call: Call,
         deadline: Deadline,
     ) -> Result<Arc<Answer>, StoreError> {
-        let member = &self.members[place];
         if let Some(relied_on) = self.relied_on.get()
             && !relied_on.agree_with(&member.capabilities(deadline).await?)
         {
@@ -75,7 +79,7 @@ impl<M: Member> Store for Replicas<M> {
         if let [only] = &self.members[..] {
             return only.call(call, deadline).await;
         }
-        let ask = |place| self.suitable(place, call.clone(), deadline);
+        let ask = |place, member: M| self.suitable(place, member, call.clone(), deadline);
         let (place, answer) = self.first_answer(deadline, ask).await?;
         self.filled(&call, place, answer, deadline).await
     }
@@ -87,7 +91,7 @@ impl<M: Member> Store for Replicas<M> {
         if let Some(known) = self.relied_on.get() {
             return Ok(*known);
         }
-        let ask = |place: usize| self.members[place].capabilities(deadline);
+        let ask = |_, member: M| async move { member.capabilities(deadline).await };
         let (_, found) = self.first_answer(deadline, ask).await?;
         Ok(*self.relied_on.get_or_init(|| found))
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-pub(super) use self::calls::{ForRequest, ServerCalls};
+pub(super) use self::calls::{ForRequest, ServerCalls, Way};
 use self::upstream::{Progress, Turn, Upstream};
 use super::client::{Client, Credentials};
 use super::guard::Guard;
@@ -33,8 +33,26 @@ pub struct Server {
     settings: Arc<TargetSettings>,
     url: Url,
     upstream: Arc<Upstream>,
-    lane: Arc<Lane>,
+    lanes: Lanes,
     exchanges: Exchanges<Call, Turn, Progress>,
+}
+
+/// The ways of a target's calls. All of its servers share them.
+#[derive(Clone, Debug)]
+pub(super) struct Lanes {
+    pub(super) usual: Arc<Lane>,
+    /// For calls after another replica has failed or is late: that one's calls may hang, and have
+    /// all of the other places.
+    pub(super) instead: Arc<Lane>,
+}
+
+impl Lanes {
+    fn of(&self, way: Way) -> &Arc<Lane> {
+        match way {
+            Way::Usual => &self.usual,
+            Way::Instead => &self.instead,
+        }
+    }
 }
 
 /// A call is not worth sending with less time than this.
@@ -44,8 +62,7 @@ const LEAST_TIME: Duration = Duration::from_millis(250);
 pub(super) struct Parts {
     /// What its target is called in traces.
     pub(super) name: Arc<str>,
-    /// All servers of a target share it.
-    pub(super) lane: Arc<Lane>,
+    pub(super) lanes: Lanes,
     /// All servers of a target share them, and each token with them.
     pub(super) credentials: Arc<Credentials>,
     pub(super) memory: Arc<Budget>,
@@ -57,7 +74,7 @@ impl Server {
     pub(super) fn new(settings: Arc<TargetSettings>, url: Url, parts: Parts) -> Self {
         let Parts {
             name,
-            lane,
+            lanes,
             credentials,
             memory,
             metrics,
@@ -76,7 +93,7 @@ impl Server {
             settings,
             url,
             upstream: Arc::new(upstream),
-            lane,
+            lanes,
             exchanges: Exchanges::new(),
         }
     }
@@ -125,7 +142,7 @@ impl Server {
         if until + LEAST_TIME > deadline {
             return Err(client.held_back(left));
         }
-        let place = client.pace().hold(self.lane.most_waiting());
+        let place = client.pace().hold(self.lanes.usual.most_waiting());
         let _place = place.ok_or_else(|| client.held_back(left))?;
         let _counted = self.upstream.metrics.held_now();
         tokio::time::sleep_until(until.into()).await;
@@ -136,7 +153,7 @@ impl Server {
         &self,
         call: Call,
         Deadline(deadline): Deadline,
-        caller: Caller,
+        (caller, way): (Caller, Way),
         admitted: &AtomicBool,
         mut account: Option<Account>,
     ) -> Result<Arc<Answer>, StoreError> {
@@ -153,7 +170,8 @@ impl Server {
             }
             let (outcome, progress, joined) = self.exchanges.join(call.clone(), || {
                 let ticket = self
-                    .lane
+                    .lanes
+                    .of(way)
                     .enter(caller, admitted.load(Ordering::Relaxed))
                     .ok_or(StoreError::QueueFull)?;
                 let progress = Arc::new(Progress::new(deadline));
@@ -232,7 +250,7 @@ impl Store for Server {
         self.call_admitted(
             call,
             deadline,
-            Caller::Mirror,
+            (Caller::Mirror, Way::Usual),
             &AtomicBool::new(false),
             None,
         )

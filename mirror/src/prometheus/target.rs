@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::holders::Holders;
 use super::limits::Caller;
 use super::replicas::{Preference, Replicas};
-use super::server::{ForRequest, Server, ServerCalls};
+use super::server::{ForRequest, Server, ServerCalls, Way};
 use super::{Answer, Call, Deadline, Held, Store, StoreError};
 use crate::budget::Reservation;
 use crate::model::capabilities::Capabilities;
@@ -109,6 +109,7 @@ impl RequestCalls {
         let members = shard.servers.iter().map(|server| ServerCalls {
             server: Arc::clone(server),
             request: Arc::clone(request),
+            way: Way::Usual,
         });
         Self {
             request: Arc::clone(request),

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use self::making::Making;
 use super::guard::Guard;
-use super::limits::{Lane, Pool};
+use super::limits::Pool;
 use super::observe::{MOST_TOLD_APART, ServerLabels, ServerMetrics, UpstreamMetrics};
+use super::server::Lanes;
 use super::target::Target;
 use crate::budget::Memory;
 use crate::settings::{Settings, TargetName, TargetSettings};
@@ -25,22 +26,22 @@ const UNDECLARED_IDLE: Duration = Duration::from_secs(600);
 pub struct Targets {
     pool: Arc<Pool>,
     declared: Vec<Arc<Target>>,
-    lanes: Vec<NamedLane>,
+    lanes: Vec<NamedLanes>,
     undeclared: Option<Arc<Undeclared>>,
     memory: Arc<Memory>,
 }
 
-/// A declared target's lane outlives the target when only the target's settings change.
+/// A declared target's lanes outlive the target when only the target's settings change.
 #[derive(Clone, Debug)]
-struct NamedLane {
+struct NamedLanes {
     name: TargetName,
-    lane: Arc<Lane>,
+    lanes: Lanes,
 }
 
 /// The undeclared targets: one lane for all, least recently used first.
 #[derive(Debug)]
 struct Undeclared {
-    lane: Arc<Lane>,
+    lanes: Lanes,
     metrics: Arc<ServerMetrics>,
     /// None if no target has enforced matchers.
     guard: Option<Arc<Guard>>,
@@ -58,7 +59,7 @@ impl Undeclared {
             return Arc::clone(self);
         }
         Arc::new(Self {
-            lane: Arc::clone(&self.lane),
+            lanes: self.lanes.clone(),
             metrics: Arc::clone(&self.metrics),
             guard: guard.map(Arc::new),
             recent: Mutex::default(),
@@ -99,16 +100,16 @@ impl Targets {
             count,
             tells_apart: servers_of(settings) <= MOST_TOLD_APART,
         };
-        let lanes: Vec<NamedLane> = settings
+        let lanes: Vec<NamedLanes> = settings
             .targets
             .iter()
-            .map(|target| making.lane(&target.name))
+            .map(|target| making.lanes(&target.name))
             .collect();
         let declared = settings
             .targets
             .iter()
             .zip(&lanes)
-            .map(|(target, lane)| making.target(target, &lane.lane, &memory))
+            .map(|(target, named)| making.target(target, &named.lanes, &memory))
             .collect::<Vec<_>>();
         let undeclared = settings
             .request_targets

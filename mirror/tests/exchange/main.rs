@@ -8,6 +8,7 @@
 mod connections;
 mod encoded;
 mod guarded;
+mod hostile;
 mod http2;
 mod methods;
 mod replicas;

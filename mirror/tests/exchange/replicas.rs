@@ -15,7 +15,7 @@ use crate::upstream::{
 const TIME: Duration = Duration::from_secs(20);
 
 /// A target of these replicas.
-fn pair(replicas: &[&Url]) -> Arc<TargetSettings> {
+pub(crate) fn pair(replicas: &[&Url]) -> Arc<TargetSettings> {
     let urls = replicas.iter().map(|url| (*url).clone()).collect();
     Arc::new(TargetSettings {
         servers: Servers::of(vec![urls]).unwrap(),

@@ -13,6 +13,8 @@ use crate::prometheus::{Deadline, StoreError};
 enum FailureOf {
     /// Another one may answer.
     Server,
+    /// Another one may answer this call. Others of its calls the server may answer.
+    Call,
     /// So would any other: the query is at fault.
     Query,
     /// It is the mirror's own limit.
@@ -26,14 +28,13 @@ impl FailureOf {
             | StoreError::CredentialsRefused(_)
             | StoreError::Timeout(_)
             | StoreError::Throttled { .. } => Self::Server,
+            StoreError::NotOffered(_) | StoreError::TooLongForUrl { .. } => Self::Call,
             StoreError::Rejected { .. }
-            | StoreError::NotOffered(_)
             | StoreError::AcrossShards(_)
             | StoreError::TooLarge(_)
             | StoreError::BeyondMemory(_)
             | StoreError::TooManyCalls { .. }
-            | StoreError::TooMuchPromql { .. }
-            | StoreError::TooLongForUrl { .. } => Self::Query,
+            | StoreError::TooMuchPromql { .. } => Self::Query,
             StoreError::ExpiredInQueue
             | StoreError::QueueFull
             | StoreError::OutOfMemory
@@ -52,7 +53,7 @@ impl<M: Member> Replicas<M> {
     pub(super) async fn first_answer<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
         deadline: Deadline,
-        ask: impl Fn(usize) -> F,
+        ask: impl Fn(usize, M) -> F,
     ) -> Result<(usize, T), StoreError> {
         let preferred = self.preference.get();
         let mut left = self.in_order(preferred).into_iter().peekable();
@@ -60,7 +61,7 @@ impl<M: Member> Replicas<M> {
         let mut asked = FuturesUnordered::new();
         let mut failures: Vec<(usize, StoreError)> = Vec::new();
         let mut of_mirror = None;
-        let mut was_late = false;
+        let (mut is_first, mut was_late) = (true, false);
         let mut next_at = Instant::now();
         loop {
             let now = Instant::now();
@@ -72,7 +73,12 @@ impl<M: Member> Replicas<M> {
                 && let Some(place) = left.next()
             {
                 was_late |= !asked.is_empty();
-                let answer = ask(place);
+                let member = self.members[place].clone();
+                let answer = match is_first {
+                    true => ask(place, member),
+                    false => ask(place, member.instead()),
+                };
+                is_first = false;
                 asked.push(async move { (place, answer.await) });
                 next_at = now + patience;
             }
@@ -93,6 +99,10 @@ impl<M: Member> Replicas<M> {
                     Err(error) => match FailureOf::of(&error) {
                         FailureOf::Server => {
                             self.preference.failed(place);
+                            failures.push((place, error));
+                            next_at = Instant::now();
+                        }
+                        FailureOf::Call => {
                             failures.push((place, error));
                             next_at = Instant::now();
                         }
@@ -124,6 +134,9 @@ impl<M: Member> Replicas<M> {
         }
         let failure = failures.iter().find(|(failed, _)| *failed == preferred);
         let failure = failure.map(|(_, error)| error.clone());
+        if failure.as_ref().is_some_and(is_of_call) {
+            return;
+        }
         let failure = failure.or_else(|| self.members[preferred].throttled());
         self.preference.moves(preferred, place, failure.as_ref());
     }
@@ -149,6 +162,10 @@ impl<M: Member> Replicas<M> {
         {
             return error;
         }
+        // One of them is there, and has no such call: others may not be there at all.
+        if let Some(at) = failures.iter().position(|(_, error)| is_of_call(error)) {
+            return failures.swap_remove(at).1;
+        }
         let said: Vec<_> = failures
             .iter()
             .map(|(_, error)| error.to_string())
@@ -173,6 +190,11 @@ impl<M: Member> Replicas<M> {
             StoreError::Unreachable(message)
         }
     }
+}
+
+/// Whether a server has only this call not.
+fn is_of_call(error: &StoreError) -> bool {
+    matches!(FailureOf::of(error), FailureOf::Call)
 }
 
 /// The message for a replica that would answer the calls of a request otherwise than the one that

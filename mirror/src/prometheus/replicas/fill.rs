@@ -62,7 +62,7 @@ impl<M: Member> Replicas<M> {
             _ if !is_empty(&answer) => Ok(answer),
             _ => {
                 for other in self.others(place) {
-                    let found = self.of_other(other, call.clone(), deadline).await;
+                    let found = self.soon(other, call.clone(), deadline).await;
                     if let Some(found) = found.filter(|found| !is_empty(found)) {
                         return Ok(found);
                     }
@@ -95,7 +95,7 @@ impl<M: Member> Replicas<M> {
                     end: stretch.end,
                     step: stretch.step,
                 };
-                let Some(found) = self.of_other(other, call, deadline).await else {
+                let Some(found) = self.soon(other, call, deadline).await else {
                     break;
                 };
                 if found.series().is_empty() {
@@ -129,13 +129,16 @@ impl<M: Member> Replicas<M> {
                 samples::missing(scanned.series(), within, interval, MOST_STRETCHES)
             });
             for stretch in missing.await? {
-                let Some(found) = self.of_other(other, call(stretch), deadline).await else {
+                let Some(found) = self.soon(other, call(stretch), deadline).await else {
                     break;
                 };
                 if found.series().is_empty() {
                     continue;
                 }
-                let around = self.around(&call, place, &found, within, deadline).await?;
+                let Some(around) = self.around(&call, place, &found, within, deadline).await?
+                else {
+                    break;
+                };
                 let merge = move |own: &[Series], other: &[Series]| {
                     samples::filled(own, other, &around, within, interval)
                 };
@@ -146,7 +149,8 @@ impl<M: Member> Replicas<M> {
     }
 
     /// The samples just outside of what was asked for that may be the scrapes of those that another
-    /// one has just inside.
+    /// one has just inside. None: the member at `place` does not say, so that what the other has
+    /// might count twice.
     async fn around(
         &self,
         call: impl Fn(Stretch) -> Call,
@@ -154,17 +158,19 @@ impl<M: Member> Replicas<M> {
         found: &Arc<Answer>,
         within: Stretch,
         deadline: Deadline,
-    ) -> Result<Vec<Series>, StoreError> {
+    ) -> Result<Option<Vec<Series>>, StoreError> {
         let (scanned, interval) = (Arc::clone(found), self.scrape_interval);
         let outside = worked(found.elements(), move || {
             samples::around(scanned.series(), within, interval)
         });
         let mut around = Vec::new();
         for stretch in outside.await? {
-            let answer = self.suitable(place, call(stretch), deadline).await?;
-            around.extend_from_slice(answer.series());
+            match self.soon(place, call(stretch), deadline).await {
+                Some(answer) => around.extend_from_slice(answer.series()),
+                None => return Ok(None),
+            }
         }
-        Ok(around)
+        Ok(Some(around))
     }
 
     /// Those that may have what the one at `place` does not.
@@ -173,18 +179,21 @@ impl<M: Member> Replicas<M> {
     }
 
     /// What the member at `place` answers, if it does so soon.
-    async fn of_other(&self, place: usize, call: Call, deadline: Deadline) -> Option<Arc<Answer>> {
+    async fn soon(&self, place: usize, call: Call, deadline: Deadline) -> Option<Arc<Answer>> {
         if self.preference.is_out(place) || self.members[place].throttled().is_some() {
             return None;
         }
         let soon = Deadline(Instant::now() + share(deadline, SHARES));
-        match self.suitable(place, call, soon).await {
+        match self
+            .suitable(place, self.members[place].clone(), call, soon)
+            .await
+        {
             Ok(answer) => Some(answer),
             Err(error) => {
                 if matches!(error, StoreError::Unreachable(_) | StoreError::Timeout(_)) {
                     self.preference.failed(place);
                 }
-                tracing::debug!(%error, "another replica does not say what it has");
+                tracing::debug!(%error, "a replica does not say what it has");
                 None
             }
         }

@@ -20,15 +20,18 @@ const CAN: Capabilities = Capabilities {
 };
 
 /// A server that has one series with samples at these instants, each with its own name as value.
+#[derive(Clone)]
 struct Server {
     name: &'static str,
     has: BTreeSet<i64>,
     /// Instead of an answer.
     fails: Option<StoreError>,
+    /// So many calls it answers before that.
+    answers: usize,
     hangs: bool,
     throttled: bool,
     can: Capabilities,
-    calls: Mutex<Vec<Call>>,
+    calls: Arc<Mutex<Vec<Call>>>,
 }
 
 fn server(name: &'static str, has: impl IntoIterator<Item = i64>) -> Server {
@@ -36,10 +39,11 @@ fn server(name: &'static str, has: impl IntoIterator<Item = i64>) -> Server {
         name,
         has: has.into_iter().collect(),
         fails: None,
+        answers: 0,
         hangs: false,
         throttled: false,
         can: CAN,
-        calls: Mutex::default(),
+        calls: Arc::default(),
     }
 }
 
@@ -86,14 +90,15 @@ impl Store for Server {
         call: Call,
         Deadline(deadline): Deadline,
     ) -> Result<Arc<Answer>, StoreError> {
+        let before = self.calls.lock().unwrap().len();
         self.calls.lock().unwrap().push(call.clone());
         if self.hangs {
             tokio::time::sleep_until(deadline.into()).await;
             return Err(StoreError::Timeout(format!("{} is silent", self.name)));
         }
         match &self.fails {
-            Some(error) => Err(error.clone()),
-            None => Ok(Arc::new(Answer::of(self.answer(&call)))),
+            Some(error) if before >= self.answers => Err(error.clone()),
+            _ => Ok(Arc::new(Answer::of(self.answer(&call)))),
         }
     }
 
@@ -105,6 +110,10 @@ impl Store for Server {
 impl Member for Server {
     fn throttled(&self) -> Option<StoreError> {
         self.throttled.then(|| throttled(5))
+    }
+
+    fn instead(self) -> Self {
+        self
     }
 }
 
@@ -231,6 +240,35 @@ fn a_failure_of_the_server_goes_to_the_next_and_no_other_does() {
             ask(&pair, samples(0, 0)).unwrap();
             assert_eq!(calls(&pair), [1, 2], "{error:?}");
         }
+    }
+}
+
+#[test]
+fn a_call_that_one_does_not_offer_is_asked_of_the_other_each_time() {
+    let not_offered = || StoreError::NotOffered("a has no such call".to_owned());
+    let too_long = || StoreError::TooLongForUrl {
+        message: "a only accepts GET".to_owned(),
+        bytes: 9,
+        at_most: 8,
+    };
+    let lacks = |name, error| Server {
+        fails: Some(error),
+        ..server(name, [0])
+    };
+    for error in [not_offered(), too_long()] {
+        let pair = replicas(vec![lacks("a", error), server("b", [0])]);
+        for _ in 0..2 {
+            assert!(!points(&ask(&pair, samples(0, 0)).unwrap()).is_empty());
+        }
+        // The others of its calls it may answer.
+        assert_eq!((calls(&pair), pair.preference.get()), (vec![2, 2], 0));
+        assert!(!pair.preference.is_out(0));
+    }
+    let gone = StoreError::Unreachable("b is gone".to_owned());
+    for other in [not_offered(), gone] {
+        let pair = replicas(vec![lacks("a", not_offered()), lacks("b", other)]);
+        let said = ask(&pair, Call::Metadata).unwrap_err();
+        assert_eq!(said.to_string(), "a has no such call");
     }
 }
 
@@ -435,6 +473,22 @@ fn a_scrape_at_the_edge_of_what_was_asked_for_counts_once() {
     let answer = ask(&pair, samples(90_000, 150_000)).unwrap();
     let times: Vec<i64> = points(&answer).iter().map(|(at, _)| *at).collect();
     assert_eq!(times, [106_200, 121_200, 136_200]);
+}
+
+#[test]
+fn an_answer_stands_if_its_server_does_not_say_what_is_at_its_edges() {
+    let goes = Server {
+        fails: Some(StoreError::Unreachable("a is gone".to_owned())),
+        answers: 1,
+        ..server("a", [90_000 - 500])
+    };
+    let pair = replicas(vec![
+        goes,
+        server("b", every(INTERVAL, 0..12).map(|at| at + 1_200)),
+    ]);
+    let answer = ask(&pair, samples(90_000, 150_000)).unwrap();
+    // What the other one has might be the same scrapes.
+    assert_eq!((points(&answer), calls(&pair)), (vec![], vec![2, 1]));
 }
 
 /// Scrapes of a server that was out at times.

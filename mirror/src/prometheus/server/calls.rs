@@ -74,6 +74,16 @@ impl ForRequest {
 pub(in crate::prometheus) struct ServerCalls {
     pub(in crate::prometheus) server: Arc<Server>,
     pub(in crate::prometheus) request: Arc<ForRequest>,
+    pub(in crate::prometheus) way: Way,
+}
+
+/// The places that calls take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::prometheus) enum Way {
+    /// Those of the target.
+    Usual,
+    /// Those that are kept for calls after another replica has failed or is late.
+    Instead,
 }
 
 impl Store for ServerCalls {
@@ -85,7 +95,7 @@ impl Store for ServerCalls {
         let account = memory.as_ref().map(|memory| memory.account());
         let _blocked = memory.as_ref().map(|memory| memory.waits_for_others());
         self.server
-            .call_admitted(call, deadline, *caller, admitted, account)
+            .call_admitted(call, deadline, (*caller, self.way), admitted, account)
             .await
     }
 
@@ -105,5 +115,12 @@ impl Store for ServerCalls {
 impl Member for ServerCalls {
     fn throttled(&self) -> Option<StoreError> {
         self.server.throttled()
+    }
+
+    fn instead(self) -> Self {
+        Self {
+            way: Way::Instead,
+            ..self
+        }
     }
 }

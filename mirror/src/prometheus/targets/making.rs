@@ -4,15 +4,20 @@ use std::sync::{Arc, Mutex};
 
 use url::Url;
 
-use super::{NamedLane, Targets, Undeclared};
+use super::{NamedLanes, Targets, Undeclared};
 use crate::budget::Memory;
 use crate::prometheus::client::Credentials;
 use crate::prometheus::guard::Guard;
 use crate::prometheus::limits::{Lane, Pool};
 use crate::prometheus::observe::{ServerLabels, UNDECLARED, UpstreamMetrics};
-use crate::prometheus::server::{Parts, Server};
+use crate::prometheus::server::{Lanes, Parts, Server};
 use crate::prometheus::target::{Shard, Target};
 use crate::settings::{Replicas, Settings, TargetName, TargetSettings};
+
+/// A lane that shares the workers with no other has half of them for itself. Places for calls
+/// after another replica has failed are not taken from those of the other lanes, which may be used
+/// up by calls that hang: so they are beside `workers`, and empty as long as nothing fails.
+const ALONE: usize = 1;
 
 /// What targets are made of.
 pub(super) struct Making<'a> {
@@ -27,28 +32,37 @@ pub(super) struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// The lane of the target called so.
-    pub(super) fn lane(&self, name: &TargetName) -> NamedLane {
+    /// The lanes of the target called so.
+    pub(super) fn lanes(&self, name: &TargetName) -> NamedLanes {
         let mut kept = self.previous.iter().flat_map(|previous| &previous.lanes);
         if let Some(kept) = kept.find(|kept| kept.name == *name) {
-            kept.lane.resize(self.settings.workers, self.count);
+            self.resize(&kept.lanes);
             return kept.clone();
         }
-        NamedLane {
+        NamedLanes {
             name: name.clone(),
-            lane: self.new_lane(&name.0),
+            lanes: self.new_lanes(&name.0),
         }
     }
 
-    fn new_lane(&self, name: &str) -> Arc<Lane> {
+    fn new_lanes(&self, name: &str) -> Lanes {
         let (workers, depth) = (self.settings.workers, self.metrics.waiting(name));
-        Arc::new(Lane::new(self.pool, workers, self.count, depth))
+        let lane = |lanes| Arc::new(Lane::new(self.pool, workers, lanes, depth.clone()));
+        Lanes {
+            usual: lane(self.count),
+            instead: lane(ALONE),
+        }
+    }
+
+    fn resize(&self, lanes: &Lanes) {
+        lanes.usual.resize(self.settings.workers, self.count);
+        lanes.instead.resize(self.settings.workers, ALONE);
     }
 
     pub(super) fn target(
         &self,
         settings: &Arc<TargetSettings>,
-        lane: &Arc<Lane>,
+        lanes: &Lanes,
         memory: &Memory,
     ) -> Arc<Target> {
         let mut before = self.previous.iter().flat_map(|previous| &previous.declared);
@@ -77,7 +91,7 @@ impl Making<'_> {
             let labels = self.labels(settings, url.as_str());
             let parts = Parts {
                 name: Arc::clone(&settings.name.0),
-                lane: Arc::clone(lane),
+                lanes: lanes.clone(),
                 credentials: Arc::clone(&credentials),
                 memory: Arc::clone(&memory.work),
                 metrics: Arc::new(self.metrics.of_server(labels)),
@@ -113,7 +127,7 @@ impl Making<'_> {
             .previous
             .and_then(|previous| previous.undeclared.as_ref());
         if let Some(kept) = kept {
-            kept.lane.resize(self.settings.workers, self.count);
+            self.resize(&kept.lanes);
             return Undeclared::guarded(kept, guard);
         }
         let labels = ServerLabels {
@@ -121,7 +135,7 @@ impl Making<'_> {
             server: None,
         };
         Arc::new(Undeclared {
-            lane: self.new_lane(UNDECLARED),
+            lanes: self.new_lanes(UNDECLARED),
             metrics: Arc::new(self.metrics.of_server(labels)),
             guard: guard.map(Arc::new),
             recent: Mutex::default(),
@@ -139,7 +153,7 @@ pub(super) fn undeclared_target(
     let server = |url: &Url| {
         let parts = Parts {
             name: UNDECLARED.into(),
-            lane: Arc::clone(&undeclared.lane),
+            lanes: undeclared.lanes.clone(),
             credentials: Arc::clone(&credentials),
             memory: Arc::clone(&memory.work),
             metrics: Arc::clone(&undeclared.metrics),
