@@ -640,7 +640,59 @@ async fn a_token_that_the_server_refuses_is_replaced_once() -> Result<()> {
     let details = "target store refused the credentials: it answered 401 Unauthorized: no";
     assert_eq!(answer["error"]["details"], details);
     assert_eq!(endpoint.requests().len(), 3);
+    for _ in 0..5 {
+        let answer = connection(&client).await?;
+        assert_eq!(answer["error"]["details"], details);
+    }
+    assert_eq!(endpoint.requests().len(), 3, "a request for each refusal");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_without_an_end_is_asked_for_once() -> Result<()> {
+    let store = Prometheus::start_2().await?;
+    let gate = gate(&store, &tokens(&["token-0"])).await?;
+    for (life, token_type) in [
+        (json!(0), "BEARER"),
+        (json!("0"), "Bearer"),
+        (json!(-1), "bearer"),
+        (json!(1e300), "bearer"),
+        (json!(null), "bearer"),
+        (json!("3600"), "bearer"),
+        (json!("soon"), "bearer"),
+        (json!([3600]), "bearer"),
+    ] {
+        let said = json!({"access_token": "token-0", "token_type": token_type, "expires_in": life});
+        let endpoint = token_endpoint(move |_| Reply::Json(said.to_string())).await?;
+        let mirror = Mirror::start(&with_client(&gate, endpoint.url(), "client-secret")).await?;
+        let client = Client::new(&mirror.url());
+        for _ in 0..3 {
+            comes_through(&client).await?;
+        }
+        assert_eq!(endpoint.requests().len(), 1, "{life}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_the_endpoint_harms_nothing_while_a_token_is_good() -> Result<()> {
+    let store = Prometheus::start_2().await?;
+    let gate = gate(&store, &tokens(&["token-0"])).await?;
+    // Renewed after 18 seconds, and good for another one and a half.
+    let endpoint = token_endpoint(|number| match number {
+        0 => token("token-0", 20),
+        _ => Reply::Hang(Vec::new()),
+    })
+    .await?;
+    let mirror = Mirror::start(&with_client(&gate, endpoint.url(), "client-secret")).await?;
+    let client = Client::new(&mirror.url());
+    let asking = asking(&client);
+    eventually("an attempt to renew the token", || async {
+        Ok((endpoint.requests().len() == 2).then_some(()))
+    })
+    .await?;
+    asking.goes_on().await?;
+    asking.end().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

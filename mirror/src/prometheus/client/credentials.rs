@@ -59,11 +59,24 @@ impl Renewed {
         }
     }
 
-    /// A token that was refused is not used again, if there is another.
-    async fn forget(&self, refused: &Authorization) {
+    /// A token that was refused is not used again, if there is another. False: another would help
+    /// no more.
+    async fn forget(&self, refused: &Authorization) -> bool {
         match self {
-            Self::ServiceAccount(account) => account.forget().await,
-            Self::Tokens(tokens) => tokens.forget(refused).await,
+            Self::ServiceAccount(account) => {
+                account.forget().await;
+                true
+            }
+            Self::Tokens(tokens) => tokens.forget(refused),
+        }
+    }
+
+    /// The token that replaced one that was refused was refused, too.
+    fn is_in_vain(&self) {
+        match self {
+            // Its file is all that is read.
+            Self::ServiceAccount(_) => {}
+            Self::Tokens(tokens) => tokens.is_in_vain(),
         }
     }
 }
@@ -129,13 +142,15 @@ impl Client {
     ) -> Result<Response, StoreError> {
         let mut token = self.obtained(tokens.authorization().await, began)?;
         let mut http = self.send_with(request, way, &token).await?;
-        if http.status() == StatusCode::UNAUTHORIZED {
-            // It may have been revoked, or the server has new keys.
-            tokens.forget(&token).await;
+        // It may have been revoked, or the server has new keys.
+        if http.status() == StatusCode::UNAUTHORIZED && tokens.forget(&token).await {
             let another = self.obtained(tokens.authorization().await, began)?;
             if another != token {
                 token = another;
                 http = self.send_with(request, way, &token).await?;
+            }
+            if http.status() == StatusCode::UNAUTHORIZED {
+                tokens.is_in_vain();
             }
         }
         Ok(Response {

@@ -8,15 +8,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{Token, Tokens, form};
+use super::{Good, Token, Tokens, form};
 use crate::prometheus::http::{Said, Secrets, Whole};
 use crate::prometheus::issuer::Issuer;
 use crate::prometheus::{StoreError, service_account};
 use crate::settings::{Authorization, Proof, Secret};
-
-/// So long before its end a token is replaced, or after nine tenths of its life: its way to the
-/// server takes time, and clocks differ.
-const MARGIN: Duration = Duration::from_secs(30);
 
 impl Tokens {
     /// Asks for a token.
@@ -100,16 +96,17 @@ impl Tokens {
         }
         let authorization = Authorization::bearer(&answer.access_token)
             .ok_or_else(|| self.failed("answered with a token that no HTTP header can carry"))?;
-        // Some write it as text.
+        // Some write it as text, and some zero where a token has no end.
         let seconds = match answer.expires_in {
             Value::Number(number) => number.as_f64(),
             Value::String(text) => text.parse().ok(),
             _ => None,
         };
         let life = seconds.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
+        let life = life.filter(|life| !life.is_zero());
         Ok(Token {
             authorization,
-            good_until: life.and_then(|life| sent.checked_add(life - MARGIN.min(life / 10))),
+            good: life.and_then(|life| Good::of(life, sent)),
         })
     }
 
