@@ -107,17 +107,28 @@ impl Signer {
         if is_wrong(at, headers) {
             return Remedy::SignAgain;
         }
-        let kind = headers.get("x-amzn-errortype");
-        let kind = kind.map_or(&b""[..], |kind| kind.as_bytes());
-        let is_of_token = [kind, body]
-            .map(String::from_utf8_lossy)
-            .iter()
-            .any(|text| OF_TOKEN.iter().any(|part| text.contains(part)));
-        if is_of_token && self.session.forget(keys) {
+        if is_of_token(headers, body) && self.session.forget(keys) {
             return Remedy::SignAgain;
         }
         Remedy::Nothing
     }
+
+    /// A request that was signed again was refused again.
+    pub(super) fn refused_again(&self, headers: &HeaderMap, body: &[u8]) {
+        if is_of_token(headers, body) {
+            self.session.is_in_vain();
+        }
+    }
+}
+
+/// Whether a refusal is about keys that are not good any more.
+fn is_of_token(headers: &HeaderMap, body: &[u8]) -> bool {
+    let kind = headers.get("x-amzn-errortype");
+    let kind = kind.map_or(&b""[..], |kind| kind.as_bytes());
+    [kind, body]
+        .map(String::from_utf8_lossy)
+        .iter()
+        .any(|text| OF_TOKEN.iter().any(|part| text.contains(part)))
 }
 
 /// Whether a server of keys refuses who asks. The Security Token Service says with 400 that a token

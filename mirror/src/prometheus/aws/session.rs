@@ -21,6 +21,10 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// So long nobody tries again to replace keys that are still good.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// So long keys are not replaced for being refused, after those that replaced others were refused
+/// as well: each would cost the service that issues them a request.
+const IN_VAIN: Duration = Duration::from_secs(10);
+
 /// The keys of one target.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -40,6 +44,8 @@ struct State {
     failed: Option<(Instant, StoreError)>,
     /// Nobody replaces good keys before.
     paused_until: Option<Instant>,
+    /// Since when the target refuses whatever keys it is shown.
+    in_vain: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -80,6 +86,20 @@ impl State {
             self.paused_until = Some(now + PAUSE);
         }
         is_due
+    }
+
+    /// Keys that the target refused are not used again. False: others would help no more.
+    fn forgets(&mut self, refused: &Arc<Keys>, now: Instant) -> bool {
+        let is_it = |held: &Held| Arc::ptr_eq(&held.keys, refused);
+        if !self.held.as_ref().is_some_and(is_it) {
+            return true;
+        }
+        let is_in_vain = |since: Instant| now.saturating_duration_since(since) < IN_VAIN;
+        if self.in_vain.is_some_and(is_in_vain) {
+            return false;
+        }
+        self.held = None;
+        true
     }
 }
 
@@ -134,15 +154,12 @@ impl Session {
 
     /// Keys that the target refused are not used again. True: others can be obtained.
     pub(super) fn forget(&self, refused: &Arc<Keys>) -> bool {
-        if self.identity.lasting().is_some() {
-            return false;
-        }
-        let mut state = self.state();
-        let is_it = |held: &Held| Arc::ptr_eq(&held.keys, refused);
-        if state.held.as_ref().is_some_and(is_it) {
-            state.held = None;
-        }
-        true
+        self.identity.lasting().is_none() && self.state().forgets(refused, Instant::now())
+    }
+
+    /// Keys that replaced others that were refused were refused, too.
+    pub(super) fn is_in_vain(&self) {
+        self.state().in_vain = Some(Instant::now());
     }
 
     async fn obtained(&self, asked: Instant) -> Result<Arc<Keys>, StoreError> {
@@ -188,6 +205,7 @@ impl Session {
                     }),
                     failed: None,
                     paused_until: None,
+                    in_vain: state.in_vain,
                 };
             }
             Err(error) => {
@@ -224,6 +242,26 @@ mod tests {
             };
             assert_eq!(Good::of(seconds(life), now), expected, "{life}");
         }
+    }
+
+    #[test]
+    fn a_target_that_refuses_all_keys_costs_one_request_for_them_in_a_while() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let [first, other] = ["a", "b"].map(|id| Arc::new(Keys::for_tests(id, "secret", None)));
+        let mut state = State {
+            held: Some(Held {
+                keys: Arc::clone(&first),
+                good: None,
+            }),
+            ..State::default()
+        };
+        // Others were obtained meanwhile.
+        assert!(state.forgets(&other, now));
+        state.in_vain = Some(now);
+        assert!(!state.forgets(&first, now + 9 * second));
+        assert_eq!(state.good_keys(now), Some(Arc::clone(&first)));
+        assert!(state.forgets(&first, now + 10 * second));
+        assert_eq!(state.good_keys(now), None);
     }
 
     #[test]

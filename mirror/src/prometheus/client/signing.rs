@@ -1,6 +1,5 @@
 //! Requests that are signed.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use http::{StatusCode, header};
@@ -31,14 +30,20 @@ impl Client {
             .send_signed_with(request, way, signer, &keys, at)
             .await?;
         if may_be_the_signature(http.status()) {
-            let remedy;
-            (http, remedy) = inspected(http, signer, &keys, at).await;
+            let refusal = whole(http).await;
+            let remedy = signer.remedy(&keys, at, refusal.headers(), refusal.body());
+            http = refusal.into();
             if remedy == Remedy::SignAgain {
                 keys = self.obtained(signer.keys().await, began)?;
                 let at = signer.now();
                 http = self
                     .send_signed_with(request, way, signer, &keys, at)
                     .await?;
+                if may_be_the_signature(http.status()) {
+                    let refusal = whole(http).await;
+                    signer.refused_again(refusal.headers(), refusal.body());
+                    http = refusal.into();
+                }
             }
         }
         let sent = Sent::Keys(keys);
@@ -93,13 +98,8 @@ fn may_be_the_signature(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
-/// A refusal with as much of its body as is looked at, and what helps against it.
-async fn inspected(
-    response: reqwest::Response,
-    signer: &Signer,
-    keys: &Arc<Keys>,
-    at: Timestamp,
-) -> (reqwest::Response, Remedy) {
+/// A refusal with as much of its body as is looked at.
+async fn whole(response: reqwest::Response) -> http::Response<Vec<u8>> {
     let mut head = http::Response::new(());
     *head.status_mut() = response.status();
     *head.headers_mut() = response.headers().clone();
@@ -118,6 +118,5 @@ async fn inspected(
         // Whoever reads the message finds the encoding in its head.
         Err(_) => Vec::new(),
     };
-    let remedy = signer.remedy(keys, at, head.headers(), &body);
-    (head.map(|()| body).into(), remedy)
+    head.map(|()| body)
 }
