@@ -49,7 +49,37 @@ pub(super) fn refusal(issuer: &Issuer, answer: &Whole, sent: &[&str]) -> StoreEr
 fn xml_error(body: &[u8]) -> Option<String> {
     let text = str::from_utf8(body).ok()?;
     let (code, message) = (element(text, "Code")?, element(text, "Message")?);
-    Some(format!("{code}: {message}"))
+    Some(format!("{code}: {}", without_entities(message)))
+}
+
+/// Text in which the characters that XML writes as entities are themselves. The ampersand is the
+/// last: what it makes is no entity.
+fn without_entities(text: &str) -> String {
+    const ENTITIES: [(&str, &str); 7] = [
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&apos;", "'"),
+        ("&#39;", "'"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ];
+    let replaced =
+        |text: String, (entity, character): &(&str, &str)| text.replace(entity, character);
+    ENTITIES.iter().fold(text.to_owned(), replaced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_service_says_is_read_from_its_xml() {
+        let body = "<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredToken</Code><Message>\n the &quot;token&quot; &amp;lt; it&#39;s &lt;old&gt;</Message></Error></ErrorResponse>";
+        let expected = "ExpiredToken: the \"token\" &lt; it's <old>";
+        assert_eq!(xml_error(body.as_bytes()).as_deref(), Some(expected));
+        assert_eq!(xml_error(b"<Code>a</Code>"), None);
+    }
 }
 
 /// Whether the status says that nothing is there.
