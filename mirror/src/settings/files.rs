@@ -166,11 +166,12 @@ impl File<'_> {
         Ok(Some(bytes))
     }
 
-    /// The text of a file without the line break at its end, which editors and `echo` leave. Never
-    /// empty.
+    /// The text of a file without the line break at its end and the byte order mark at its
+    /// beginning, which editors and `echo` leave. Never empty.
     pub(super) fn text<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, Fault> {
         // Bytes that are no text become ones that no header takes.
         let text = str::from_utf8(bytes).unwrap_or("\0");
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let text = text.trim_end_matches(['\r', '\n']);
         if text.trim().is_empty() {
             return Err(self.fault(format!(

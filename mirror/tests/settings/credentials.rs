@@ -11,7 +11,7 @@ fn files(auth: &str) -> Files {
     let files = Files::new(&format!(
         "{KEY}  targets: [{{name: a, url: \"https://a\", auth: {auth}}}]\n"
     ));
-    files.write("secrets/login/user", "reader\n");
+    files.write("secrets/login/user", "\u{feff}reader\n");
     files.write("secrets/login/password", " päss: word \r\n");
     files.write("secrets/login/token", "abc.def-123\n");
     files
@@ -26,7 +26,7 @@ const SIG_V4: &str = "{sigV4: {region: eu-central-1, roleArn: \"arn:aws:iam::123
      accessKeyIdSecretRef: {name: login, key: user}, secretAccessKeySecretRef: {name: login, key: token}}}";
 
 #[test]
-fn credentials_come_from_secrets_without_the_line_break_at_their_end() {
+fn credentials_come_from_secrets_without_what_editors_add() {
     let auth = |declared: &str| files(declared).load().unwrap().targets[0].auth.clone();
     assert_eq!(auth("null"), None);
     assert_eq!(auth("{}"), None);
@@ -306,7 +306,7 @@ fn every_fault_of_a_service_accounts_token_says_where_its_file_is() {
             "{field}: needs a token in the file {file}, which {why} (hint: {hint})"
         )]
     };
-    assert_eq!(files.faults(), expected("cannot be read: entity not found"));
+    assert_eq!(files.faults(), expected("does not exist"));
     for odd in ["\n", "two words", "a\nb", "tökén"] {
         files.write(&file, odd);
         assert_eq!(files.faults(), expected("does not hold a token"), "{odd}");

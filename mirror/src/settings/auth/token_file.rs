@@ -13,6 +13,9 @@ pub struct TokenFile(PathBuf);
 /// Why there is no token in a file.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TokenFileError {
+    /// There is no such file.
+    #[error("does not exist")]
+    Missing,
     /// It cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(std::io::ErrorKind),
@@ -27,7 +30,10 @@ impl TokenFile {
     /// # Errors
     /// If there is none.
     pub fn read(&self) -> Result<String, TokenFileError> {
-        let unreadable = |error: std::io::Error| TokenFileError::Unreadable(error.kind());
+        let unreadable = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => TokenFileError::Missing,
+            kind => TokenFileError::Unreadable(kind),
+        };
         let file = std::fs::File::open(&self.0).map_err(unreadable)?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES + 1)
