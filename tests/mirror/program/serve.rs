@@ -384,6 +384,6 @@ fn check_summarises_a_good_manifest_and_probes_its_targets() {
     assert_eq!(probed.status.code(), Some(1));
     assert_eq!(
         stderr(&probed),
-        "prometheus-mirror: 1 target does not answer\n"
+        "prometheus-mirror: 1 server does not answer\n"
     );
 }
