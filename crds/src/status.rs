@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::schemas;
+use crate::{LocalName, schemas};
 
 /// The state that the operator observed. Only the operator writes it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -80,6 +80,12 @@ pub struct SidecarStatus {
     /// The volumes that the container mounts, to be added to a pod's volumes.
     #[schemars(schema_with = "schemas::rendered_list")]
     pub volumes: Vec<Value>,
+
+    /// Secrets in the namespace for pulling the image, to be added to a pod's imagePullSecrets:
+    /// those of the spec, else the operator's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub image_pull_secrets: Vec<LocalName>,
 
     /// When the operator first wrote this hash. Pods created earlier do not have the current
     /// sidecar.

@@ -69,7 +69,7 @@ impl Form {
             "initContainers": [sidecar.container],
             "volumes": sidecar.volumes,
         });
-        let names = pasted.pull_secrets.iter();
+        let names = sidecar.pull_secrets.iter();
         let pull_secrets: Vec<_> = names.map(|name| json!({ "name": name })).collect();
         if !pull_secrets.is_empty() {
             pod["imagePullSecrets"] = json!(pull_secrets);
@@ -124,8 +124,8 @@ mod tests {
                 container: json!({"name": "prometheus-mirror"}),
                 volumes: vec![json!({"name": "configuration"})],
                 hash: "h".to_owned(),
+                pull_secrets: vec!["registry".to_owned()],
             },
-            pull_secrets: vec!["registry".to_owned()],
         }
     }
 
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_public_image_needs_no_pull_secrets() {
         let mut public = pasted();
-        public.pull_secrets.clear();
+        public.sidecar.pull_secrets.clear();
         for form in Form::value_variants() {
             assert!(!form.text(&public).contains("imagePullSecrets"), "{form:?}");
         }

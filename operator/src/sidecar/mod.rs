@@ -96,8 +96,6 @@ struct Pasted {
     /// The resource's name, which the pod's label names.
     name: String,
     sidecar: Sidecar,
-    /// Names of Secrets for pulling the image.
-    pull_secrets: Vec<String>,
 }
 
 /// Prints a sidecar in the form that was asked for.

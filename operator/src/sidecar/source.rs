@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use crds::{ConditionType, Mode, PrometheusMirror, PrometheusMirrorSpec};
+use crds::{ConditionType, LocalName, Mode, PrometheusMirror};
 use kube::api::{Api, ListParams};
 use kube::{Client, Config};
 use serde::Deserialize as _;
@@ -58,8 +58,8 @@ fn from_status(name: &str, mirror: &PrometheusMirror) -> Result<Pasted, Error> {
             container: rendered.container,
             volumes: rendered.volumes,
             hash: rendered.hash,
+            pull_secrets: names(rendered.image_pull_secrets),
         },
-        pull_secrets: pull_secrets(&mirror.spec),
     })
 }
 
@@ -112,7 +112,6 @@ fn from_text(file: &Path, text: &str, name: Option<&str>, image: &str) -> Result
         return Err(Error::NotASidecar(name));
     }
     let namespace = text("namespace");
-    let pull_secrets = pull_secrets(&mirror.spec);
     let mirror = ValidatedMirror::unresolved(name.clone(), namespace, String::new(), mirror.spec);
     let defaults = Defaults {
         image: image.to_owned(),
@@ -123,13 +122,11 @@ fn from_text(file: &Path, text: &str, name: Option<&str>, image: &str) -> Result
     Ok(Pasted {
         name,
         sidecar: Sidecar::of(&mirror, &defaults),
-        pull_secrets,
     })
 }
 
-fn pull_secrets(spec: &PrometheusMirrorSpec) -> Vec<String> {
-    let names = spec.image_pull_secrets.iter();
-    names.map(|secret| secret.name.clone()).collect()
+fn names(secrets: Vec<LocalName>) -> Vec<String> {
+    secrets.into_iter().map(|secret| secret.name).collect()
 }
 
 #[cfg(test)]
@@ -170,7 +167,7 @@ mod tests {
         .unwrap();
         assert_eq!(pasted, read(&[shop], None).unwrap());
         assert_eq!(
-            (pasted.name.as_str(), pasted.pull_secrets),
+            (pasted.name.as_str(), pasted.sidecar.pull_secrets),
             ("shop", vec!["registry".to_owned()])
         );
         assert_eq!(pasted.sidecar.container["image"], "mirror:1");
@@ -207,8 +204,10 @@ mod tests {
     fn what_the_operator_rendered_is_taken_as_it_is() {
         let (container, volumes) = (json!({"name": "prometheus-mirror"}), json!([{"name": "v"}]));
         let mut object = resource("shop", &json!({}));
-        object["status"] =
-            json!({"sidecar": {"hash": "h", "container": container, "volumes": volumes}});
+        object["status"] = json!({"sidecar": {
+            "hash": "h", "container": container, "volumes": volumes,
+            "imagePullSecrets": [{"name": "login"}],
+        }});
         let mirror = serde_json::from_value(object).unwrap();
         let expected = Pasted {
             name: "shop".to_owned(),
@@ -216,8 +215,9 @@ mod tests {
                 container,
                 volumes: vec![json!({"name": "v"})],
                 hash: "h".to_owned(),
+                // The operator's: the resource has none.
+                pull_secrets: vec!["login".to_owned()],
             },
-            pull_secrets: vec![],
         };
         assert_eq!(from_status("shop", &mirror).unwrap(), expected);
     }

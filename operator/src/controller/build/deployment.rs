@@ -79,16 +79,22 @@ fn template(mirror: &ValidatedMirror, defaults: &Defaults) -> Value {
         "volumes": [{"name": "configuration", "projected": { "defaultMode": mode(defaults), "sources": sources(mirror, Presence::Needed) }}],
         "topologySpreadConstraints": [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
     });
-    let own = mirror.spec.image_pull_secrets.iter().map(|own| &own.name);
-    let mut secrets: Vec<_> = own.collect();
-    if secrets.is_empty() {
-        secrets.extend(&defaults.image_pull_secrets);
-    }
+    let secrets = pull_secrets(mirror, defaults);
     if !secrets.is_empty() {
         let secrets = secrets.iter().map(|name| json!({ "name": name }));
         spec["imagePullSecrets"] = secrets.collect();
     }
     json!({ "metadata": { "labels": labels(mirror) }, "spec": spec })
+}
+
+/// The names of the Secrets for pulling the image: the resource's own, else the operator's.
+pub(super) fn pull_secrets(mirror: &ValidatedMirror, defaults: &Defaults) -> Vec<String> {
+    let own = mirror.spec.image_pull_secrets.iter();
+    let own: Vec<_> = own.map(|own| own.name.clone()).collect();
+    match own.is_empty() {
+        true => defaults.image_pull_secrets.clone(),
+        false => own,
+    }
 }
 
 fn security_context(defaults: &Defaults) -> Value {

@@ -26,6 +26,9 @@ pub struct Sidecar {
     pub volumes: Vec<Value>,
     /// SHA-256 in hex of both.
     pub hash: String,
+    /// The names of the Secrets for pulling the image. Not in the hash: a pod that runs has pulled
+    /// it already.
+    pub pull_secrets: Vec<String>,
 }
 
 impl Sidecar {
@@ -39,6 +42,7 @@ impl Sidecar {
             container,
             volumes,
             hash,
+            pull_secrets: deployment::pull_secrets(mirror, defaults),
         }
     }
 }

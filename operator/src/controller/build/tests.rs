@@ -560,5 +560,10 @@ fn the_operators_pull_secrets_are_for_mirrors_without() {
     };
     assert_eq!(secrets(json!({})), json!([{"name": "login"}]));
     let own = json!({"imagePullSecrets": [{"name": "own"}]});
-    assert_eq!(secrets(own), json!([{"name": "own"}]));
+    assert_eq!(secrets(own.clone()), json!([{"name": "own"}]));
+    let of_sidecar = |more: Value| Sidecar::of(&mirror(more), &defaults).pull_secrets;
+    assert_eq!(
+        [of_sidecar(json!({})), of_sidecar(own)],
+        [["login"], ["own"]]
+    );
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crds::contract::labels;
-use crds::{ConditionType, PrometheusMirrorStatus, Reason, SidecarStatus};
+use crds::{ConditionType, LocalName, PrometheusMirrorStatus, Reason, SidecarStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
@@ -78,12 +78,18 @@ pub(super) fn status(
         hash: sidecar.hash.clone(),
         container: sidecar.container.clone(),
         volumes: sidecar.volumes.clone(),
+        image_pull_secrets: named(&sidecar.pull_secrets),
         rendered_at: Some(Time(before.unwrap_or_else(|| whole_second(now)))),
         labelled: counts.labelled,
         injected: counts.injected,
         current: counts.current,
         serving: counts.serving,
     }
+}
+
+fn named(secrets: &[String]) -> Vec<LocalName> {
+    let names = secrets.iter();
+    names.map(|name| LocalName { name: name.clone() }).collect()
 }
 
 /// Judges a mirror by its children first, then by the pods that should carry it.

@@ -88,14 +88,16 @@ async fn print(scene: &Scene, resource: &Value, form: &str) -> Result<String> {
     feed(&operator, &arguments, &resource.to_string()).await
 }
 
-/// The sidecar of a resource: `{hash, container, volumes}`.
+/// The sidecar of a resource: `{hash, container, volumes, imagePullSecrets}`.
 async fn render(scene: &Scene, resource: &Value) -> Result<Value> {
     let patch: Value = serde_yaml::from_str(&print(scene, resource, "pod-patch").await?)?;
     let template = &patch["spec"]["template"];
+    let secrets = template["spec"].get("imagePullSecrets");
     Ok(json!({
         "hash": template["metadata"]["annotations"][ANNOTATION],
         "container": template["spec"]["initContainers"][0],
         "volumes": template["spec"]["volumes"],
+        "imagePullSecrets": secrets.cloned().unwrap_or_else(|| json!([])),
     }))
 }
 
