@@ -32,6 +32,7 @@ pub(crate) fn suite() -> Suite {
             a_labelled_pod_gets_the_sidecar_and_nothing_else_changes,
             what_a_pod_has_stays_in_its_order,
             a_pod_that_runs_as_root_starts_too,
+            a_pod_with_resources_of_its_own_starts_too,
             pods_that_do_not_fit_are_left_alone,
             a_status_that_makes_no_sense_stops_no_pod;
         injectors: other_policies_may_come_before_and_after;

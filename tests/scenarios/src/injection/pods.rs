@@ -93,6 +93,33 @@ pub(super) async fn a_pod_that_runs_as_root_starts_too(scene: &Scene) -> Result<
     Ok(())
 }
 
+/// The API server refuses a pod whose containers ask for more than the pod has.
+pub(super) async fn a_pod_with_resources_of_its_own_starts_too(scene: &Scene) -> Result<()> {
+    let more = json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}});
+    let sidecar = rendered(scene, "shop", &more).await?;
+    let small = json!({"cpu": "10m", "memory": "32Mi"});
+    for resources in [
+        json!({"requests": small}),
+        json!({"limits": small}),
+        json!({"requests": small, "limits": {"cpu": "100m", "memory": "64Mi"}}),
+    ] {
+        let pod = labelled("shop", &json!({ "resources": resources }));
+        let made = injected(scene, &pod, &sidecar).await?;
+        ensure!(names(&made["spec"]["initContainers"]) == [SIDECAR]);
+        let own = &made["spec"]["initContainers"][0]["resources"];
+        ensure!(*own == json!({}), "the sidecar has its own: {own}");
+    }
+    scene.claim("in a pod that has resources for all containers, the sidecar shares them");
+    let plain = injected(scene, &labelled("shop", &json!({})), &sidecar).await?;
+    covers(
+        &plain["spec"]["initContainers"][0]["resources"],
+        &more["resources"],
+        "resources",
+    )?;
+    scene.claim("in any other it has what its resource says");
+    Ok(())
+}
+
 pub(super) async fn pods_that_do_not_fit_are_left_alone(scene: &Scene) -> Result<()> {
     let sidecar = rendered(scene, "shop", &json!({})).await?;
     injected(scene, &labelled("shop", &json!({})), &sidecar).await?;
