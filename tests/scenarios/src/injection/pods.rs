@@ -169,6 +169,13 @@ pub(super) async fn pods_that_do_not_fit_are_left_alone(scene: &Scene) -> Result
             labelled("shop", &on_port(9901)),
         ),
     ];
+    let mut first = container("first", 9900);
+    first["ports"][0]["protocol"] = json!("TCP");
+    let mut over_udp = container("other", 9901);
+    over_udp["ports"][0]["protocol"] = json!("UDP");
+    let no_collision = json!({"initContainers": [first], "containers": [over_udp]});
+    injected(scene, &labelled("shop", &no_collision), &sidecar).await?;
+    scene.claim("ports over UDP and of init containers that end are no obstacle");
     for (what, pod) in &cases {
         let made = admitted(scene, pod)
             .await
