@@ -27,7 +27,6 @@ use crds::{Mode, PrometheusMirrorStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::controller::Action;
-use kube::runtime::events::Recorder;
 use kube::{Client, Resource as _, ResourceExt as _};
 
 use self::apply::Contested;
@@ -48,6 +47,7 @@ use crate::cluster::policy::Policy;
 use crate::cluster::references::{NamespacedName, References, key};
 use crate::telemetry::events;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::recorder::Recorder;
 use crate::telemetry::waiting::Waiting;
 
 /// From this failure in a row on, the status says that the API server fails. Two that pass are

@@ -3,4 +3,5 @@
 pub mod admin;
 pub mod events;
 pub mod metrics;
+pub mod recorder;
 pub mod waiting;
