@@ -169,8 +169,7 @@ async fn run_steps(
     let found = dereference::dereference(client, caches, keys, referrer, &references).await?;
     let mirror = validate::validate(object, spec, &found)?;
     let built = build::build(&mirror, &context.defaults);
-    let children = &built.children;
-    let applied = apply::apply(client, caches, &context.contested, &mirror, children, new).await?;
+    let applied = apply::apply(client, caches, &context.contested, &mirror, &built, new).await?;
     let deployment = observe::deployment(client, caches, &mirror, &built).await?;
     let labelled = match built.sidecar {
         Some(_) => sidecars::labelled(caches, &mirror),

@@ -27,7 +27,9 @@ pub struct Error {
 /// So it is with sidecars, too: a new key must count within seconds, and an annotation of a pod
 /// restarts nothing and is no part of what its owner compares.
 ///
-/// Returns whether a pod was notified of another configuration than the one it began with.
+/// A pod of the operator's own begins with the configuration of its template, see `apply`.
+///
+/// Returns whether a running pod was notified of another configuration than it had.
 ///
 /// # Errors
 /// If a request fails. A pod that is gone is no error.
@@ -46,7 +48,7 @@ pub async fn notify(
         let Some(configuration) = notification(pod, document, are_own) else {
             continue;
         };
-        changed |= pod.notified.is_some();
+        changed |= pod.notified.is_some() && pod.has_started();
         let written = if are_own && gave_up(pod) {
             // Its container would be tried again only after minutes. Another pod takes its place
             // and reads what is new at once.

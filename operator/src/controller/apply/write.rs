@@ -21,6 +21,8 @@ use crate::controller::validate::ValidatedMirror;
 pub(super) struct Writer<'a> {
     pub(super) client: &'a Client,
     pub(super) caches: &'a Caches,
+    /// The configuration that new pods begin with.
+    pub(super) configuration: &'a str,
     pub(super) mirror: &'a ValidatedMirror,
 }
 
@@ -122,8 +124,7 @@ impl Writer<'_> {
         decision: &Decision,
         dry_run: bool,
     ) -> Result<Option<DynamicObject>, Error> {
-        let mut manifest = child.manifest.clone();
-        decision.add_condition(&mut manifest);
+        let manifest = decision.manifest(child, self.configuration);
         let mut params = PatchParams::apply(OPERATOR).force();
         if child.kind == Kind::Deployment {
             // A misspelt field of a pod template would be dropped without a word.
@@ -134,7 +135,7 @@ impl Writer<'_> {
         let mut patched = api
             .patch(child.name(), &params, &Patch::Apply(&manifest))
             .await;
-        if matches!(decision, Decision::Update { uid: Some(_) }) && conflicts(&patched) {
+        if matches!(decision, Decision::Update { uid: Some(_), .. }) && conflicts(&patched) {
             // Somebody may have put an item into a list that ours cannot be beside, such as another
             // port of the same name. Merging replaces lists as a whole.
             let params = PatchParams {

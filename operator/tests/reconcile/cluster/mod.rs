@@ -178,7 +178,10 @@ impl Cluster {
                     "phase": "Running", "podIP": address, "containerStatuses": [container],
                 });
                 let rest = json!({"spec": {"containers": []}, "status": status});
-                self.api.put(controlled("Pod", &name, &set_there, rest));
+                let mut pod = controlled("Pod", &name, &set_there, rest);
+                pod["metadata"]["annotations"] =
+                    deployment["spec"]["template"]["metadata"]["annotations"].clone();
+                self.api.put(pod);
             }
             self.pods
                 .serve(&address, Serving::document(&self.document()));
