@@ -17,6 +17,7 @@ pub mod prometheus;
 pub mod references;
 pub mod scope;
 pub mod slice;
+pub mod store;
 pub mod watched;
 pub mod written;
 

@@ -15,6 +15,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
+use super::store::{Stored, controller, only_controller};
+
 /// The largest text of an object that is kept, in bytes of JSON. 64 targets with all their fields
 /// and what the pods say about them, and a pod template of [`LARGEST_POD_TEMPLATE`], are below.
 pub const LARGEST: usize = 256 << 10;
@@ -75,6 +77,18 @@ impl Packed {
             metadata: metadata.unwrap_or_default(),
             data,
         }
+    }
+}
+
+impl Stored for Packed {
+    fn group(&self) -> Option<&str> {
+        controller(&self.metadata)
+    }
+
+    fn kept(&self) -> Self {
+        let mut kept = self.clone();
+        only_controller(&mut kept.metadata);
+        kept
     }
 }
 

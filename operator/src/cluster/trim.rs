@@ -8,19 +8,32 @@ use kube::api::PartialObjectMeta;
 use kube::core::ObjectMeta;
 
 use super::policy::LONGEST_ALLOW_FROM;
+use super::store::Stored;
+
+impl Stored for Service {
+    fn group(&self) -> Option<&str> {
+        None
+    }
+}
 
 /// Nothing is taken away: it is small already.
 pub(super) fn whole<K>(_: &mut K) {}
 
 pub(super) fn only_owners<K>(object: &mut PartialObjectMeta<K>) {
-    object.metadata.annotations = None;
-    object.metadata.labels = None;
+    let owners = object.metadata.owner_references.take();
+    strip_metadata(object);
+    object.metadata.owner_references = owners;
 }
 
 pub(super) fn strip_metadata<K>(object: &mut PartialObjectMeta<K>) {
-    object.metadata.annotations = None;
-    object.metadata.labels = None;
-    object.metadata.owner_references = None;
+    let metadata = std::mem::take(&mut object.metadata);
+    object.metadata = ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        resource_version: metadata.resource_version,
+        ..ObjectMeta::default()
+    };
 }
 
 /// Of what a tenant may write at length into the metadata of an object that others refer to, only

@@ -12,7 +12,6 @@ use super::{By, Difference, Error, advice, misfit, overruled};
 use crate::cluster::answer::{Refusal, needs_a_write, refusal, words};
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
-use crate::cluster::owner::owned_by;
 use crate::cluster::written::ObjectName;
 use crate::controller::build::Child;
 use crate::controller::validate::ValidatedMirror;
@@ -21,9 +20,9 @@ use crate::controller::validate::ValidatedMirror;
 pub(super) struct Writer<'a> {
     pub(super) client: &'a Client,
     pub(super) caches: &'a Caches,
+    pub(super) mirror: &'a ValidatedMirror,
     /// The configuration that new pods begin with.
     pub(super) configuration: &'a str,
-    pub(super) mirror: &'a ValidatedMirror,
 }
 
 impl Writer<'_> {
@@ -165,10 +164,9 @@ impl Writer<'_> {
     ) -> Vec<(ObjectName, Option<String>)> {
         let mut unwanted = Vec::new();
         for (kind, cache) in &self.caches.children {
-            let found = cache.filter(|object| {
-                object.meta().namespace.as_deref() == Some(&self.mirror.namespace)
-                    && owned_by(object, &self.mirror.uid)
-                    && object.meta().deletion_timestamp.is_none()
+            let mut found = cache.group(&self.mirror.namespace, &self.mirror.uid);
+            found.retain(|object| {
+                object.meta().deletion_timestamp.is_none()
                     && !wanted.contains(&(*kind, object.name_any().as_str()))
             });
             unwanted.extend(found.iter().map(|object| {

@@ -76,11 +76,7 @@ impl Cluster {
 
     /// The resource as the operator knows it.
     pub(crate) fn known(&self) -> Arc<Packed> {
-        self.context
-            .caches
-            .mirrors
-            .get(HERE, "shop")
-            .expect("no shop")
+        self.context.caches.mirror(HERE, "shop").expect("no shop")
     }
 
     /// Reconciles once.
