@@ -27,6 +27,7 @@ use super::references::References;
 use super::scope::Scope;
 use super::slice::{HEADLESS, Slice};
 use super::store::Stored;
+use super::text::Samples;
 use super::trim::{only_owners, strip_metadata, strip_service, whole};
 use super::watched::{Cache, reflect};
 use crate::cluster::kind::mirror_resource;
@@ -126,13 +127,14 @@ impl Caches {
         };
         let resource = mirror_resource();
         let api = scope.dynamic(client, &resource);
-        let (mirrors, mirror_changes) = reflect(api, all_whole(), resource, whole);
+        let (mirrors, mirror_changes) = reflect(api, all_whole(), resource, shorten());
         let mut children = BTreeMap::new();
         let mut child_changes = Vec::new();
         for kind in Kind::ALL {
             let resource = kind.resource();
             let api = scope.dynamic(client, &resource);
-            let (cache, changes) = Cache::watch(api, ours_whole(), resource.kind.clone(), whole);
+            let (cache, changes) =
+                Cache::watch(api, ours_whole(), resource.kind.clone(), shorten());
             children.insert(kind, cache);
             child_changes.push((resource, changes.boxed()));
         }
@@ -318,6 +320,12 @@ impl Caches {
         };
         namespaces.get("", namespace).is_some()
     }
+}
+
+/// Shortens the texts of one kind.
+fn shorten() -> impl FnMut(&mut Packed) + Send + 'static {
+    let mut samples = Samples::default();
+    move |object| object.shorten(&mut samples)
 }
 
 /// A cache of objects of one type, of which `strip` leaves a part.

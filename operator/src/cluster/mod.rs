@@ -22,4 +22,5 @@ pub mod watched;
 pub mod written;
 
 mod backoff;
+mod text;
 mod trim;
