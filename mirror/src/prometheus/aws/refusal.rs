@@ -69,6 +69,11 @@ fn without_entities(text: &str) -> String {
     ENTITIES.iter().fold(text.to_owned(), replaced)
 }
 
+/// Whether the status says that nothing is there.
+pub(super) fn is_absent(status: StatusCode) -> bool {
+    status == StatusCode::NOT_FOUND
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,9 +85,4 @@ mod tests {
         assert_eq!(xml_error(body.as_bytes()).as_deref(), Some(expected));
         assert_eq!(xml_error(b"<Code>a</Code>"), None);
     }
-}
-
-/// Whether the status says that nothing is there.
-pub(super) fn is_absent(status: StatusCode) -> bool {
-    status == StatusCode::NOT_FOUND
 }
