@@ -65,8 +65,8 @@ pub struct Caches {
     pub secrets: Cache<PartialObjectMeta<Secret>>,
     /// Every ConfigMap's metadata, but those of mirrors; no content.
     pub config_maps: Cache<PartialObjectMeta<ConfigMap>>,
-    /// Every Service's ports, and whether it is headless, but for those of mirrors: they are children
-    /// already. See [`Caches::service`].
+    /// Every Service's ports, and whether it is headless, but for those of mirrors: they are
+    /// children already. See [`Caches::service`].
     pub services: Cache<Service>,
     /// The pods of headless Services.
     pub slices: Cache<Slice>,
