@@ -1,12 +1,13 @@
 //! `run`: logs, clients, the admin port, leadership, and under it the controllers.
 
-use crds::contract::LogFormat;
+use crds::contract::{LogFormat, OPERATOR};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
+use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Config};
 use server::{BindError, bind};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,7 +26,6 @@ use crate::leader::client::{self, Term};
 use crate::leader::lease::Leadership;
 use crate::telemetry::admin;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::recorder::Recorder;
 
 /// How long reconciles under way may take when the operator ends.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -123,9 +123,13 @@ impl Operator {
         namespace: &str,
         identity: &str,
     ) -> Result<Self, Error> {
+        let reporter = Reporter {
+            controller: OPERATOR.to_owned(),
+            instance: Some(identity.to_owned()),
+        };
         Ok(Self {
             http: observe::client()?,
-            recorder: Recorder::new(client.clone(), identity.to_owned()),
+            recorder: Recorder::new(client.clone(), reporter),
             defaults: Defaults {
                 image: args.image.clone(),
                 image_pull_secrets: args.image_pull_secrets.clone(),

@@ -13,23 +13,22 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
 use kube::core::{ApiResource, NamespaceResourceScope};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
-use kube::{Client, ResourceExt as _};
+use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::kind::Kind;
 use super::labelled::LabelledPod;
+use super::owner::owned_by;
 use super::packed::Packed;
 use super::pod::MirrorPod;
 use super::prometheus::PrometheusObject;
 use super::references::References;
 use super::scope::Scope;
 use super::slice::{HEADLESS, Slice};
-use super::store::Stored;
-use super::text::Samples;
 use super::trim::{only_owners, strip_metadata, strip_service, whole};
-use super::watched::{Cache, reflect};
+use super::watched::Cache;
 use crate::cluster::kind::mirror_resource;
 
 /// How many objects come in one answer to a list of metadata.
@@ -50,8 +49,8 @@ pub struct Caches {
     pub scope: Scope,
     /// The namespaces with matching labels, where the scope asks for that.
     pub namespaces: Option<Cache<PartialObjectMeta<Namespace>>>,
-    /// The resources themselves, for kube's controller.
-    pub mirrors: Store<Packed>,
+    /// The resources themselves.
+    pub mirrors: Cache<Packed>,
     /// Children by kind.
     pub children: BTreeMap<Kind, Cache<Packed>>,
     /// The ReplicaSets of all mirrors: which Deployment controls them. They stand between it and
@@ -65,8 +64,7 @@ pub struct Caches {
     pub secrets: Cache<PartialObjectMeta<Secret>>,
     /// Every ConfigMap's metadata, but those of mirrors; no content.
     pub config_maps: Cache<PartialObjectMeta<ConfigMap>>,
-    /// Every Service's ports, and whether it is headless, but for those of mirrors: they are
-    /// children already. See [`Caches::service`].
+    /// Every Service's ports, and whether it is headless.
     pub services: Cache<Service>,
     /// The pods of headless Services.
     pub slices: Cache<Slice>,
@@ -111,7 +109,7 @@ impl Caches {
         let all_whole = || all().page_size(PAGE_OF_WHOLE);
         let ours = || all().labels(&format!("{}={OPERATOR}", labels::MANAGED_BY));
         let ours_whole = || ours().page_size(PAGE_OF_WHOLE);
-        // Those of mirrors are children already.
+        // Those of mirrors are children already, and nobody keeps certificates in them.
         let not_ours = || all().labels(&format!("{}!={OPERATOR}", labels::MANAGED_BY));
 
         // The API server selects: a namespace that matches no more is gone for this watch.
@@ -119,24 +117,20 @@ impl Caches {
             Scope::Selected(selector) => {
                 let api = Api::all(client.clone());
                 let config = all().labels(selector);
-                let (cache, changes) =
-                    Cache::watch(api, config, "Namespace".to_owned(), strip_metadata);
+                let (cache, changes) = Cache::watch(api, config, (), strip_metadata);
                 (Some(cache), Some(changes.boxed()))
             }
             Scope::Cluster | Scope::Namespace(_) => (None, None),
         };
         let resource = mirror_resource();
-        let api = scope.dynamic(client, &resource);
-        let (mirrors, mirror_changes) = reflect(api, all_whole(), resource, shorten());
+        let (mirrors, mirror_changes) = packed(client, &scope, resource, all_whole());
         let mut children = BTreeMap::new();
         let mut child_changes = Vec::new();
         for kind in Kind::ALL {
             let resource = kind.resource();
-            let api = scope.dynamic(client, &resource);
-            let (cache, changes) =
-                Cache::watch(api, ours_whole(), resource.kind.clone(), shorten());
+            let (cache, changes) = packed(client, &scope, resource.clone(), ours_whole());
             children.insert(kind, cache);
-            child_changes.push((resource, changes.boxed()));
+            child_changes.push((resource, changes));
         }
         let (replica_sets, replica_set_changes) = typed(client, &scope, ours(), only_owners);
         let (pods, pod_changes) = typed(client, &scope, ours_whole(), whole);
@@ -145,15 +139,14 @@ impl Caches {
         let (labelled, labelled_changes) = typed(client, &scope, inject, whole);
         let (secrets, secret_changes) = typed(client, &scope, all(), strip_metadata);
         let (config_maps, config_map_changes) = typed(client, &scope, not_ours(), strip_metadata);
-        let others = not_ours().page_size(PAGE_OF_WHOLE);
-        let (services, service_changes) = typed(client, &scope, others, strip_service);
+        let (services, service_changes) = typed(client, &scope, all_whole(), strip_service);
         let headless = all_whole().labels(HEADLESS);
         let (slices, slice_changes) = typed(client, &scope, headless, whole);
         let (prometheuses, prometheus_changes) = typed(client, &scope, all_whole(), whole);
 
         let streams = Streams {
             namespaces: namespace_changes,
-            mirrors: mirror_changes.boxed(),
+            mirrors: mirror_changes,
             children: child_changes,
             replica_sets: replica_set_changes,
             pods: pod_changes,
@@ -229,24 +222,6 @@ impl Caches {
         Some(format!("{what} cannot be watched: {why}"))
     }
 
-    /// A resource.
-    #[must_use]
-    pub fn mirror(&self, namespace: &str, name: &str) -> Option<Arc<Packed>> {
-        let reference = ObjectRef::new_with(name, mirror_resource());
-        self.mirrors.get(&reference.within(namespace))
-    }
-
-    /// A Service, whosever it is.
-    #[must_use]
-    pub fn service(&self, namespace: &str, name: &str) -> Option<Arc<Service>> {
-        self.services.get(namespace, name).or_else(|| {
-            let of_a_mirror = self.child(Kind::Service, namespace, name)?;
-            let mut service = of_a_mirror.unpack().try_parse().ok()?;
-            strip_service(&mut service);
-            Some(Arc::new(service))
-        })
-    }
-
     /// What is there under the name of a child.
     #[must_use]
     pub fn child(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Packed>> {
@@ -287,26 +262,25 @@ impl Caches {
         ) else {
             return Vec::new();
         };
-        let replica_sets = self.replica_sets.group(namespace, uid);
-        let pods = replica_sets.iter().flat_map(|there| {
-            let of_set = there.metadata.uid.as_deref();
-            let of_set = of_set.map_or_else(Vec::new, |uid| self.pods.group(namespace, uid));
-            let is_its = |pod: &Arc<MirrorPod>| {
-                let controller = pod.controller.as_ref();
-                let name = controller.map(|controller| &controller.name);
-                name == there.metadata.name.as_ref() && !pod.is_over()
-            };
-            of_set.into_iter().filter(is_its)
-        });
-        pods.collect()
+        self.pods.filter(|pod| {
+            let replica_set = pod
+                .controller
+                .as_ref()
+                .filter(|_| pod.is_in(namespace) && !pod.is_over())
+                .and_then(|controller| {
+                    let there = self.replica_sets.get(namespace, &controller.name)?;
+                    (there.metadata.uid.as_ref() == Some(&controller.uid)).then_some(there)
+                });
+            replica_set.is_some_and(|there| owned_by(there.as_ref(), uid))
+        })
     }
 
     /// The pods that should carry the sidecar of a resource, in the order of their names. Those
     /// that have ended are none.
     #[must_use]
     pub fn labelled_for(&self, namespace: &str, mirror: &str) -> Vec<Arc<LabelledPod>> {
-        let mut pods = self.labelled.group(namespace, mirror);
-        pods.retain(|pod| !pod.has_ended());
+        let wanted = |pod: &LabelledPod| pod.is_for(namespace, mirror) && !pod.has_ended();
+        let mut pods = self.labelled.filter(wanted);
         pods.sort_by_key(|pod| pod.name_any());
         pods
     }
@@ -318,14 +292,20 @@ impl Caches {
         let Some(namespaces) = &self.namespaces else {
             return true;
         };
-        namespaces.get("", namespace).is_some()
+        namespaces.store().get(&ObjectRef::new(namespace)).is_some()
     }
 }
 
-/// Shortens the texts of one kind.
-fn shorten() -> impl FnMut(&mut Packed) + Send + 'static {
-    let mut samples = Samples::default();
-    move |object| object.shorten(&mut samples)
+/// A cache of objects of any kind, kept as text.
+fn packed(
+    client: &Client,
+    scope: &Scope,
+    resource: ApiResource,
+    config: watcher::Config,
+) -> (Cache<Packed>, Changes<Packed>) {
+    let api = scope.dynamic(client, &resource);
+    let (cache, changes) = Cache::watch(api, config, resource, whole);
+    (cache, changes.boxed())
 }
 
 /// A cache of objects of one type, of which `strip` leaves a part.
@@ -336,11 +316,10 @@ fn typed<K>(
     strip: fn(&mut K),
 ) -> (Cache<K>, Changes<K>)
 where
-    K: Stored<DynamicType = (), Scope = NamespaceResourceScope>,
-    K: DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let kind = K::kind(&()).into_owned();
-    let (cache, changes) = Cache::watch(scope.api(client), config, kind, strip);
+    let (cache, changes) = Cache::watch(scope.api(client), config, (), strip);
     (cache, changes.boxed())
 }
 

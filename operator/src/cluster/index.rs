@@ -21,8 +21,6 @@ pub enum Referent {
     PodsOf(NamespacedName),
     /// Any Prometheus object of a namespace.
     PrometheusIn(String),
-    /// The namespace that it is in.
-    Namespace(String),
 }
 
 /// The index.
@@ -70,12 +68,11 @@ impl Referrers {
     }
 }
 
-/// An invalid spec refers to nothing but its namespace, and waits for a change of its own.
+/// An invalid spec refers to nothing, and waits for a change of its own.
 fn referents(namespace: &str, mirror: &DynamicObject) -> Vec<Referent> {
     let spec = mirror.data.get("spec").cloned().unwrap_or_default();
-    let here = Referent::Namespace(namespace.to_owned());
     let Ok(spec) = serde_json::from_value(spec) else {
-        return vec![here];
+        return Vec::new();
     };
     let references = References::of(&spec, namespace);
     let secrets = references.secrets.into_keys();
@@ -87,7 +84,7 @@ fn referents(namespace: &str, mirror: &DynamicObject) -> Vec<Referent> {
     let prometheuses = references.prometheuses.into_iter();
     let prometheuses = prometheuses.map(|(namespace, _)| Referent::PrometheusIn(namespace));
     let objects = secrets.chain(config_maps).chain(services).chain(pods);
-    objects.chain(prometheuses).chain([here]).collect()
+    objects.chain(prometheuses).collect()
 }
 
 #[cfg(test)]
@@ -127,8 +124,6 @@ mod tests {
         assert_eq!(referrers.of(&config_map), [a.clone(), b.clone()]);
         let prometheus = Referent::PrometheusIn("n".to_owned());
         assert_eq!(referrers.of(&prometheus), [a.clone(), b.clone()]);
-        let here = Referent::Namespace("n".to_owned());
-        assert_eq!(referrers.of(&here), [a.clone(), b.clone(), d]);
 
         referrers.note(&a, Some(&mirror("another")));
         assert!(referrers.of(&secret).is_empty());

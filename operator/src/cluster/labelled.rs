@@ -15,7 +15,6 @@ use serde_json::json;
 
 use super::pod::{Phase, Vitals, is_ready};
 use super::problem::{Problem, cut};
-use super::store::Stored;
 
 /// So many ports of a pod are kept.
 const MOST_PORTS: usize = 64;
@@ -78,6 +77,12 @@ pub struct LabelledPod {
 }
 
 impl LabelledPod {
+    /// Whether it should carry the sidecar of this resource.
+    #[must_use]
+    pub fn is_for(&self, namespace: &str, mirror: &str) -> bool {
+        self.metadata.namespace.as_deref() == Some(namespace) && self.mirror == mirror
+    }
+
     /// Whether it has ended: it stays as a record only.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -184,13 +189,6 @@ impl DeclaredPort {
     #[must_use]
     pub fn collides_with(&self, api_port: i32) -> bool {
         [api_port, i32::from(ADMIN_PORT_NUMBER)].contains(&self.number)
-    }
-}
-
-impl Stored for LabelledPod {
-    /// The resource.
-    fn group(&self) -> Option<&str> {
-        Some(&self.mirror)
     }
 }
 

@@ -17,10 +17,8 @@ pub mod prometheus;
 pub mod references;
 pub mod scope;
 pub mod slice;
-pub mod store;
 pub mod watched;
 pub mod written;
 
 mod backoff;
-mod text;
 mod trim;

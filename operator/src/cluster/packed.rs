@@ -1,7 +1,6 @@
 //! Objects in little memory. As a tree, JSON takes ten times the memory of its text, and most
-//! objects are looked at once in half a minute: caches keep the text, shortened by what it has in
-//! common with others (see `text`), and of the metadata as fields only what finds an object and
-//! says whose it is.
+//! objects are looked at once in half a minute: caches keep the text, and of the metadata as fields
+//! only what finds an object and says whose it is.
 //!
 //! An object may be a megabyte and a half, and a user with rights in one namespace may create
 //! many, so only the names of a large one are kept. A child is then read when it is needed; a
@@ -15,9 +14,6 @@ use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-
-use super::store::{Stored, controller, only_controller};
-use super::text::{Samples, Text};
 
 /// The largest text of an object that is kept, in bytes of JSON. 64 targets with all their fields
 /// and what the pods say about them, and a pod template of [`LARGEST_POD_TEMPLATE`], are below.
@@ -46,7 +42,7 @@ pub struct Packed {
     /// the text only.
     metadata: ObjectMeta,
     /// All of it, but for the record of who manages which field, which is often the larger half.
-    text: Text,
+    text: Box<str>,
     oversize: Option<Oversize>,
 }
 
@@ -61,7 +57,7 @@ impl Packed {
     #[must_use]
     pub fn unpack(&self) -> DynamicObject {
         // It was written by `deserialize`, so it can be read.
-        let mut data = serde_json::from_slice(&self.text.bytes()).unwrap_or(Value::Null);
+        let mut data = serde_json::from_str(&self.text).unwrap_or(Value::Null);
         let mut take = |field: &str| {
             let fields = data.as_object_mut();
             fields.and_then(|fields| fields.remove(field))
@@ -79,23 +75,6 @@ impl Packed {
             metadata: metadata.unwrap_or_default(),
             data,
         }
-    }
-
-    /// Shortens the text by what it has in common with others of its kind.
-    pub(super) fn shorten(&mut self, samples: &mut Samples) {
-        samples.shorten(&mut self.text);
-    }
-}
-
-impl Stored for Packed {
-    fn group(&self) -> Option<&str> {
-        controller(&self.metadata)
-    }
-
-    fn kept(&self) -> Self {
-        let mut kept = self.clone();
-        only_controller(&mut kept.metadata);
-        kept
     }
 }
 
@@ -132,7 +111,7 @@ impl<'de> Deserialize<'de> for Packed {
                 owner_references: metadata.owner_references,
                 ..ObjectMeta::default()
             },
-            text: text.into(),
+            text: text.into_boxed_str(),
             oversize,
         })
     }
@@ -293,7 +272,7 @@ mod tests {
         assert_eq!(cut.meta().uid.as_deref(), Some("u"));
 
         whole["status"] = json!(long(LARGEST));
-        assert!(read(&whole).text.size() < 1_000);
+        assert!(read(&whole).text.len() < 1_000);
     }
 
     #[test]

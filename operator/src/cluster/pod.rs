@@ -10,7 +10,6 @@ use kube::core::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
 use super::problem::{Problem, cut};
-use super::store::Stored;
 
 /// The ReplicaSet that controls a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +86,12 @@ impl Phase {
 }
 
 impl MirrorPod {
+    /// Whether this is its namespace.
+    #[must_use]
+    pub fn is_in(&self, namespace: &str) -> bool {
+        self.metadata.namespace.as_deref() == Some(namespace)
+    }
+
     /// Whether it has ended, or is about to.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -97,13 +102,6 @@ impl MirrorPod {
     #[must_use]
     pub fn address(&self) -> Option<&str> {
         self.ip.as_deref().filter(|_| self.phase == Phase::Running)
-    }
-}
-
-impl Stored for MirrorPod {
-    /// The uid of its ReplicaSet.
-    fn group(&self) -> Option<&str> {
-        Some(&self.controller.as_ref()?.uid)
     }
 }
 
@@ -249,7 +247,7 @@ mod tests {
         };
         assert_eq!(running, expected);
         assert_eq!(running.address(), Some("192.0.2.1"));
-        assert!(!running.is_over());
+        assert!(running.is_in("n") && !running.is_in("m") && !running.is_over());
         assert_eq!(read(pod("Pending")).address(), None);
         assert!(read(pod("Failed")).is_over());
         let bare = read(json!({"metadata": {"name": "p"}}));

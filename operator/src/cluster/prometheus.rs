@@ -9,7 +9,6 @@ use kube::core::{NamespaceResourceScope, ObjectMeta};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use super::store::Stored;
 use super::trim::only_allow_from;
 
 /// A Prometheus object.
@@ -70,22 +69,6 @@ impl<'de> Deserialize<'de> for PrometheusObject {
             replicas: spec.replicas,
             listen_local: spec.listen_local.unwrap_or_default(),
         })
-    }
-}
-
-impl PrometheusObject {
-    /// The Service that governs its StatefulSets.
-    #[must_use]
-    pub fn governing_service(&self) -> &str {
-        let service = self.service.as_deref();
-        service.unwrap_or("prometheus-operated")
-    }
-}
-
-impl Stored for PrometheusObject {
-    /// Its governing Service.
-    fn group(&self) -> Option<&str> {
-        Some(self.governing_service())
     }
 }
 

@@ -10,8 +10,6 @@ use kube::Resource;
 use kube::core::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
-use super::store::Stored;
-
 /// The label by which Kubernetes marks the slices of headless Services. Those of other Services,
 /// which are most, are not watched.
 pub const HEADLESS: &str = "service.kubernetes.io/headless";
@@ -96,13 +94,6 @@ impl Found {
             hostname: self.hostname.filter(|name| !name.is_empty()),
             ends: conditions.is_some_and(|conditions| conditions.terminating == Some(true)),
         })
-    }
-}
-
-impl Stored for Slice {
-    /// The Service.
-    fn group(&self) -> Option<&str> {
-        Some(&self.service)
     }
 }
 

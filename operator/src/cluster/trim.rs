@@ -8,32 +8,19 @@ use kube::api::PartialObjectMeta;
 use kube::core::ObjectMeta;
 
 use super::policy::LONGEST_ALLOW_FROM;
-use super::store::Stored;
-
-impl Stored for Service {
-    fn group(&self) -> Option<&str> {
-        None
-    }
-}
 
 /// Nothing is taken away: it is small already.
 pub(super) fn whole<K>(_: &mut K) {}
 
 pub(super) fn only_owners<K>(object: &mut PartialObjectMeta<K>) {
-    let owners = object.metadata.owner_references.take();
-    strip_metadata(object);
-    object.metadata.owner_references = owners;
+    object.metadata.annotations = None;
+    object.metadata.labels = None;
 }
 
 pub(super) fn strip_metadata<K>(object: &mut PartialObjectMeta<K>) {
-    let metadata = std::mem::take(&mut object.metadata);
-    object.metadata = ObjectMeta {
-        name: metadata.name,
-        namespace: metadata.namespace,
-        uid: metadata.uid,
-        resource_version: metadata.resource_version,
-        ..ObjectMeta::default()
-    };
+    object.metadata.annotations = None;
+    object.metadata.labels = None;
+    object.metadata.owner_references = None;
 }
 
 /// Of what a tenant may write at length into the metadata of an object that others refer to, only

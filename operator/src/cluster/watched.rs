@@ -5,19 +5,17 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
 use kube::Resource;
 use kube::api::Api;
-use kube::runtime::reflector::Store;
-use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::backoff::Patience;
-use super::store::{Objects, Stored};
 
 /// Why there is nothing of a kind whose API is absent.
 pub const NOT_INSTALLED: &str = "its API is not installed in this cluster";
@@ -34,52 +32,69 @@ pub enum Availability {
 }
 
 /// The objects of a kind.
-pub struct Cache<K> {
-    objects: Arc<RwLock<Objects<K>>>,
+pub struct Cache<K: Resource + Clone + 'static>
+where
+    K::DynamicType: Hash + Eq + Clone,
+{
+    store: Store<K>,
+    resource: K::DynamicType,
     availability: watch::Receiver<Availability>,
 }
 
 impl<K> Cache<K>
 where
-    K: Stored + DeserializeOwned + Debug + Send + Sync + 'static,
-    K::DynamicType: Send + Sync,
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K::DynamicType: Hash + Eq + Clone + Send + Sync,
 {
     /// Starts nothing: the cache fills while the stream is polled. The stream's items are the
     /// objects that changed or went.
     pub fn watch(
         api: Api<K>,
         config: watcher::Config,
-        kind: String,
-        strip: impl FnMut(&mut K) + Send + 'static,
+        resource: K::DynamicType,
+        strip: fn(&mut K),
     ) -> (
         Self,
         impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
     ) {
-        let objects = Arc::new(RwLock::new(Objects::default()));
-        let (events, availability) = events(api, config, kind, strip);
+        let writer = reflector::store::Writer::<K>::new(resource.clone());
+        let (known, availability) = watch::channel(Availability::Unknown(0));
         let cache = Self {
-            objects: Arc::clone(&objects),
+            store: writer.as_reader(),
+            resource: resource.clone(),
             availability,
         };
-        let taken_in = events.inspect(move |event| {
-            if let Ok(event) = event {
-                let mut objects = objects.write().unwrap_or_else(PoisonError::into_inner);
-                objects.take_in(event);
-            }
-        });
-        (cache, touched(taken_in))
+        let kind = K::kind(&resource).into_owned();
+        let stream = watcher(api, config)
+            .backoff(Patience::default())
+            .modify(move |object| {
+                object.meta_mut().managed_fields = None;
+                strip(object);
+            })
+            .reflect(writer)
+            .inspect(move |event| note(event.as_ref(), &kind, &known))
+            .touched_objects()
+            // An error is noted above and slows this watch down, not those of the other kinds.
+            .filter(|object| std::future::ready(object.is_ok()));
+        (cache, stream)
     }
 
-    /// One object. Of a kind without namespaces, `namespace` is empty.
+    /// One object.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        self.read().get(namespace, name).cloned()
+        self.store
+            .get(&ObjectRef::new_with(name, self.resource.clone()).within(namespace))
     }
 
-    /// The objects that belong to the same, see [`Stored::group`].
+    /// The objects that meet a condition.
+    pub fn filter(&self, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        self.store.state_filter(condition)
+    }
+
+    /// The store itself.
     #[must_use]
-    pub fn group(&self, namespace: &str, group: &str) -> Vec<Arc<K>> {
-        self.read().group(namespace, group).cloned().collect()
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
     }
 
     /// Why nothing can be known of what is in it, if that is so.
@@ -95,7 +110,7 @@ where
     /// The same, if there never was anything in it.
     #[must_use]
     pub fn never_seen(&self) -> Option<String> {
-        self.unavailable().filter(|_| self.read().is_empty())
+        self.unavailable().filter(|_| self.store.is_empty())
     }
 
     /// Waits until it is known what there is, or that nothing can be known, or lists have failed
@@ -107,65 +122,6 @@ where
         // The sender lives as long as the watch, and the watch as long as the controller.
         let _ = availability.wait_for(|known| !open(known)).await;
     }
-
-    fn read(&self) -> RwLockReadGuard<'_, Objects<K>> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The same watch for kube's own store, in which its controller looks for what it reconciles.
-pub fn reflect<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    resource: K::DynamicType,
-    strip: impl FnMut(&mut K) + Send + 'static,
-) -> (
-    Store<K>,
-    impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
-)
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    K::DynamicType: Hash + Eq + Clone + Send + Sync,
-{
-    let writer = Writer::<K>::new(resource.clone());
-    let store = writer.as_reader();
-    let kind = K::kind(&resource).into_owned();
-    let (events, _) = events(api, config, kind, strip);
-    (store, touched(events.reflect(writer)))
-}
-
-/// What the API server says of a kind, and whether it says anything.
-fn events<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    kind: String,
-    strip: impl FnMut(&mut K) + Send + 'static,
-) -> (
-    impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
-    watch::Receiver<Availability>,
-)
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-{
-    let (known, availability) = watch::channel(Availability::Unknown(0));
-    let mut strip = strip;
-    let stream = watcher(api, config)
-        .backoff(Patience::default())
-        .modify(move |object| {
-            object.meta_mut().managed_fields = None;
-            strip(object);
-        })
-        .inspect(move |event| note(event.as_ref(), &kind, &known));
-    (stream, availability)
-}
-
-/// The objects that changed or went.
-fn touched<K: Send + 'static>(
-    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
-) -> impl Stream<Item = Result<K, watcher::Error>> + Send + 'static {
-    // An error is noted already, and slows this watch down, not those of the other kinds.
-    let touched = events.touched_objects();
-    touched.filter(|object| std::future::ready(object.is_ok()))
 }
 
 fn note<K>(

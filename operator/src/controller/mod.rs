@@ -27,6 +27,7 @@ use crds::{Mode, PrometheusMirrorStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::controller::Action;
+use kube::runtime::events::Recorder;
 use kube::{Client, Resource as _, ResourceExt as _};
 
 use self::apply::Contested;
@@ -47,7 +48,6 @@ use crate::cluster::policy::Policy;
 use crate::cluster::references::{NamespacedName, References, key};
 use crate::telemetry::events;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::recorder::Recorder;
 use crate::telemetry::waiting::Waiting;
 
 /// From this failure in a row on, the status says that the API server fails. Two that pass are
@@ -169,7 +169,8 @@ async fn run_steps(
     let found = dereference::dereference(client, caches, keys, referrer, &references).await?;
     let mirror = validate::validate(object, spec, &found)?;
     let built = build::build(&mirror, &context.defaults);
-    let applied = apply::apply(client, caches, &context.contested, &mirror, &built, new).await?;
+    let children = &built.children;
+    let applied = apply::apply(client, caches, &context.contested, &mirror, children, new).await?;
     let deployment = observe::deployment(client, caches, &mirror, &built).await?;
     let labelled = match built.sidecar {
         Some(_) => sidecars::labelled(caches, &mirror),

@@ -27,9 +27,7 @@ pub struct Error {
 /// So it is with sidecars, too: a new key must count within seconds, and an annotation of a pod
 /// restarts nothing and is no part of what its owner compares.
 ///
-/// A pod of the operator's own begins with the configuration of its template, see `apply`.
-///
-/// Returns whether a running pod was notified of another configuration than it had.
+/// Returns whether a pod was notified of another configuration than the one it began with.
 ///
 /// # Errors
 /// If a request fails. A pod that is gone is no error.
@@ -48,7 +46,7 @@ pub async fn notify(
         let Some(configuration) = notification(pod, document, are_own) else {
             continue;
         };
-        changed |= pod.notified.is_some() && pod.has_started();
+        changed |= pod.notified.is_some();
         let written = if are_own && gave_up(pod) {
             // Its container would be tried again only after minutes. Another pod takes its place
             // and reads what is new at once.

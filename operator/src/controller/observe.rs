@@ -63,13 +63,6 @@ impl PodReport {
             .as_deref()
             .is_some_and(|notified| notified.split('.').next() == Some(configuration))
     }
-
-    /// Whether it has come so far that it can be asked. One that has not will read what there is
-    /// then.
-    #[must_use]
-    pub fn has_started(&self) -> bool {
-        self.ready_since.is_some() || self.answer.is_some() || self.silence.is_some()
-    }
 }
 
 /// The Deployment that runs a resource's pods, if there is one by now and it is the resource's.

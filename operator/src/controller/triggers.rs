@@ -88,7 +88,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let triggers = Triggers {
-        mirrors: context.caches.mirrors.clone(),
+        mirrors: context.caches.mirrors.store(),
         referrers: Arc::default(),
         waiting: Arc::clone(&context.waiting),
     };
@@ -105,21 +105,13 @@ pub async fn run(
         .graceful_shutdown_on(shutdown);
     for (resource, changes) in streams.children {
         let triggers = triggers.clone();
-        let is_service = resource.kind == "Service";
-        let mapper = move |child: Packed| {
-            // A resource may refer to the Service of another.
-            let service = is_service.then(|| Referent::Service(key(&child)));
-            let referring = service.map(|service| triggers.referrers.of(&service));
-            let concerned = owner(&child).into_iter();
-            triggers.concerned(concerned.chain(referring.into_iter().flatten()))
-        };
+        let mapper = move |child: Packed| triggers.concerned(owner(&child));
         controller = controller.watches_stream_with(changes, mapper, resource);
     }
     if let Some(changes) = streams.namespaces {
         let triggers = triggers.clone();
         let mapper = move |namespace: PartialObjectMeta<Namespace>| {
-            let here = Referent::Namespace(namespace.name_any());
-            triggers.concerned(triggers.referrers.of(&here))
+            triggers.concerned(within(&triggers.mirrors, &namespace.name_any()))
         };
         controller = controller.watches_stream(changes, mapper);
     }
@@ -175,6 +167,12 @@ async fn log<E: std::error::Error + 'static, Q: std::error::Error + 'static>(
 /// The resource that a pod runs for.
 fn instance(pod: &MirrorPod) -> Option<NamespacedName> {
     Some((pod.namespace()?, pod.mirror.clone()?))
+}
+
+/// The resources of a namespace.
+fn within(mirrors: &Store<Packed>, namespace: &str) -> Vec<NamespacedName> {
+    let here = mirrors.state_filter(|mirror| mirror.meta().namespace.as_deref() == Some(namespace));
+    here.iter().map(|mirror| key(mirror.as_ref())).collect()
 }
 
 #[cfg(test)]

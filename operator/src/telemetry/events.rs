@@ -4,11 +4,10 @@ use crds::{ConditionType, PrometheusMirrorStatus, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 use kube::api::DynamicObject;
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::{Event, EventType, Recorder};
 
 use crate::cluster::kind::mirror_resource;
 use crate::cluster::written::{Change, Written};
-use crate::telemetry::recorder::Recorder;
 
 /// The events of one reconcile. Conditions that stay as they are make none.
 #[must_use]

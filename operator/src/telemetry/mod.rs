@@ -3,5 +3,4 @@
 pub mod admin;
 pub mod events;
 pub mod metrics;
-pub mod recorder;
 pub mod waiting;

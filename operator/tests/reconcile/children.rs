@@ -7,19 +7,13 @@ use crate::cluster::{Before, Cluster, HERE, MIRROR, SHOP, controlled};
 
 const CHILDREN: [&str; 4] = ["serviceaccounts", "configmaps", "services", "deployments"];
 
-/// Without what only the API server knows, and with hashes as a word.
+/// Without what only the API server knows, and with the hash of what was applied as a word.
 fn as_manifest(mut object: Value) -> Value {
     let metadata = object["metadata"].as_object_mut().unwrap();
     metadata.retain(|name, _| !["uid", "resourceVersion", "generation"].contains(&name.as_str()));
     let hash = &mut object["metadata"]["annotations"]["prometheus-mirror.io/applied"];
     assert_eq!(hash.as_str().map(str::len), Some(64));
     *hash = json!("SHA-256");
-    let of_pods = object.pointer_mut("/spec/template/metadata/annotations");
-    if let Some(annotations) = of_pods {
-        let hash = &mut annotations["prometheus-mirror.io/configuration"];
-        assert_eq!(hash.as_str().map(str::len), Some(64));
-        *hash = json!("SHA-256");
-    }
     object
 }
 
@@ -46,32 +40,6 @@ async fn a_new_resource_gets_its_children_and_nothing_else() {
         assert_eq!(child, *expected);
     }
     assert_eq!(cluster.api.all(&CHILDREN).len(), expected.len());
-}
-
-#[tokio::test]
-async fn a_new_resource_costs_nine_requests_until_it_is_ready() {
-    let cluster = Cluster::with(json!({"replicas": 2})).await;
-    cluster.reconciles().await;
-    cluster.rolls_out();
-    cluster.reconciles().await;
-    assert_eq!(cluster.conditions()[0], "Ready True Serving");
-    cluster.reconciles().await;
-    assert_eq!(
-        cluster.requests(),
-        [
-            // Once for all resources with this Secret.
-            "get secrets/mirror-key",
-            "apply serviceaccounts/shop-mirror",
-            "apply configmaps/shop-mirror",
-            "apply services/shop",
-            "apply deployments/shop-mirror",
-            // Not if it is ready within two seconds.
-            "apply prometheusmirrors/shop/status",
-            "create events",
-            "apply prometheusmirrors/shop/status",
-            "create events",
-        ]
-    );
 }
 
 #[tokio::test]
@@ -226,34 +194,6 @@ async fn a_new_image_changes_the_deployment_and_no_other_child() {
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["image"], "prometheus-mirror:2");
     assert_eq!(cluster.conditions()[0], "Ready False RollingOut");
-}
-
-#[tokio::test]
-async fn new_pods_name_their_configuration_and_old_pods_stay() {
-    let cluster = Cluster::ready(json!({})).await;
-    let named = || {
-        let deployment = cluster.api.get(&format!("deployments/{MIRROR}")).unwrap();
-        let annotations = &deployment["spec"]["template"]["metadata"]["annotations"];
-        annotations["prometheus-mirror.io/configuration"].clone()
-    };
-    let first = named();
-    assert_eq!(first.as_str().map(str::len), Some(64));
-    cluster.set(&json!({"targets": [{"name": "other", "url": "http://prometheus:9091"}]}));
-    cluster.becomes_ready().await;
-    cluster.set(&json!({"replicas": 2}));
-    cluster.becomes_ready().await;
-    assert_eq!(named(), first);
-    cluster.set(&json!({"image": "prometheus-mirror:2"}));
-    cluster.reconciles().await;
-    assert_ne!(named(), first);
-    cluster.requests();
-    cluster.rolls_out();
-    cluster.reconciles().await;
-    let writes = cluster.writes();
-    assert!(
-        !writes.iter().any(|write| write.contains(" pods/")),
-        "{writes:?}"
-    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::api_server::Refusal;
-use crate::cluster::{Before, HERE, MIRROR, key};
+use crate::cluster::{Before, MIRROR, key};
 
 #[tokio::test]
 async fn the_arrival_of_a_secret_reconciles_the_resource() {
@@ -15,25 +15,6 @@ async fn the_arrival_of_a_secret_reconciles_the_resource() {
     assert!(deployment().is_none());
     cluster.api.put(key());
     cluster.eventually(|| deployment().is_some()).await;
-}
-
-#[tokio::test]
-async fn the_service_of_another_resource_is_a_service_like_any_other() {
-    let service = json!({"name": "other", "port": 9900});
-    let before = Before::new(json!({"targets": [{"name": "other", "service": service}]}));
-    let labels = json!({"app.kubernetes.io/managed-by": "prometheus-mirror-operator"});
-    before.api.put(json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": "other", "namespace": HERE, "labels": labels},
-        "spec": {"ports": [{"port": 9900}], "selector": {"a": "b"}},
-    }));
-    let cluster = before.run().await;
-    let deployment = || cluster.api.get(&format!("deployments/{MIRROR}"));
-    cluster.eventually(|| deployment().is_some()).await;
-    cluster.rests().await;
-    cluster.api.remove("services/other");
-    let stalled = || cluster.condition("Stalled")["reason"] == "ServiceMissing";
-    cluster.eventually(stalled).await;
 }
 
 #[tokio::test]

@@ -6,9 +6,7 @@ use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
-use super::configuration::Configuration;
 use super::difference::contains;
-use crate::cluster::kind::Kind;
 use crate::cluster::owner::owned_by;
 use crate::controller::build::Child;
 
@@ -27,8 +25,6 @@ pub(super) enum Decision {
     /// Ours, but different. The uid guards against writing to a successor of the same name.
     Update {
         uid: Option<String>,
-        /// Of a Deployment.
-        configuration: Configuration,
     },
     /// An earlier resource's of the same name: the garbage collector is about to take it.
     Leaving,
@@ -80,34 +76,18 @@ pub(super) fn decide(child: &Child, there: &DynamicObject, owner: &str) -> Decis
     } else {
         Decision::Update {
             uid: there.metadata.uid.clone(),
-            configuration: Configuration::of(there),
         }
     }
 }
 
 impl Decision {
-    /// The manifest of a child as it is written: with what must be so of the object then, and with
-    /// the configuration that pods are made with.
-    pub(super) fn manifest(&self, child: &Child, present: &str) -> Value {
-        let mut manifest = child.manifest.clone();
-        let mut configuration = &Configuration::Present;
+    /// Puts into a manifest what must be so of the object when it is written.
+    pub(super) fn add_condition(&self, manifest: &mut Value) {
         match self {
             Self::Create => manifest["metadata"]["resourceVersion"] = json!(ABSENT),
-            Self::Update {
-                uid,
-                configuration: of_template,
-            } => {
-                configuration = of_template;
-                if let Some(uid) = uid {
-                    manifest["metadata"]["uid"] = json!(uid);
-                }
-            }
-            Self::Nothing | Self::Leaving | Self::Taken => {}
+            Self::Update { uid: Some(uid) } => manifest["metadata"]["uid"] = json!(uid),
+            Self::Update { uid: None } | Self::Nothing | Self::Leaving | Self::Taken => {}
         }
-        if child.kind == Kind::Deployment {
-            configuration.put_into(&mut manifest, present);
-        }
-        manifest
     }
 }
 

@@ -6,7 +6,6 @@
 //! has its name, see `ABSENT` there.
 
 mod advice;
-mod configuration;
 mod decide;
 mod difference;
 mod ingress_rules;
@@ -22,14 +21,13 @@ use kube::Client;
 use kube::api::DynamicObject;
 use serde_json::json;
 
-use self::configuration::{Configuration, replaces_pods};
 use self::decide::{Decision, stamped, wanted};
 pub use self::difference::Difference;
 use self::difference::differences;
 pub use self::overruled::{By, Contested, Overruled};
 use self::overruled::{is_same, was_applied};
 use self::write::Writer;
-use super::build::{Built, Child};
+use super::build::Child;
 use super::validate::ValidatedMirror;
 use crate::cluster::answer::words;
 use crate::cluster::caches::Caches;
@@ -94,7 +92,7 @@ pub enum Error {
     },
 }
 
-/// Creates and updates what was built, and deletes what else belongs to the resource.
+/// Creates and updates `children`, and deletes what belongs to the resource and is not among them.
 ///
 /// A `new` resource most likely has no children yet, so they are created without reading first.
 ///
@@ -105,23 +103,21 @@ pub async fn apply(
     caches: &Caches,
     contested: &Contested,
     mirror: &ValidatedMirror,
-    built: &Built,
+    children: &[Child],
     new: bool,
 ) -> Result<Applied, Error> {
-    let children = &built.children;
     let step = Apply {
         contested,
         writer: Writer {
             client,
             caches,
             mirror,
-            configuration: &built.document.configuration,
         },
         new,
     };
     let mut applied = Applied::default();
-    let mut writes = step.plan(children, &mut applied).await?;
-    step.check(&mut writes).await?;
+    let writes = step.plan(children, &mut applied).await?;
+    step.check(&writes).await?;
     for (child, decision) in writes {
         match step.writer.write(&child, decision).await {
             Ok(done) => applied.note(&child, &done),
@@ -250,9 +246,8 @@ impl Apply<'_> {
         Ok(is_final)
     }
 
-    /// Finds out before the first write whether there is a reason to write nothing at all, and
-    /// which Deployments will have other pods.
-    async fn check(&self, writes: &mut [(Child, Decision)]) -> Result<(), Error> {
+    /// Finds out before the first write whether there is a reason to write nothing at all.
+    async fn check(&self, writes: &[(Child, Decision)]) -> Result<(), Error> {
         let creates = |(_, decision): &(Child, Decision)| *decision == Decision::Create;
         // The deletion of children may be heard of before that of the resource: each kind has a
         // watch of its own. Children of a new resource that is gone again are removed by the
@@ -266,16 +261,7 @@ impl Apply<'_> {
             if child.kind != Kind::Deployment || creates && !self.shapes_pods() {
                 continue;
             }
-            let checked = self.writer.patch(child, decision, true).await;
-            if let Decision::Update { configuration, .. } = decision {
-                let there = self.writer.cached(child).await?;
-                let both = there.zip(checked?);
-                if both.is_some_and(|(there, after)| replaces_pods(&there, &after)) {
-                    *configuration = Configuration::Present;
-                }
-                continue;
-            }
-            match checked {
+            match self.writer.patch(child, decision, true).await {
                 // Reported when its turn comes.
                 Err(error) if creates && error.is_conflict() => {}
                 checked => drop(checked?),

@@ -12,6 +12,7 @@ use super::{By, Difference, Error, advice, misfit, overruled};
 use crate::cluster::answer::{Refusal, needs_a_write, refusal, words};
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
+use crate::cluster::owner::owned_by;
 use crate::cluster::written::ObjectName;
 use crate::controller::build::Child;
 use crate::controller::validate::ValidatedMirror;
@@ -21,8 +22,6 @@ pub(super) struct Writer<'a> {
     pub(super) client: &'a Client,
     pub(super) caches: &'a Caches,
     pub(super) mirror: &'a ValidatedMirror,
-    /// The configuration that new pods begin with.
-    pub(super) configuration: &'a str,
 }
 
 impl Writer<'_> {
@@ -123,7 +122,8 @@ impl Writer<'_> {
         decision: &Decision,
         dry_run: bool,
     ) -> Result<Option<DynamicObject>, Error> {
-        let manifest = decision.manifest(child, self.configuration);
+        let mut manifest = child.manifest.clone();
+        decision.add_condition(&mut manifest);
         let mut params = PatchParams::apply(OPERATOR).force();
         if child.kind == Kind::Deployment {
             // A misspelt field of a pod template would be dropped without a word.
@@ -134,7 +134,7 @@ impl Writer<'_> {
         let mut patched = api
             .patch(child.name(), &params, &Patch::Apply(&manifest))
             .await;
-        if matches!(decision, Decision::Update { uid: Some(_), .. }) && conflicts(&patched) {
+        if matches!(decision, Decision::Update { uid: Some(_) }) && conflicts(&patched) {
             // Somebody may have put an item into a list that ours cannot be beside, such as another
             // port of the same name. Merging replaces lists as a whole.
             let params = PatchParams {
@@ -164,9 +164,10 @@ impl Writer<'_> {
     ) -> Vec<(ObjectName, Option<String>)> {
         let mut unwanted = Vec::new();
         for (kind, cache) in &self.caches.children {
-            let mut found = cache.group(&self.mirror.namespace, &self.mirror.uid);
-            found.retain(|object| {
-                object.meta().deletion_timestamp.is_none()
+            let found = cache.filter(|object| {
+                object.meta().namespace.as_deref() == Some(&self.mirror.namespace)
+                    && owned_by(object, &self.mirror.uid)
+                    && object.meta().deletion_timestamp.is_none()
                     && !wanted.contains(&(*kind, object.name_any().as_str()))
             });
             unwanted.extend(found.iter().map(|object| {

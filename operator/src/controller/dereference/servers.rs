@@ -115,7 +115,9 @@ fn pod_ports<'a>(
 
 /// What is known of the pods of a headless Service.
 fn slices_of(caches: &Caches, (namespace, name): &NamespacedName) -> Vec<Arc<Slice>> {
-    caches.slices.group(namespace, name)
+    caches.slices.filter(|slice| {
+        slice.meta().namespace.as_deref() == Some(namespace) && slice.service == *name
+    })
 }
 
 /// The Service, if there is one and the referrer may know of it.
@@ -130,7 +132,7 @@ fn permitted_service(
             "the operator does not watch namespace {namespace} (hint: write the Service's url instead)"
         ));
     }
-    from.permitted("Service", at, caches.service(namespace, name))
+    from.permitted("Service", at, caches.services.get(namespace, name))
 }
 
 /// The pods of a headless Service. Who may know of it may know of them: DNS tells everyone.
@@ -204,9 +206,17 @@ pub(super) fn prometheus(
             "Prometheus {namespace}/{name} has a serviceName or a routePrefix that is no part of a URL"
         ));
     }
-    let sharing = caches.prometheuses.group(namespace, &facts.service);
+    let sharing = caches.prometheuses.filter(|other| {
+        other.meta().namespace == object.meta().namespace
+            && governing_service(other) == facts.service
+    });
     facts.shares_service = sharing.len() > 1;
     Ok(facts)
+}
+
+fn governing_service(prometheus: &PrometheusObject) -> &str {
+    let service = prometheus.service.as_deref();
+    service.unwrap_or("prometheus-operated")
 }
 
 /// The numbers are those that the Prometheus Operator runs: at least one shard, and no replicas
@@ -215,7 +225,7 @@ fn prometheus_facts(prometheus: &PrometheusObject) -> PrometheusFacts {
     let count = |number: i64| usize::try_from(number).unwrap_or(1);
     let route_prefix = prometheus.route_prefix.as_deref();
     PrometheusFacts {
-        service: prometheus.governing_service().to_owned(),
+        service: governing_service(prometheus).to_owned(),
         route_prefix: route_prefix.unwrap_or("/").to_owned(),
         tls: prometheus.tls,
         shards: count(prometheus.shards.unwrap_or(1)).max(1),

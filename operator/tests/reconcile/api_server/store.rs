@@ -175,11 +175,8 @@ impl Store {
 
     /// Whether what a manifest says of the object that is there is true. It is not stored.
     fn check(&self, there: Option<&Value>, manifest: &mut Value) -> Result<(), Refusal> {
-        // A merge patch need not have metadata.
-        let metadata = manifest.get_mut("metadata").and_then(Value::as_object_mut);
-        let (version, uid) = metadata.map_or((None, None), |metadata| {
-            (metadata.remove("resourceVersion"), metadata.remove("uid"))
-        });
+        let metadata = manifest["metadata"].as_object_mut().unwrap();
+        let (version, uid) = (metadata.remove("resourceVersion"), metadata.remove("uid"));
         let nothing = Value::Null;
         let there = there.map(|there| &there["metadata"]);
         if uid.is_some_and(|uid| there.unwrap_or(&nothing)["uid"] != uid) {

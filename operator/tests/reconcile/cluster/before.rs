@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use kube::runtime::events::{Recorder, Reporter};
 use operator::cluster::caches::{Caches, Streams};
 use operator::cluster::policy::Policy;
 use operator::cluster::scope::Scope;
 use operator::controller::build::Defaults;
 use operator::controller::{self, Context};
 use operator::telemetry::metrics::Metrics;
-use operator::telemetry::recorder::Recorder;
 use serde_json::Value;
 
 use super::{Cluster, HERE, key, shop};
@@ -50,8 +50,12 @@ impl Before {
         let client = self.api.client();
         let (caches, streams) = Caches::new(&client, self.scope);
         let metrics = Arc::new(Metrics::default());
+        let reporter = Reporter {
+            controller: "prometheus-mirror-operator".to_owned(),
+            instance: Some("test".to_owned()),
+        };
         let context = Context {
-            recorder: Recorder::new(client.clone(), "test".to_owned()),
+            recorder: Recorder::new(client.clone(), reporter),
             impatient: client.clone(),
             client,
             caches: Arc::new(caches),

@@ -76,7 +76,11 @@ impl Cluster {
 
     /// The resource as the operator knows it.
     pub(crate) fn known(&self) -> Arc<Packed> {
-        self.context.caches.mirror(HERE, "shop").expect("no shop")
+        self.context
+            .caches
+            .mirrors
+            .get(HERE, "shop")
+            .expect("no shop")
     }
 
     /// Reconciles once.
@@ -174,10 +178,7 @@ impl Cluster {
                     "phase": "Running", "podIP": address, "containerStatuses": [container],
                 });
                 let rest = json!({"spec": {"containers": []}, "status": status});
-                let mut pod = controlled("Pod", &name, &set_there, rest);
-                pod["metadata"]["annotations"] =
-                    deployment["spec"]["template"]["metadata"]["annotations"].clone();
-                self.api.put(pod);
+                self.api.put(controlled("Pod", &name, &set_there, rest));
             }
             self.pods
                 .serve(&address, Serving::document(&self.document()));

@@ -29,13 +29,6 @@ fn stored() -> Value {
     there
 }
 
-fn updated(uid: Option<&str>) -> Decision {
-    Decision::Update {
-        uid: uid.map(str::to_owned),
-        configuration: Configuration::None,
-    }
-}
-
 fn decided(there: Value) -> Decision {
     decide(&child(), &serde_json::from_value(there).unwrap(), "u-1")
 }
@@ -76,7 +69,7 @@ fn what_the_api_server_adds_to_a_service_of_both_families_is_no_difference() {
     ] {
         assert_eq!(decided(asked.clone()), Decision::Nothing, "{asked}");
     }
-    let update = updated(None);
+    let update = Decision::Update { uid: None };
     let single = json!({"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]});
     assert_eq!(decided(single), update);
 }
@@ -93,7 +86,9 @@ fn an_item_of_a_list_has_no_kind_and_is_the_same_all_the_same() {
 
 #[test]
 fn an_edited_or_removed_field_is_a_difference_and_so_is_another_hash() {
-    let update = updated(Some("d-1"));
+    let update = Decision::Update {
+        uid: Some("d-1".to_owned()),
+    };
     for edit in [
         |there: &mut Value| there["metadata"]["labels"]["x"] = json!("z"),
         |there: &mut Value| there["metadata"]["labels"] = json!({}),
@@ -143,25 +138,17 @@ fn what_another_resource_or_nobody_controls_is_taken() {
 #[test]
 fn what_is_made_is_made_only_where_nothing_is_and_what_is_changed_only_if_it_is_still_the_same_object()
  {
-    let update = updated(Some("d-1"));
-    let sent = |decision: &Decision, kind: Kind| {
-        let manifest = json!({"metadata": {"name": "a"}});
-        decision.manifest(&Child { kind, manifest }, "c")
+    let update = Decision::Update {
+        uid: Some("d-1".to_owned()),
     };
-    let service = |metadata: Value| json!({ "metadata": metadata });
+    let sent = |decision: &Decision| {
+        let mut manifest = json!({"metadata": {"name": "a"}});
+        decision.add_condition(&mut manifest);
+        manifest["metadata"].clone()
+    };
     assert_eq!(
-        [
-            sent(&Decision::Create, Kind::Service),
-            sent(&update, Kind::Service)
-        ],
-        [
-            service(json!({"name": "a", "resourceVersion": "1"})),
-            service(json!({"name": "a", "uid": "d-1"}))
-        ]
+        sent(&Decision::Create),
+        json!({"name": "a", "resourceVersion": "1"})
     );
-    let template = json!({"metadata": {"annotations": {annotations::CONFIGURATION: "c"}}});
-    assert_eq!(
-        sent(&Decision::Create, Kind::Deployment),
-        json!({"metadata": {"name": "a", "resourceVersion": "1"}, "spec": {"template": template}})
-    );
+    assert_eq!(sent(&update), json!({"name": "a", "uid": "d-1"}));
 }
