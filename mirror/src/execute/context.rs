@@ -88,16 +88,9 @@ impl<S: Store> Context<'_, S> {
         if !self.exists(selectors.to_vec(), from, to).await? {
             return Ok(None);
         }
-        let (mut before, mut after) = (from, to);
-        while after.since(before) > precision {
-            let middle = Timestamp(before.0 + after.since(before).0 / 2);
-            if self.exists(selectors.to_vec(), from, middle).await? {
-                after = middle;
-            } else {
-                before = middle;
-            }
-        }
-        Ok(Some(before))
+        let is_before = |at| self.exists(selectors.to_vec(), from, at);
+        let found = bisected(from, to, precision, is_before).await?;
+        Ok(Some(found))
     }
 
     /// An instant, no later than the last sample that any of the selectors has up to `to` and at
@@ -113,15 +106,31 @@ impl<S: Store> Context<'_, S> {
         if !self.exists(selectors.to_vec(), from, to).await? {
             return Ok(None);
         }
-        let (mut before, mut after) = (from, to);
-        while after.since(before) > precision {
-            let middle = Timestamp(before.0 + after.since(before).0 / 2);
-            if self.exists(selectors.to_vec(), middle, to).await? {
-                before = middle;
-            } else {
-                after = middle;
-            }
-        }
-        Ok(Some(before))
+        let is_before = |at| async move {
+            let follows = self.exists(selectors.to_vec(), at, to).await?;
+            Ok(!follows)
+        };
+        let found = bisected(from, to, precision, is_before).await?;
+        Ok(Some(found))
     }
+}
+
+/// An instant at most `precision` before an event that lies between the two instants. `is_before`
+/// says whether the event is before an instant.
+async fn bisected<F: Future<Output = Result<bool, StoreError>>>(
+    from: Timestamp,
+    to: Timestamp,
+    precision: Millis,
+    is_before: impl Fn(Timestamp) -> F,
+) -> Result<Timestamp, StoreError> {
+    let (mut before, mut after) = (from, to);
+    while after.since(before) > precision {
+        let middle = Timestamp(before.0 + after.since(before).0 / 2);
+        if is_before(middle).await? {
+            after = middle;
+        } else {
+            before = middle;
+        }
+    }
+    Ok(before)
 }

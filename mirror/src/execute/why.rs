@@ -149,7 +149,8 @@ pub async fn why<S: Store>(
     }
     let selectors = plan.kind.selectors();
     let (from, to) = (query.start.minus(plan.looks_back), query.end);
-    if any_samples(context, &selectors, from, to).await? {
+    let (found, _) = steps_with_samples(context, &selectors, from, to).await?;
+    if !found.is_empty() {
         return Ok(Why::TooFewSamples);
     }
     around(context, &selectors, from, to).await
@@ -212,7 +213,7 @@ async fn of_expression<S: Store>(
     }
 }
 
-/// The evaluations of a stretch at which the step before has a sample.
+/// The evaluations of a stretch at which the step before has a sample, and the step.
 async fn steps_with_samples<S: Store>(
     context: &Context<'_, S>,
     selectors: &[String],
@@ -235,28 +236,29 @@ async fn steps_with_samples<S: Store>(
     Ok((found.map(|(at, _)| at).collect(), step))
 }
 
-async fn any_samples<S: Store>(
+/// The same of the stretch up to `to` in which the store's index says that a sample is: from `at`
+/// on, as exact as the index is. Only this is read.
+async fn steps_of_block<S: Store>(
     context: &Context<'_, S>,
     selectors: &[String],
-    from: Timestamp,
+    at: Timestamp,
     to: Timestamp,
-) -> Result<bool, EvaluateError> {
-    let (found, _) = steps_with_samples(context, selectors, from, to).await?;
-    Ok(!found.is_empty())
+) -> Result<(Vec<Timestamp>, Millis), EvaluateError> {
+    let end = at.plus(BLOCK).plus(BLOCK).min(to);
+    steps_with_samples(context, selectors, at, end).await
 }
 
-/// About when the last sample of the stretch is. The store's index says in which block it is, and
-/// only that block is read.
+/// About when the last sample of the stretch is.
 async fn last_sample<S: Store>(
     context: &Context<'_, S>,
     selectors: &[String],
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Option<Timestamp>, EvaluateError> {
-    let last = context.last_sample(selectors, from, to, BLOCK).await?;
-    let Some(at) = last else { return Ok(None) };
-    let end = at.plus(BLOCK).plus(BLOCK).min(to);
-    let (found, _) = steps_with_samples(context, selectors, at, end).await?;
+    let Some(at) = context.last_sample(selectors, from, to, BLOCK).await? else {
+        return Ok(None);
+    };
+    let (found, _) = steps_of_block(context, selectors, at, to).await?;
     Ok(Some(found.last().copied().unwrap_or(at)))
 }
 
@@ -270,9 +272,9 @@ async fn first_sample<S: Store>(
     if to <= from {
         return Ok(None);
     }
-    let first = context.first_sample(selectors, from, to, BLOCK).await?;
-    let Some(at) = first else { return Ok(None) };
-    let end = at.plus(BLOCK).plus(BLOCK).min(to);
-    let (found, step) = steps_with_samples(context, selectors, at, end).await?;
+    let Some(at) = context.first_sample(selectors, from, to, BLOCK).await? else {
+        return Ok(None);
+    };
+    let (found, step) = steps_of_block(context, selectors, at, to).await?;
     Ok(Some(found.first().map_or(at, |first| first.minus(step))))
 }
