@@ -51,7 +51,7 @@ const OF_TOKEN: [&str; 5] = [
 #[derive(Debug)]
 pub(super) struct Signer {
     scope: Scope,
-    session: Arc<Session>,
+    session: Session,
 }
 
 /// What may help a request that was refused.
@@ -70,7 +70,7 @@ impl Signer {
                 region: sig_v4.region.clone(),
                 service: sig_v4.service.clone(),
             },
-            session: Arc::new(Session::new(settings, sig_v4, &environment)),
+            session: Session::new(settings, sig_v4, &environment),
         }
     }
 

@@ -28,6 +28,7 @@ pub mod observe;
 mod proxy;
 mod queue;
 pub mod remarks;
+mod renewal;
 mod replicas;
 mod request;
 mod server;

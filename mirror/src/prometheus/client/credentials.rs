@@ -11,9 +11,10 @@ use super::methods::Way;
 use crate::prometheus::StoreError;
 use crate::prometheus::aws::{Keys, Signer};
 use crate::prometheus::http::Secrets;
+use crate::prometheus::renewal::Renewal;
 use crate::prometheus::request::Request;
 use crate::prometheus::service_account::ServiceAccount;
-use crate::prometheus::tokens::Tokens;
+use crate::prometheus::tokens::TokenEndpoint;
 use crate::settings::{Auth, Authorization, Login, TargetSettings};
 
 /// What a request proves with who sends it. Redirects are not followed, so it goes to the target's
@@ -31,7 +32,7 @@ pub(in crate::prometheus) enum Credentials {
 #[derive(Debug)]
 pub(in crate::prometheus) enum Renewed {
     ServiceAccount(ServiceAccount),
-    Tokens(Arc<Tokens>),
+    Tokens(Arc<Renewal<TokenEndpoint>>),
 }
 
 impl Credentials {
@@ -44,7 +45,8 @@ impl Credentials {
                 Self::Renewed(Renewed::ServiceAccount(ServiceAccount::new(settings, file)))
             }
             Some(Auth::OAuth2(oauth2)) => {
-                Self::Renewed(Renewed::Tokens(Arc::new(Tokens::new(settings, &oauth2))))
+                let endpoint = TokenEndpoint::new(settings, &oauth2);
+                Self::Renewed(Renewed::Tokens(Arc::new(Renewal::new(endpoint))))
             }
             Some(Auth::SigV4(sig_v4)) => Self::Signed(Arc::new(Signer::new(settings, &sig_v4))),
         }
@@ -55,7 +57,7 @@ impl Renewed {
     async fn authorization(&self) -> Result<Authorization, StoreError> {
         match self {
             Self::ServiceAccount(account) => account.authorization().await,
-            Self::Tokens(tokens) => tokens.authorization().await,
+            Self::Tokens(tokens) => tokens.good().await,
         }
     }
 
@@ -67,7 +69,7 @@ impl Renewed {
                 account.forget().await;
                 true
             }
-            Self::Tokens(tokens) => tokens.forget(refused),
+            Self::Tokens(tokens) => tokens.forget(|held| held == refused),
         }
     }
 

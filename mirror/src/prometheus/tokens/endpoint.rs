@@ -8,15 +8,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{Good, Token, Tokens, form};
+use super::{TokenEndpoint, form, good};
 use crate::prometheus::http::{Said, Secrets, Whole};
 use crate::prometheus::issuer::Issuer;
+use crate::prometheus::renewal::Good;
 use crate::prometheus::{StoreError, service_account};
 use crate::settings::{Authorization, Proof, Secret};
 
-impl Tokens {
-    /// Asks for a token.
-    pub(super) async fn obtain(&self) -> Result<Token, StoreError> {
+impl TokenEndpoint {
+    /// Asks for a token, and how long it is good.
+    pub(super) async fn ask(&self) -> Result<(Authorization, Option<Good>), StoreError> {
         let sent = Instant::now();
         let (answer, secrets) = match &self.settings.proof {
             Proof::Secret(secret) => (
@@ -78,7 +79,7 @@ impl Tokens {
         response: &Whole,
         sent: Instant,
         secrets: &Secrets,
-    ) -> Result<Token, StoreError> {
+    ) -> Result<(Authorization, Option<Good>), StoreError> {
         let Ok(answer) = serde_json::from_slice::<TokenAnswer>(&response.body) else {
             // Nothing else of a success is quoted: it may hold a token in another form.
             return Err(match response.said(secrets) {
@@ -104,10 +105,7 @@ impl Tokens {
         };
         let life = seconds.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
         let life = life.filter(|life| !life.is_zero());
-        Ok(Token {
-            authorization,
-            good: life.and_then(|life| Good::of(life, sent)),
-        })
+        Ok((authorization, life.and_then(|life| good(life, sent))))
     }
 
     fn refusal(&self, response: &Whole, secrets: &Secrets) -> StoreError {
