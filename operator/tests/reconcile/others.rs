@@ -67,6 +67,48 @@ async fn a_policy_that_rewrites_a_field_is_named_and_not_fought() {
 }
 
 #[tokio::test]
+async fn a_policy_against_the_operators_own_annotation_is_not_fought() {
+    const APPLIED: &str = "prometheus-mirror.io/applied";
+    let removes = |object: &mut Value| {
+        let annotations = object["metadata"]["annotations"].as_object_mut();
+        annotations.and_then(|annotations| annotations.remove(APPLIED));
+    };
+    let replaces = |object: &mut Value| {
+        object["metadata"]["annotations"][APPLIED] = json!("scrubbed");
+    };
+    let policies: [fn(&mut Value); 2] = [removes, replaces];
+    for policy in policies {
+        let before = Before::new(json!({}));
+        before.api.rewrites("configmaps", policy);
+        let cluster = before.start().await;
+        for _ in 0..4 {
+            cluster.reconciles().await;
+            cluster.rolls_out();
+            cluster.time_passes();
+        }
+        to_children(&cluster);
+        cluster.reconciles().await;
+        assert_eq!(to_children(&cluster), [""; 0]);
+        assert_eq!(cluster.conditions()[0], "Ready True Serving");
+        let said = cluster.condition("Degraded")["message"].to_string();
+        assert!(
+            said.contains(
+                "ConfigMap shop-mirror: metadata.annotations.prometheus-mirror.io/applied is "
+            ),
+            "{said}"
+        );
+        // A changed document is applied all the same, also what it no longer has.
+        let document = || cluster.api.get("configmaps/shop-mirror").unwrap()["data"].to_string();
+        cluster.set(&json!({"workers": 7}));
+        cluster.reconciles().await;
+        assert!(document().contains("workers: 7"), "{}", document());
+        cluster.set(&json!({"workers": null}));
+        cluster.reconciles().await;
+        assert!(!document().contains("workers: 7"), "{}", document());
+    }
+}
+
+#[tokio::test]
 async fn a_controller_that_sets_a_field_again_and_again_is_not_fought_for_ever() {
     let service = json!({"annotations": {"balancer": "ours"}});
     let cluster = Cluster::ready(json!({ "service": service })).await;

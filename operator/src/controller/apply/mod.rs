@@ -24,8 +24,8 @@ use serde_json::json;
 use self::decide::{Decision, stamped, wanted};
 pub use self::difference::Difference;
 use self::difference::differences;
+use self::overruled::is_same;
 pub use self::overruled::{By, Contested, Overruled};
-use self::overruled::{is_same, was_applied};
 use self::write::Writer;
 use super::build::Child;
 use super::validate::ValidatedMirror;
@@ -120,7 +120,13 @@ pub async fn apply(
     step.check(&writes).await?;
     for (child, decision) in writes {
         match step.writer.write(&child, decision).await {
-            Ok(done) => applied.note(&child, &done),
+            Ok(done) => {
+                if let Decision::Update { uid: Some(uid) } = &done {
+                    let of = (mirror.namespace.clone(), mirror.name.clone());
+                    contested.note_applied(&of, &child, uid);
+                }
+                applied.note(&child, &done);
+            }
             // It was there when its watch began. The cache does not hear that a kind is gone.
             Err(error) if error.is_absent_api() => {
                 applied
@@ -200,12 +206,15 @@ impl Apply<'_> {
         there: Option<&DynamicObject>,
         decision: &Decision,
     ) -> Result<Option<Overruled>, Error> {
-        let Some(there) = there.filter(|there| was_applied(child, there)) else {
+        let Some(there) = there else {
             return Ok(None);
         };
-        let fields = differences(&json!(there), &wanted(child));
         let mirror = self.writer.mirror;
         let of = (mirror.namespace.clone(), mirror.name.clone());
+        if !self.contested.was_applied(&of, child, there) {
+            return Ok(None);
+        }
+        let fields = differences(&json!(there), &wanted(child));
         let by = if self.is_final(child, decision, &of, there).await? {
             By::Admission
         } else if self
@@ -235,13 +244,13 @@ impl Apply<'_> {
         of: &NamespacedName,
         there: &DynamicObject,
     ) -> Result<bool, Error> {
-        if self.contested.is_settled(of, there) {
+        if self.contested.is_settled(of, child, there) {
             return Ok(true);
         }
         let answer = self.writer.patch(child, decision, true).await?;
         let is_final = answer.is_some_and(|answer| is_same(&answer, there));
         if is_final {
-            self.contested.settle(of, there);
+            self.contested.settle(of, child, there);
         }
         Ok(is_final)
     }

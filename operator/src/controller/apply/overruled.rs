@@ -79,8 +79,11 @@ pub struct Contested(Mutex<HashMap<NamespacedName, HashMap<String, Known>>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// The state that the API server made of what was applied.
-    settled: Option<String>,
+    /// What was applied, and the state that the API server made of it.
+    settled: Option<(String, String)>,
+    /// The hash of what was applied last. The child's annotation says the same, unless something
+    /// takes it away or changes it.
+    applied: Option<String>,
     /// When each difference was fixed.
     fixes: Vec<(String, Instant)>,
     /// Who sets the fields that were fixed in vain, once it was asked.
@@ -89,14 +92,41 @@ struct Known {
 
 impl Contested {
     /// Whether the API server is known to leave this state of a child as it is.
-    pub(super) fn is_settled(&self, of: &NamespacedName, there: &DynamicObject) -> bool {
+    pub(super) fn is_settled(
+        &self,
+        of: &NamespacedName,
+        child: &Child,
+        there: &DynamicObject,
+    ) -> bool {
         let settled = self.known(of, there, |known| known.settled.clone());
-        settled == Some(state(there))
+        settled == Some((stamp(child), state(there)))
     }
 
     /// The API server leaves this state as it is.
-    pub(super) fn settle(&self, of: &NamespacedName, there: &DynamicObject) {
-        self.known(of, there, |known| known.settled = Some(state(there)));
+    pub(super) fn settle(&self, of: &NamespacedName, child: &Child, there: &DynamicObject) {
+        let settled = Some((stamp(child), state(there)));
+        self.known(of, there, |known| known.settled = settled);
+    }
+
+    /// Whether exactly this was applied to an object last: its annotation says so, or it is
+    /// remembered, where something takes the annotation away. After a restart it is applied once
+    /// more.
+    pub(super) fn was_applied(
+        &self,
+        of: &NamespacedName,
+        child: &Child,
+        there: &DynamicObject,
+    ) -> bool {
+        let stamp = stamp(child);
+        let last = there.annotations().get(annotations::APPLIED);
+        last == Some(&stamp)
+            || self.known(of, there, |known| known.applied.as_ref() == Some(&stamp))
+    }
+
+    /// This was applied to the object with this uid.
+    pub(super) fn note_applied(&self, of: &NamespacedName, child: &Child, uid: &str) {
+        let stamp = stamp(child);
+        self.known_by(of, uid, |known| known.applied = Some(stamp));
     }
 
     /// Whether a difference was fixed so often that fixing it again is in vain; otherwise it is
@@ -142,9 +172,13 @@ impl Contested {
         there: &DynamicObject,
         ask: impl FnOnce(&mut Known) -> T,
     ) -> T {
-        let uid = there.uid().unwrap_or_default();
+        self.known_by(of, there.metadata.uid.as_deref().unwrap_or_default(), ask)
+    }
+
+    fn known_by<T>(&self, of: &NamespacedName, uid: &str, ask: impl FnOnce(&mut Known) -> T) -> T {
         let mut all = self.lock();
-        ask(all.entry(of.clone()).or_default().entry(uid).or_default())
+        let children = all.entry(of.clone()).or_default();
+        ask(children.entry(uid.to_owned()).or_default())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<NamespacedName, HashMap<String, Known>>> {
@@ -152,11 +186,10 @@ impl Contested {
     }
 }
 
-/// Whether exactly this was applied to an object last.
-pub(super) fn was_applied(child: &Child, there: &DynamicObject) -> bool {
-    let applied = &child.manifest["metadata"]["annotations"][annotations::APPLIED];
-    let last = there.annotations().get(annotations::APPLIED);
-    last.is_some_and(|last| *applied == **last)
+/// The hash of a child, as its annotation has it.
+fn stamp(child: &Child) -> String {
+    let stamp = &child.manifest["metadata"]["annotations"][annotations::APPLIED];
+    stamp.as_str().unwrap_or_default().to_owned()
 }
 
 /// The field manager that wrote a field last, apart from the operator.
