@@ -162,6 +162,8 @@ reasons! {
         "The [memory limits](#memory) do not fit each other or the workers; the message says which field to change. The mirror serves, but under load, requests may get 503, or the kernel may stop a pod.";
     Overruled: "Degraded=True",
         "Something in the cluster, usually an admission policy or webhook, sets fields of a child object to other values than the operator does; the message names them. They are left as they are, all others are kept.";
+    ImmutableReplaced: "Degraded=True",
+        "An immutable Secret or ConfigMap was deleted and created again under its name. The pods of a node, even new ones, may get the old content while one of them uses it: a revoked key stays valid. Refer to a Secret of another name.";
     BudgetBlocksDrains: "Degraded=True",
         "`podDisruptionBudget` never allows a pod to be evicted, so draining a node does not end. The message says what to write.";
     Paused: "Paused=True",

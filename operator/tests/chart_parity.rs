@@ -216,6 +216,7 @@ fn everything_there(references: &References, spec: &crds::PrometheusMirrorSpec) 
     let with_keys = |(name, keys): (&String, &Keys)| {
         let facts = KeyFacts {
             version: "1".to_owned(),
+            immutable_since: None,
             keys: keys.needed.keys().cloned().collect(),
         };
         (name.clone(), Some(facts))

@@ -197,6 +197,7 @@ fn certificates_and_credentials_are_mounted_key_by_key() {
     let facts = |keys: &[&str]| {
         Some(KeyFacts {
             version: "7".to_owned(),
+            immutable_since: None,
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
         })
     };

@@ -61,6 +61,8 @@ impl KnownKeys {
 struct KeysOnly {
     metadata: kube::core::ObjectMeta,
     #[serde(default)]
+    immutable: bool,
+    #[serde(default)]
     data: BTreeMap<String, IgnoredAny>,
     #[serde(default, rename = "binaryData")]
     binary_data: BTreeMap<String, IgnoredAny>,
@@ -76,6 +78,11 @@ async fn read_keys<K: Resource<DynamicType = ()>>(
     match client.request::<KeysOnly>(request).await {
         Ok(object) => Ok(Some(KeyFacts {
             version: object.metadata.resource_version.unwrap_or_default(),
+            immutable_since: object
+                .metadata
+                .creation_timestamp
+                .filter(|_| object.immutable)
+                .map(|time| time.0),
             keys: object
                 .data
                 .into_keys()

@@ -9,6 +9,7 @@ mod servers;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::DataKind;
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 
 pub use self::keys::KnownKeys;
@@ -39,6 +40,8 @@ pub struct KeyFacts {
     pub version: String,
     /// The names of its keys.
     pub keys: BTreeSet<String>,
+    /// If it is immutable: when it was created.
+    pub immutable_since: Option<Timestamp>,
 }
 
 /// How a Service leads to its pods.

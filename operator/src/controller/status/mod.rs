@@ -283,9 +283,11 @@ fn degraded(progress: &Progress) -> Option<Finding> {
             format!("spec: {}", DRAINABLE.message),
         )
     });
+    let replaced = replaced(progress).map(|replaced| (Reason::ImmutableReplaced, replaced));
     let overruled = progress.applied.overruled.iter();
     let overruled = overruled.map(|overruled| (Reason::Overruled, overruled.to_string()));
     let all: Vec<_> = missing
+        .chain(replaced)
         .chain(overruled)
         .chain(memory)
         .chain(budget)
@@ -294,6 +296,29 @@ fn degraded(progress: &Progress) -> Option<Finding> {
     let messages: Vec<_> = all.iter().map(|(_, message)| message.as_str()).collect();
     let (type_, message) = (ConditionType::Degraded, messages.join("; "));
     Some(Finding::new(type_, Truth::True, *reason, message))
+}
+
+/// An immutable Secret or ConfigMap that was created after a pod was ready, so the pod began with
+/// another one of that name. A kubelet reads an immutable object once, and gives its content to
+/// every pod of its node while one of them names it: no restart one by one helps.
+///
+/// Not while pods are replaced: the old ones may never have named it. Nor in mode Sidecar: there,
+/// pods may have begun without it.
+fn replaced(progress: &Progress) -> Option<String> {
+    if progress.sidecars.is_some() || !ready::is_rolled_out(progress) {
+        return None;
+    }
+    let immutable = progress.mirror.immutable.iter();
+    let mut replaced = immutable.filter_map(|(object, created)| {
+        let mut pods = progress.pods.iter();
+        let pod = pods.find(|pod| pod.ready_since.is_some_and(|since| since < *created))?;
+        Some((object, pod))
+    });
+    let (object, pod) = replaced.next()?;
+    Some(format!(
+        "{object} is immutable and was created again after Pod {} had read it: its node may go on with the old content. Refer to a new name, or have no pod of the node use it for a moment.",
+        pod.name
+    ))
 }
 
 /// Whether a status reports nothing new but how far work under way has come: numbers and messages,

@@ -131,7 +131,7 @@ fn rollout(replicas: &Replicas) -> Option<Readiness> {
         all,
         ..
     } = replicas;
-    if updated >= wanted && ready >= wanted && all <= wanted {
+    if replicas.are_settled() {
         return None;
     }
     let mut message =
@@ -142,6 +142,12 @@ fn rollout(replicas: &Replicas) -> Option<Readiness> {
         message = format!("Pods cannot be created: {refused} ({ready} of {wanted} are ready)");
     }
     Some(Readiness::not(reason, unless_given_up(replicas), message))
+}
+
+/// Whether every pod has been made from the present template, and all of them are ready.
+pub(super) fn is_rolled_out(progress: &Progress) -> bool {
+    let replicas = Replicas::of(progress.deployment.as_ref());
+    deployment(progress, &replicas).is_none() && replicas.are_settled()
 }
 
 /// Pods that do not serve the current configuration.

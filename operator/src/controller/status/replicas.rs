@@ -49,4 +49,9 @@ impl Replicas {
                 .map(str::to_owned),
         }
     }
+
+    /// Whether all wanted pods are up to date and ready, and no others exist.
+    pub(super) fn are_settled(&self) -> bool {
+        self.updated >= self.wanted && self.ready >= self.wanted && self.all <= self.wanted
+    }
 }

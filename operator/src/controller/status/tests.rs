@@ -289,6 +289,36 @@ fn a_stored_budget_that_blocks_drains_is_reported_and_served() {
 }
 
 #[test]
+fn an_immutable_secret_that_was_created_again_is_reported() {
+    let created = |second: i64| {
+        Case::conditions(|case| {
+            let created = Timestamp::from_second(second).unwrap();
+            let secret = "Secret mirror-key".to_owned();
+            case.mirror.immutable.insert(secret, created);
+        })
+    };
+    let (conditions, _) = created(0);
+    assert_eq!(
+        conditions,
+        ["Ready=True Serving", "TargetsReachable=True Reachable"]
+    );
+    let (conditions, _) = created(1);
+    assert_eq!(conditions[2], "Degraded=True ImmutableReplaced");
+}
+
+#[test]
+fn a_new_immutable_secret_is_no_replaced_one() {
+    let (conditions, _) = Case::conditions(|case| {
+        let created = Timestamp::from_second(1).unwrap();
+        let secret = "Secret mirror-key-2".to_owned();
+        case.mirror.immutable.insert(secret, created);
+        // One of the pods that still have the old one.
+        case.deployment["status"]["replicas"] = json!(3);
+    });
+    assert!(!conditions.iter().any(|line| line.starts_with("Degraded")));
+}
+
+#[test]
 fn pods_that_the_api_server_refuses_are_reported_in_its_words() {
     let quota = r#"pods "production-mirror-1-2" is forbidden: failed quota: cpu: must specify limits.cpu for: mirror"#;
     let failure = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": quota});

@@ -9,6 +9,7 @@ mod urls;
 use std::collections::BTreeMap;
 
 use crds::{DataKind, Fault, PrometheusMirrorSpec, Reason};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
@@ -39,6 +40,9 @@ pub struct ValidatedMirror {
     pub secret_versions: BTreeMap<String, String>,
     /// The version of each ConfigMap, for the same.
     pub config_map_versions: BTreeMap<String, String>,
+    /// The Secrets and ConfigMaps that are immutable, such as `Secret key`, and when they were
+    /// created.
+    pub immutable: BTreeMap<String, Timestamp>,
 }
 
 /// Why a resource cannot be built. Only a change of it, or of what it refers to, can help.
@@ -165,6 +169,7 @@ impl ValidatedMirror {
             spec,
             secret_versions: BTreeMap::new(),
             config_map_versions: BTreeMap::new(),
+            immutable: BTreeMap::new(),
         }
     }
 }
@@ -202,7 +207,24 @@ pub fn validate(
         references,
         secret_versions,
         config_map_versions,
+        immutable: immutable(found),
     })
+}
+
+/// What of what was found is immutable.
+fn immutable(found: &Dereferenced) -> BTreeMap<String, Timestamp> {
+    let kinds = [
+        (DataKind::Secret, &found.secrets),
+        (DataKind::ConfigMap, &found.config_maps),
+    ];
+    let all = kinds
+        .into_iter()
+        .flat_map(|(kind, found)| found.iter().map(move |(name, facts)| (kind, name, facts)));
+    all.filter_map(|(kind, name, facts)| {
+        let since = facts.as_ref()?.immutable_since?;
+        Some((format!("{} {name}", kind.as_str()), since))
+    })
+    .collect()
 }
 
 fn invalid(reason: Reason, faults: &[Fault]) -> Invalid {

@@ -19,6 +19,7 @@ pub(crate) fn found() -> Dereferenced {
             "mirror-key".to_owned(),
             Some(KeyFacts {
                 version: "7".to_owned(),
+                immutable_since: None,
                 keys: ["apiKey".to_owned()].into(),
             }),
         )]
@@ -111,6 +112,7 @@ fn missing_config_maps_and_keys_are_named_with_what_is_there() {
     let mut found = found();
     let facts = KeyFacts {
         version: "8".to_owned(),
+        immutable_since: None,
         keys: ["ca.crt".to_owned()].into(),
     };
     found.config_maps.insert("ca".to_owned(), Some(facts));
