@@ -23,6 +23,7 @@ use super::labelled::LabelledPod;
 use super::owner::owned_by;
 use super::packed::Packed;
 use super::pod::MirrorPod;
+use super::problem::End;
 use super::prometheus::PrometheusObject;
 use super::references::References;
 use super::scope::Scope;
@@ -256,6 +257,32 @@ impl Caches {
     /// write them.
     #[must_use]
     pub fn pods_of(&self, deployment: &DynamicObject) -> Vec<Arc<MirrorPod>> {
+        self.controlled_by(deployment, |pod| !pod.is_over())
+    }
+
+    /// The pod of a resource's Deployment that Kubernetes ended last, of those that are on record.
+    #[must_use]
+    pub fn ended_of(&self, deployment: &DynamicObject) -> Option<(String, End)> {
+        let ended = self.controlled_by(deployment, |pod| pod.end.is_some());
+        let ended = ended.iter();
+        last(ended.filter_map(|pod| Some((pod.name_any(), pod.end.as_deref().cloned()?))))
+    }
+
+    /// The same of the pods that should have carried the sidecar of a resource.
+    #[must_use]
+    pub fn ended_for(&self, namespace: &str, mirror: &str) -> Option<(String, End)> {
+        let is = |pod: &LabelledPod| pod.end.is_some() && pod.is_for(namespace, mirror);
+        let ended = self.labelled.filter(is);
+        let ended = ended.iter();
+        last(ended.filter_map(|pod| Some((pod.name_any(), pod.end.as_deref().cloned()?))))
+    }
+
+    /// The pods that a Deployment controls and that are so.
+    fn controlled_by(
+        &self,
+        deployment: &DynamicObject,
+        is: impl Fn(&MirrorPod) -> bool,
+    ) -> Vec<Arc<MirrorPod>> {
         let (Some(namespace), Some(uid)) = (
             deployment.metadata.namespace.as_deref(),
             deployment.metadata.uid.as_deref(),
@@ -266,7 +293,7 @@ impl Caches {
             let replica_set = pod
                 .controller
                 .as_ref()
-                .filter(|_| pod.is_in(namespace) && !pod.is_over())
+                .filter(|_| pod.is_in(namespace) && is(pod))
                 .and_then(|controller| {
                     let there = self.replica_sets.get(namespace, &controller.name)?;
                     (there.metadata.uid.as_ref() == Some(&controller.uid)).then_some(there)
@@ -294,6 +321,11 @@ impl Caches {
         };
         namespaces.store().get(&ObjectRef::new(namespace)).is_some()
     }
+}
+
+/// The one that ended last.
+fn last(ended: impl Iterator<Item = (String, End)>) -> Option<(String, End)> {
+    ended.max_by_key(|(_, end)| end.at)
 }
 
 /// A cache of objects of any kind, kept as text.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use super::pod::{Phase, Vitals, is_ready};
-use super::problem::{Problem, cut};
+use super::problem::{End, Problem, cut};
 
 /// So many ports of a pod are kept.
 const MOST_PORTS: usize = 64;
@@ -72,6 +72,8 @@ pub struct LabelledPod {
     pub is_ready: bool,
     /// What is reported of it.
     pub vitals: Vitals,
+    /// Why it ended, if Kubernetes ended it, which is rare.
+    pub end: Option<Box<End>>,
     phase: Phase,
     ip: Option<String>,
 }
@@ -214,6 +216,7 @@ impl From<Pod> for LabelledPod {
             ports: ports(&pod),
             is_ready: is_ready(&pod),
             vitals,
+            end: End::of(&pod),
             phase: Phase::of(&pod),
             ip: status.and_then(|status| status.pod_ip.clone()),
             metadata: ObjectMeta {

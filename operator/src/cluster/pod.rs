@@ -9,7 +9,7 @@ use kube::Resource;
 use kube::core::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
-use super::problem::{Problem, cut};
+use super::problem::{End, Problem, cut};
 
 /// The ReplicaSet that controls a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct MirrorPod {
     pub controller: Option<Controller>,
     /// What is reported of it.
     pub vitals: Vitals,
+    /// Why it ended, if Kubernetes ended it, which is rare.
+    pub end: Option<Box<End>>,
     phase: Phase,
     ip: Option<String>,
 }
@@ -109,6 +111,7 @@ impl From<Pod> for MirrorPod {
     fn from(pod: Pod) -> Self {
         let vitals = Vitals::of(&pod, Problem::of(&pod));
         let phase = Phase::of(&pod);
+        let end = End::of(&pod);
         let labels = pod.metadata.labels.unwrap_or_default();
         let is_mirror = labels
             .get(labels::NAME)
@@ -127,6 +130,7 @@ impl From<Pod> for MirrorPod {
                     uid: owner.uid,
                 }),
             vitals,
+            end,
             phase,
             ip: status.pod_ip,
             metadata: ObjectMeta {
@@ -242,6 +246,7 @@ mod tests {
                     }),
                 }),
             },
+            end: None,
             phase: Phase::Running,
             ip: Some("192.0.2.1".to_owned()),
         };

@@ -6,6 +6,7 @@ use crds::contract::CONTAINER;
 use k8s_openapi::api::core::v1::{
     ContainerStateTerminated, ContainerStatus, Pod, PodCondition, PodStatus,
 };
+use k8s_openapi::jiff::Timestamp;
 
 /// The longest text of a pod that is kept, in characters.
 pub(super) const LONGEST: usize = 1024;
@@ -169,6 +170,44 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Why Kubernetes ended a pod, which stays as a record: `Evicted`, for example, when its node runs
+/// out of memory. Another pod takes its place, and may meet the same end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Such as `Evicted`.
+    pub reason: String,
+    /// The kubelet's explanation.
+    pub message: String,
+    /// When, as far as its conditions tell.
+    pub at: Option<Timestamp>,
+}
+
+impl End {
+    /// None if the pod runs, or its containers ended by themselves.
+    pub(super) fn of(pod: &Pod) -> Option<Box<Self>> {
+        let status = pod.status.as_ref()?;
+        let failed = status.phase.as_deref() == Some("Failed");
+        let reason = status.reason.as_deref().filter(|_| failed)?;
+        let conditions = status.conditions.iter().flatten();
+        let times = conditions.filter_map(|condition| condition.last_transition_time.as_ref());
+        Some(Box::new(Self {
+            at: times.map(|time| time.0).max(),
+            reason: cut(reason),
+            message: cut(status.message.as_deref().unwrap_or_default()),
+        }))
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            reason, message, ..
+        } = self;
+        let message = message.trim().trim_end_matches('.');
+        write!(f, "{reason}: {message}")
+    }
+}
+
 /// A condition of a pod, if it is false.
 fn is_false<'a>(status: &'a PodStatus, type_: &str) -> Option<&'a PodCondition> {
     let mut conditions = status.conditions.iter().flatten();
@@ -277,6 +316,23 @@ mod tests {
             None,
         ];
         assert_eq!(texts, expected.map(|text| text.map(str::to_owned)));
+    }
+
+    #[test]
+    fn a_pod_that_kubernetes_ended_says_why() {
+        let end = |status: Value| {
+            let pod = json!({"metadata": {"name": "p"}, "status": status});
+            let end = End::of(&serde_json::from_value(pod).unwrap());
+            end.map(|end| end.to_string())
+        };
+        let evicted = |phase: &str| {
+            let message = "The node was low on resource: memory. ";
+            end(json!({"phase": phase, "reason": "Evicted", "message": message}))
+        };
+        let said = "Evicted: The node was low on resource: memory".to_owned();
+        assert_eq!(evicted("Failed"), Some(said));
+        assert_eq!(evicted("Running"), None);
+        assert_eq!(end(json!({"phase": "Failed"})), None);
     }
 
     #[test]

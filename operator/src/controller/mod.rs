@@ -183,6 +183,15 @@ async fn run_steps(
     };
     let notified = notify::notify(client, &namespace, &pods, &built).await?;
     let (sidecars, restart) = look_after(context, before, (&mirror, &built), &labelled).await?;
+    let ended = match &deployment {
+        // It takes a look at every pod of the scope.
+        Some(it) if it.data["status"]["readyReplicas"] != it.data["spec"]["replicas"] => {
+            caches.ended_of(it)
+        }
+        Some(_) => None,
+        None if sidecars.is_some() => caches.ended_for(&mirror.namespace, &mirror.name),
+        None => None,
+    };
     // Again: it may have changed while the pods were asked.
     let deployment = observe::deployment(client, caches, &mirror, &built).await?;
     Ok(Progress {
@@ -191,6 +200,7 @@ async fn run_steps(
         applied,
         deployment,
         pods,
+        ended,
         sidecars,
         restart,
         notified,

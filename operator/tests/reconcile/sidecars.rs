@@ -269,6 +269,33 @@ async fn a_foreign_container_of_the_name_is_reported() {
 }
 
 #[tokio::test]
+async fn an_evicted_pod_says_why_there_is_none() {
+    let cluster = Cluster::with_sidecars(json!({}), 1).await;
+    let now = k8s_openapi::jiff::Timestamp::now().to_string();
+    cluster.pod(0, |pod| {
+        pod["status"] = json!({
+            "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory.",
+            "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": now}],
+        });
+    });
+    cluster.reconciles().await;
+    assert_eq!(cluster.conditions()[0], "Ready False NoPods");
+    let said = cluster.says();
+    let expected = " Pod prometheus-0 ended: Evicted: The node was low on resource: memory.";
+    assert!(said.ends_with(expected), "{said}");
+    cluster.labelled_pod(1);
+    cluster.injected(1);
+    for _ in 0..3 {
+        cluster.reconciles().await;
+        cluster.time_passes();
+    }
+    assert_eq!(
+        cluster.says(),
+        "1 of 1 pods serve the current configuration."
+    );
+}
+
+#[tokio::test]
 async fn a_port_that_another_container_has_is_reported() {
     let cluster = Cluster::with_sidecars(json!({}), 1).await;
     cluster.set(&json!({"port": 9090}));

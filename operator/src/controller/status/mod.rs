@@ -35,6 +35,7 @@ use super::observe::PodReport;
 use super::restart::Restart;
 use super::sidecars::Sidecars;
 use super::validate::{Invalid, ValidatedMirror};
+use crate::cluster::problem::End;
 use crate::cluster::written::Written;
 
 /// How the steps before ended.
@@ -88,6 +89,8 @@ pub struct Progress {
     pub deployment: Option<DynamicObject>,
     /// What the pods say.
     pub pods: Vec<PodReport>,
+    /// The pod that Kubernetes ended last, if one is on record, and why.
+    pub ended: Option<(String, End)>,
     /// The pods that should carry the sidecar; none in mode Deployment.
     pub sidecars: Option<Sidecars>,
     /// Whether a pod was restarted.

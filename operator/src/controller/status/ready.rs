@@ -73,7 +73,7 @@ pub(super) fn readiness(
     conflict(&progress.applied)
         .or_else(|| deployment(progress, replicas))
         .or_else(|| failing_pod(progress, unless_given_up(replicas)))
-        .or_else(|| rollout(replicas))
+        .or_else(|| rollout(progress, replicas, now))
         .or_else(|| silence::judge(progress, numbers, previous, now, spreading))
         .or_else(|| configuration(progress, replicas.wanted, spreading))
         .unwrap_or_else(|| serving(progress, replicas.wanted))
@@ -123,7 +123,7 @@ pub(super) fn failing_pod(progress: &Progress, otherwise: Expectation) -> Option
 }
 
 /// Pods that are missing, old or too many.
-fn rollout(replicas: &Replicas) -> Option<Readiness> {
+fn rollout(progress: &Progress, replicas: &Replicas, now: Timestamp) -> Option<Readiness> {
     let Replicas {
         wanted,
         ready,
@@ -141,6 +141,7 @@ fn rollout(replicas: &Replicas) -> Option<Readiness> {
         reason = Reason::PodsRefused;
         message = format!("Pods cannot be created: {refused} ({ready} of {wanted} are ready)");
     }
+    message += &ended_lately(progress, now).unwrap_or_default();
     Some(Readiness::not(reason, unless_given_up(replicas), message))
 }
 
@@ -148,6 +149,16 @@ fn rollout(replicas: &Replicas) -> Option<Readiness> {
 pub(super) fn is_rolled_out(progress: &Progress) -> bool {
     let replicas = Replicas::of(progress.deployment.as_ref());
     deployment(progress, &replicas).is_none() && replicas.are_settled()
+}
+
+/// A pod that Kubernetes ended not long ago, such as one evicted from a node without memory: why
+/// there is one less.
+pub(super) fn ended_lately(progress: &Progress, now: Timestamp) -> Option<String> {
+    const LATELY: i64 = 600;
+    let (name, end) = progress.ended.as_ref()?;
+    let age = end.at.map(|at| now.as_second() - at.as_second());
+    age.is_none_or(|age| age < LATELY)
+        .then(|| format!(" Pod {name} ended: {end}."))
 }
 
 /// Pods that do not serve the current configuration.

@@ -106,17 +106,17 @@ pub(super) fn readiness(
         ready: counts.ready,
     };
     ready::conflict(&progress.applied)
-        .or_else(|| no_pods(progress, sidecars))
+        .or_else(|| no_pods(progress, sidecars, now))
         .or_else(|| not_carried(progress, sidecars))
         .or_else(|| ready::failing_pod(progress, Expectation::Reconciling))
-        .or_else(|| not_ready(sidecars, counts))
+        .or_else(|| not_ready(progress, (sidecars, counts), now))
         .or_else(|| silence::judge(progress, numbers, previous, now, spreading))
         .or_else(|| ready::configuration(progress, counts.labelled, spreading))
         .unwrap_or_else(|| ready::serving(progress, counts.labelled))
 }
 
 /// Nobody asks for the sidecar.
-fn no_pods(progress: &Progress, sidecars: &Sidecars) -> Option<Readiness> {
+fn no_pods(progress: &Progress, sidecars: &Sidecars, now: Timestamp) -> Option<Readiness> {
     if sidecars.staying().next().is_some() {
         return None;
     }
@@ -130,6 +130,7 @@ fn no_pods(progress: &Progress, sidecars: &Sidecars) -> Option<Readiness> {
     if !sidecars.can_inject {
         message = format!("{message} {}", by_hand(progress));
     }
+    message += &ready::ended_lately(progress, now).unwrap_or_default();
     let settled = Expectation::Settled;
     Some(Readiness::not(Reason::NoPods, settled, message))
 }
@@ -153,12 +154,17 @@ fn not_carried(progress: &Progress, sidecars: &Sidecars) -> Option<Readiness> {
 }
 
 /// Pods with the sidecar that are not ready.
-fn not_ready(sidecars: &Sidecars, counts: Counts) -> Option<Readiness> {
+fn not_ready(
+    progress: &Progress,
+    (sidecars, counts): (&Sidecars, Counts),
+    now: Timestamp,
+) -> Option<Readiness> {
     let waiting = names(sidecars, |pod| !pod.is_ready)?;
-    let message = format!(
+    let mut message = format!(
         "{} of {} pods with the sidecar are ready; not ready: {waiting}.",
         counts.ready, counts.labelled
     );
+    message += &ready::ended_lately(progress, now).unwrap_or_default();
     let reconciling = Expectation::Reconciling;
     Some(Readiness::not(Reason::PodsNotReady, reconciling, message))
 }

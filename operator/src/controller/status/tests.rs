@@ -17,6 +17,7 @@ struct Case {
     applied: Applied,
     deployment: Value,
     pods: Vec<PodReport>,
+    ended: Option<(String, End)>,
     notified: bool,
 }
 
@@ -75,6 +76,7 @@ impl Case {
             applied: Applied::default(),
             deployment,
             pods,
+            ended: None,
             notified: false,
         }
     }
@@ -87,6 +89,7 @@ impl Case {
             applied: self.applied.clone(),
             deployment: Some(deployment),
             pods: self.pods.clone(),
+            ended: self.ended.clone(),
             sidecars: None,
             restart: Restart::Nothing,
             notified: self.notified,
@@ -316,6 +319,29 @@ fn a_new_immutable_secret_is_no_replaced_one() {
         case.deployment["status"]["replicas"] = json!(3);
     });
     assert!(!conditions.iter().any(|line| line.starts_with("Degraded")));
+}
+
+#[test]
+fn an_evicted_pod_is_quoted_while_one_is_missing() {
+    let end = |second: i64| End {
+        reason: "Evicted".to_owned(),
+        message: "The node was low on resource: memory.".to_owned(),
+        at: Timestamp::from_second(second).ok(),
+    };
+    let said = |ready: i32, ended: Option<End>| {
+        let mut case = Case::fine();
+        case.deployment["status"]["readyReplicas"] = json!(ready);
+        case.ended = ended.map(|end| ("production-mirror-1-2".to_owned(), end));
+        let status = case.status(&PrometheusMirrorStatus::default(), 1_000);
+        let ready = status.condition(ConditionType::Ready).unwrap();
+        ready.message.clone()
+    };
+    let missing = "2 of 2 pods are up to date, 1 are ready, 2 exist.";
+    let why = "Pod production-mirror-1-2 ended: Evicted: The node was low on resource: memory.";
+    assert_eq!(said(1, Some(end(900))), format!("{missing} {why}"));
+    assert_eq!(said(1, Some(end(300))), missing, "long ago");
+    assert_eq!(said(1, None), missing);
+    assert!(said(2, Some(end(900))).starts_with("2 of 2 pods serve"));
 }
 
 #[test]
