@@ -72,6 +72,8 @@ pub struct LabelledPod {
     pub is_ready: bool,
     /// What is reported of it.
     pub vitals: Vitals,
+    /// What keeps another container of it from running.
+    pub beside: Option<Problem>,
     /// Why it ended, if Kubernetes ended it, which is rare.
     pub end: Option<Box<End>>,
     phase: Phase,
@@ -197,6 +199,7 @@ impl DeclaredPort {
 impl From<Pod> for LabelledPod {
     fn from(mut pod: Pod) -> Self {
         let problem = Problem::of_container_named(&pod, SIDECAR_CONTAINER);
+        let beside = Problem::of_another(&pod, SIDECAR_CONTAINER);
         let vitals = Vitals::of(&pod, problem);
         let annotations = pod.metadata.annotations.take().unwrap_or_default();
         let mut labels = pod.metadata.labels.take().unwrap_or_default();
@@ -216,6 +219,7 @@ impl From<Pod> for LabelledPod {
             ports: ports(&pod),
             is_ready: is_ready(&pod),
             vitals,
+            beside,
             end: End::of(&pod),
             phase: Phase::of(&pod),
             ip: status.and_then(|status| status.pod_ip.clone()),

@@ -52,8 +52,7 @@ pub enum Problem {
 impl Problem {
     /// What keeps a mirror's own pod from serving, if it tried.
     pub(super) fn of(pod: &Pod) -> Option<Self> {
-        let status = pod.status.as_ref()?;
-        Self::of_container_named(pod, CONTAINER).or_else(|| Self::of_another(status))
+        Self::of_container_named(pod, CONTAINER).or_else(|| Self::of_another(pod, CONTAINER))
     }
 
     /// What keeps one container of a pod from running, if it tried.
@@ -70,28 +69,27 @@ impl Problem {
         })
     }
 
-    /// A container of `podTemplate` or an injected one: without it, the pod does not become ready,
-    /// and before an init container has ended, the mirror does not start.
-    fn of_another(status: &PodStatus) -> Option<Self> {
+    /// A container of `podTemplate` or an injected one, or one beside a sidecar: without it, the pod
+    /// does not become ready, and before an init container has ended, the mirror does not start.
+    pub(super) fn of_another(pod: &Pod, own: &str) -> Option<Self> {
+        let status = pod.status.as_ref()?;
         let init = status.init_container_statuses.iter().flatten();
         let others = init.chain(status.container_statuses.iter().flatten());
-        others
-            .filter(|other| other.name != CONTAINER)
-            .find_map(|other| {
-                let ended = other
-                    .state
-                    .as_ref()
-                    .and_then(|state| state.terminated.as_ref());
-                // An init container is done.
-                if ended.is_some_and(|ended| ended.exit_code == 0) {
-                    return None;
-                }
-                let problem = Self::of_container(other)?;
-                Some(Self::OfAnother {
-                    container: cut(&other.name),
-                    problem: Box::new(problem),
-                })
+        others.filter(|other| other.name != own).find_map(|other| {
+            let ended = other
+                .state
+                .as_ref()
+                .and_then(|state| state.terminated.as_ref());
+            // An init container is done.
+            if ended.is_some_and(|ended| ended.exit_code == 0) {
+                return None;
+            }
+            let problem = Self::of_container(other)?;
+            Some(Self::OfAnother {
+                container: cut(&other.name),
+                problem: Box::new(problem),
             })
+        })
     }
 
     /// Kubernetes no longer calls a pod ready although its kubelet did: the node is gone.

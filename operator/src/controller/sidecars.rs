@@ -15,6 +15,7 @@ use super::build::Sidecar;
 use super::validate::ValidatedMirror;
 use crate::cluster::caches::Caches;
 use crate::cluster::labelled::{Carried, DeclaredPort, LabelledPod, Owner, fingerprint};
+use crate::cluster::problem::Problem;
 
 /// The group and version whose policies add sidecars, and the kind's plural.
 const POLICIES: (&str, &str) = (
@@ -53,6 +54,8 @@ pub struct SidecarPod {
     pub is_ready: bool,
     /// It is being deleted.
     pub is_ending: bool,
+    /// What keeps another container of it from running.
+    pub beside: Option<Problem>,
     /// What it carries.
     pub state: State,
 }
@@ -102,6 +105,7 @@ impl SidecarPod {
             is_ready: pod.is_ready,
             is_ending: pod.is_ending(),
             state: State::of(pod, sidecar, api_port),
+            beside: pod.beside.clone(),
         }
     }
 }

@@ -269,6 +269,24 @@ async fn a_foreign_container_of_the_name_is_reported() {
 }
 
 #[tokio::test]
+async fn why_a_labelled_pod_is_not_ready_is_quoted() {
+    let cluster = Cluster::with_sidecars(json!({}), 1).await;
+    cluster.pod(0, |pod| {
+        pod["status"]["conditions"][0]["status"] = json!("False");
+        pod["status"]["conditions"][0]["reason"] = json!("ContainersNotReady");
+        pod["status"]["containerStatuses"] = json!([{
+            "name": "prometheus", "image": "i", "imageID": "", "ready": false, "restartCount": 1,
+            "state": {"terminated": {"exitCode": 2, "reason": "Error", "message": "no space left"}},
+        }]);
+    });
+    cluster.reconciles().await;
+    assert_eq!(
+        cluster.says(),
+        "0 of 1 pods with the sidecar are ready; not ready: Pod prometheus-0. Pod prometheus-0: container prometheus: ended with exit code 2: no space left"
+    );
+}
+
+#[tokio::test]
 async fn an_evicted_pod_says_why_there_is_none() {
     let cluster = Cluster::with_sidecars(json!({}), 1).await;
     let now = k8s_openapi::jiff::Timestamp::now().to_string();

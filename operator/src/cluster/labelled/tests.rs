@@ -90,6 +90,7 @@ fn a_labelled_pod_says_what_it_carries_whose_it_is_and_where_it_answers() {
                 message: "no".to_owned(),
             }),
         },
+        beside: None,
         end: None,
         phase: Phase::Running,
         ip: Some("192.0.2.1".to_owned()),

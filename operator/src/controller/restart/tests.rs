@@ -20,6 +20,7 @@ fn pod(name: &str, state: State) -> SidecarPod {
         made_at: "2026-01-01T00:00:00Z".parse().ok(),
         is_ready: true,
         is_ending: false,
+        beside: None,
         state,
     }
 }

@@ -164,6 +164,10 @@ fn not_ready(
         "{} of {} pods with the sidecar are ready; not ready: {waiting}.",
         counts.ready, counts.labelled
     );
+    let mut pods = sidecars.staying().filter(|pod| !pod.is_ready);
+    if let Some((pod, problem)) = pods.find_map(|pod| Some((pod, pod.beside.as_ref()?))) {
+        message += &format!(" Pod {}: {problem}", pod.name);
+    }
     message += &ready::ended_lately(progress, now).unwrap_or_default();
     let reconciling = Expectation::Reconciling;
     Some(Readiness::not(Reason::PodsNotReady, reconciling, message))
