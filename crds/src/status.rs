@@ -111,6 +111,12 @@ pub struct SidecarStatus {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub serving: i32,
+
+    /// The number of those with a sidecar that the operator did not ask what they serve, because
+    /// there are more than it asks.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub unasked: i32,
 }
 
 /// One target as the pods see it.

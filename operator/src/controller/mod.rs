@@ -33,8 +33,9 @@ use kube::{Client, Resource as _, ResourceExt as _};
 use self::apply::Contested;
 use self::build::{Built, Defaults, Sidecar, deployment_name};
 use self::dereference::{KnownKeys, Referrer};
+use self::observe::PodReport;
 use self::restart::{Evictions, Restart};
-use self::sidecars::{Injection, Sidecars};
+use self::sidecars::{Injection, Sidecars, Wanted};
 use self::status::throttle::Throttle;
 use self::status::{Outcome, Progress};
 pub use self::stop::{Error, Stop};
@@ -182,7 +183,8 @@ async fn run_steps(
         None => observe::labelled(http, &labelled, checks).await,
     };
     let notified = notify::notify(client, &namespace, &pods, &built).await?;
-    let (sidecars, restart) = look_after(context, before, (&mirror, &built), &labelled).await?;
+    let of = (labelled.as_slice(), pods.as_slice());
+    let (sidecars, restart) = look_after(context, before, (&mirror, &built), of).await?;
     let ended = match &deployment {
         // It takes a look at every pod of the scope.
         Some(it) if it.data["status"]["readyReplicas"] != it.data["spec"]["replicas"] => {
@@ -212,14 +214,17 @@ async fn look_after(
     context: &Context,
     before: &PrometheusMirrorStatus,
     (mirror, built): (&ValidatedMirror, &Built),
-    labelled: &[Arc<LabelledPod>],
+    of: (&[Arc<LabelledPod>], &[PodReport]),
 ) -> Result<(Option<Sidecars>, Restart), Stop> {
     let Some(sidecar) = &built.sidecar else {
         return Ok((None, Restart::Nothing));
     };
     let injection = &context.injection;
-    let of = (mirror, sidecar);
-    let sidecars = sidecars::judged(&context.client, injection, of, before, labelled).await;
+    let wanted = Wanted {
+        sidecar,
+        api_port: mirror.spec.port,
+    };
+    let sidecars = sidecars::judged(&context.client, injection, wanted, before, of).await;
     let restart =
         restart::restart(&context.impatient, &context.evictions, mirror, &sidecars).await?;
     Ok((Some(sidecars), restart))

@@ -3,12 +3,14 @@
 mod asking;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crds::PodChecks;
 use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::{Client, ResourceExt as _};
+use tokio::time::{Instant, timeout_at};
 
 use self::asking::ask;
 pub use self::asking::{Answer, client};
@@ -25,6 +27,12 @@ use crate::cluster::written::ObjectName;
 
 /// How many pods of a mirror are asked at once.
 const AT_ONCE: usize = 8;
+/// So long all pods of a mirror are asked. A healthy one answers within milliseconds; many that are
+/// silent must not keep the operator from other resources.
+const LONGEST: Duration = Duration::from_secs(16);
+/// So many pods with a sidecar are asked and notified. Anybody who may make pods in a namespace
+/// decides how many have the label; the kubelet brings the others a new document within two minutes.
+pub const MOST_LABELLED: usize = 100;
 
 /// The Deployment could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +116,8 @@ pub async fn pods(
     ask_all(http, known.collect(), checks).await
 }
 
-/// The same of every pod with a sidecar that is not about to end.
+/// The same of pods with a sidecar that are not about to end, but of [`MOST_LABELLED`] at most: of
+/// those with a problem first.
 pub async fn labelled(
     http: &reqwest::Client,
     pods: &[Arc<LabelledPod>],
@@ -117,6 +126,8 @@ pub async fn labelled(
     let pods = pods
         .iter()
         .filter(|pod| pod.has_mirror() && !pod.is_ending());
+    let (failing, others): (Vec<_>, Vec<_>) = pods.partition(|pod| pod.vitals.problem.is_some());
+    let pods = failing.into_iter().chain(others).take(MOST_LABELLED);
     let known = pods.map(|pod| {
         (
             unasked(pod.name_any(), &pod.vitals),
@@ -145,10 +156,20 @@ async fn ask_all(
     pods: Vec<(PodReport, Option<String>)>,
     checks: PodChecks,
 ) -> Vec<PodReport> {
+    let end = Instant::now() + LONGEST;
     let mut reports: Vec<_> = futures::stream::iter(pods)
         .map(|(report, address)| async move {
             let asked = match address {
-                Some(ip) if checks != PodChecks::Never => Some(ask(http, &ip).await),
+                Some(ip) if checks != PodChecks::Never => {
+                    let answer = timeout_at(end, ask(http, &ip)).await;
+                    let late = |_| {
+                        Err(format!(
+                            "no answer in the {} s for all pods",
+                            LONGEST.as_secs()
+                        ))
+                    };
+                    Some(answer.unwrap_or_else(late))
+                }
                 _ => None,
             };
             let (answer, silence) = match asked {

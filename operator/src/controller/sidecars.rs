@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::build::Sidecar;
+use super::observe::PodReport;
 use super::validate::ValidatedMirror;
 use crate::cluster::caches::Caches;
 use crate::cluster::labelled::{Carried, DeclaredPort, LabelledPod, Owner, fingerprint};
@@ -37,6 +38,8 @@ pub struct Sidecars {
     pub can_inject: bool,
     /// When the current sidecar was first in the status; none if it is not there yet.
     pub rendered_at: Option<Timestamp>,
+    /// How many of the pods with a sidecar were not asked, because there are too many.
+    pub unasked: usize,
 }
 
 /// A pod that should carry the sidecar.
@@ -54,6 +57,8 @@ pub struct SidecarPod {
     pub is_ready: bool,
     /// It is being deleted.
     pub is_ending: bool,
+    /// It has a sidecar, the current one or another.
+    pub has_sidecar: bool,
     /// What keeps another container of it from running.
     pub beside: Option<Problem>,
     /// What it carries.
@@ -78,6 +83,23 @@ pub enum State {
     PortTaken(DeclaredPort),
 }
 
+/// What a pod should carry and serve.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The sidecar.
+    pub sidecar: &'a Sidecar,
+    /// The port that its API listens on.
+    pub api_port: i32,
+}
+
+/// The same, with what is computed once for all pods.
+#[derive(Clone, Copy)]
+struct Measure<'a> {
+    wanted: Wanted<'a>,
+    /// The [`fingerprint`] of the sidecar.
+    fingerprint: Option<&'a str>,
+}
+
 impl Sidecars {
     /// The pods that are not about to end.
     pub fn staying(&self) -> impl Iterator<Item = &SidecarPod> {
@@ -96,7 +118,7 @@ impl Sidecars {
 }
 
 impl SidecarPod {
-    fn of(pod: &LabelledPod, sidecar: &Sidecar, api_port: i32) -> Self {
+    fn of(pod: &LabelledPod, measure: Measure<'_>) -> Self {
         Self {
             name: pod.name_any(),
             uid: pod.uid().map(str::to_owned),
@@ -104,14 +126,18 @@ impl SidecarPod {
             made_at: pod.made_at(),
             is_ready: pod.is_ready,
             is_ending: pod.is_ending(),
-            state: State::of(pod, sidecar, api_port),
+            has_sidecar: pod.has_mirror(),
             beside: pod.beside.clone(),
+            state: State::of(pod, measure),
         }
     }
 }
 
 impl State {
-    fn of(pod: &LabelledPod, sidecar: &Sidecar, api_port: i32) -> Self {
+    fn of(pod: &LabelledPod, measure: Measure<'_>) -> Self {
+        let Wanted {
+            sidecar, api_port, ..
+        } = measure.wanted;
         if pod.carried == Carried::Foreign {
             return Self::NameTaken;
         }
@@ -122,9 +148,7 @@ impl State {
         match &pod.carried {
             Carried::Injected(hash) if *hash == sidecar.hash => Self::Current,
             Carried::Injected(_) => Self::Outdated,
-            Carried::Pasted(found) if Some(found) == wanted(&sidecar.container).as_ref() => {
-                Self::Current
-            }
+            Carried::Pasted(found) if measure.fingerprint == Some(found) => Self::Current,
             Carried::Pasted(_) => Self::Differs,
             Carried::Nothing | Carried::Foreign => Self::Missing,
         }
@@ -132,7 +156,7 @@ impl State {
 }
 
 /// The [`fingerprint`] of the current sidecar.
-fn wanted(container: &Value) -> Option<String> {
+fn fingerprint_of(container: &Value) -> Option<String> {
     let container: Container = serde_json::from_value(container.clone()).ok()?;
     Some(fingerprint(&container))
 }
@@ -153,18 +177,25 @@ pub fn labelled(caches: &Caches, mirror: &ValidatedMirror) -> Vec<Arc<LabelledPo
 pub async fn judged(
     client: &Client,
     injection: &Injection,
-    (mirror, sidecar): (&ValidatedMirror, &Sidecar),
+    wanted: Wanted<'_>,
     before: &PrometheusMirrorStatus,
-    pods: &[Arc<LabelledPod>],
+    (pods, reports): (&[Arc<LabelledPod>], &[PodReport]),
 ) -> Sidecars {
+    let fingerprint = fingerprint_of(&wanted.sidecar.container);
+    let measure = Measure {
+        wanted,
+        fingerprint: fingerprint.as_deref(),
+    };
     let pods: Vec<_> = pods
         .iter()
-        .map(|pod| SidecarPod::of(pod, sidecar, mirror.spec.port))
+        .map(|pod| SidecarPod::of(pod, measure))
         .collect();
     let matters = pods.is_empty() || pods.iter().any(|pod| pod.state == State::Missing);
+    let carrying = pods.iter().filter(|pod| pod.has_sidecar && !pod.is_ending);
     Sidecars {
+        unasked: carrying.count().saturating_sub(reports.len()),
         can_inject: !matters || injection.is_possible(client).await,
-        rendered_at: rendered_at(before, &sidecar.hash),
+        rendered_at: rendered_at(before, &wanted.sidecar.hash),
         pods,
     }
 }

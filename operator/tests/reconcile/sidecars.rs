@@ -269,6 +269,45 @@ async fn a_foreign_container_of_the_name_is_reported() {
 }
 
 #[tokio::test]
+async fn of_many_labelled_pods_a_hundred_are_asked() {
+    let cluster = Cluster::with_sidecars(json!({}), 1).await;
+    for index in 1..130 {
+        cluster.labelled_pod(index);
+        cluster.injected(index);
+    }
+    for _ in 0..3 {
+        cluster.reconciles().await;
+        cluster.time_passes();
+    }
+    let status = cluster.status();
+    assert_eq!(counts(&cluster), [130, 130, 130, 100]);
+    assert_eq!(status["sidecar"]["unasked"], 30);
+    assert_eq!(cluster.conditions()[0], "Ready True Serving");
+    assert_eq!(
+        cluster.says(),
+        "100 of 100 pods serve the current configuration. Of 130 pods with a sidecar, 100 were asked and 30 were not: the operator asks 100 at most."
+    );
+    // Nor are the others written.
+    let writes = cluster.writes();
+    let notified = writes
+        .iter()
+        .filter(|write| write.starts_with("merge pods/"));
+    assert!(notified.count() <= 100, "{writes:?}");
+    // One that cannot run is among those that are looked at.
+    cluster.pod(129, |pod| {
+        let status = &mut pod["status"]["initContainerStatuses"][0];
+        status["ready"] = json!(false);
+        status["state"] = json!({"waiting": {"reason": "ErrImagePull", "message": "none"}});
+    });
+    cluster.reconciles().await;
+    let said = cluster.says();
+    assert!(
+        said.starts_with("Pod prometheus-129: ErrImagePull: none"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn why_a_labelled_pod_is_not_ready_is_quoted() {
     let cluster = Cluster::with_sidecars(json!({}), 1).await;
     cluster.pod(0, |pod| {

@@ -20,6 +20,7 @@ fn pod(name: &str, state: State) -> SidecarPod {
         made_at: "2026-01-01T00:00:00Z".parse().ok(),
         is_ready: true,
         is_ending: false,
+        has_sidecar: state != State::Missing,
         beside: None,
         state,
     }
@@ -30,6 +31,7 @@ fn sidecars(pods: Vec<SidecarPod>) -> Sidecars {
         pods,
         can_inject: true,
         rendered_at: "2026-01-01T01:00:00Z".parse().ok(),
+        unasked: 0,
     }
 }
 

@@ -13,6 +13,7 @@ use super::conditions::{Finding, Truth, whole_second};
 use super::ready::{self, Expectation, Numbers, Readiness};
 use super::silence;
 use crate::controller::build::Sidecar;
+use crate::controller::observe::MOST_LABELLED;
 use crate::controller::restart::Restart;
 use crate::controller::sidecars::{SidecarPod, Sidecars, State, rendered_at};
 
@@ -27,6 +28,7 @@ pub(super) struct Counts {
     pub(super) current: i32,
     pub(super) ready: i32,
     pub(super) serving: i32,
+    pub(super) unasked: i32,
 }
 
 impl Counts {
@@ -40,14 +42,17 @@ impl Counts {
             .iter()
             .map(|report| (report.name.as_str(), report))
             .collect();
-        let mut counts = Self::default();
+        let mut counts = Self {
+            unasked: i32::try_from(sidecars.unasked).unwrap_or(i32::MAX),
+            ..Self::default()
+        };
         for pod in sidecars.staying() {
             let report = reports.get(pod.name.as_str());
             let serves = report.is_some_and(|report| ready::is_current(progress, report));
             counts.labelled += 1;
-            counts.injected += i32::from(report.is_some());
+            counts.injected += i32::from(pod.has_sidecar);
             counts.current += i32::from(pod.state == State::Current);
-            counts.ready += i32::from(pod.is_ready && report.is_some());
+            counts.ready += i32::from(pod.is_ready && pod.has_sidecar);
             counts.serving += i32::from(pod.is_ready && serves);
         }
         counts
@@ -62,6 +67,7 @@ impl Counts {
             current: before.current,
             ready: 0,
             serving: before.serving,
+            unasked: before.unasked,
         })
     }
 }
@@ -84,6 +90,7 @@ pub(super) fn status(
         injected: counts.injected,
         current: counts.current,
         serving: counts.serving,
+        unasked: counts.unasked,
     }
 }
 
@@ -105,14 +112,25 @@ pub(super) fn readiness(
         wanted: counts.labelled,
         ready: counts.ready,
     };
-    ready::conflict(&progress.applied)
+    let asked = counts.labelled - counts.unasked;
+    let mut readiness = ready::conflict(&progress.applied)
         .or_else(|| no_pods(progress, sidecars, now))
         .or_else(|| not_carried(progress, sidecars))
         .or_else(|| ready::failing_pod(progress, Expectation::Reconciling))
         .or_else(|| not_ready(progress, (sidecars, counts), now))
         .or_else(|| silence::judge(progress, numbers, previous, now, spreading))
-        .or_else(|| ready::configuration(progress, counts.labelled, spreading))
-        .unwrap_or_else(|| ready::serving(progress, counts.labelled))
+        .or_else(|| ready::configuration(progress, asked, spreading))
+        .unwrap_or_else(|| ready::serving(progress, asked));
+    if counts.unasked > 0 {
+        let Counts {
+            injected, unasked, ..
+        } = counts;
+        readiness.message += &format!(
+            " Of {injected} pods with a sidecar, {} were asked and {unasked} were not: the operator asks {MOST_LABELLED} at most.",
+            injected - unasked
+        );
+    }
+    readiness
 }
 
 /// Nobody asks for the sidecar.
