@@ -222,6 +222,7 @@ async fn look_after(
     let injection = &context.injection;
     let wanted = Wanted {
         sidecar,
+        document: &built.document.hash,
         api_port: mirror.spec.port,
     };
     let sidecars = sidecars::judged(&context.client, injection, wanted, before, of).await;

@@ -6,6 +6,7 @@ use crds::{ConditionType, PrometheusMirrorStatus, Reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 
+use super::restart::Restart;
 use super::status::{Outcome, reconciling_for};
 
 /// Between two checks of a mirror in which everything is fine.
@@ -42,8 +43,9 @@ pub(super) fn next(
         Outcome::Applied(_) if status.has(ConditionType::Reconciling) => {
             Action::requeue(while_changing(status, now))
         }
-        Outcome::Applied(_)
-            if status.has(ConditionType::Ready)
+        Outcome::Applied(progress)
+            if progress.restart == Restart::Nothing
+                && status.has(ConditionType::Ready)
                 && (status.has(ConditionType::TargetsReachable)
                     // Its pods do not say what they reach.
                     || status.is_because(ConditionType::Ready, Reason::ServingUnchecked)) =>

@@ -1,14 +1,16 @@
 //! Restarts pods whose sidecar is missing or not the current one, if the spec asks for that: one at
 //! a time, by evicting it, so that its owner makes another one and disruption budgets count.
 //!
-//! A pod is evicted only while every other labelled pod is ready and its owner misses none; only if
-//! another pod in its place will have the current sidecar; and only where something makes that pod.
+//! A pod is evicted only while every other labelled pod has been ready for a while, those with the
+//! current sidecar serve the current document, and its owner misses none; only if another pod in its
+//! place will have the current sidecar; and only where something makes that pod.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind, Status};
@@ -29,6 +31,8 @@ const OWNERS: &[(&str, &str)] = &[
 /// So long the next pod waits for one in the place of the last. It may never come, if the owner was
 /// scaled down meanwhile.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// For so many seconds a pod must have been ready before the next one is evicted.
+const PROBATION: i64 = 10;
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +67,8 @@ struct Last {
     owner: String,
     /// The uids of the pods that were there.
     there: HashSet<Option<String>>,
+    /// When the sidecar that the next pod should have was rendered.
+    rendered_at: Option<Timestamp>,
 }
 
 impl Evictions {
@@ -71,21 +77,30 @@ impl Evictions {
         self.lock().remove(resource);
     }
 
-    /// Whether the pod in the place of the last one has yet to come.
-    fn is_pending(&self, resource: &NamespacedName, sidecars: &Sidecars) -> bool {
+    /// Why the pod in the place of the last one is still waited for, if it is.
+    fn pending(&self, resource: &NamespacedName, sidecars: &Sidecars) -> Option<String> {
         let mut all = self.lock();
-        let Some(last) = all.get(resource) else {
-            return false;
-        };
-        let replaced = sidecars.staying().any(|pod| {
+        let last = all.get(resource)?;
+        let mut staying = sidecars.staying();
+        let replacement = staying.find(|pod| {
             pod.owner.as_ref().is_some_and(|of| of.uid == last.owner)
                 && !last.there.contains(&pod.uid)
         });
-        if replaced || last.at.elapsed() > PATIENCE {
+        let why = match replacement {
+            None => "the pod in the place of the last one has yet to come".to_owned(),
+            // Evicting it again, or the others, would be in vain.
+            Some(pod) if pod.state != State::Current => {
+                format!("Pod {} came back without the current sidecar", pod.name)
+            }
+            Some(_) => String::new(),
+        };
+        // With another sidecar, such as one whose image exists, it is worth trying again.
+        let is_outdated = last.rendered_at != sidecars.rendered_at;
+        if why.is_empty() || is_outdated || last.at.elapsed() > PATIENCE {
             all.remove(resource);
-            return false;
+            return None;
         }
-        true
+        Some(why)
     }
 
     fn note(&self, resource: NamespacedName, owner: &Owner, sidecars: &Sidecars) {
@@ -94,6 +109,7 @@ impl Evictions {
             at: Instant::now(),
             owner: owner.uid.clone(),
             there: pods.map(|pod| pod.uid.clone()).collect(),
+            rendered_at: sidecars.rendered_at,
         };
         self.lock().insert(resource, last);
     }
@@ -119,11 +135,10 @@ pub async fn restart(
         return Ok(Restart::Nothing);
     }
     let resource = (mirror.namespace.clone(), mirror.name.clone());
-    if evictions.is_pending(&resource, sidecars) {
-        let why = "the pod in the place of the last one has yet to come";
-        return Ok(Restart::Waiting(why.to_owned()));
+    if let Some(why) = evictions.pending(&resource, sidecars) {
+        return Ok(Restart::Waiting(why));
     }
-    let (pod, owner) = match next(sidecars) {
+    let (pod, owner) = match next(sidecars, Timestamp::now()) {
         Next::Nothing => return Ok(Restart::Nothing),
         Next::Waiting(why) => return Ok(Restart::Waiting(why)),
         Next::Evict(pod, owner) => (pod, owner),
@@ -146,7 +161,7 @@ enum Next<'a> {
 }
 
 /// Which pod is to be evicted. Pure.
-fn next(sidecars: &Sidecars) -> Next<'_> {
+fn next(sidecars: &Sidecars, now: Timestamp) -> Next<'_> {
     let helpful = sidecars.staying().filter_map(|pod| {
         let owner = pod.owner.as_ref().filter(|owner| kind(owner).is_some())?;
         helps(sidecars, pod).then_some((pod, owner))
@@ -156,9 +171,37 @@ fn next(sidecars: &Sidecars) -> Next<'_> {
         return Next::Nothing;
     };
     let mut others = sidecars.pods.iter().filter(|other| other.uid != pod.uid);
-    match others.find(|other| other.is_ending || !other.is_ready) {
-        Some(other) => Next::Waiting(format!("Pod {} is not ready", other.name)),
+    match others.find_map(|other| unsettled(sidecars, other, now)) {
+        Some(why) => Next::Waiting(why),
         None => Next::Evict(pod, owner),
+    }
+}
+
+/// Why the next pod should wait for this one, if it should. A Prometheus that was restarted serves
+/// for a while before the next one goes, and so does its mirror: what is wrong with a new sidecar
+/// shows in one pod and not in all.
+fn unsettled(sidecars: &Sidecars, pod: &SidecarPod, now: Timestamp) -> Option<String> {
+    let name = &pod.name;
+    if pod.is_ending || !pod.is_ready {
+        return Some(format!("Pod {name} is not ready"));
+    }
+    if is_in_vain(sidecars, pod) {
+        return Some(format!("Pod {name} is new and has not the current sidecar"));
+    }
+    let ready_for = pod.ready_since.map_or(i64::MAX, |since| {
+        now.as_second().saturating_sub(since.as_second())
+    });
+    if ready_for < PROBATION {
+        return Some(format!(
+            "Pod {name} has been ready for less than {PROBATION} s"
+        ));
+    }
+    // An older sidecar may be unable to serve the current document.
+    match pod.serves {
+        Some(false) if pod.state == State::Current => Some(format!(
+            "Pod {name} does not serve the current configuration"
+        )),
+        _ => None,
     }
 }
 
@@ -170,6 +213,12 @@ fn helps(sidecars: &Sidecars, pod: &SidecarPod) -> bool {
         State::Current | State::Differs | State::NameTaken | State::PortTaken(_) => false,
     };
     is_old && sidecars.is_from_before(pod)
+}
+
+/// Whether a pod got no current sidecar although there was one: another pod would get none, either.
+fn is_in_vain(sidecars: &Sidecars, pod: &SidecarPod) -> bool {
+    let should_have = matches!(pod.state, State::Missing | State::Outdated);
+    should_have && sidecars.rendered_at.is_some() && !sidecars.is_from_before(pod)
 }
 
 /// The owner's kind, if it makes another pod.

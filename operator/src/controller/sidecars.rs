@@ -1,13 +1,14 @@
 //! Step 5 in mode Sidecar: which pods should carry the sidecar, and what they carry. From the
 //! caches; only whether this cluster can add sidecars by itself is asked, and rarely.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crds::PrometheusMirrorStatus;
 use k8s_openapi::api::core::v1::Container;
 use k8s_openapi::jiff::Timestamp;
-use kube::{Client, ResourceExt as _};
+use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -55,10 +56,14 @@ pub struct SidecarPod {
     pub made_at: Option<Timestamp>,
     /// All of its containers are ready.
     pub is_ready: bool,
+    /// Since when.
+    pub ready_since: Option<Timestamp>,
     /// It is being deleted.
     pub is_ending: bool,
     /// It has a sidecar, the current one or another.
     pub has_sidecar: bool,
+    /// Whether its sidecar serves the current document; none if it was not asked, or is silent.
+    pub serves: Option<bool>,
     /// What keeps another container of it from running.
     pub beside: Option<Problem>,
     /// What it carries.
@@ -88,6 +93,8 @@ pub enum State {
 pub struct Wanted<'a> {
     /// The sidecar.
     pub sidecar: &'a Sidecar,
+    /// The hash of the document.
+    pub document: &'a str,
     /// The port that its API listens on.
     pub api_port: i32,
 }
@@ -118,15 +125,18 @@ impl Sidecars {
 }
 
 impl SidecarPod {
-    fn of(pod: &LabelledPod, measure: Measure<'_>) -> Self {
+    /// `served` is the hash of the document that it says it serves.
+    fn of(pod: &LabelledPod, measure: Measure<'_>, served: Option<&str>) -> Self {
         Self {
             name: pod.name_any(),
             uid: pod.uid().map(str::to_owned),
             owner: pod.owner.clone(),
             made_at: pod.made_at(),
             is_ready: pod.is_ready,
+            ready_since: pod.vitals.ready_since,
             is_ending: pod.is_ending(),
             has_sidecar: pod.has_mirror(),
+            serves: served.map(|served| served == measure.wanted.document),
             beside: pod.beside.clone(),
             state: State::of(pod, measure),
         }
@@ -173,7 +183,7 @@ pub fn labelled(caches: &Caches, mirror: &ValidatedMirror) -> Vec<Arc<LabelledPo
     caches.labelled_for(&mirror.namespace, &mirror.name)
 }
 
-/// What these pods carry.
+/// What these pods carry, and what those of them that were asked say.
 pub async fn judged(
     client: &Client,
     injection: &Injection,
@@ -181,6 +191,11 @@ pub async fn judged(
     before: &PrometheusMirrorStatus,
     (pods, reports): (&[Arc<LabelledPod>], &[PodReport]),
 ) -> Sidecars {
+    let served: HashMap<_, _> = reports
+        .iter()
+        .filter_map(|report| Some((report.name.as_str(), report.answer.as_ref()?)))
+        .map(|(name, answer)| (name, answer.document.as_deref().unwrap_or_default()))
+        .collect();
     let fingerprint = fingerprint_of(&wanted.sidecar.container);
     let measure = Measure {
         wanted,
@@ -188,7 +203,10 @@ pub async fn judged(
     };
     let pods: Vec<_> = pods
         .iter()
-        .map(|pod| SidecarPod::of(pod, measure))
+        .map(|pod| {
+            let name = pod.meta().name.as_deref().unwrap_or_default();
+            SidecarPod::of(pod, measure, served.get(name).copied())
+        })
         .collect();
     let matters = pods.is_empty() || pods.iter().any(|pod| pod.state == State::Missing);
     let carrying = pods.iter().filter(|pod| pod.has_sidecar && !pod.is_ending);

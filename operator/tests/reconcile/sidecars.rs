@@ -31,6 +31,13 @@ fn counts(cluster: &Cluster) -> [i64; 4] {
     ["labelled", "injected", "current", "serving"].map(|count| sidecar[count].as_i64().unwrap())
 }
 
+/// The evictions since the last look.
+fn evictions(cluster: &Cluster) -> Vec<String> {
+    let mut writes = cluster.writes();
+    writes.retain(|write| write.ends_with("/eviction"));
+    writes
+}
+
 #[tokio::test]
 async fn in_mode_sidecar_nothing_runs_of_its_own() {
     let cluster = Cluster::with(mode(json!({}))).await;
@@ -305,6 +312,34 @@ async fn of_many_labelled_pods_a_hundred_are_asked() {
         said.starts_with("Pod prometheus-129: ErrImagePull: none"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn a_restart_waits_until_the_last_pod_serves() {
+    let cluster = Cluster::with_sidecars(restarting(), 2).await;
+    cluster.set(&json!({"image": "prometheus-mirror:2"}));
+    cluster.reconciles().await;
+    cluster.reconciles().await;
+    assert_eq!(evictions(&cluster), ["create pods/prometheus-1/eviction"]);
+    cluster.api.remove("pods/prometheus-1");
+    cluster.labelled_pod(1);
+    cluster.injected(1);
+    let now = k8s_openapi::jiff::Timestamp::now().to_string();
+    cluster.pod(1, |pod| {
+        pod["status"]["conditions"][0]["lastTransitionTime"] = json!(now);
+    });
+    let again = cluster.reconciles().await;
+    assert_eq!(evictions(&cluster), [""; 0]);
+    let said = &current(&cluster)[2];
+    let expected = "The next restart waits: Pod prometheus-1 has been ready for less than 10 s.";
+    assert!(said.ends_with(expected), "{said}");
+    // No watch reports that time has passed.
+    assert_ne!(again, Action::requeue(Duration::from_secs(30)));
+    cluster.pod(1, |pod| {
+        pod["status"]["conditions"][0]["lastTransitionTime"] = json!("2026-01-01T00:00:00Z");
+    });
+    cluster.reconciles().await;
+    assert_eq!(evictions(&cluster), ["create pods/prometheus-0/eviction"]);
 }
 
 #[tokio::test]

@@ -19,8 +19,10 @@ fn pod(name: &str, state: State) -> SidecarPod {
         owner: Some(owner("StatefulSet")),
         made_at: "2026-01-01T00:00:00Z".parse().ok(),
         is_ready: true,
+        ready_since: "2026-01-01T00:01:00Z".parse().ok(),
         is_ending: false,
         has_sidecar: state != State::Missing,
+        serves: None,
         beside: None,
         state,
     }
@@ -37,7 +39,7 @@ fn sidecars(pods: Vec<SidecarPod>) -> Sidecars {
 
 /// The pod to evict, or why none.
 fn decided(sidecars: &Sidecars) -> String {
-    match next(sidecars) {
+    match next(sidecars, "2026-01-01T02:00:00Z".parse().unwrap()) {
         Next::Nothing => "nothing".to_owned(),
         Next::Waiting(why) => why,
         Next::Evict(pod, _) => format!("evict {}", pod.name),
@@ -81,6 +83,44 @@ fn the_next_pod_waits_until_every_other_one_is_ready() {
     };
     let pods = vec![broken, pod("p-1", State::Outdated)];
     assert_eq!(decided(&sidecars(pods)), "evict p-0");
+}
+
+#[test]
+fn a_new_pod_serves_for_a_while_before_the_next_one_goes() {
+    let beside = |change: fn(&mut SidecarPod)| {
+        let mut other = pod("p-1", State::Current);
+        change(&mut other);
+        decided(&sidecars(vec![pod("p-0", State::Outdated), other]))
+    };
+    let ready_at = |time: &str| time.parse().ok();
+    assert_eq!(beside(|pod| pod.serves = Some(true)), "evict p-0");
+    // As one is that cannot be asked.
+    assert_eq!(beside(|pod| pod.ready_since = None), "evict p-0");
+    let other = SidecarPod {
+        ready_since: ready_at("2026-01-01T01:59:51Z"),
+        ..pod("p-1", State::Current)
+    };
+    let recently = vec![pod("p-0", State::Outdated), other];
+    let said = "Pod p-1 has been ready for less than 10 s";
+    assert_eq!(decided(&sidecars(recently)), said);
+    let said = "Pod p-1 does not serve the current configuration";
+    assert_eq!(beside(|pod| pod.serves = Some(false)), said);
+    // The policy is broken: restarting the others would be in vain.
+    for state in [State::Missing, State::Outdated] {
+        let other = SidecarPod {
+            made_at: ready_at("2026-01-01T01:01:00Z"),
+            ..pod("p-1", state)
+        };
+        let said = "Pod p-1 is new and has not the current sidecar";
+        let pods = vec![pod("p-0", State::Outdated), other];
+        assert_eq!(decided(&sidecars(pods)), said);
+    }
+    // An older one may not be able to.
+    let older = |pod: &mut SidecarPod| {
+        pod.state = State::Outdated;
+        pod.serves = Some(false);
+    };
+    assert_eq!(beside(older), "evict p-1");
 }
 
 #[test]
@@ -129,17 +169,39 @@ fn after_an_eviction_the_pod_in_its_place_must_come_first() {
     let evictions = Evictions::default();
     let resource = || ("n".to_owned(), "a".to_owned());
     let before = sidecars(vec![pod("p-0", State::Missing), pod("p-1", State::Missing)]);
-    assert!(!evictions.is_pending(&resource(), &before));
+    let pending = |sidecars: &Sidecars| evictions.pending(&resource(), sidecars);
+    assert_eq!(pending(&before), None);
     evictions.note(resource(), &owner("StatefulSet"), &before);
     let gone = sidecars(vec![pod("p-0", State::Missing)]);
-    assert!(evictions.is_pending(&resource(), &before));
-    assert!(evictions.is_pending(&resource(), &gone));
+    let said = Some("the pod in the place of the last one has yet to come".to_owned());
+    assert_eq!([pending(&before), pending(&gone)], [said.clone(), said]);
     let other = ("n".to_owned(), "b".to_owned());
-    assert!(!evictions.is_pending(&other, &gone));
+    assert_eq!(evictions.pending(&other, &gone), None);
+    let in_its_place = |state: State| {
+        let next = SidecarPod {
+            uid: Some("u-next".to_owned()),
+            ..pod("p-1", state)
+        };
+        sidecars(vec![pod("p-0", State::Missing), next])
+    };
+    // Another eviction would be in vain, too.
+    let said = Some("Pod p-1 came back without the current sidecar".to_owned());
+    assert_eq!(pending(&in_its_place(State::Missing)), said);
+    assert_eq!(pending(&in_its_place(State::Current)), None);
+    assert_eq!(pending(&in_its_place(State::Missing)), None, "forgotten");
+}
+
+#[test]
+fn another_sidecar_is_not_waited_for_in_vain() {
+    let evictions = Evictions::default();
+    let resource = || ("n".to_owned(), "a".to_owned());
+    let before = sidecars(vec![pod("p-0", State::Outdated)]);
+    evictions.note(resource(), &owner("StatefulSet"), &before);
     let next = SidecarPod {
         uid: Some("u-next".to_owned()),
-        ..pod("p-1", State::Current)
+        ..pod("p-0", State::Outdated)
     };
-    let replaced = sidecars(vec![pod("p-0", State::Missing), next]);
-    assert!(!evictions.is_pending(&resource(), &replaced));
+    let mut after = sidecars(vec![next]);
+    after.rendered_at = "2026-01-01T01:00:01Z".parse().ok();
+    assert_eq!(evictions.pending(&resource(), &after), None);
 }
