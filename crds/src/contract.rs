@@ -32,6 +32,8 @@ pub mod annotations {
     pub const ALLOW_FROM: &str = "prometheus-mirror.io/allow-from";
     /// On pods with a sidecar: the hash of the sidecar that they were made with.
     pub const SIDECAR: &str = "prometheus-mirror.io/sidecar";
+    /// On pods whose template has the sidecar: the hash of the one that was pasted.
+    pub const PASTED: &str = "prometheus-mirror.io/pasted-sidecar";
 }
 
 /// Environment variables of the mirror that the operator sets; each is also a flag.

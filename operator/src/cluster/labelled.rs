@@ -41,8 +41,13 @@ pub enum Carried {
     Foreign,
     /// The policy added it; the hash of what it added.
     Injected(String),
-    /// It is in the pod's template; what is compared of it, see [`fingerprint`].
-    Pasted(String),
+    /// It is in the pod's template.
+    Pasted {
+        /// The hash of what was printed, if the template still has it.
+        hash: Option<String>,
+        /// What is compared of it, see [`fingerprint`].
+        fingerprint: String,
+    },
 }
 
 /// A port that another container of the pod declares.
@@ -123,7 +128,7 @@ impl LabelledPod {
     /// Whether it carries a mirror.
     #[must_use]
     pub fn has_mirror(&self) -> bool {
-        matches!(self.carried, Carried::Injected(_) | Carried::Pasted(_))
+        matches!(self.carried, Carried::Injected(_) | Carried::Pasted { .. })
     }
 }
 
@@ -143,7 +148,8 @@ pub fn fingerprint(container: &Container) -> String {
     sha256(json!([image, container.command, container.args, settings]).to_string())
 }
 
-fn carried(pod: &Pod, hash: Option<String>) -> Carried {
+/// `injected` and `pasted` are the hashes in the pod's annotations.
+fn carried(pod: &Pod, injected: Option<String>, pasted: Option<String>) -> Carried {
     let spec = pod.spec.as_ref();
     let named = |container: &&Container| container.name == SIDECAR_CONTAINER;
     let mut plain = spec.into_iter().flat_map(|spec| &spec.containers);
@@ -160,9 +166,12 @@ fn carried(pod: &Pod, hash: Option<String>) -> Carried {
     if !runs || !env.any(|variable| variable.name == environment::FILE) {
         return Carried::Foreign;
     }
-    match hash {
+    match injected {
         Some(hash) => Carried::Injected(hash),
-        None => Carried::Pasted(fingerprint(container)),
+        None => Carried::Pasted {
+            hash: pasted,
+            fingerprint: fingerprint(container),
+        },
     }
 }
 
@@ -203,7 +212,8 @@ impl From<Pod> for LabelledPod {
         let vitals = Vitals::of(&pod, problem);
         let annotations = pod.metadata.annotations.take().unwrap_or_default();
         let mut labels = pod.metadata.labels.take().unwrap_or_default();
-        let hash = annotations.get(annotations::SIDECAR);
+        let hash = |name: &str| annotations.get(name).map(|hash| cut(hash));
+        let (injected, pasted) = (hash(annotations::SIDECAR), hash(annotations::PASTED));
         let status = pod.status.as_ref();
         let owners = pod.metadata.owner_references.take().into_iter().flatten();
         let mut owners = owners.filter(|owner| owner.controller == Some(true));
@@ -215,7 +225,7 @@ impl From<Pod> for LabelledPod {
                 name: owner.name,
                 uid: owner.uid,
             }),
-            carried: carried(&pod, hash.map(|hash| cut(hash))),
+            carried: carried(&pod, injected, pasted),
             ports: ports(&pod),
             is_ready: is_ready(&pod),
             vitals,

@@ -158,8 +158,13 @@ impl State {
         match &pod.carried {
             Carried::Injected(hash) if *hash == sidecar.hash => Self::Current,
             Carried::Injected(_) => Self::Outdated,
-            Carried::Pasted(found) if measure.fingerprint == Some(found) => Self::Current,
-            Carried::Pasted(_) => Self::Differs,
+            Carried::Pasted { hash, fingerprint } => {
+                let same_hash = hash.as_ref().is_none_or(|hash| *hash == sidecar.hash);
+                match same_hash && measure.fingerprint == Some(fingerprint) {
+                    true => Self::Current,
+                    false => Self::Differs,
+                }
+            }
             Carried::Nothing | Carried::Foreign => Self::Missing,
         }
     }

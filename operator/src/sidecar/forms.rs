@@ -62,8 +62,9 @@ impl Form {
     fn value(self, pasted: &Pasted) -> Value {
         let sidecar = &pasted.sidecar;
         let label = json!({ labels::INJECT: pasted.name });
-        // Lets the operator see when what was pasted is outdated.
-        let annotation = json!({ annotations::SIDECAR: sidecar.hash });
+        // Lets the operator see when what was pasted is outdated. Not the annotation of the policy:
+        // a restart would bring what was pasted back.
+        let annotation = json!({ annotations::PASTED: sidecar.hash });
         let metadata = json!({ "labels": label, "annotations": annotation });
         let mut pod = json!({
             "initContainers": [sidecar.container],
@@ -133,7 +134,7 @@ mod tests {
     fn each_place_has_its_own_names_for_the_same_fields() {
         let metadata = json!({
             "labels": {"prometheus-mirror.io/inject": "shop"},
-            "annotations": {"prometheus-mirror.io/sidecar": "h"},
+            "annotations": {"prometheus-mirror.io/pasted-sidecar": "h"},
         });
         let pod = json!({
             "initContainers": [{"name": "prometheus-mirror"}],
@@ -166,7 +167,7 @@ mod tests {
                     "imagePullSecrets": [{"name": "registry"}],
                     "server": {
                         "podLabels": {"prometheus-mirror.io/inject": "shop"},
-                        "podAnnotations": {"prometheus-mirror.io/sidecar": "h"},
+                        "podAnnotations": {"prometheus-mirror.io/pasted-sidecar": "h"},
                         "extraInitContainers": [{"name": "prometheus-mirror"}],
                         "extraVolumes": [{"name": "configuration"}],
                     },

@@ -276,6 +276,29 @@ async fn a_foreign_container_of_the_name_is_reported() {
 }
 
 #[tokio::test]
+async fn a_pasted_sidecar_is_pasted_again_not_restarted() {
+    let cluster = Cluster::with_sidecars(restarting(), 1).await;
+    let hash = cluster.status()["sidecar"]["hash"].clone();
+    cluster.pod(0, |pod| {
+        pod["metadata"]["annotations"] = json!({"prometheus-mirror.io/pasted-sidecar": hash});
+    });
+    cluster.reconciles().await;
+    assert_eq!(current(&cluster)[1], "UpToDate");
+    // Nothing that is compared of a container changes.
+    cluster.set(&json!({"resources": {"limits": {"memory": "1Gi"}}}));
+    for _ in 0..3 {
+        cluster.reconciles().await;
+    }
+    let [_, reason, said] = current(&cluster);
+    assert_eq!(reason, "SidecarOutdated");
+    assert_eq!(
+        said,
+        "A sidecar that is not the current one is in the pod template of Pod prometheus-0: prometheus-mirror-operator sidecar shop -n observability prints what belongs there."
+    );
+    assert_eq!(evictions(&cluster), [""; 0]);
+}
+
+#[tokio::test]
 async fn of_many_labelled_pods_a_hundred_are_asked() {
     let cluster = Cluster::with_sidecars(json!({}), 1).await;
     for index in 1..130 {

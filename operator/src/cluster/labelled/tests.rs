@@ -107,7 +107,10 @@ fn a_labelled_pod_says_what_it_carries_whose_it_is_and_where_it_answers() {
 fn only_a_container_that_stays_and_reads_a_document_is_a_mirror() {
     let init = |container: Value| pod(json!([]), json!([container]), json!({})).carried;
     let pasted = plain(mirror(json!({})));
-    assert!(matches!(pasted, Carried::Pasted(_)), "{pasted:?}");
+    assert!(
+        matches!(pasted, Carried::Pasted { hash: None, .. }),
+        "{pasted:?}"
+    );
     assert_eq!(init(mirror(json!({"restartPolicy": "Always"}))), pasted);
     assert_eq!(init(mirror(json!({}))), Carried::Foreign);
     assert_eq!(plain(mirror(json!({"env": []}))), Carried::Foreign);
@@ -133,6 +136,22 @@ fn of_a_pasted_sidecar_image_arguments_and_settings_are_compared() {
     assert!(!changed(
         json!({"resources": {"limits": {"memory": "1Gi"}}})
     ));
+}
+
+#[test]
+fn what_was_pasted_is_told_from_what_a_policy_added() {
+    let carried = |annotations: Value| {
+        let first = mirror(json!({"restartPolicy": "Always"}));
+        pod(json!([]), json!([first]), annotations).carried
+    };
+    let pasted = carried(json!({annotations::PASTED: "p"}));
+    assert!(
+        matches!(&pasted, Carried::Pasted { hash: Some(hash), .. } if hash == "p"),
+        "{pasted:?}"
+    );
+    // A template with the label and without the container.
+    let both = json!({annotations::PASTED: "p", annotations::SIDECAR: "h"});
+    assert_eq!(carried(both), Carried::Injected("h".to_owned()));
 }
 
 #[test]

@@ -281,7 +281,7 @@ fn outdated(progress: &Progress, sidecars: &Sidecars) -> Option<String> {
         .map(|pods| format!("An older sidecar: {pods}. {}", restart_them(progress)));
     let differing = names(sidecars, |pod| pod.state == State::Differs).map(|pods| {
         format!(
-            "A sidecar whose image, arguments or settings differ is in the pod template of {pods}: {}",
+            "A sidecar that is not the current one is in the pod template of {pods}: {}",
             what_to_paste(progress)
         )
     });

@@ -25,6 +25,8 @@ const SIDECAR: &str = "prometheus-mirror";
 const LABEL: &str = "prometheus-mirror.io/inject";
 /// On pods: the hash of the sidecar that they carry.
 const ANNOTATION: &str = "prometheus-mirror.io/sidecar";
+/// On pods: the hash of the sidecar that is in their template.
+const PASTED: &str = "prometheus-mirror.io/pasted-sidecar";
 
 pub(crate) fn suite() -> Suite {
     let together = together![
@@ -95,7 +97,7 @@ async fn render(scene: &Scene, resource: &Value) -> Result<Value> {
     let template = &patch["spec"]["template"];
     let secrets = template["spec"].get("imagePullSecrets");
     Ok(json!({
-        "hash": template["metadata"]["annotations"][ANNOTATION],
+        "hash": template["metadata"]["annotations"][PASTED],
         "container": template["spec"]["initContainers"][0],
         "volumes": template["spec"]["volumes"],
         "imagePullSecrets": secrets.cloned().unwrap_or_else(|| json!([])),

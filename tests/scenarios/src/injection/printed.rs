@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::{
-    ANNOTATION, LABEL, SIDECAR, admitted, covers, has_only, item, names, pod, print, render,
-    rendered, resource,
+    LABEL, PASTED, SIDECAR, admitted, covers, has_only, item, names, pod, print, render, rendered,
+    resource,
 };
 use crate::programs::{fails, output, run};
 use crate::scene::Scene;
@@ -85,7 +85,7 @@ pub(super) async fn a_workload_takes_the_printed_patch(scene: &Scene) -> Result<
     template["metadata"]["name"] = json!("prometheus-0");
     let made = admitted(scene, &template).await?;
     ensure!(made["metadata"]["labels"][LABEL] == "shop");
-    ensure!(made["metadata"]["annotations"][ANNOTATION] == sidecar["hash"]);
+    ensure!(made["metadata"]["annotations"][PASTED] == sidecar["hash"]);
     ensure!(names(&made["spec"]["initContainers"]) == [SIDECAR]);
     scene.claim("where the policy is installed, too, its pods have one sidecar");
     Ok(())
@@ -106,7 +106,7 @@ pub(super) async fn the_example_component_takes_its_place(scene: &Scene) -> Resu
     let rendered = render(scene, &mirror).await?;
     let template = template(scene).await?;
     ensure!(template["metadata"]["labels"][LABEL] == "production");
-    ensure!(template["metadata"]["annotations"][ANNOTATION] == rendered["hash"]);
+    ensure!(template["metadata"]["annotations"][PASTED] == rendered["hash"]);
     let spec = &template["spec"];
     covers(
         item(&spec["initContainers"], SIDECAR)?,
