@@ -4,7 +4,7 @@
 //! Anybody who may make pods in a namespace can label them, so what is kept of one is bounded.
 
 use crds::contract::{
-    ADMIN_PORT_NUMBER, SIDECAR_CONTAINER, annotations, environment, labels, sha256,
+    ADMIN_PORT_NUMBER, SIDECAR_CONTAINER, SIDECAR_VOLUME, annotations, environment, labels, sha256,
 };
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::jiff::Timestamp;
@@ -37,6 +37,8 @@ pub struct Owner {
 pub enum Carried {
     /// There is none.
     Nothing,
+    /// There is none, and something else has the name of its volume.
+    NothingBesideVolume,
     /// It runs something else.
     Foreign,
     /// The policy added it; the hash of what it added.
@@ -160,7 +162,14 @@ fn carried(pod: &Pod, injected: Option<String>, pasted: Option<String>) -> Carri
     let (container, runs) = match (first.find(named), plain.find(named)) {
         (Some(container), _) => (container, stays(&container)),
         (None, Some(container)) => (container, true),
-        (None, None) => return Carried::Nothing,
+        (None, None) => {
+            let volumes = spec.into_iter().flat_map(|spec| spec.volumes.iter());
+            let mut volumes = volumes.flatten();
+            return match volumes.any(|volume| volume.name == SIDECAR_VOLUME) {
+                true => Carried::NothingBesideVolume,
+                false => Carried::Nothing,
+            };
+        }
     };
     let mut env = container.env.iter().flatten();
     if !runs || !env.any(|variable| variable.name == environment::FILE) {

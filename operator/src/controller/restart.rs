@@ -210,7 +210,11 @@ fn helps(sidecars: &Sidecars, pod: &SidecarPod) -> bool {
     let is_old = match pod.state {
         State::Outdated => true,
         State::Missing => sidecars.can_inject,
-        State::Current | State::Differs | State::NameTaken | State::PortTaken(_) => false,
+        State::Current
+        | State::Differs
+        | State::NameTaken
+        | State::VolumeTaken
+        | State::PortTaken(_) => false,
     };
     is_old && sidecars.is_from_before(pod)
 }

@@ -84,6 +84,8 @@ pub enum State {
     Missing,
     /// Another container has its name.
     NameTaken,
+    /// Something else has the name of its volume.
+    VolumeTaken,
     /// Another container has one of its ports.
     PortTaken(DeclaredPort),
 }
@@ -165,6 +167,7 @@ impl State {
                     false => Self::Differs,
                 }
             }
+            Carried::NothingBesideVolume => Self::VolumeTaken,
             Carried::Nothing | Carried::Foreign => Self::Missing,
         }
     }

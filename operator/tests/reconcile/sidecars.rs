@@ -276,6 +276,25 @@ async fn a_foreign_container_of_the_name_is_reported() {
 }
 
 #[tokio::test]
+async fn a_volume_of_the_name_is_reported() {
+    let cluster = Cluster::with(mode(restarting())).await;
+    cluster.reconciles().await;
+    cluster.stateful_set(1);
+    cluster.labelled_pod(0);
+    cluster.pod(0, |pod| {
+        pod["spec"]["volumes"] = json!([{"name": "prometheus-mirror-configuration"}])
+    });
+    cluster.reconciles().await;
+    assert_eq!(cluster.conditions()[1], "Stalled True ContainerNameTaken");
+    assert_eq!(
+        cluster.says(),
+        "A volume named prometheus-mirror-configuration is in Pod prometheus-0; the pod gets no sidecar. Rename that volume."
+    );
+    cluster.reconciles().await;
+    assert_eq!(evictions(&cluster), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_pasted_sidecar_is_pasted_again_not_restarted() {
     let cluster = Cluster::with_sidecars(restarting(), 1).await;
     let hash = cluster.status()["sidecar"]["hash"].clone();

@@ -155,6 +155,16 @@ fn what_was_pasted_is_told_from_what_a_policy_added() {
 }
 
 #[test]
+fn a_volume_of_the_sidecars_name_is_noticed() {
+    let beside = |name: &str| {
+        let spec = json!({"containers": [], "volumes": [{"name": name}]});
+        read(json!({"metadata": {"name": "p"}, "spec": spec})).carried
+    };
+    assert_eq!(beside(SIDECAR_VOLUME), Carried::NothingBesideVolume);
+    assert_eq!(beside("data"), Carried::Nothing);
+}
+
+#[test]
 fn ports_that_a_mirror_needs_for_itself_collide() {
     let collides = |port: Value| {
         let container = json!({"name": "prometheus", "ports": [port]});

@@ -126,7 +126,7 @@ fn a_new_pod_serves_for_a_while_before_the_next_one_goes() {
 #[test]
 fn a_pod_that_would_come_back_the_same_or_not_at_all_stays() {
     let alone = |pod: SidecarPod| decided(&sidecars(vec![pod]));
-    for state in [State::NameTaken, State::Differs] {
+    for state in [State::NameTaken, State::VolumeTaken, State::Differs] {
         assert_eq!(alone(pod("p", state)), "nothing");
     }
     assert_eq!(alone(changed(|pod| pod.owner = None)), "nothing");

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crds::contract::labels;
+use crds::contract::{SIDECAR_CONTAINER, SIDECAR_VOLUME, labels};
 use crds::{ConditionType, LocalName, PrometheusMirrorStatus, Reason, SidecarStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -227,19 +227,28 @@ pub(super) fn current(progress: &Progress, sidecars: &Sidecars) -> Finding {
 
 /// The pods in a state that has this reason, in words; the reason may be a more specific one.
 fn found(progress: &Progress, sidecars: &Sidecars, reason: Reason) -> Option<(Reason, String)> {
-    let named = |state: State| names(sidecars, |pod| pod.state == state);
     match reason {
-        Reason::ContainerNameTaken => named(State::NameTaken).map(|pods| {
-            let message = format!(
-                "A container named {} that is not a mirror is in {pods}; the pod gets no sidecar. Rename that container.",
-                crds::contract::SIDECAR_CONTAINER
-            );
-            (reason, message)
-        }),
+        Reason::ContainerNameTaken => name_taken(sidecars).map(|message| (reason, message)),
         Reason::PortTaken => port_taken(progress, sidecars).map(|message| (reason, message)),
         Reason::SidecarMissing => missing(progress, sidecars),
         _ => outdated(progress, sidecars).map(|message| (Reason::SidecarOutdated, message)),
     }
+}
+
+fn name_taken(sidecars: &Sidecars) -> Option<String> {
+    let named = |state: State| names(sidecars, |pod| pod.state == state);
+    let container = named(State::NameTaken).map(|pods| {
+        format!(
+            "A container named {SIDECAR_CONTAINER} that is not a mirror is in {pods}; the pod gets no sidecar. Rename that container."
+        )
+    });
+    let volume = named(State::VolumeTaken).map(|pods| {
+        format!(
+            "A volume named {SIDECAR_VOLUME} is in {pods}; the pod gets no sidecar. Rename that volume."
+        )
+    });
+    let all: Vec<_> = container.into_iter().chain(volume).collect();
+    (!all.is_empty()).then(|| all.join(" "))
 }
 
 fn port_taken(progress: &Progress, sidecars: &Sidecars) -> Option<String> {
