@@ -163,7 +163,7 @@ enum Next<'a> {
 /// Which pod is to be evicted. Pure.
 fn next(sidecars: &Sidecars, now: Timestamp) -> Next<'_> {
     let helpful = sidecars.staying().filter_map(|pod| {
-        let owner = pod.owner.as_ref().filter(|owner| kind(owner).is_some())?;
+        let owner = pod.owner.as_ref().filter(|owner| replaces(owner))?;
         helps(sidecars, pod).then_some((pod, owner))
     });
     // One that is not ready anyway before one that serves; of a StatefulSet the last one first.
@@ -223,6 +223,12 @@ fn helps(sidecars: &Sidecars, pod: &SidecarPod) -> bool {
 fn is_in_vain(sidecars: &Sidecars, pod: &SidecarPod) -> bool {
     let should_have = matches!(pod.state, State::Missing | State::Outdated);
     should_have && sidecars.rendered_at.is_some() && !sidecars.is_from_before(pod)
+}
+
+/// Whether an owner makes another pod for one that was evicted.
+#[must_use]
+pub fn replaces(owner: &Owner) -> bool {
+    kind(owner).is_some()
 }
 
 /// The owner's kind, if it makes another pod.

@@ -295,6 +295,26 @@ async fn a_volume_of_the_name_is_reported() {
 }
 
 #[tokio::test]
+async fn pods_that_nobody_replaces_are_named() {
+    let cluster = Cluster::with(mode(restarting())).await;
+    cluster.reconciles().await;
+    cluster.stateful_set(1);
+    cluster.labelled_pod(0);
+    cluster.labelled_pod(1);
+    cluster.pod(1, |pod| pod["metadata"]["ownerReferences"] = json!([]));
+    cluster.reconciles().await;
+    let both = "No sidecar: Pods prometheus-0, prometheus-1.";
+    let alone = "Create again by hand: Pod prometheus-1. Only a StatefulSet, a ReplicaSet or a DaemonSet replaces a pod that the operator evicts.";
+    let said = format!("{both} The operator restarts one at a time. {alone}");
+    assert_eq!(cluster.says(), said);
+    cluster.api.remove("pods/prometheus-0");
+    cluster.time_passes();
+    cluster.reconciles().await;
+    let said = format!("No sidecar: Pod prometheus-1. {alone}");
+    assert_eq!(cluster.says(), said);
+}
+
+#[tokio::test]
 async fn a_pasted_sidecar_is_pasted_again_not_restarted() {
     let cluster = Cluster::with_sidecars(restarting(), 1).await;
     let hash = cluster.status()["sidecar"]["hash"].clone();

@@ -14,7 +14,7 @@ use super::ready::{self, Expectation, Numbers, Readiness};
 use super::silence;
 use crate::controller::build::Sidecar;
 use crate::controller::observe::MOST_LABELLED;
-use crate::controller::restart::Restart;
+use crate::controller::restart::{Restart, replaces};
 use crate::controller::sidecars::{SidecarPod, Sidecars, State, rendered_at};
 
 /// So many pods are named in a message.
@@ -280,14 +280,19 @@ fn missing(progress: &Progress, sidecars: &Sidecars) -> Option<(Reason, String)>
         Some(new) => format!(
             "No sidecar: {pods}. The policy added none to {new}, although this resource existed before: check that the MutatingAdmissionPolicy and its binding are installed."
         ),
-        None => format!("No sidecar: {pods}. {}", restart_them(progress)),
+        None => format!(
+            "No sidecar: {pods}. {}",
+            restart_them(progress, sidecars, State::Missing)
+        ),
     };
     Some((Reason::SidecarMissing, message))
 }
 
 fn outdated(progress: &Progress, sidecars: &Sidecars) -> Option<String> {
-    let old = names(sidecars, |pod| pod.state == State::Outdated)
-        .map(|pods| format!("An older sidecar: {pods}. {}", restart_them(progress)));
+    let old = names(sidecars, |pod| pod.state == State::Outdated).map(|pods| {
+        let advice = restart_them(progress, sidecars, State::Outdated);
+        format!("An older sidecar: {pods}. {advice}")
+    });
     let differing = names(sidecars, |pod| pod.state == State::Differs).map(|pods| {
         format!(
             "A sidecar that is not the current one is in the pod template of {pods}: {}",
@@ -298,13 +303,23 @@ fn outdated(progress: &Progress, sidecars: &Sidecars) -> Option<String> {
     (!all.is_empty()).then(|| all.join(" "))
 }
 
-fn restart_them(progress: &Progress) -> &'static str {
+/// What helps pods in this state.
+fn restart_them(progress: &Progress, sidecars: &Sidecars, state: State) -> String {
     let asked = progress.mirror.spec.sidecar.as_ref();
-    if asked.is_some_and(|asked| asked.restart_pods) {
-        "The operator restarts one at a time."
-    } else {
-        "Restart them, or set spec.sidecar.restartPods."
+    if !asked.is_some_and(|asked| asked.restart_pods) {
+        return "Restart them, or set spec.sidecar.restartPods.".to_owned();
     }
+    let is_replaced = |pod: &SidecarPod| pod.owner.as_ref().is_some_and(replaces);
+    let by_operator = names(sidecars, |pod| pod.state == state && is_replaced(pod));
+    let by_hand = names(sidecars, |pod| pod.state == state && !is_replaced(pod));
+    let by_operator = by_operator.map(|_| "The operator restarts one at a time.".to_owned());
+    let by_hand = by_hand.map(|pods| {
+        format!(
+            "Create again by hand: {pods}. Only a StatefulSet, a ReplicaSet or a DaemonSet replaces a pod that the operator evicts."
+        )
+    });
+    let all: Vec<_> = by_operator.into_iter().chain(by_hand).collect();
+    all.join(" ")
 }
 
 fn by_hand(progress: &Progress) -> String {
