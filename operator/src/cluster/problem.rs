@@ -69,8 +69,9 @@ impl Problem {
         })
     }
 
-    /// A container of `podTemplate` or an injected one, or one beside a sidecar: without it, the pod
-    /// does not become ready, and before an init container has ended, the mirror does not start.
+    /// A container of `podTemplate` or an injected one, or one beside a sidecar: without it, the
+    /// pod does not become ready, and before an init container has ended, the mirror does not
+    /// start.
     pub(super) fn of_another(pod: &Pod, own: &str) -> Option<Self> {
         let status = pod.status.as_ref()?;
         let init = status.init_container_statuses.iter().flatten();

@@ -31,7 +31,8 @@ const AT_ONCE: usize = 8;
 /// silent must not keep the operator from other resources.
 const LONGEST: Duration = Duration::from_secs(16);
 /// So many pods with a sidecar are asked and notified. Anybody who may make pods in a namespace
-/// decides how many have the label; the kubelet brings the others a new document within two minutes.
+/// decides how many have the label; the kubelet brings the others a new document within two
+/// minutes.
 pub const MOST_LABELLED: usize = 100;
 
 /// The Deployment could not be read.

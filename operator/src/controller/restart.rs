@@ -2,8 +2,8 @@
 //! a time, by evicting it, so that its owner makes another one and disruption budgets count.
 //!
 //! A pod is evicted only while every other labelled pod has been ready for a while, those with the
-//! current sidecar serve the current document, and its owner misses none; only if another pod in its
-//! place will have the current sidecar; and only where something makes that pod.
+//! current sidecar serve the current document, and its owner misses none; only if another pod in
+//! its place will have the current sidecar; and only where something makes that pod.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
