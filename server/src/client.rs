@@ -1,6 +1,9 @@
 //! Who a connection counts for.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use tokio_rustls::rustls::ServerConnection;
 
 /// The network address that a client is known by: an IPv4 address, or the first 64 bits of an IPv6
 /// address, because a client that has one address of such a network has them all. Behind a proxy
@@ -25,6 +28,25 @@ impl ClientAddress {
     #[must_use]
     pub fn ip(self) -> IpAddr {
         self.0
+    }
+}
+
+/// The certificate that a client has shown, where the listener asks for one. Every request of its
+/// connection has it as an extension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate(Arc<[u8]>);
+
+impl ClientCertificate {
+    /// The client's own among the certificates of a connection, which begin with it.
+    pub(crate) fn of(connection: &ServerConnection) -> Option<Self> {
+        let own = connection.peer_certificates()?.first()?;
+        Some(Self(own.as_ref().into()))
+    }
+
+    /// The certificate, DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.0
     }
 }
 

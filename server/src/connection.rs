@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tower::ServiceExt as _;
 
-use crate::client::ClientAddress;
+use crate::client::{ClientAddress, ClientCertificate};
 use crate::limits::{Limits, MAX_HEAD_BYTES};
 use crate::listener::OnMalformed;
 use crate::stalls::{TimedBody, WriteGuard};
@@ -51,8 +51,9 @@ impl Connection {
         // only that.
         let _ = self.stream.set_nodelay(true);
         let stream = WriteGuard::new(self.stream, self.limits.write_idle);
-        let requests = Requests {
+        let mut requests = Requests {
             client: self.client,
+            certificate: None,
             router: self.router,
             limits: self.limits,
             place: self.place,
@@ -67,7 +68,10 @@ impl Connection {
             () = drained_for(HANDSHAKE_GRACE, self.drains) => return,
         };
         match secured {
-            Ok(Ok(stream)) => requests.answer(stream, self.watcher).await,
+            Ok(Ok(stream)) => {
+                requests.certificate = ClientCertificate::of(stream.get_ref().1);
+                requests.answer(stream, self.watcher).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake not finished in time"),
         }
@@ -84,6 +88,7 @@ async fn drained_for(time: Duration, mut drains: watch::Receiver<()>) {
 /// The requests of a connection.
 struct Requests {
     client: ClientAddress,
+    certificate: Option<ClientCertificate>,
     router: Router,
     limits: Limits,
     place: Arc<Place>,
@@ -98,11 +103,15 @@ impl Requests {
     ) {
         let stream = Watched::new(stream, Arc::clone(&self.place), self.on_malformed);
         let head = self.limits.head;
-        let service = hyper::service::service_fn(move |request| {
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             // Here and not in the future: from the moment on that hyper has the head.
             self.place.asked();
             let (router, place) = (self.router.clone(), Arc::clone(&self.place));
-            answer(router, request, self.client, self.limits, place)
+            request.extensions_mut().insert(self.client);
+            if let Some(certificate) = &self.certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
+            answer(router, request, self.limits, place)
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -117,13 +126,11 @@ impl Requests {
 
 async fn answer(
     router: Router,
-    mut request: Request<Incoming>,
-    client: ClientAddress,
+    request: Request<Incoming>,
     limits: Limits,
     place: Arc<Place>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let stalled = Arc::new(AtomicBool::new(false));
-    request.extensions_mut().insert(client);
     let request = request.map(|body| {
         let stalled = Arc::clone(&stalled);
         axum::body::Body::new(TimedBody::new(body, limits.body_idle, limits.body, stalled))

@@ -28,7 +28,7 @@ mod watched;
 
 pub use address::ListenAddress;
 pub use apart::Apart;
-pub use client::ClientAddress;
+pub use client::{ClientAddress, ClientCertificate};
 pub use heartbeat::Heartbeat;
 pub use limits::{Limits, MAX_HEAD_BYTES};
 pub use listener::{BindError, CurrentTls, Drained, Hooks, OnMalformed, Server, bind};
