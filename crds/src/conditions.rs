@@ -90,6 +90,8 @@ reasons! {
         "Every pod is ready for Kubernetes. The operator did not ask them what they serve; the message says why: `podChecks`, or a service mesh.";
     RollingOut: "Ready=False, Reconciling",
         "Pods are being created or replaced.";
+    RolloutPaused: "Ready=False, Stalled",
+        "The Deployment is paused (`kubectl rollout pause`), so its pods are not replaced. The message says how to resume it.";
     ConfigurationSpreading: "Ready=False, Reconciling",
         "Some pods have not applied the latest configuration yet. Takes seconds.";
     PodsFailing: "Ready=False, Reconciling",
@@ -111,7 +113,7 @@ reasons! {
     SidecarMissing: "Ready=False, Stalled, SidecarsCurrent=False",
         "Pods carry the label, but have no sidecar: they were created before the resource was, or no policy adds sidecars to new pods. The message names them. Restart them, or set `sidecar.restartPods`.";
     InjectionUnavailable: "Ready=False, Stalled, SidecarsCurrent=False",
-        "The same in a cluster without MutatingAdmissionPolicy v1, before Kubernetes 1.36: `prometheus-mirror-operator sidecar NAME` prints what to add to the pod template.";
+        "The same where nothing adds sidecars to new pods: the policy is not installed (`sidecar.injection` of the operator's chart, or `dist/sidecar-injection.yaml`), or the cluster has no MutatingAdmissionPolicy v1, before Kubernetes 1.36. `prometheus-mirror-operator sidecar NAME` prints what to add to the pod template by hand. No pod is restarted meanwhile.";
     ContainerNameTaken: "Ready=False, Stalled, SidecarsCurrent=False",
         "A labelled pod has a container named `prometheus-mirror` that is not a mirror, so it gets no sidecar. Rename that container.";
     PortTaken: "Ready=False, Stalled, SidecarsCurrent=False",

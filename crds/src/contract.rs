@@ -25,7 +25,7 @@ pub mod annotations {
     /// On children: SHA-256 of what was applied last. Applying the same again would change nothing.
     pub const APPLIED: &str = "prometheus-mirror.io/applied";
     /// On pods: what they should be serving. Changing it makes the kubelet look at the pod's
-    /// volumes at once.
+    /// volumes at once. On a Deployment: what those of its pods began with that do not have it.
     pub const CONFIGURATION: &str = "prometheus-mirror.io/configuration";
     /// On a Service or Prometheus object: the namespaces whose resources may refer to it, separated
     /// by commas, or `*` for all.
@@ -97,10 +97,15 @@ pub const SIDECAR_API_PORT: &str = "mirror-api";
 pub const SIDECAR_ADMIN_PORT: &str = "mirror-admin";
 /// The name of the port where the Mirror API answers.
 pub const API_PORT: &str = "api";
+/// That port, unless `spec.port` names another one.
+pub const API_PORT_NUMBER: u16 = 9900;
 /// The name of the port where health checks and metrics answer.
 pub const ADMIN_PORT: &str = "admin";
 /// That port. A rule keeps `spec.port` away from it.
 pub const ADMIN_PORT_NUMBER: u16 = 9901;
+/// The port of the page for people, on the loopback address. While there is one, a rule keeps
+/// `spec.port` away from it.
+pub const CONSOLE_PORT_NUMBER: u16 = 9902;
 
 /// Where the document, the Secrets and the ConfigMaps are mounted.
 pub const CONFIGURATION_DIR: &str = "/etc/prometheus-mirror";
@@ -122,7 +127,10 @@ pub const DOCUMENT_FIELDS: &[&str] = &[
     "requestTargets",
     "workers",
     "limits",
+    "logging",
+    "cache",
     "port",
+    "console",
 ];
 
 /// SHA-256 in hex. The hash of a document is that of its bytes.
@@ -244,6 +252,18 @@ mod tests {
         let port = ADMIN_PORT_NUMBER.to_string();
         assert!(rule.cel.contains(&port) && rule.message.contains(&port));
         assert!(!(rule.holds)(&json!(ADMIN_PORT_NUMBER)));
+    }
+
+    #[test]
+    fn the_rule_of_the_console_names_its_port() {
+        let rule = crate::rules::CONSOLE_PORT;
+        let port = CONSOLE_PORT_NUMBER.to_string();
+        assert!(rule.cel.contains(&port) && rule.message.contains(&port));
+        let holds = |enabled: bool, port: u16| {
+            (rule.holds)(&json!({"console": {"enabled": enabled}, "port": port}))
+        };
+        assert!(!holds(true, CONSOLE_PORT_NUMBER));
+        assert!(holds(false, CONSOLE_PORT_NUMBER) && holds(true, 9900));
     }
 
     #[test]

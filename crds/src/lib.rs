@@ -22,13 +22,16 @@
 //!   `docs/resource-reference.md`.
 
 mod auth;
+mod cache;
 pub mod conditions;
+mod console;
 pub mod contract;
 mod definition;
 mod duration;
 mod exposure;
 mod fault;
 mod limits;
+mod logging;
 pub mod memory;
 mod page;
 pub mod patterns;
@@ -47,7 +50,9 @@ mod workload;
 pub use auth::{
     Auth, AuthHeader, BasicAuth, BearerAuth, OAuth2, ServiceAccountToken, SigV4, TokenSource,
 };
+pub use cache::Cache;
 pub use conditions::{ConditionType, Reason};
+pub use console::Console;
 pub use definition::{crd, crd_yaml};
 pub use duration::{Duration, DurationError};
 pub use exposure::{
@@ -56,6 +61,7 @@ pub use exposure::{
 };
 pub use fault::Fault;
 pub use limits::Limits;
+pub use logging::{LoggedRequests, Logging};
 pub use page::resource_reference;
 pub use reference::{
     ApiKeyRef, ConfigMapKeyRef, LocalName, Pods, PrometheusRef, SecretKeyRef, ServiceRef,

@@ -37,18 +37,22 @@ impl Limits {
     /// `memory` in bytes. None if it is absent, or no quantity of [`patterns::MEMORY`].
     #[must_use]
     pub fn memory_bytes(&self) -> Option<u64> {
-        let text = self.memory.as_deref()?;
-        let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-        let (number, unit) = text.split_at(unit_at);
-        let bytes: u64 = match unit {
-            "M" => 1_000_000,
-            "G" => 1_000_000_000,
-            "Mi" => 1 << 20,
-            "Gi" => 1 << 30,
-            _ => return None,
-        };
-        number.parse::<u64>().ok()?.checked_mul(bytes)
+        bytes(self.memory.as_deref()?)
     }
+}
+
+/// A quantity of [`patterns::MEMORY`] in bytes. None if it is none.
+pub(crate) fn bytes(text: &str) -> Option<u64> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(unit_at);
+    let bytes: u64 = match unit {
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(bytes)
 }
 
 const fn default_upstream_calls() -> i32 {

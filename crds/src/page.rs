@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::definition::schema;
+use crate::definition::generated_schema;
 use crate::patterns;
 
 /// Every field of the resource in Markdown: path, type, default, bounds and description, and the
 /// rules between fields.
 #[must_use]
 pub fn resource_reference() -> String {
-    let schema = schema();
+    let schema = &generated_schema();
     let mut page = String::from(
         "# PrometheusMirror: every field\n\n\
          Generated from the types in `crds/src` by `make generate`. Do not edit.\n\n\

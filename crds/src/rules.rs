@@ -95,8 +95,16 @@ pub const SPEC: &[Rule] = &[
         message: "sidecar needs mode: Sidecar",
         holds: |spec| spec["sidecar"].is_null() || text(spec, "mode") == Some("Sidecar"),
     },
+    CONSOLE_PORT,
     DRAINABLE,
 ];
+
+/// Only while there is a console: resources that have used the port since before keep it.
+pub const CONSOLE_PORT: Rule = Rule {
+    cel: "!has(self.console) || !has(self.console.enabled) || !self.console.enabled || !has(self.port) || self.port != 9902",
+    message: "port must not be 9902 while console is enabled, because the console listens there",
+    holds: |spec| spec["console"]["enabled"] != json!(true) || spec["port"].as_i64() != Some(9902),
+};
 
 /// A budget that lets nodes drain. Resources that were stored before this rule existed may break
 /// it: the API server lets them be as long as their spec stays, and so does the operator.
@@ -191,6 +199,28 @@ pub const REQUEST_TIMEOUT: &[Rule] = &[Rule {
     ),
     message: "must be a duration from 100ms to 10m, such as 15s or 1m30s",
     holds: |value| duration_within(value, 100, 600_000),
+}];
+
+/// Rules of `logging.requests.slow`.
+pub const SLOW_REQUEST: &[Rule] = &[Rule {
+    cel: concat!(
+        "self.matches('",
+        duration!(),
+        "') && duration(self) >= duration('1ms') && duration(self) <= duration('10m')"
+    ),
+    message: "must be a duration from 1ms to 10m, such as 5s or 500ms",
+    holds: |value| duration_within(value, 1, 600_000),
+}];
+
+/// Rules of `cache.settle`.
+pub const SETTLE: &[Rule] = &[Rule {
+    cel: concat!(
+        "self.matches('",
+        duration!(),
+        "') && duration(self) >= duration('0s') && duration(self) <= duration('168h')"
+    ),
+    message: "must be a duration from 0s to 168h, such as 10m or 2h",
+    holds: |value| duration_within(value, 0, 604_800_000),
 }];
 
 /// Rules of scrape intervals.
@@ -391,6 +421,8 @@ pub const ALL: &[&[Rule]] = &[
     TARGET,
     HTTP_URL,
     REQUEST_TIMEOUT,
+    SLOW_REQUEST,
+    SETTLE,
     SCRAPE_INTERVAL,
     AUTH,
     REPLICA,

@@ -11,11 +11,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::contract::API_PORT_NUMBER;
 use crate::reference::{ApiKeyRef, LocalName};
 use crate::status::PrometheusMirrorStatus;
 use crate::{
-    Autoscaling, HttpRoute, Ingress, Limits, Monitor, NetworkPolicy, PodDisruptionBudget, Server,
-    Service, Target, rules, schemas,
+    Autoscaling, Cache, Console, HttpRoute, Ingress, Limits, Logging, Monitor, NetworkPolicy,
+    PodDisruptionBudget, Server, Service, Target, rules, schemas,
 };
 
 /// The Prometheus servers that StackState may read through this mirror, the key, and how the mirror
@@ -121,6 +122,15 @@ pub struct PrometheusMirrorSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
 
+    /// What the mirror logs beside its own messages: requests, all or some of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logging: Option<Logging>,
+
+    /// Remembers answers about finished buckets, so that a target is not asked for them again and
+    /// again. Default: nothing is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+
     /// The port on which the mirror serves its API. Not 9901, which serves health checks and
     /// metrics.
     #[serde(default = "default_port")]
@@ -139,6 +149,10 @@ pub struct PrometheusMirrorSpec {
     /// Settings of the API: whether requests must carry the key, the HTTP status of errors, TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
+
+    /// A page on which people try queries and see why a stream shows what it shows. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<Console>,
 
     /// The Service in front of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -278,8 +292,8 @@ pub(crate) const fn default_workers() -> i32 {
     20
 }
 
-const fn default_port() -> i32 {
-    9900
+fn default_port() -> i32 {
+    API_PORT_NUMBER.into()
 }
 
 const fn default_replicas() -> i32 {

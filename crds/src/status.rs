@@ -16,6 +16,12 @@ pub struct PrometheusMirrorStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
+    /// The operator that looks after the resource: the namespace and name of its Lease. Another
+    /// one stands back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 317))]
+    pub operator: Option<String>,
+
     /// Ready: every pod serves the current configuration. TargetsReachable: the pods reach every
     /// target. Reconciling: changes are in progress. Stalled: no progress until the spec or a
     /// referenced object changes.

@@ -42,7 +42,7 @@ fn all_that(wrong: impl Fn(&str, &Value) -> bool) -> Vec<String> {
 fn the_committed_definition_is_the_generated_one() {
     assert!(
         committed("prometheusmirrors.yaml") == crds::crd_yaml().unwrap(),
-        "run `cargo run -p prometheus-mirror-crds --example crd > crds/prometheusmirrors.yaml`"
+        "run `make generate`"
     );
 }
 

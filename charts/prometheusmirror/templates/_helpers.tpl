@@ -74,7 +74,7 @@ after validation.
 {{- include "prometheusmirror.validate" . }}
 {{- $spec := dict "apiKeySecretRef" (include "prometheusmirror.apiKeySecretRef" . | fromYaml) }}
 {{- $values := .Values }}
-{{- range $field := list "targets" "defaultTarget" "requestTargets" "workers" "limits" "port" "replicas" "autoscaling" "server" "service"
+{{- range $field := list "targets" "defaultTarget" "requestTargets" "workers" "limits" "logging" "cache" "port" "replicas" "autoscaling" "server" "console" "service"
     "networkPolicy" "ingress" "httpRoute" "podDisruptionBudget" "monitor" "resources" "podTemplate" "podTemplateRemove" }}
   {{- $value := get $values $field }}
   {{- if not (or (kindIs "invalid" (index $values $field)) (and (kindIs "slice" $value) (empty $value))) }}
@@ -93,7 +93,7 @@ after validation.
 
 {{/* The mirror's document, with everything that the operator would look up in the cluster. */}}
 {{- define "prometheusmirror.document" -}}
-{{- $spec := pick (include "prometheusmirror.spec" . | fromYaml) "apiKeySecretRef" "targets" "defaultTarget" "requestTargets" "workers" "limits" "port" "server" }}
+{{- $spec := pick (include "prometheusmirror.spec" . | fromYaml) "apiKeySecretRef" "targets" "defaultTarget" "requestTargets" "workers" "limits" "logging" "cache" "port" "server" "console" }}
 {{- range $target := $spec.targets }}
   {{- range $server := concat (list $target) ($target.replicas | default list) ($target.shards | default list) }}
     {{- include "prometheusmirror.resolve" (dict "server" $server "namespace" $.Release.Namespace) }}

@@ -63,8 +63,17 @@ What values.schema.json cannot say, or could not say with an example. The words 
     {{- end }}
   {{- end }}
 {{- end }}
+{{- with (.Values.logging | default dict).requests }}
+  {{- include "prometheusmirror.validateDuration" (dict "path" "logging.requests.slow" "value" .slow "from" 1 "to" 600000 "range" "1ms to 10m") }}
+{{- end }}
+{{- with .Values.cache }}
+  {{- include "prometheusmirror.validateDuration" (dict "path" "cache.settle" "value" .settle "from" 0 "to" 604800000 "range" "0s to 168h") }}
+{{- end }}
 {{- if eq (int .Values.port) 9901 }}
   {{- fail "port: must not be 9901, where the mirror answers health checks and serves its metrics; for example: 9900" }}
+{{- end }}
+{{- if and (dig "enabled" false (.Values.console | default dict)) (eq (int .Values.port) 9902) }}
+  {{- fail "port must not be 9902 while console is enabled, because the console listens there; for example: 9900" }}
 {{- end }}
 {{- with .Values.autoscaling }}
   {{- if gt (int (.minReplicas | default 1)) (int .maxReplicas) }}
