@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use clap::CommandFactory as _;
-use crds::contract::{ADMIN_PORT_NUMBER, environment};
+use crds::contract::{ADMIN_PORT_NUMBER, CONSOLE_PORT_NUMBER, environment};
 use mirror::cli::args::Cli;
 
 fn serve() -> clap::Command {
@@ -32,4 +32,14 @@ fn the_admin_port_is_the_one_that_is_probed() {
     let argument = serve.get_arguments().find(listens).unwrap();
     let expected = format!("[::]:{ADMIN_PORT_NUMBER}");
     assert_eq!(argument.get_default_values(), [expected.as_str()]);
+}
+
+/// `kubectl port-forward` reaches it there, and nothing else does.
+#[test]
+fn the_console_is_on_the_loopback_address() {
+    let serve = serve();
+    let mut arguments = serve.get_arguments();
+    let argument = arguments.find(|argument| argument.get_id() == "console_listen");
+    let expected = format!("127.0.0.1:{CONSOLE_PORT_NUMBER}");
+    assert_eq!(argument.unwrap().get_default_values(), [expected.as_str()]);
 }

@@ -16,8 +16,11 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("plan", &["model"]),
     // A limit of memory is a size of the budget.
     ("settings", &["model", "budget"]),
-    // A target is made from its settings.
-    ("prometheus", &["model", "blocking", "budget", "settings"]),
+    // A target is made from its settings; the plan knows which expressions may be remembered.
+    (
+        "prometheus",
+        &["model", "blocking", "budget", "plan", "settings"],
+    ),
     // The upstream metrics are registered beside the others; the budget is shown as it is.
     ("telemetry", &["model", "budget", "prometheus"]),
     ("execute", &["model", "blocking", "plan", "prometheus"]),

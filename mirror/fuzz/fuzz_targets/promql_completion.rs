@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use mirror::model::enforced::Enforced;
 use mirror::plan::enforce::EnforceError;
-use mirror::plan::kind::Kind;
+use mirror::plan::kind::QueryKind;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -48,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
 
 fn complete(promql: &str) -> Result<String, EnforceError> {
     let enforced = Enforced(vec![("team".to_owned(), "a\"b".to_owned())]);
-    let kind = enforced.kind(Kind::Expression {
+    let kind = enforced.kind(QueryKind::Expression {
         promql: promql.to_owned(),
         matchers: Vec::new(),
     })?;

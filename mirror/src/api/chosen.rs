@@ -3,13 +3,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::body;
 use super::error::ApiError;
 use super::state::Serving;
+use super::{Asker, body};
 use crate::blocking;
 use crate::budget::Reservation;
 use crate::budget::size::ByteSize;
@@ -17,11 +16,12 @@ use crate::execute::Context;
 use crate::execute::counted::Counted;
 use crate::execute::shards::Shards;
 use crate::model::enforced::Enforced;
+use crate::model::notes::Notes;
 use crate::model::time::{Millis, Timestamp};
 use crate::plan::enforce::EnforceError;
 use crate::plan::fields::FieldQuery;
-use crate::plan::kind::Kind;
-use crate::prometheus::{Caller, Deadline, RequestCalls, Server, Target};
+use crate::plan::kind::QueryKind;
+use crate::prometheus::{Deadline, RequestCalls, Server, Target};
 use crate::settings::choose::{Choice, ChosenTarget, ConnectionDetails, choose};
 use crate::settings::{NanInterpretation, Parameters, undeclared};
 
@@ -38,6 +38,7 @@ pub(super) struct Chosen {
     enforced: Enforced,
     pub(super) deadline: Deadline,
     memory: Option<Arc<Reservation>>,
+    pub(super) notes: Option<Arc<Notes>>,
 }
 
 /// What a request may take beside the answers that it reads before it must ask for more: most
@@ -63,9 +64,14 @@ impl Chosen {
     pub(super) fn choose(
         serving: &Serving,
         details: &ConnectionDetails,
-        arrived: Instant,
-        caller: Caller,
+        asker: Asker,
     ) -> Result<Self, ApiError> {
+        let Asker {
+            caller,
+            arrived,
+            wants_fresh,
+            notes,
+        } = asker;
         let Choice {
             target,
             timeout,
@@ -81,7 +87,14 @@ impl Chosen {
         .ok_or_else(ApiError::no_longer_served)?;
         let settings = target.settings();
         let at_most = serving.settings.limits.upstream_calls;
-        let shards = Counted::together(target.for_request(caller), at_most);
+        if let Some(notes) = &notes {
+            notes.target(&settings.name.0);
+        }
+        let stores = match wants_fresh {
+            true => target.for_fresh_request(caller),
+            false => target.for_request(caller),
+        };
+        let shards = Counted::together(stores, at_most, notes.as_ref());
         let calls = Shards::new(shards, settings.partial_responses).knowing(target.holders());
         Ok(Self {
             name: settings.name.to_string(),
@@ -93,6 +106,7 @@ impl Chosen {
             deadline: Deadline(arrived + timeout),
             calls,
             memory: None,
+            notes,
         })
     }
 
@@ -157,7 +171,7 @@ impl Chosen {
 
     /// What is asked for, within the target's enforced matchers. To complete an expression takes up
     /// to some milliseconds, and no other request waits for them.
-    pub(super) async fn enforced(&self, kind: Kind) -> Result<Kind, ApiError> {
+    pub(super) async fn enforced(&self, kind: QueryKind) -> Result<QueryKind, ApiError> {
         let enforced = self.enforced.clone();
         if !self.completes(&kind) {
             return Ok(enforced.kind(kind)?);
@@ -171,8 +185,8 @@ impl Chosen {
     }
 
     /// Whether matchers are added to what the user wrote.
-    pub(super) fn completes(&self, kind: &Kind) -> bool {
-        !self.enforced.0.is_empty() && matches!(kind, Kind::Expression { .. })
+    pub(super) fn completes(&self, kind: &QueryKind) -> bool {
+        !self.enforced.0.is_empty() && matches!(kind, QueryKind::Expression { .. })
     }
 
     /// The same query, of series within the target's enforced matchers.

@@ -15,12 +15,14 @@ use serde_json::{Map, Value};
 use self::conditions::conditions;
 use self::object::Object;
 pub(crate) use self::object::beginning;
+use self::pruned::Json;
 use crate::model::api_method::ApiMethod;
+use crate::model::notes::Notes;
 use crate::model::time::Millis;
 use crate::plan::MetricQuery;
 use crate::plan::aggregation::{Aggregation, Method};
 use crate::plan::fields::{FieldQuery, ValuesQuery};
-use crate::plan::kind::KindName;
+use crate::plan::kind::QueryKindName;
 
 /// How deep a body may be nested.
 pub const MAX_DEPTH: usize = 64;
@@ -56,7 +58,7 @@ pub enum DecodeError {
     /// A metric query that names no metric.
     #[error(
         "no condition says which metric is meant: one of {} is needed",
-        KindName::listed()
+        QueryKindName::listed()
     )]
     NoKind,
 }
@@ -81,6 +83,19 @@ pub enum Query {
     FieldValues(ValuesQuery),
     /// Which points has a metric?
     Metric(MetricQuery),
+}
+
+impl Query {
+    /// Notes what it asks for.
+    pub(super) fn note(&self, notes: &Notes) {
+        let Self::Metric(MetricQuery { kind, .. }) = self else {
+            return;
+        };
+        match (kind.name(), kind.metric()) {
+            (name @ QueryKindName::Expression, promql) => notes.expression(name.key(), promql),
+            (name, metric) => notes.metric(name.key(), metric),
+        }
+    }
 }
 
 /// Reads a body as a request of a method.
@@ -108,13 +123,26 @@ pub fn request(body: &[u8], method: ApiMethod) -> Result<Request, DecodeError> {
     })?;
     let body = Object::root(&body)?;
     let method = match method {
-        ApiMethod::Explain => explained(&body)?,
+        ApiMethod::Explain => one_of(
+            &body,
+            &[
+                ApiMethod::FieldNames,
+                ApiMethod::FieldValues,
+                ApiMethod::Metric,
+            ],
+            "cannot be explained; MetricsRequest can, and the two of fields",
+        )?,
+        ApiMethod::Describe => one_of(
+            &body,
+            &[ApiMethod::FieldNames, ApiMethod::FieldValues],
+            "cannot be described; FieldNamesRequest and FieldValuesRequest can",
+        )?,
         method => {
             body.expect_type(method.request_type())?;
             method
         }
     };
-    let connection_details = body.object("connectionDetails")?.into_fields().clone();
+    let connection_details = body.object("connectionDetails")?.into_fields().to_map();
     let query = match method {
         ApiMethod::Connection => Query::Connection,
         _ => self::query(&body.object("query")?, method)?,
@@ -125,20 +153,19 @@ pub fn request(body: &[u8], method: ApiMethod) -> Result<Request, DecodeError> {
     })
 }
 
-/// The method whose request is to be explained: its `_type` says so, or that of its query.
-fn explained(body: &Object<'_>) -> Result<ApiMethod, DecodeError> {
-    let explained = || {
-        ApiMethod::ALL
-            .into_iter()
-            .filter(|method| !method.query_type().is_empty())
-    };
+/// The method whose request a body is: its `_type` says so, or that of its query. `others` says
+/// that it is none of these.
+fn one_of(
+    body: &Object<'_>,
+    methods: &[ApiMethod],
+    others: &str,
+) -> Result<ApiMethod, DecodeError> {
+    let methods = || methods.iter().copied();
     if let Some(said) = body.optional_string("_type")? {
-        let known = explained().find(|known| known.request_type() == said);
+        let known = methods().find(|known| known.request_type() == said);
         return known.ok_or_else(|| {
             let said = beginning(said);
-            DecodeError::Malformed(format!(
-                "_type: {said:?} cannot be explained; MetricsRequest can, and the two of fields"
-            ))
+            DecodeError::Malformed(format!("_type: {said:?} {others}"))
         });
     }
     let query = body.optional_object("query")?;
@@ -146,7 +173,7 @@ fn explained(body: &Object<'_>) -> Result<ApiMethod, DecodeError> {
         Some(query) => query.optional_string("_type")?,
         None => None,
     };
-    said.and_then(|said| explained().find(|known| known.query_type() == said))
+    said.and_then(|said| methods().find(|known| known.query_type() == said))
         .ok_or_else(|| body.fault("_type", "is missing"))
 }
 
@@ -213,11 +240,11 @@ fn values(query: &Object<'_>, fields: FieldQuery) -> Result<ValuesQuery, DecodeE
 /// The field whose values are asked for: a descriptor, as field names answer it, or just its name.
 fn field<'a>(query: &Object<'a>) -> Result<&'a str, DecodeError> {
     let descriptor = match query.required("field")? {
-        Value::String(name) if name.is_empty() => {
+        Json::Text(name) if name.is_empty() => {
             return Err(query.fault("field", "must not be empty"));
         }
-        Value::String(name) => return Ok(name),
-        Value::Object(_) => query.object("field")?,
+        Json::Text(name) => return Ok(name),
+        Json::Object(_) => query.object("field")?,
         _ => return Err(query.fault("field", "must be a FieldDescriptor or the name of a field")),
     };
     descriptor.expect_type("FieldDescriptor")?;
@@ -237,7 +264,7 @@ fn field<'a>(query: &Object<'a>) -> Result<&'a str, DecodeError> {
 /// Labels have no patterns, so a `*` there is the value's own.
 fn prefix<'a>(field: &str, typed: &'a str) -> &'a str {
     match typed.strip_suffix('*') {
-        Some(beginning) if KindName::parse(field).is_some() => beginning,
+        Some(beginning) if QueryKindName::parse(field).is_some() => beginning,
         _ => typed,
     }
 }

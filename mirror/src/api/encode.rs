@@ -1,13 +1,13 @@
 //! Answers as the Mirror API spells them. Points are written straight into the response: there may
 //! be tens of thousands.
 
-use std::fmt::Write as _;
+mod instants;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use self::instants::Instants;
 use crate::execute::Telemetry;
-use crate::model::time::Millis;
 use crate::plan::fields::{FieldValue, Listing};
 
 /// About how many bytes the answer of a field name query has.
@@ -99,20 +99,17 @@ pub fn field_values(values: &Listing<FieldValue>) -> Bytes {
 /// The answer of a metric query.
 #[must_use]
 pub fn metric(telemetry: &Telemetry) -> Bytes {
-    let mut text = String::with_capacity(size_of_points(telemetry));
-    text.push_str(r#"{"telemetry":{"points":["#);
+    let mut text = Vec::with_capacity(size_of_points(telemetry));
+    text.extend_from_slice(br#"{"telemetry":{"points":["#);
+    let mut instants = Instants::default();
     for (index, (at, value)) in telemetry.points.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        // Writing to a String cannot fail.
-        let _ = match telemetry.bucket {
-            None => write!(text, "{comma}[{value},{}]", at.0),
-            Some(Millis(width)) => write!(
-                text,
-                "{comma}[{value},{},{}]",
-                at.0,
-                at.0.saturating_add(width)
-            ),
-        };
+        text.extend_from_slice(if index == 0 { b"[" } else { b",[" });
+        text.extend_from_slice(value.as_bytes());
+        instants.write(&mut text, at);
+        if let Some(width) = telemetry.bucket {
+            instants.write(&mut text, at.plus(width));
+        }
+        text.push(b']');
     }
     let (format, kind) = match telemetry.bucket {
         None => (r#"["value","timestamp"]"#, "RawMetricTelemetry"),
@@ -121,11 +118,11 @@ pub fn metric(telemetry: &Telemetry) -> Bytes {
             "AggregatedMetricTelemetry",
         ),
     };
-    let _ = write!(
-        text,
+    let end = format!(
         r#"],"dataFormat":{format},"isPartial":{},"_type":"{kind}"}},"_type":"MetricsResponse"}}"#,
         telemetry.is_partial()
     );
+    text.extend_from_slice(end.as_bytes());
     Bytes::from(text)
 }
 
@@ -140,7 +137,7 @@ mod tests {
     use super::*;
     use crate::execute::Missing;
     use crate::model::series::Samples;
-    use crate::model::time::Timestamp;
+    use crate::model::time::{Millis, Timestamp};
 
     fn telemetry(bucket: Option<Millis>) -> Telemetry {
         let mut points = Samples::default();

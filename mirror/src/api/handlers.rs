@@ -1,26 +1,24 @@
 //! One thin handler per method: decode, choose the target, execute, encode.
 
-use std::time::Instant;
-
 use serde_json::json;
 
 use super::asked::{Asked, AskedMetric};
 use super::body::{self, RequestBody};
 use super::chosen::Chosen;
 use super::decode::{Query, Request};
+use super::described;
 use super::error::ApiError;
 use super::state::Serving;
-use super::{About, Answered, encode};
+use super::{About, Answered, Asker, encode};
 use crate::execute::why::{self, Why};
 use crate::execute::{self, explain, fields};
 use crate::model::api_method::ApiMethod;
 use crate::model::time::Timestamp;
 use crate::plan::fields::{FieldQuery, ValuesQuery};
-use crate::prometheus::{Call, Caller};
+use crate::prometheus::Call;
 use crate::settings::choose::ConnectionDetails;
 
-/// Answers a request body of `caller`, exactly as StackState gets it. `arrived` is when it came in:
-/// deadlines count from there.
+/// Answers the request body of `asker`, exactly as StackState gets it.
 ///
 /// # Errors
 ///
@@ -29,16 +27,18 @@ pub async fn answer(
     serving: &Serving,
     method: ApiMethod,
     body: RequestBody,
-    arrived: Instant,
-    caller: Caller,
+    asker: Asker,
 ) -> Result<Answered, ApiError> {
-    let (request, _held) = body::decoded(body, method, arrived).await?;
+    let (request, _held) = body::decoded(body, method, asker.arrived).await?;
     let Request {
         connection_details,
         query,
     } = request;
     let details = ConnectionDetails::parse(&connection_details)?;
-    let target = match Chosen::choose(serving, &details, arrived, caller) {
+    if let Some(notes) = &asker.notes {
+        query.note(notes);
+    }
+    let target = match Chosen::choose(serving, &details, asker) {
         Ok(target) => Ok(target.with_memory(serving).await?),
         Err(error) => Err(error),
     };
@@ -52,7 +52,9 @@ pub async fn answer(
     let asked = asked.within(&target).await?;
     loop {
         let answered = match method {
-            ApiMethod::Explain => explained(&target, &asked).await,
+            // Kilobytes long, and rare.
+            ApiMethod::Explain => Box::pin(explained(&target, &asked)).await,
+            ApiMethod::Describe => Box::pin(described::answer(&target, &asked)).await,
             _ => answered(&target, &asked, method).await,
         };
         match answered {
@@ -65,9 +67,10 @@ pub async fn answer(
 
 async fn answered(target: &Chosen, asked: &Asked, method: ApiMethod) -> Result<Answered, ApiError> {
     match asked {
-        Asked::Metric(asked) if method == ApiMethod::Why => why(target, asked).await,
-        Asked::FieldNames(query) => field_names(target, query).await,
-        Asked::FieldValues(query) => field_values(target, query).await,
+        // Kilobytes long, and rarer than the last one.
+        Asked::Metric(asked) if method == ApiMethod::Why => Box::pin(why(target, asked)).await,
+        Asked::FieldNames(query) => Box::pin(field_names(target, query)).await,
+        Asked::FieldValues(query) => Box::pin(field_values(target, query)).await,
         Asked::Metric(asked) => metric(target, asked).await,
     }
 }
@@ -104,7 +107,9 @@ async fn why(target: &Chosen, asked: &AskedMetric) -> Result<Answered, ApiError>
     });
     match &why {
         Why::Points(count) | Why::OnlyNan(count) => answer["points"] = json!(count),
-        Why::NoBucketIsOver { ends } => answer["ends"] = json!(ends.0),
+        Why::NoBucketIsOver { ends } | Why::LastBucketIsNotOver { ends, .. } => {
+            answer["ends"] = json!(ends.0);
+        }
         Why::NoSamples { before, after } => {
             answer["lastBefore"] = json!(before.map(|at| at.0));
             answer["firstAfter"] = json!(after.map(|at| at.0));
@@ -148,11 +153,14 @@ async fn field_values(target: &Chosen, query: &ValuesQuery) -> Result<Answered, 
     Ok(body.await?.into())
 }
 
-async fn metric(target: &Chosen, asked: &AskedMetric) -> Result<Answered, ApiError> {
+pub(super) async fn metric(target: &Chosen, asked: &AskedMetric) -> Result<Answered, ApiError> {
     let telemetry = execute::metric(&target.context(), &asked.query).await;
     let telemetry = telemetry.map_err(|error| asked.failed(error))?;
     for remark in &telemetry.remarks {
         tracing::debug!(target = %target.name, ?remark.meaning, remark.text, "the store remarks");
+    }
+    if let Some(notes) = &target.notes {
+        notes.points(telemetry.points.len());
     }
     let about = About {
         missing: telemetry.missing,

@@ -6,6 +6,7 @@ mod asked;
 pub mod body;
 mod chosen;
 pub mod decode;
+mod described;
 pub mod encode;
 pub mod error;
 pub mod handlers;
@@ -14,10 +15,28 @@ pub mod state;
 
 pub use handlers::answer;
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use crate::execute::Missing;
+use crate::model::notes::Notes;
+use crate::prometheus::Caller;
 use crate::prometheus::remarks::Remark;
+
+/// Who asks, and how.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// Whose request it is.
+    pub caller: Caller,
+    /// When it came in: deadlines count from there.
+    pub arrived: Instant,
+    /// Nothing of the answer may be remembered from earlier requests.
+    pub wants_fresh: bool,
+    /// What is asked for, and what it takes, is written into these.
+    pub notes: Option<Arc<Notes>>,
+}
 
 /// The answer to a request: its body as StackState reads it, and what people may want to know
 /// besides.

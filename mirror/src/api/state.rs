@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 
 use crate::budget::Memory;
 use crate::prometheus::Targets;
-use crate::settings::Settings;
+use crate::settings::{LoggedRequests, Settings};
 use crate::telemetry::metrics::Metrics;
 
 /// Shared by every handler. A request takes one [`AppState::serving`] snapshot and works with it to
@@ -50,6 +50,12 @@ impl AppState {
     #[must_use]
     pub fn serving(&self) -> Arc<Serving> {
         self.serving.load_full()
+    }
+
+    /// Which of the requests that arrive now are logged.
+    #[must_use]
+    pub fn logged_requests(&self) -> Option<LoggedRequests> {
+        self.serving.load().settings.logged_requests
     }
 
     /// Serves `settings` from now on. Requests under way keep what they have; targets that did not

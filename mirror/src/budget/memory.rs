@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Budget;
 use super::size::ByteSize;
@@ -17,6 +18,8 @@ pub struct Memory {
     pub bodies: Arc<Budget>,
     /// For all that happens afterwards.
     pub work: Arc<Budget>,
+    /// For finished buckets, which are kept: nobody waits for it.
+    remembered: AtomicU64,
 }
 
 /// A memory limit and who sets it.
@@ -73,29 +76,54 @@ impl std::fmt::Display for Origin {
 }
 
 impl Memory {
-    /// The budgets within a limit.
+    /// The budgets within a limit, `remembered` of which is wanted for finished buckets.
     #[must_use]
-    pub fn within(limit: ByteSize) -> Arc<Self> {
-        let (bodies, work) = shares(limit);
+    pub fn within(limit: ByteSize, remembered: ByteSize) -> Arc<Self> {
+        let shares = Shares::of(limit, remembered);
         Arc::new(Self {
-            bodies: Budget::new(bodies),
-            work: Budget::new(work),
+            bodies: Budget::new(shares.bodies),
+            work: Budget::new(shares.work),
+            remembered: AtomicU64::new(shares.remembered.0),
         })
     }
 
     /// Changes the limit.
-    pub fn resize(&self, limit: ByteSize) {
-        let (bodies, work) = shares(limit);
-        self.bodies.resize(bodies);
-        self.work.resize(work);
+    pub fn resize(&self, limit: ByteSize, remembered: ByteSize) {
+        let shares = Shares::of(limit, remembered);
+        self.bodies.resize(shares.bodies);
+        self.work.resize(shares.work);
+        self.remembered
+            .store(shares.remembered.0, Ordering::Relaxed);
+    }
+
+    /// How much of it is for finished buckets.
+    #[must_use]
+    pub fn remembered(&self) -> ByteSize {
+        ByteSize(self.remembered.load(Ordering::Relaxed))
     }
 }
 
-/// What of a limit is for bodies and for work.
-fn shares(ByteSize(limit): ByteSize) -> (ByteSize, ByteSize) {
-    let all = crds::memory::for_requests(limit).max(crds::memory::LEAST_FOR_REQUESTS);
-    let bodies = all / 4;
-    (ByteSize(bodies), ByteSize(all - bodies))
+/// What of a limit is for what.
+#[derive(Debug, PartialEq, Eq)]
+struct Shares {
+    bodies: ByteSize,
+    work: ByteSize,
+    remembered: ByteSize,
+}
+
+impl Shares {
+    /// Requests keep half of what there is for them, however much is to be remembered.
+    fn of(ByteSize(limit): ByteSize, ByteSize(wanted): ByteSize) -> Self {
+        let all = crds::memory::for_requests(limit).max(crds::memory::LEAST_FOR_REQUESTS);
+        let remembered = wanted.min(all / 2);
+        let requests = all - remembered;
+        let bodies = requests / 4;
+        Self {
+            bodies: ByteSize(bodies),
+            work: ByteSize(requests - bodies),
+            remembered: ByteSize(remembered),
+        }
+    }
 }
 
 impl Default for Memory {
@@ -105,6 +133,7 @@ impl Default for Memory {
         Self {
             bodies: Budget::new(most),
             work: Budget::new(most),
+            remembered: AtomicU64::new(most.0),
         }
     }
 }

@@ -17,7 +17,7 @@ pub use self::conform::{
 };
 pub use self::document::{DocumentArgs, OptionalDocumentArgs};
 pub use self::log::LogArgs;
-pub use self::query::{Output, QueryArgs};
+pub use self::query::{Output, QueryArgs, QuestionArgs};
 pub use self::serve::ServeArgs;
 pub use self::times::duration;
 

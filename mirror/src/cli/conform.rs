@@ -13,9 +13,15 @@ use crate::settings::ApiKey;
 /// If there is a fault.
 pub async fn run(args: ConformArgs) -> Result<(), Failure> {
     let output = args.output;
-    let report = conform::run(options(args))
-        .await
-        .map_err(Failure::from_error)?;
+    report(options(args), output).await
+}
+
+/// Checks a mirror, and prints the report.
+///
+/// # Errors
+/// If there is a fault.
+pub async fn report(options: Options, output: ReportOutput) -> Result<(), Failure> {
+    let report = conform::run(options).await.map_err(Failure::from_error)?;
     match output {
         ReportOutput::Table => print(&report.table())?,
         ReportOutput::Json => {

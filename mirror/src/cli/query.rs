@@ -3,9 +3,11 @@
 //! The request is made as the JSON that StackState sends and handed to the router that serves it,
 //! or with `--mirror` posted to a running mirror, so there is no second way to an answer.
 
-mod client;
+pub mod client;
 mod outline;
 mod request;
+
+use std::io::IsTerminal as _;
 
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -16,7 +18,7 @@ use self::outline::outline;
 use self::request::request;
 use super::table::Point;
 use super::{Failure, plot, print, table};
-use crate::cli::args::{Output, QueryArgs};
+use crate::cli::args::{Output, QueryArgs, QuestionArgs};
 use crate::model::api_method::ApiMethod;
 use crate::model::time::Timestamp;
 use crate::prometheus::remarks::Meaning;
@@ -27,27 +29,56 @@ const PLOT_HEIGHT: usize = 15;
 /// Clears a terminal, and goes to its first line.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
+/// What is to be known about a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Its answer.
+    Points,
+    /// How it is answered.
+    Explanation,
+    /// Why its answer has no points.
+    Reason,
+}
+
 /// Asks, and prints the answer; with `--watch` again and again.
 ///
 /// # Errors
 /// If the configuration has faults or the answer is an error.
 pub async fn run(args: QueryArgs) -> Result<(), Failure> {
-    let mirror = Mirror::new(&args)?;
+    let about = match (args.explain, args.why) {
+        (true, _) => About::Explanation,
+        (_, true) => About::Reason,
+        _ => About::Points,
+    };
+    ask(&args.question, about, &Mirror::new(&args)?).await
+}
+
+/// Asks a mirror, and prints the answer; with `--watch` again and again.
+///
+/// # Errors
+/// If the answer is an error.
+pub async fn ask(args: &QuestionArgs, about: About, mirror: &Mirror) -> Result<(), Failure> {
     let Some(every) = args.watch else {
-        return print(&answer(&args, &mirror).await?);
+        return print(&answer(args, about, mirror).await?);
+    };
+    // Where nothing is drawn over, answers follow each other.
+    let clear = if std::io::stdout().is_terminal() {
+        CLEAR
+    } else {
+        ""
     };
     loop {
         // A server that is away for a moment is no reason to end.
-        let seen = answer(&args, &mirror)
+        let seen = answer(args, about, mirror)
             .await
             .unwrap_or_else(|failure| failure.0 + "\n");
-        print(&format!("{CLEAR}{seen}"))?;
+        print(&format!("{clear}{seen}"))?;
         tokio::time::sleep(every).await;
     }
 }
 
 /// What is printed.
-async fn answer(args: &QueryArgs, mirror: &Mirror) -> Result<String, Failure> {
+async fn answer(args: &QuestionArgs, about: About, mirror: &Mirror) -> Result<String, Failure> {
     let now = Timestamp::now();
     let (from, to) = (args.from.at(now), args.to.at(now));
     if from >= to {
@@ -58,20 +89,22 @@ async fn answer(args: &QueryArgs, mirror: &Mirror) -> Result<String, Failure> {
         )));
     }
     let request = request(args, from, to).to_string();
-    if args.explain {
-        let explained = mirror.ask(ApiMethod::Explain.path(), &request).await?;
-        return outlined(args.output, &explained.body);
+    let method = match about {
+        About::Points => ApiMethod::Metric,
+        About::Explanation => ApiMethod::Explain,
+        About::Reason => ApiMethod::Why,
+    };
+    let answered = mirror.ask(method.path(), &request).await?;
+    match about {
+        About::Points => {}
+        About::Explanation => return outlined(args.output, &answered.body),
+        About::Reason => return reason(args.output, &answered.body),
     }
-    if args.why {
-        let why = mirror.ask(ApiMethod::Why.path(), &request).await?;
-        return reason(args.output, &why.body);
-    }
-    let answered = mirror.ask(ApiMethod::Metric.path(), &request).await?;
     if args.output == Output::Json {
         // Not parsed and printed again: the digits are to be seen as they are answered.
         return Ok(answered.body + "\n");
     }
-    let answer: Answer = serde_json::from_str(&answered.body).map_err(Failure::from_error)?;
+    let answer: MetricAnswer = serde_json::from_str(&answered.body).map_err(Failure::from_error)?;
     let points = answer.points()?;
     let drawn = match args.output {
         Output::Plot => plot::render(&points, from, to, &canvas()),
@@ -147,7 +180,7 @@ struct Reason {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct MetricAnswer {
     telemetry: Telemetry,
 }
 
@@ -158,7 +191,7 @@ struct Telemetry {
     is_partial: bool,
 }
 
-impl Answer {
+impl MetricAnswer {
     fn points(&self) -> Result<Vec<Point>, Failure> {
         // Milliseconds since the epoch are far below 2^53.
         let time = |ms: f64| Timestamp(ms as i64);

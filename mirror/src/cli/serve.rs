@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::contract::ServedDocument;
-use server::{Apart, Heartbeat, Hooks, Limits, ListenAddress, Server, bind, descriptors};
+use server::{
+    Apart, CurrentTls, Heartbeat, Hooks, Limits, ListenAddress, Server, bind, descriptors,
+};
 
 use super::Failure;
 use super::linger::{self, Arrivals};
@@ -20,6 +22,9 @@ use crate::settings::watch::{self, Event, Watcher};
 use crate::settings::{self, Settings};
 use crate::telemetry;
 use crate::telemetry::metrics::{Metrics, Reload};
+
+/// Some browsers' worth.
+const CONSOLE_CONNECTIONS: usize = 64;
 
 /// Serves until a signal, then drains.
 ///
@@ -67,7 +72,7 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
         return Ok(());
     };
     let limit = memory_limit(&args, &settings);
-    let memory = Memory::within(limit.bytes);
+    let memory = Memory::within(limit.bytes, remembered(&settings));
     metrics.shows(&memory);
     let state = AppState::within(Arc::clone(&memory), settings, metrics);
     let arrivals = Arrivals::default();
@@ -76,6 +81,8 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let Some(mut api) = listening.await? else {
         return Ok(());
     };
+    let mut console = None;
+    follow_console(&args, &state, &mut console).await;
     probe.starts(Arc::clone(&state));
     announce(&state, &health);
     let (bodies, work) = (memory.bodies.capacity(), memory.work.capacity());
@@ -93,7 +100,9 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
         };
         let taken_over = match event {
             Event::Changed(settings) => {
-                take_over(&args, &state, &health, *settings, &mut api, &arrivals).await
+                let taken = take_over(&args, &state, &health, *settings, &mut api, &arrivals).await;
+                follow_console(&args, &state, &mut console).await;
+                taken
             }
             Event::Refused(faults) => Err(Failure::from_error(faults)),
         };
@@ -114,6 +123,7 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
         // both.
         let longer = lingered.saturating_sub(args.drain_delay);
         tracing::info!(?lingered, "accepting no more connections");
+        drop(console);
         let drained = api.drain(args.drain_timeout.saturating_sub(longer)).await;
         if drained.cut > 0 {
             tracing::warn!(
@@ -137,6 +147,12 @@ fn memory_limit(args: &ServeArgs, settings: &Settings) -> Limit {
     Limit::choose(args.memory_limit, field)
 }
 
+/// What of it is wanted for finished buckets.
+fn remembered(settings: &Settings) -> ByteSize {
+    let size = settings.cache.map(|cache| cache.size.0);
+    ByteSize(size.unwrap_or_default())
+}
+
 /// Serves `settings` from now on, on their own port if no flag fixes it. Requests under way end as
 /// they began.
 async fn take_over(
@@ -158,7 +174,7 @@ async fn take_over(
         .serving()
         .targets
         .memory()
-        .resize(memory_limit(args, &settings).bytes);
+        .resize(memory_limit(args, &settings).bytes, remembered(&settings));
     state.replace(settings);
     announce(state, health);
     state.metrics.reloaded(Reload::Success);
@@ -228,6 +244,51 @@ async fn listen_for_admin(args: &ServeArgs, admin: Admin) -> Result<Apart, Failu
     Apart::start("admin", listener, admin::admin(admin), Limits::ADMIN).map_err(Failure::from_error)
 }
 
+/// Opens or closes the console's port, as the document says. A port that cannot be opened keeps
+/// nobody from the API.
+async fn follow_console(args: &ServeArgs, state: &Arc<AppState>, console: &mut Option<Server>) {
+    match (state.serving().settings.console, &console) {
+        (true, None) => match listen_for_console(args, state).await {
+            Ok(opened) => {
+                tracing::info!(console = %opened.address(), "the console is open");
+                *console = Some(opened);
+            }
+            Err(failure) => tracing::error!("there is no console: {failure}"),
+        },
+        (false, Some(open)) => {
+            tracing::info!(console = %open.address(), "the console is closed");
+            *console = None;
+        }
+        (true, Some(_)) | (false, None) => {}
+    }
+}
+
+/// Plain HTTP on a loopback address, where `kubectl port-forward` arrives, which is encrypted.
+/// Elsewhere the key that people type is as safe as on the API port.
+async fn listen_for_console(args: &ServeArgs, state: &Arc<AppState>) -> Result<Server, Failure> {
+    let listener = bind(&args.console_listen, "--console-listen")
+        .await
+        .map_err(Failure::from_error)?;
+    let address = listener.local_addr().map_err(Failure::from_error)?;
+    let hooks = Hooks {
+        tls: (!address.ip().is_loopback()).then(|| current_tls(state)),
+        on_connection: None,
+        on_malformed: Some(crate::http::unreadable::body),
+    };
+    let router = crate::http::console::console(Arc::clone(state));
+    let limits = Limits::API.at_most(CONSOLE_CONNECTIONS);
+    Server::start(listener, router, limits, hooks).map_err(Failure::from_error)
+}
+
+/// The API's certificate as of each new connection.
+fn current_tls(state: &Arc<AppState>) -> CurrentTls {
+    let state = Arc::clone(state);
+    Arc::new(move || {
+        let tls = &state.serving().settings.server_tls;
+        tls.as_ref().map(|tls| Arc::clone(tls.config()))
+    })
+}
+
 async fn listen_for_api(
     args: &ServeArgs,
     state: &Arc<AppState>,
@@ -244,13 +305,10 @@ async fn listen_for_api(
         "--listen or spec.port"
     };
     let router = crate::http::router::app(Arc::clone(state));
-    let (serving, metrics) = (Arc::clone(state), Arc::clone(&state.metrics));
+    let metrics = Arc::clone(&state.metrics);
     let arrivals = arrivals.clone();
     let hooks = Hooks {
-        tls: Some(Arc::new(move || {
-            let tls = &serving.serving().settings.server_tls;
-            tls.as_ref().map(|tls| Arc::clone(tls.config()))
-        })),
+        tls: Some(current_tls(state)),
         on_connection: Some(Arc::new(move || {
             arrivals.send_replace(());
             Box::new(metrics.connection_open())

@@ -49,14 +49,14 @@ pub(super) struct Reply {
 /// The methods of the Mirror API. A check of mirrors has a table of its own: the mirror's could be
 /// wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
+pub(super) enum Endpoint {
     Connection,
     FieldNames,
     FieldValues,
     Metric,
 }
 
-impl Method {
+impl Endpoint {
     pub(super) const fn path(self) -> &'static str {
         match self {
             Self::Connection => "/api/connection",
@@ -78,7 +78,7 @@ impl Method {
 
 /// What became of a request.
 #[derive(Debug, PartialEq)]
-pub(super) enum Outcome<T> {
+pub(super) enum Reading<T> {
     /// The response that was due.
     Good(T),
     /// An error as the contract has it.
@@ -90,21 +90,21 @@ pub(super) enum Outcome<T> {
 /// Reads an answer of `method`; `decode` reads its own members.
 pub(super) fn read<T>(
     reply: &Reply,
-    method: Method,
+    method: Endpoint,
     found: &mut Findings,
     decode: impl FnOnce(&Json, &mut Findings) -> Option<T>,
-) -> Outcome<T> {
+) -> Reading<T> {
     let Reply { status, body, .. } = reply;
     let is_success = (200..300).contains(status);
     if (300..400).contains(status) {
         found.add(Fault::Redirected, || format!("HTTP {status}"));
-        return Outcome::Broken;
+        return Reading::Broken;
     }
     let document = match Json::parse(body) {
         Ok(document) => document,
         Err(why) => {
             unreadable(reply, method, why, is_success, found);
-            return Outcome::Broken;
+            return Reading::Broken;
         }
     };
     let json = &document.json;
@@ -118,10 +118,10 @@ pub(super) fn read<T>(
         let text = error(json, "", kind, found);
         if is_success {
             found.add(Fault::ErrorIn200, || format!("HTTP {status}: {text}"));
-            return Outcome::Broken;
+            return Reading::Broken;
         }
         let status = *status;
-        return Outcome::Error(MirrorError { kind, status, text });
+        return Reading::Error(MirrorError { kind, status, text });
     }
     let said = json.member("_type").and_then(Json::text);
     if !is_success && said != Some(method.response_type()) {
@@ -132,7 +132,7 @@ pub(super) fn read<T>(
             );
             format!("HTTP {status} with {said}")
         });
-        return Outcome::Broken;
+        return Reading::Broken;
     }
     if *status != 200 {
         found.add(Fault::StatusWrong, || format!("HTTP {status}"));
@@ -146,12 +146,12 @@ pub(super) fn read<T>(
             "it has a bare NaN or Infinity".to_owned()
         });
     }
-    decoded.map_or(Outcome::Broken, Outcome::Good)
+    decoded.map_or(Reading::Broken, Reading::Good)
 }
 
 fn unreadable(
     reply: &Reply,
-    method: Method,
+    method: Endpoint,
     why: Unreadable,
     is_success: bool,
     found: &mut Findings,
@@ -168,10 +168,10 @@ fn unreadable(
 }
 
 /// A list of everything may well be long, points may not.
-pub(super) const fn too_large(method: Method) -> What {
+pub(super) const fn too_large(method: Endpoint) -> What {
     match method {
-        Method::FieldNames | Method::FieldValues => What::Note(Note::ListingTooLarge),
-        Method::Connection | Method::Metric => What::Fault(Fault::AnswerTooLarge),
+        Endpoint::FieldNames | Endpoint::FieldValues => What::Note(Note::ListingTooLarge),
+        Endpoint::Connection | Endpoint::Metric => What::Fault(Fault::AnswerTooLarge),
     }
 }
 

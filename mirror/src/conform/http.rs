@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderValue, header};
 use reqwest::redirect::Policy;
 
-use super::answer::{Method, Reply, too_large};
+use super::answer::{Endpoint, Reply, too_large};
 use super::finding::Fault;
 use super::report::{Log, clipped};
 use crate::http::keys::API_KEY_HEADER;
@@ -118,7 +118,7 @@ impl Http {
     pub(super) async fn post(
         &self,
         log: &Log,
-        method: Method,
+        method: Endpoint,
         body: Vec<u8>,
         presented: Presented,
     ) -> Option<Reply> {

@@ -30,7 +30,7 @@ pub(super) enum Unreadable {
 
 /// What was read.
 #[derive(Debug, PartialEq)]
-pub(super) struct Document {
+pub(super) struct Parsed {
     pub json: Json,
     /// `NaN` or `Infinity` stood in it, which are no JSON but which some libraries write. They
     /// became null.
@@ -38,7 +38,7 @@ pub(super) struct Document {
 }
 
 impl Json {
-    pub(super) fn parse(body: &[u8]) -> Result<Document, Unreadable> {
+    pub(super) fn parse(body: &[u8]) -> Result<Parsed, Unreadable> {
         let parts = body
             .iter()
             .filter(|byte| matches!(byte, b'[' | b'{' | b','))
@@ -48,7 +48,7 @@ impl Json {
         }
         if let Ok(json) = serde_json::from_slice(body) {
             let had_bare_constants = false;
-            return Ok(Document {
+            return Ok(Parsed {
                 json,
                 had_bare_constants,
             });
@@ -56,7 +56,7 @@ impl Json {
         let json = without_bare_constants(body)
             .and_then(|body| serde_json::from_slice(&body).ok())
             .ok_or(Unreadable::NotJson)?;
-        Ok(Document {
+        Ok(Parsed {
             json,
             had_bare_constants: true,
         })
@@ -198,7 +198,7 @@ mod tests {
         let had_bare_constants = false;
         assert_eq!(
             read,
-            Ok(Document {
+            Ok(Parsed {
                 json,
                 had_bare_constants
             })
@@ -217,7 +217,7 @@ mod tests {
         let had_bare_constants = true;
         assert_eq!(
             read,
-            Ok(Document {
+            Ok(Parsed {
                 json,
                 had_bare_constants
             })

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::answer::{
-    self, FieldValue, Findings, Listing, Method, MirrorError, Outcome, Telemetry, read,
+    self, Endpoint, FieldValue, Findings, Listing, MirrorError, Reading, Telemetry, read,
 };
 use super::finding::Fault;
 use super::http::{Http, Presented};
@@ -45,14 +45,14 @@ impl Session {
     async fn ask<T>(
         &self,
         log: &Log,
-        method: Method,
+        method: Endpoint,
         body: Vec<u8>,
         what: &str,
         decode: impl FnOnce(&super::json::Json, &mut Findings) -> Option<T>,
-    ) -> Outcome<T> {
+    ) -> Reading<T> {
         let posted = self.http.post(log, method, body, Presented::AsUsual);
         let Some(reply) = posted.await else {
-            return Outcome::Broken;
+            return Reading::Broken;
         };
         let mut found = Findings::default();
         let outcome = read(&reply, method, &mut found, decode);
@@ -65,10 +65,10 @@ impl Session {
         &self,
         log: &Log,
         details: &Map<String, Value>,
-    ) -> Outcome<Result<(), String>> {
+    ) -> Reading<Result<(), String>> {
         let body = wire::connection(details);
         let what = "connection test";
-        self.ask(log, Method::Connection, body, what, answer::connection)
+        self.ask(log, Endpoint::Connection, body, what, answer::connection)
             .await
     }
 
@@ -83,10 +83,10 @@ impl Session {
         conditions: &[Condition],
         range: Range,
         limit: Option<u64>,
-    ) -> Outcome<Listing<String>> {
+    ) -> Reading<Listing<String>> {
         let body = wire::field_names(&self.connection_details, conditions, range, limit);
         let what = "field names";
-        self.ask(log, Method::FieldNames, body, what, answer::field_names)
+        self.ask(log, Endpoint::FieldNames, body, what, answer::field_names)
             .await
     }
 
@@ -104,9 +104,9 @@ impl Session {
         log: &Log,
         what: &str,
         query: &ValuesQuery<'_>,
-    ) -> Outcome<Listing<FieldValue>> {
+    ) -> Reading<Listing<FieldValue>> {
         let body = wire::field_values(&self.connection_details, query);
-        self.ask(log, Method::FieldValues, body, what, answer::field_values)
+        self.ask(log, Endpoint::FieldValues, body, what, answer::field_values)
             .await
     }
 
@@ -116,7 +116,7 @@ impl Session {
         log: &Log,
         what: &str,
         query: &MetricQuery,
-    ) -> Outcome<(Telemetry, Points)> {
+    ) -> Reading<(Telemetry, Points)> {
         let body = wire::metric(&self.connection_details, query);
         self.metric_as(log, what, query, body).await
     }
@@ -128,9 +128,9 @@ impl Session {
         what: &str,
         query: &MetricQuery,
         body: Vec<u8>,
-    ) -> Outcome<(Telemetry, Points)> {
+    ) -> Reading<(Telemetry, Points)> {
         let aggregated = query.aggregation.is_some();
-        self.ask(log, Method::Metric, body, what, |json, found| {
+        self.ask(log, Endpoint::Metric, body, what, |json, found| {
             let mut telemetry = answer::telemetry(json, aggregated, found)?;
             let points = examine(&telemetry, query, found);
             telemetry.is_sound = found.is_sound();
@@ -155,16 +155,16 @@ impl Session {
         };
         loop {
             let (telemetry, points) = match self.metric(log, what, &query).await {
-                Outcome::Good(answer) => answer,
-                Outcome::Error(error) if all.pages == 0 => return Err(Some(error)),
-                Outcome::Broken if all.pages == 0 => return Err(None),
-                Outcome::Error(error) => {
+                Reading::Good(answer) => answer,
+                Reading::Error(error) if all.pages == 0 => return Err(Some(error)),
+                Reading::Broken if all.pages == 0 => return Err(None),
+                Reading::Error(error) => {
                     let detail = format!("{what}, page {}: {}", all.pages + 1, error.text);
                     log.add(Fault::RequestRefused, detail);
                     all.is_sound = false;
                     return Ok(all);
                 }
-                Outcome::Broken => {
+                Reading::Broken => {
                     all.is_sound = false;
                     return Ok(all);
                 }

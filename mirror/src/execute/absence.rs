@@ -8,7 +8,7 @@ use futures::future::join_all;
 use super::{Context, EvaluateError};
 use crate::model::time::{Millis, Timestamp};
 use crate::plan::MetricQuery;
-use crate::plan::kind::Kind;
+use crate::plan::kind::QueryKind;
 use crate::plan::selector::Matcher;
 use crate::plan::summary::needed_quantile;
 use crate::prometheus::{Deadline, Store};
@@ -35,7 +35,7 @@ pub(super) async fn check<S: Store>(
         let reason = reason(context, &query.kind, from, query.end).await;
         return Err(EvaluateError::NotFound(reason));
     }
-    if let (Kind::Summary(base), Some(aggregation)) = (&query.kind, query.aggregation)
+    if let (QueryKind::Summary(base), Some(aggregation)) = (&query.kind, query.aggregation)
         && let Some(series) = needed_quantile(base, aggregation.method)
     {
         let selectors = vec![series.to_string()];
@@ -49,7 +49,7 @@ pub(super) async fn check<S: Store>(
 /// What excludes all series, as the end of a sentence; none if that cannot be found out.
 async fn reason<S: Store>(
     context: &Context<'_, S>,
-    kind: &Kind,
+    kind: &QueryKind,
     from: Timestamp,
     to: Timestamp,
 ) -> Option<String> {
@@ -129,7 +129,7 @@ fn those<'a>(conditions: &'a [Matcher], found: &[Option<bool>], this: bool) -> V
 /// Whether there are series with these conditions instead; none if the store does not say so.
 async fn exist<S: Store>(
     context: &Context<'_, S>,
-    kind: &Kind,
+    kind: &QueryKind,
     conditions: Vec<Matcher>,
     (from, to): (Timestamp, Timestamp),
 ) -> Option<bool> {

@@ -1,8 +1,11 @@
 //! Gathers points until there are enough.
 
+use std::ops::Range;
+
 use crds::NanInterpretation;
 
 use super::EvaluateError;
+use super::work::Steps;
 use crate::model::series::Samples;
 use crate::model::time::{Millis, Timestamp};
 use crate::plan::value::{self, Presented};
@@ -75,6 +78,67 @@ impl Collector {
             limit: query.limit.unwrap_or(MAX_POINTS).min(MAX_POINTS),
             left_out_number: false,
         }
+    }
+
+    /// Takes those of the samples that `time` has a time for. Answers whether there were any.
+    ///
+    /// # Errors
+    /// If the deadline passes.
+    pub(super) async fn take(
+        &mut self,
+        samples: &Samples,
+        steps: &mut Steps,
+        mut time: impl FnMut(Timestamp) -> Option<Timestamp>,
+    ) -> Result<bool, EvaluateError> {
+        // Where few are wanted of many, there are few.
+        if samples.len() as u64 <= self.wanted() {
+            let text_length = samples.text_length();
+            self.telemetry.points.reserve(samples.len(), text_length);
+        }
+        let (mut found_any, mut begin) = (false, 0);
+        while begin < samples.len() {
+            let end = samples.len().min(begin + steps.left());
+            found_any |= self.take_stretch(samples, begin..end, &mut time);
+            if steps.are_due_after(end - begin) {
+                steps.rest().await?;
+            }
+            begin = end;
+        }
+        Ok(found_any)
+    }
+
+    /// The same for a stretch of the samples: numbers in runs, and everything else one by one.
+    fn take_stretch(
+        &mut self,
+        samples: &Samples,
+        Range { mut start, end }: Range<usize>,
+        mut time: impl FnMut(Timestamp) -> Option<Timestamp>,
+    ) -> bool {
+        let mut found_any = false;
+        while start < end && !self.is_satisfied() {
+            let wanted = usize::try_from(self.wanted()).unwrap_or(usize::MAX);
+            let run = start..end.min(start.saturating_add(wanted));
+            let points = &mut self.telemetry.points;
+            let taken = points.append_while(samples, run.clone(), |at, text| {
+                value::is_number(text).then(|| time(at)).flatten()
+            });
+            if taken > 0 {
+                found_any = true;
+                self.telemetry.missing.without_number |= self.left_out_number;
+            }
+            start += taken;
+            // What has ended the run.
+            if start < run.end
+                && let Some((at, text)) = samples.get(start)
+            {
+                if let Some(at) = time(at) {
+                    found_any = true;
+                    self.push(at, text);
+                }
+                start += 1;
+            }
+        }
+        found_any
     }
 
     /// One point with the store's text of its value. Points beyond those that are wanted are not
@@ -170,13 +234,13 @@ impl Collector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::kind::Kind;
+    use crate::plan::kind::QueryKind;
     use crate::plan::selector::Selector;
 
     #[test]
     fn an_infinity_makes_an_answer_partial_where_asking_again_leaves_it_behind() {
         let query = MetricQuery {
-            kind: Kind::Gauge(Selector::new("g", Vec::new())),
+            kind: QueryKind::Gauge(Selector::new("g", Vec::new())),
             start: Timestamp(0),
             end: Timestamp(10),
             limit: None,

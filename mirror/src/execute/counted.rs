@@ -1,11 +1,16 @@
 //! How much one request may ask of its target: the number of calls, and the PromQL in each.
 
 use std::num::NonZeroU32;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use crate::model::capabilities::Capabilities;
-use crate::prometheus::{Answer, Call, Deadline, Held, Store, StoreError};
+use crate::model::notes::{CallAnswer, CallMade, Notes};
+use crate::prometheus::{
+    Answer, Call, Deadline, Foreseen, Held, Store, StoreError, range_selector,
+};
 
 /// The longest PromQL of a call, in bytes. As a form it is three times as long at most, which fits
 /// into the 1 MiB that proxies let through.
@@ -20,6 +25,7 @@ pub struct Counted<S> {
     store: S,
     at_most: NonZeroU32,
     made: Arc<AtomicU32>,
+    notes: Option<Arc<Notes>>,
 }
 
 impl<S> Counted<S> {
@@ -30,17 +36,19 @@ impl<S> Counted<S> {
             store,
             at_most,
             made: Arc::default(),
+            notes: None,
         }
     }
 
-    /// `at_most` calls of all of these together.
+    /// `at_most` calls of all of these together, which are noted.
     #[must_use]
-    pub fn together(stores: Vec<S>, at_most: NonZeroU32) -> Vec<Self> {
+    pub fn together(stores: Vec<S>, at_most: NonZeroU32, notes: Option<&Arc<Notes>>) -> Vec<Self> {
         let made = Arc::default();
         let counted = |store| Self {
             store,
             at_most,
             made: Arc::clone(&made),
+            notes: notes.cloned(),
         };
         stores.into_iter().map(counted).collect()
     }
@@ -60,6 +68,7 @@ impl<S> Counted<S> {
             store: store(self.store),
             at_most: self.at_most,
             made: self.made,
+            notes: self.notes,
         }
     }
 }
@@ -74,11 +83,33 @@ impl<S: Store> Store for Counted<S> {
             .map_err(|_| StoreError::TooManyCalls {
                 at_most: self.at_most,
             })?;
-        self.store.call(call, deadline).await
+        let Some(notes) = &self.notes else {
+            return self.store.call(call, deadline).await;
+        };
+        notes.call(promql(&call).first().map(String::as_str));
+        let described = notes.describes_calls().then(|| (call.path(), text(&call)));
+        let began = Instant::now();
+        let answer = self.store.call(call, deadline).await;
+        if let Ok(answer) = &answer {
+            notes.samples(answer.samples());
+        }
+        if let Some((path, promql)) = described {
+            notes.ended(CallMade {
+                path,
+                promql,
+                duration: began.elapsed(),
+                result: described_result(&answer),
+            });
+        }
+        answer
     }
 
     async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
         self.store.capabilities(deadline).await
+    }
+
+    fn foresee(&self, call: &Call) -> Option<Foreseen> {
+        self.store.foresee(call)
     }
 
     async fn hold(&self, bytes: u64, deadline: Deadline) -> Result<Held, StoreError> {
@@ -100,14 +131,45 @@ pub(super) fn check_length(bytes: usize) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn promql_bytes(call: &Call) -> usize {
+/// The PromQL of a call: a query, or selectors.
+fn promql(call: &Call) -> &[String] {
     match call {
-        Call::Instant { promql, .. } | Call::Range { promql, .. } => promql.len(),
-        Call::SeriesExist { selectors, .. } => selectors.iter().map(String::len).sum(),
+        Call::Instant { promql, .. } | Call::Range { promql, .. } => slice::from_ref(promql),
+        Call::SeriesExist { selectors, .. } => selectors,
         Call::LabelNames { selector, .. }
         | Call::LabelValues { selector, .. }
-        | Call::LabelValuesOtherwise { selector, .. } => selector.as_ref().map_or(0, String::len),
-        Call::LabelOfSeries { selector, .. } | Call::Samples { selector, .. } => selector.len(),
-        Call::Metadata | Call::BuildInfo => 0,
+        | Call::LabelValuesOtherwise { selector, .. } => selector.as_slice(),
+        Call::LabelOfSeries { selector, .. }
+        | Call::SeriesCounted { selector, .. }
+        | Call::Samples { selector, .. } => slice::from_ref(selector),
+        Call::Metadata | Call::MetadataOf { .. } | Call::BuildInfo => &[],
+    }
+}
+
+/// The same in the words that are sent.
+fn text(call: &Call) -> Option<String> {
+    match call {
+        Call::Samples { selector, from, to } => Some(range_selector(selector, *from, *to)),
+        call => promql(call).first().cloned(),
+    }
+}
+
+fn described_result(answer: &Result<Arc<Answer>, StoreError>) -> Result<CallAnswer, String> {
+    match answer {
+        Ok(answer) => Ok(CallAnswer {
+            is_post: answer.arrival.is_post,
+            status: answer.arrival.status,
+            bytes: answer.arrival.bytes,
+            samples: answer.samples(),
+        }),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// How much of what is somebody else's a call carries, in bytes.
+fn promql_bytes(call: &Call) -> usize {
+    match call {
+        Call::MetadataOf { metric } => metric.len(),
+        call => promql(call).iter().map(String::len).sum(),
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{Context, EvaluateError};
 use crate::plan::fields::FieldQuery;
-use crate::plan::kind::Kind;
+use crate::plan::kind::QueryKind;
 use crate::plan::selector::Matcher;
 use crate::prometheus::{Store, StoreError};
 
@@ -14,7 +14,11 @@ pub(super) async fn of_fields<S: Store>(
     context: &Context<'_, S>,
     query: &FieldQuery,
 ) -> Result<Option<FieldQuery>, StoreError> {
-    let named = query.kind.as_ref().and_then(Kind::quoted_label).is_some();
+    let named = query
+        .kind
+        .as_ref()
+        .and_then(QueryKind::quoted_label)
+        .is_some();
     let is_quoted = named || query.matchers.iter().any(Matcher::has_quoted_label);
     if !is_quoted || !is_metricsql(context).await? {
         return Ok(None);
@@ -22,7 +26,7 @@ pub(super) async fn of_fields<S: Store>(
     let query = query.clone();
     let matchers = query.matchers.into_iter();
     Ok(Some(FieldQuery {
-        kind: query.kind.map(Kind::in_metricsql),
+        kind: query.kind.map(QueryKind::in_metricsql),
         matchers: matchers.map(Matcher::in_metricsql).collect(),
         ..query
     }))
@@ -35,7 +39,7 @@ pub(super) async fn is_metricsql<S: Store>(context: &Context<'_, S>) -> Result<b
 }
 
 /// A refusal of a selector that the user did not write, in the user's terms.
-pub(super) fn in_our_words(error: EvaluateError, kind: &Kind) -> EvaluateError {
+pub(super) fn in_our_words(error: EvaluateError, kind: &QueryKind) -> EvaluateError {
     match (error, kind.quoted_label()) {
         (EvaluateError::Store(StoreError::Rejected { kind, message }), Some(label))
             if message.contains("parse error") =>

@@ -11,11 +11,11 @@ use crate::model::capabilities::RangeBoundary;
 use crate::model::time::Millis;
 use crate::plan::distribution::{Across, Node, distribute};
 use crate::plan::fields::FieldQuery;
-use crate::plan::kind::KindName;
+use crate::plan::kind::QueryKindName;
 use crate::plan::raw::RawSamples;
 use crate::plan::source::{InnerQuery, MatchingSeries, Meeting, Pooling, Source};
 use crate::plan::{MetricQuery, Plan, plan};
-use crate::prometheus::Store;
+use crate::prometheus::{Foreseen, Store};
 
 /// The plan of a metric query as JSON. Only the store's capabilities are asked for.
 ///
@@ -52,6 +52,11 @@ pub async fn metric<S: Store>(
         Source::Pooled(pooling) => json!({ "pooled": pooled(pooling) }),
         Source::Stored(raw) => stored(&plan, raw, target.scrape_interval),
     };
+    if let Source::Range { promql, .. } = &plan.source
+        && let Some(remembered) = remembered(context.store, &plan, promql)
+    {
+        explained["remembered"] = remembered;
+    }
     if context.store.is_sharded() {
         explained["shards"] = shards(context, &plan).await;
     }
@@ -59,6 +64,23 @@ pub async fn metric<S: Store>(
         all.extend(details);
     }
     Ok(explained)
+}
+
+/// What of the first range queries is remembered, and what they would ask for. None: nothing may
+/// be.
+fn remembered<S: Store>(store: &S, plan: &Plan, promql: &str) -> Option<Value> {
+    let parts = Waves::over(plan.grid).next_wave(u64::MAX);
+    let calls = parts.iter();
+    let calls = calls.map(|part| grid::call(promql, part, plan.grid.offset));
+    let foreseen: Vec<Foreseen> = calls.filter_map(|call| store.foresee(&call)).collect();
+    let first = foreseen.first()?;
+    if let Some(never) = &first.never {
+        return Some(json!({ "buckets": 0, "never": never.to_string() }));
+    }
+    let buckets: u64 = foreseen.iter().map(|one| one.remembered).sum();
+    let asked = foreseen.iter().flat_map(|one| &one.asked);
+    let asked = asked.map(|(start, end)| json!({ "start": start.0, "end": end.0 }));
+    Some(json!({ "buckets": buckets, "asked": asked.collect::<Vec<_>>() }))
 }
 
 /// What each shard is sent, and what becomes of their answers.
@@ -177,7 +199,7 @@ fn stored(plan: &Plan, raw: &RawSamples, scrape_interval: Millis) -> Value {
 pub fn fields(query: &FieldQuery, field: Option<&str>) -> Value {
     let api = match field {
         None => "/api/v1/labels".to_owned(),
-        Some(field) if KindName::parse(field).is_some() => {
+        Some(field) if QueryKindName::parse(field).is_some() => {
             "/api/v1/label/__name__/values".to_owned()
         }
         Some(label) => format!("/api/v1/label/{label}/values"),

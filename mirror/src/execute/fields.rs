@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use self::listed::Listed;
 use super::{Context, EvaluateError, dialect, work};
 use crate::plan::fields::{self, FieldQuery, FieldValue, Listing, ValuesQuery};
-use crate::plan::kind::KindName;
+use crate::plan::kind::QueryKindName;
 use crate::prometheus::{Call, Store};
 
 /// The keys of the query kinds, which are always there, and the labels of the series.
@@ -37,9 +37,11 @@ pub async fn names<S: Store>(
     let labels = shown(answered.names);
     let room = usize::try_from(query.limit.unwrap_or(u64::MAX))
         .unwrap_or(usize::MAX)
-        .saturating_sub(KindName::ALL.len());
+        .saturating_sub(QueryKindName::ALL.len());
     let is_partial = labels.len() > room || answered.is_incomplete;
-    let kinds = KindName::ALL.map(|kind| kind.key().to_owned()).into_iter();
+    let kinds = QueryKindName::ALL
+        .map(|kind| kind.key().to_owned())
+        .into_iter();
     Ok(Listing {
         entries: kinds.chain(labels.into_iter().take(room)).collect(),
         is_partial,
@@ -67,8 +69,8 @@ pub async fn values<S: Store>(
     context: &Context<'_, S>,
     query: &ValuesQuery,
 ) -> Result<Listing<FieldValue>, EvaluateError> {
-    let kind = KindName::parse(&query.field);
-    if kind == Some(KindName::Expression) {
+    let kind = QueryKindName::parse(&query.field);
+    if kind == Some(QueryKindName::Expression) {
         // Any expression is a value.
         return Ok(Listing {
             entries: Vec::new(),

@@ -99,18 +99,17 @@ impl Waves {
         collector: &Collector,
     ) -> Result<Vec<(Buckets, Arc<Answer>)>, StoreError> {
         let parts = self.next_wave(collector.wanted());
-        let answers = try_join_all(
-            parts
-                .iter()
-                .map(|part| context.call(call(promql, part, self.left.offset))),
-        )
-        .await?;
+        // Each is kilobytes long, and would be moved more than once on its way into the list.
+        let calls = parts
+            .iter()
+            .map(|part| Box::pin(context.call(call(promql, part, self.left.offset))));
+        let answers = try_join_all(calls).await?;
         Ok(parts.into_iter().zip(answers).collect())
     }
 }
 
 /// The range query that evaluates `promql` once for each bucket of a part.
-fn call(promql: &str, part: &Buckets, offset: Millis) -> Call {
+pub(super) fn call(promql: &str, part: &Buckets, offset: Millis) -> Call {
     let (start, end) = evaluations(part, offset);
     Call::Range {
         promql: promql.to_owned(),

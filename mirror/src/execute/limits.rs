@@ -4,7 +4,7 @@
 
 use super::EvaluateError;
 use crate::plan::MetricQuery;
-use crate::plan::kind::Kind;
+use crate::plan::kind::QueryKind;
 use crate::prometheus::StoreError;
 
 /// A store's complaint with what to do about it, if it is of these kinds. The window of each point
@@ -13,7 +13,7 @@ pub(super) fn with_hint(error: EvaluateError, query: &MetricQuery) -> EvaluateEr
     let EvaluateError::Store(StoreError::Rejected { kind, message }) = error else {
         return error;
     };
-    let is_expression = matches!(query.kind, Kind::Expression { .. });
+    let is_expression = matches!(query.kind, QueryKind::Expression { .. });
     // Prometheus drops three labels when it computes a rate: the name, `__type__` and `__unit__`.
     if super::types::are_alike(&message) && !is_expression {
         return EvaluateError::Store(StoreError::Rejected {
@@ -31,14 +31,14 @@ pub(super) fn with_hint(error: EvaluateError, query: &MetricQuery) -> EvaluateEr
         (true, Some(aggregation), kind) => {
             let bucket = aggregation.bucket;
             let own = match kind {
-                Kind::Expression { .. } => ", a smaller window in the expression",
+                QueryKind::Expression { .. } => ", a smaller window in the expression",
                 _ => "",
             };
             format!(
                 " (each point looks back over its bucket of {bucket}: choose a smaller bucket{own} or a shorter time range)"
             )
         }
-        (true, None, Kind::Expression { .. }) => {
+        (true, None, QueryKind::Expression { .. }) => {
             " (choose a smaller window in the expression or a shorter time range)".to_owned()
         }
         (true, None, _) => " (choose a shorter time range)".to_owned(),

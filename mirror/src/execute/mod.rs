@@ -13,12 +13,13 @@
 //! * [`work`]: our own work over long answers, within the deadline and beside others.
 //! * [`counted`]: how much a request may ask of its target.
 //! * [`shards`]: a target of several shards as one store.
-//! * [`fields`]: field names and values.
+//! * [`fields`]: field names and values; [`describe`]: what stands behind them.
 
 mod absence;
 pub mod collect;
 mod context;
 pub mod counted;
+pub mod describe;
 mod dialect;
 mod error;
 pub mod explain;
@@ -39,7 +40,7 @@ use self::collect::Collector;
 pub use self::collect::{Missing, Telemetry};
 pub use self::context::Context;
 pub use self::error::EvaluateError;
-use crate::plan::kind::Kind;
+use crate::plan::kind::QueryKind;
 use crate::plan::source::Source;
 use crate::plan::{MetricQuery, Plan, plan, plan_of_stored};
 use crate::prometheus::Store;
@@ -53,7 +54,7 @@ pub async fn metric<S: Store>(
     context: &Context<'_, S>,
     query: &MetricQuery,
 ) -> Result<Telemetry, EvaluateError> {
-    if query.kind.metric().is_empty() && !matches!(query.kind, Kind::Expression { .. }) {
+    if query.kind.metric().is_empty() && !matches!(query.kind, QueryKind::Expression { .. }) {
         return Err(EvaluateError::NotFound(None));
     }
     // Where it does not matter what the store can do, it is not asked first.
@@ -67,7 +68,8 @@ pub async fn metric<S: Store>(
         ..query.clone()
     };
     let telemetry = match run(context, query, &plan).await {
-        Err(error) => refusal::answered(context, query, &plan, error).await,
+        // Kilobytes long, and rare.
+        Err(error) => Box::pin(refusal::answered(context, query, &plan, error)).await,
         answered => answered,
     };
     let telemetry = telemetry

@@ -9,7 +9,7 @@ use super::work::{self, Steps, Stored};
 use super::{Context, EvaluateError};
 use crate::model::time::{Millis, Timestamp};
 use crate::plan::buckets::{Buckets, POINTS_PER_CALL};
-use crate::plan::kind::Kind;
+use crate::plan::kind::QueryKind;
 use crate::plan::pool::Reduce;
 use crate::plan::selector::Filter;
 use crate::plan::source::{InnerQuery, Pooling};
@@ -27,7 +27,7 @@ const SAMPLES_PER_CALL: i64 = 100_000;
 /// collector.
 pub(super) async fn collect<S: Store>(
     context: &Context<'_, S>,
-    kind: &Kind,
+    kind: &QueryKind,
     pooling: &Pooling,
     buckets: Buckets,
     collector: &mut Collector,
@@ -39,7 +39,7 @@ pub(super) async fn collect<S: Store>(
         InnerQuery::Samples(_) => context.scrape_interval.0.saturating_mul(SAMPLES_PER_CALL),
         InnerQuery::Evaluated { step, .. } => step.0.saturating_mul(POINTS_PER_CALL.cast_signed()),
     });
-    let mut reader = Reader {
+    let mut reader = PoolReader {
         context,
         pooling,
         pool: Pool {
@@ -82,7 +82,7 @@ pub(super) async fn collect<S: Store>(
 /// Where samples begin again, if that is behind `from`; behind `end` if they do not.
 async fn behind_gap<S: Store>(
     context: &Context<'_, S>,
-    kind: &Kind,
+    kind: &QueryKind,
     from: Timestamp,
     end: Timestamp,
     span: Millis,
@@ -100,7 +100,7 @@ async fn behind_gap<S: Store>(
 }
 
 /// Reads one stretch of time after the other.
-struct Reader<'a, S> {
+struct PoolReader<'a, S> {
     context: &'a Context<'a, S>,
     pooling: &'a Pooling,
     pool: Pool,
@@ -109,7 +109,7 @@ struct Reader<'a, S> {
     steps: Steps,
 }
 
-impl<S: Store> Reader<'_, S> {
+impl<S: Store> PoolReader<'_, S> {
     /// Reads the samples from `from` to `to` into the pool.
     async fn read(
         mut self,

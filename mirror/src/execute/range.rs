@@ -8,7 +8,7 @@ use super::{Context, EvaluateError, pooled};
 use crate::model::series::Series;
 use crate::model::time::Timestamp;
 use crate::plan::Plan;
-use crate::plan::buckets::Buckets;
+use crate::plan::buckets::{Buckets, Cursor};
 use crate::plan::histogram::MARK;
 use crate::plan::selector::Filter;
 use crate::plan::source::{MatchingSeries, Meeting, Pooling};
@@ -56,14 +56,11 @@ pub(super) async fn collect<S: Store>(
                 }
             };
             collector.note(&answer);
-            for (at, text) in series.iter().flat_map(|series| series.samples.iter()) {
-                if let Some(at) = time_of_point(plan, part, at) {
-                    found_any = true;
-                    collector.push(at, text);
-                }
-                if chooser.steps.are_due() {
-                    chooser.steps.rest().await?;
-                }
+            if let Some(series) = series {
+                let mut times = Times::of(plan, part);
+                let time = |at| times.of_point(at);
+                let steps = &mut chooser.steps;
+                found_any |= collector.take(&series.samples, steps, time).await?;
             }
         }
         if !found_any {
@@ -73,12 +70,27 @@ pub(super) async fn collect<S: Store>(
     Ok(())
 }
 
-/// The time of the point that was evaluated at `at`, if it is one of the plan's.
-fn time_of_point(plan: &Plan, part: Buckets, at: Timestamp) -> Option<Timestamp> {
-    match plan.bucket {
-        // Some stores move evaluation times: the bucket is that which the time falls in.
-        Some(_) => part.start_containing(at),
-        None => Some(at).filter(|at| (plan.start..=plan.end).contains(at)),
+/// The times of the points in an answer to a part of the grid.
+struct Times<'a> {
+    plan: &'a Plan,
+    buckets: Cursor,
+}
+
+impl<'a> Times<'a> {
+    fn of(plan: &'a Plan, part: Buckets) -> Self {
+        Self {
+            plan,
+            buckets: Cursor::over(part),
+        }
+    }
+
+    /// The time of the point that was evaluated at `at`, if it is one of the plan's.
+    fn of_point(&mut self, at: Timestamp) -> Option<Timestamp> {
+        match self.plan.bucket {
+            // Some stores move evaluation times: the bucket is that which the time falls in.
+            Some(_) => self.buckets.start_containing(at),
+            None => Some(at).filter(|at| (self.plan.start..=self.plan.end).contains(at)),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Context, EvaluateError, Telemetry, run, types};
 use crate::model::time::Timestamp;
 use crate::plan::expression::{Shape, Wrapping, shape_in_complaint};
-use crate::plan::kind::Kind;
+use crate::plan::kind::QueryKind;
 use crate::plan::source::Source;
 use crate::plan::{MetricQuery, Plan, plan, plan_of_scalar};
 use crate::prometheus::{Call, Store, StoreError};
@@ -12,7 +12,7 @@ use crate::prometheus::{Call, Store, StoreError};
 /// The text around a user's expression in a plan, if there is any.
 pub(super) fn wrapping(plan: &Plan) -> Option<Wrapping<'_>> {
     match (&plan.kind, &plan.source) {
-        (Kind::Expression { promql: user, .. }, Source::Range { promql, before, .. })
+        (QueryKind::Expression { promql: user, .. }, Source::Range { promql, before, .. })
             if *before > 0 =>
         {
             Some(Wrapping {
@@ -38,7 +38,7 @@ pub(super) async fn answered<S: Store>(
     let (kind, message) = match (error, &query.kind) {
         (EvaluateError::Store(StoreError::Rejected { kind, message }), _) => (kind, message),
         // Several summaries have no percentile in common.
-        (EvaluateError::SeveralSeries { .. }, Kind::Summary(_)) => {
+        (EvaluateError::SeveralSeries { .. }, QueryKind::Summary(_)) => {
             return Err(EvaluateError::Unsupported);
         }
         (error, _) => return Err(error),
@@ -134,10 +134,10 @@ fn refused(kind: String, message: String) -> EvaluateError {
 
 /// An error of the store about an expression that was sent as the user wrote it, in our words where
 /// it is about what the expression is.
-fn in_our_words(error: EvaluateError, kind: &Kind) -> EvaluateError {
+fn in_our_words(error: EvaluateError, kind: &QueryKind) -> EvaluateError {
     match error {
         EvaluateError::Store(StoreError::Rejected { kind: of, message })
-            if matches!(kind, Kind::Expression { .. }) =>
+            if matches!(kind, QueryKind::Expression { .. }) =>
         {
             refused(of, message)
         }

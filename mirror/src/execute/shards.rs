@@ -23,7 +23,7 @@ use crate::model::capabilities::Capabilities;
 use crate::model::time::Millis;
 use crate::plan::distribution::Node;
 use crate::prometheus::remarks::{Meaning, Remark};
-use crate::prometheus::{Answer, Call, Deadline, Held, Holders, Store, StoreError};
+use crate::prometheus::{Answer, Call, Deadline, Foreseen, Held, Holders, Store, StoreError};
 
 /// The shards of a target, for the calls of one request.
 #[derive(Debug)]
@@ -91,6 +91,23 @@ impl<S: Store> Shards<S> {
         match &self.members[..] {
             [only] => only.call(call, deadline).await.map(drop),
             _ => self.ask(&call, deadline).await.map(drop),
+        }
+    }
+
+    /// What all members answer together.
+    async fn of_all(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
+        match &call {
+            Call::Range {
+                promql, start, end, ..
+            } => {
+                let range = (*start, *end);
+                self.evaluate(&call, promql, range, deadline).await
+            }
+            Call::Instant { promql, at } => {
+                self.evaluate(&call, promql, (*at, *at), deadline).await
+            }
+            Call::Samples { .. } => self.samples(&call, deadline).await,
+            _ => unite::united(self.ask(&call, deadline).await?, self, deadline).await,
         }
     }
 
@@ -203,21 +220,10 @@ fn named(error: StoreError, index: usize) -> StoreError {
 
 impl<S: Store> Store for Shards<S> {
     async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
-        if let [only] = &self.members[..] {
-            return only.call(call, deadline).await;
-        }
-        match &call {
-            Call::Range {
-                promql, start, end, ..
-            } => {
-                let range = (*start, *end);
-                self.evaluate(&call, promql, range, deadline).await
-            }
-            Call::Instant { promql, at } => {
-                self.evaluate(&call, promql, (*at, *at), deadline).await
-            }
-            Call::Samples { .. } => self.samples(&call, deadline).await,
-            _ => unite::united(self.ask(&call, deadline).await?, self, deadline).await,
+        match &self.members[..] {
+            [only] => only.call(call, deadline).await,
+            // It is kilobytes long, and most targets have no shards.
+            _ => Box::pin(self.of_all(call, deadline)).await,
         }
     }
 
@@ -277,6 +283,14 @@ impl<S: Store> Store for Shards<S> {
         found
             .map(|(index, found)| (name(index), found.err()))
             .collect()
+    }
+
+    /// Of a target without shards.
+    fn foresee(&self, call: &Call) -> Option<Foreseen> {
+        match &self.members[..] {
+            [only] => only.foresee(call),
+            _ => None,
+        }
     }
 
     async fn hold(&self, bytes: u64, deadline: Deadline) -> Result<Held, StoreError> {

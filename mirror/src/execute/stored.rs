@@ -23,7 +23,7 @@ pub(super) async fn collect<S: Store>(
     raw: &RawSamples,
     collector: &mut Collector,
 ) -> Result<(), EvaluateError> {
-    let mut reader = Reader {
+    let mut reader = SampleReader {
         context,
         plan,
         selector: &raw.selector,
@@ -41,14 +41,8 @@ pub(super) async fn collect<S: Store>(
             (reader, found) = reader.read(part, from, collector).await?;
             found_any |= found;
             (reader.gathered, points) = reader.gathered.into_points(context.deadline).await?;
-            for (at, text) in points.iter() {
-                if at >= from {
-                    collector.push(at, text);
-                }
-                if steps.are_due() {
-                    steps.rest().await?;
-                }
-            }
+            let time = |at: Timestamp| (at >= from).then_some(at);
+            collector.take(&points, &mut steps, time).await?;
             if collector.is_satisfied() {
                 break;
             }
@@ -61,7 +55,7 @@ pub(super) async fn collect<S: Store>(
 }
 
 /// Reads the samples of one part after the other, the first together with the sample before it.
-struct Reader<'a, S> {
+struct SampleReader<'a, S> {
     context: &'a Context<'a, S>,
     plan: &'a Plan,
     selector: &'a Selector,
@@ -70,7 +64,7 @@ struct Reader<'a, S> {
     is_first: bool,
 }
 
-impl<S: Store> Reader<'_, S> {
+impl<S: Store> SampleReader<'_, S> {
     /// Reads the samples of a part from `from` on, and says whether there are any.
     async fn read(
         mut self,

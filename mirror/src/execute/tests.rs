@@ -28,7 +28,7 @@ use crate::prometheus::{Answer, Call, Data, Deadline, StoreError};
 
 fn query(start: i64, end: i64, limit: Option<u64>, bucket: Option<i64>) -> MetricQuery {
     MetricQuery {
-        kind: Kind::Gauge(Selector::new("m", Vec::new())),
+        kind: QueryKind::Gauge(Selector::new("m", Vec::new())),
         start: Timestamp(start),
         end: Timestamp(end),
         limit,
@@ -72,8 +72,8 @@ fn run_in_calls(
         .block_on(metric(&context, query))
 }
 
-fn expression(promql: &str) -> Kind {
-    Kind::Expression {
+fn expression(promql: &str) -> QueryKind {
+    QueryKind::Expression {
         promql: promql.to_owned(),
         matchers: Vec::new(),
     }

@@ -4,7 +4,7 @@
 
 use super::{Context, EvaluateError};
 use crate::plan::MetricQuery;
-use crate::plan::kind::Kind;
+use crate::plan::kind::QueryKind;
 use crate::plan::selector::Matcher;
 use crate::prometheus::{Call, Data, Store};
 
@@ -20,7 +20,7 @@ pub(super) fn are_alike(message: &str) -> bool {
 pub(super) async fn in_parts<S: Store>(
     context: &Context<'_, S>,
     query: &MetricQuery,
-) -> Result<Option<Kind>, EvaluateError> {
+) -> Result<Option<QueryKind>, EvaluateError> {
     let [selector] = &query.kind.selectors()[..] else {
         return Ok(None);
     };

@@ -7,8 +7,8 @@ use crds::NanInterpretation;
 
 use super::{Context, EvaluateError, metric};
 use crate::model::time::{Millis, Timestamp};
-use crate::plan::kind::Kind;
-use crate::plan::{MetricQuery, plan};
+use crate::plan::kind::QueryKind;
+use crate::plan::{MetricQuery, Plan, plan};
 use crate::prometheus::{Call, Store};
 
 /// How far before a range samples are looked for, and behind it up to now.
@@ -29,6 +29,13 @@ pub enum Why {
     NoBucketIsOver {
         /// The end of the first bucket.
         ends: Timestamp,
+    },
+    /// The samples of the range lie in its last bucket, which is not over.
+    LastBucketIsNotOver {
+        /// Its end.
+        ends: Timestamp,
+        /// Whether the range ends before that, so that waiting does not help.
+        is_cut: bool,
     },
     /// Only NaN, which is left out: so many points of it.
     OnlyNan(usize),
@@ -57,6 +64,7 @@ impl Why {
         match self {
             Self::Points(_) => "Points",
             Self::NoBucketIsOver { .. } => "NoBucketIsOver",
+            Self::LastBucketIsNotOver { .. } => "LastBucketIsNotOver",
             Self::OnlyNan(_) => "OnlyNaN",
             Self::NoSamples { .. } => "NoSamples",
             Self::TooFewSamples => "TooFewSamples",
@@ -77,6 +85,17 @@ impl fmt::Display for Why {
                 "no bucket of this length is over: the first one ends at {}",
                 about(ends)
             ),
+            Self::LastBucketIsNotOver { ends, is_cut } => {
+                let end = about(ends);
+                f.write_str("all samples in this range lie in its last bucket, which ")?;
+                match is_cut {
+                    false => write!(f, "is not over: it ends at {end}, and has its point then"),
+                    true => write!(
+                        f,
+                        "the range cuts off: it ends at {end}; let the range end then or later"
+                    ),
+                }
+            }
             Self::OnlyNan(_) => f.write_str(
                 "every value is NaN, and NaN is left out here: by nanInterpretation of the target \
                  or nan_interpretation of the request",
@@ -144,14 +163,43 @@ pub async fn why<S: Store>(
     if of_nan > 0 {
         return Ok(Why::OnlyNan(of_nan));
     }
-    if matches!(query.kind, Kind::Expression { .. }) {
+    if matches!(query.kind, QueryKind::Expression { .. }) {
         return of_expression(context, query).await;
     }
-    let selectors = plan.kind.selectors();
-    let (from, to) = (query.start.minus(plan.looks_back), query.end);
-    let (found, _) = steps_with_samples(context, &selectors, from, to).await?;
+    of_samples(context, query, &plan).await
+}
+
+/// Where the samples are, of which none makes a point.
+async fn of_samples<S: Store>(
+    context: &Context<'_, S>,
+    query: &MetricQuery,
+    plan: &Plan,
+) -> Result<Why, EvaluateError> {
+    let (selectors, buckets) = (plan.kind.selectors(), plan.grid.buckets);
+    let from = match plan.kind {
+        // Its buckets are read by themselves.
+        QueryKind::Gauge(_) if plan.bucket.is_some() => buckets.start(),
+        _ => query.start.minus(plan.looks_back),
+    };
+    let to = query.end;
+    // Up to the end of the last bucket that is over, and behind it.
+    let over = match plan.bucket {
+        Some(_) => buckets.last_instant().min(to),
+        None => to,
+    };
+    let (found, _) = steps_with_samples(context, &selectors, from, over).await?;
     if !found.is_empty() {
         return Ok(Why::TooFewSamples);
+    }
+    if let Some(width) = plan.bucket
+        && over < to
+    {
+        let (found, _) = steps_with_samples(context, &selectors, over, to).await?;
+        if !found.is_empty() {
+            let ends = over.plus(Millis(1)).plus(width);
+            let is_cut = query.end < ends && ends <= context.now;
+            return Ok(Why::LastBucketIsNotOver { ends, is_cut });
+        }
     }
     around(context, &selectors, from, to).await
 }
@@ -190,14 +238,14 @@ async fn of_expression<S: Store>(
     context: &Context<'_, S>,
     query: &MetricQuery,
 ) -> Result<Why, EvaluateError> {
-    let Kind::Expression { promql, matchers } = &query.kind else {
+    let QueryKind::Expression { promql, matchers } = &query.kind else {
         return Ok(Why::NoResult);
     };
     if matchers.is_empty() {
         return Ok(Why::NoResult);
     }
     let all = MetricQuery {
-        kind: Kind::Expression {
+        kind: QueryKind::Expression {
             promql: promql.clone(),
             matchers: Vec::new(),
         },
@@ -213,21 +261,24 @@ async fn of_expression<S: Store>(
     }
 }
 
-/// The evaluations of a stretch at which the step before has a sample, and the step.
+/// The evaluations of a stretch at which the step before has a sample, and the step. The last one
+/// is at the stretch's end; less than a step before its start is looked at as well.
 async fn steps_with_samples<S: Store>(
     context: &Context<'_, S>,
     selectors: &[String],
     from: Timestamp,
     to: Timestamp,
 ) -> Result<(Vec<Timestamp>, Millis), EvaluateError> {
-    let step = Millis((to.since(from).0 / STEPS).max(1));
+    let span = to.since(from).0.max(0);
+    let step = Millis((span / STEPS).max(1));
+    let steps_before_last = (span - 1).max(0) / step.0;
     let counted: Vec<String> = selectors
         .iter()
         .map(|selector| format!("count_over_time({selector}[{step}])"))
         .collect();
     let call = Call::Range {
         promql: format!("count({})", counted.join(" or ")),
-        start: from,
+        start: to.minus(Millis(steps_before_last * step.0)),
         end: to,
         step,
     };

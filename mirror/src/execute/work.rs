@@ -42,8 +42,18 @@ impl Steps {
 
     /// Counts one step. True: it is time to [`rest`](Self::rest).
     pub(super) fn are_due(&mut self) -> bool {
-        self.left = self.left.saturating_sub(1);
+        self.are_due_after(1)
+    }
+
+    /// The same for several steps, of which there are at most [`left`](Self::left).
+    pub(super) fn are_due_after(&mut self, steps: usize) -> bool {
+        self.left = self.left.saturating_sub(steps);
         self.left == 0
+    }
+
+    /// How many steps may be done before a rest, at least one.
+    pub(super) fn left(&self) -> usize {
+        self.left.max(1)
     }
 
     /// Lets others run.

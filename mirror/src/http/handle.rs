@@ -12,10 +12,12 @@ use server::ClientAddress;
 
 use crate::api::error::ApiError;
 use crate::api::state::AppState;
-use crate::api::{Answered, answer};
+use crate::api::{Answered, Asker, answer};
 use crate::execute::Missing;
 use crate::http::body::{MAX_BODY, read, refuse};
 use crate::model::api_method::ApiMethod;
+use crate::model::cache_control::has_directive;
+use crate::model::notes::Notes;
 use crate::prometheus::Caller;
 
 /// Beside a partial metric answer: `limit` if more can be asked for from the last point on, `store`
@@ -23,12 +25,20 @@ use crate::prometheus::Caller;
 /// commas.
 pub static PARTIAL_HEADER: HeaderName = HeaderName::from_static("x-mirror-partial");
 
+/// With one of these directives a request has all of its answer come from the target.
+const FRESH: [&str; 2] = ["no-cache", "no-store"];
+
 /// Answers a request of `method`.
 pub(super) async fn handle(state: Arc<AppState>, method: ApiMethod, request: Request) -> Response {
     let arrived = Instant::now();
     let client = request.extensions().get::<ClientAddress>();
-    // Without a connection there is no client; what asks then is this process.
-    let caller = client.map_or(Caller::Mirror, |client| Caller::Client(client.ip()));
+    let asker = Asker {
+        // Without a connection there is no client; what asks then is this process.
+        caller: client.map_or(Caller::Mirror, |client| Caller::Client(client.ip())),
+        arrived,
+        wants_fresh: has_directive(request.headers(), &FRESH),
+        notes: request.extensions().get::<Arc<Notes>>().cloned(),
+    };
     let serving = state.serving();
     if request.body().size_hint().lower() > MAX_BODY as u64 {
         return refuse(
@@ -40,7 +50,8 @@ pub(super) async fn handle(state: Arc<AppState>, method: ApiMethod, request: Req
     }
     let memory = &serving.targets.memory().bodies;
     let answer = match read(request.into_body(), memory, arrived).await {
-        Ok(body) => answer(&serving, method, body, arrived, caller).await,
+        // Every layer around this one would hand its kilobytes on.
+        Ok(body) => Box::pin(answer(&serving, method, body, asker)).await,
         Err(error) => Err(error),
     };
     match answer {

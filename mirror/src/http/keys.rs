@@ -9,36 +9,45 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::api::error::ApiError;
-use crate::api::state::AppState;
+use crate::api::state::{AppState, Serving};
 use crate::http::body::refuse;
-use crate::settings::{ApiKey, ApiKeys, Settings};
+use crate::settings::{ApiKey, ApiKeys};
 
 /// The header that carries the API key, in both directions.
 pub static API_KEY_HEADER: HeaderName = HeaderName::from_static("x-mirror-api-key");
 
-/// Refuses wrong keys, and answers every other request with the key that it knows already.
-pub(super) async fn authenticate(
+/// For the console, where every request for data must carry a key.
+pub(super) async fn demand(
     State(state): State<Arc<AppState>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let serving = state.serving();
-    let Some(key) = answered_key(&serving.settings, request.headers()) else {
+    checked(state.serving(), true, request, |request| next.run(request)).await
+}
+
+/// Refuses wrong keys, and answers every other request with the key that it knows already.
+pub(super) async fn checked<F: Future<Output = Response>>(
+    serving: Arc<Serving>,
+    required: bool,
+    request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response {
+    let Some(key) = answered_key(&serving.settings.api_keys, required, request.headers()) else {
         return refuse(&serving, request, ApiError::Unauthorized).await;
     };
     // The key as of now, not as of the end: a request may wait while its key is replaced, and must
     // not learn the new one.
     let key = key.header_value();
-    let mut response = next.run(request).await;
+    let mut response = answer(request).await;
     response.headers_mut().insert(API_KEY_HEADER.clone(), key);
     response
 }
 
 /// The key that the answer to a request carries: the one that it came with, so that an old key
 /// never leads to a new one, or the current one if it came without and none is required. None: the
-/// request is refused. A request need not carry a key unless the settings want it, but every key
-/// that it carries must be right.
-fn answered_key<'a>(settings: &'a Settings, headers: &HeaderMap) -> Option<&'a ApiKey> {
+/// request is refused. A request need not carry a key unless one is required, but every key that it
+/// carries must be right.
+fn answered_key<'a>(known: &'a ApiKeys, required: bool, headers: &HeaderMap) -> Option<&'a ApiKey> {
     let keys = headers
         .get_all(&API_KEY_HEADER)
         .iter()
@@ -49,7 +58,7 @@ fn answered_key<'a>(settings: &'a Settings, headers: &HeaderMap) -> Option<&'a A
             .eq_ignore_ascii_case(b"bearer ")
             .then(|| token.trim_ascii())
     });
-    let ApiKeys { current, previous } = &settings.api_keys;
+    let ApiKeys { current, previous } = known;
     let known = |presented: &[u8]| {
         // Both are compared, whichever it is: how long it takes says nothing.
         let is_previous = previous
@@ -63,7 +72,7 @@ fn answered_key<'a>(settings: &'a Settings, headers: &HeaderMap) -> Option<&'a A
     };
     let mut presented = keys.chain(bearers).peekable();
     if presented.peek().is_none() {
-        return Some(current).filter(|_| !settings.require_api_key);
+        return Some(current).filter(|_| !required);
     }
     // Where one request carries both keys, it gets the older one back: the newer one may not be its
     // sender's to know.
@@ -77,34 +86,13 @@ fn answered_key<'a>(settings: &'a Settings, headers: &HeaderMap) -> Option<&'a A
 
 #[cfg(test)]
 mod tests {
-    use std::num::{NonZeroU32, NonZeroUsize};
-
     use super::*;
-    use crate::settings::{ErrorStatus, Limits};
 
-    fn settings(previous: Option<&str>, require_api_key: bool) -> Settings {
+    fn keys(previous: Option<&str>) -> ApiKeys {
         let key = |text| ApiKey::parse(text).expect("a key");
-        Settings {
-            name: "test".to_owned(),
-            document_hash: String::new(),
-            api_keys: ApiKeys {
-                current: key("new"),
-                previous: previous.map(key),
-            },
-            require_api_key,
-            error_status: ErrorStatus::Semantic,
-            allowed_hosts: None,
-            server_tls: None,
-            targets: Vec::new(),
-            default_target: None,
-            request_targets: None,
-            workers: NonZeroUsize::MIN,
-            limits: Limits {
-                memory: None,
-                upstream_calls: NonZeroU32::MIN,
-            },
-            port: 0,
-            notices: Vec::new(),
+        ApiKeys {
+            current: key("new"),
+            previous: previous.map(key),
         }
     }
 
@@ -155,8 +143,8 @@ mod tests {
             for (name, value) in sent {
                 headers.append(*name, HeaderValue::from_static(value));
             }
-            let settings = settings(previous, required);
-            let answered = answered_key(&settings, &headers).map(ApiKey::header_value);
+            let keys = keys(previous);
+            let answered = answered_key(&keys, required, &headers).map(ApiKey::header_value);
             assert_eq!(
                 answered.as_ref().map(HeaderValue::as_bytes),
                 expected.map(str::as_bytes),

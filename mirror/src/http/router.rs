@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use http::header::CONTENT_TYPE;
 use serde_json::json;
@@ -20,22 +20,26 @@ use crate::model::api_method::ApiMethod;
 
 /// The API port's routes. The admin port has its own.
 pub fn app(state: Arc<AppState>) -> Router {
-    let routes = Router::new()
+    let routes = methods()
         .route("/", only("GET", get(about)))
-        .route("/openapi.json", only("GET", get(description)));
-    let methods = ApiMethod::ALL.into_iter();
-    let routes = methods
-        .fold(routes, |routes, method| {
-            routes.route(method.path(), of(method))
-        })
-        .fallback(
-            |State(state): State<Arc<AppState>>, request: Request| async move {
-                let path = beginning(request.uri().path());
-                refuse(&state.serving(), request, ApiError::NoSuchPath { path }).await
-            },
-        )
+        .route("/openapi.json", only("GET", get(description)))
+        .fallback(no_such_path)
         .with_state(Arc::clone(&state));
     layers::around(state, routes)
+}
+
+/// The methods of the Mirror API.
+pub(super) fn methods() -> Router<Arc<AppState>> {
+    let methods = ApiMethod::ALL.into_iter();
+    methods.fold(Router::new(), |routes, method| {
+        routes.route(method.path(), of(method))
+    })
+}
+
+/// The answer where there is no route.
+pub(super) async fn no_such_path(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    let path = beginning(request.uri().path());
+    refuse(&state.serving(), request, ApiError::NoSuchPath { path }).await
 }
 
 /// A method of the Mirror API.
@@ -51,7 +55,10 @@ fn of(method: ApiMethod) -> MethodRouter<Arc<AppState>> {
 }
 
 /// Any other HTTP method gets the contract's kind of error.
-fn only(allowed: &'static str, route: MethodRouter<Arc<AppState>>) -> MethodRouter<Arc<AppState>> {
+pub(super) fn only(
+    allowed: &'static str,
+    route: MethodRouter<Arc<AppState>>,
+) -> MethodRouter<Arc<AppState>> {
     route.fallback(
         move |State(state): State<Arc<AppState>>, request: Request| async move {
             let path = beginning(request.uri().path());

@@ -16,6 +16,9 @@ pub enum ApiMethod {
     Explain,
     /// Why has a metric no points? Its requests have the type of those for points.
     Why,
+    /// What stands behind the names and values that a field request lists? Its requests have the
+    /// types of those.
+    Describe,
 }
 
 /// A row of the table.
@@ -28,13 +31,14 @@ struct Row {
 
 impl ApiMethod {
     /// All of them, in the order in which messages list them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Connection,
         Self::FieldNames,
         Self::FieldValues,
         Self::Metric,
         Self::Explain,
         Self::Why,
+        Self::Describe,
     ];
 
     const fn row(self) -> Row {
@@ -55,6 +59,7 @@ impl ApiMethod {
             Self::Metric => ("/api/metric", "metric", "MetricsRequest", "MetricsQuery"),
             Self::Explain => ("/api/explain", "explain", "", ""),
             Self::Why => ("/api/why", "why", "MetricsRequest", "MetricsQuery"),
+            Self::Describe => ("/api/describe", "describe", "", ""),
         };
         Row {
             path,
@@ -95,9 +100,12 @@ impl ApiMethod {
         fn segments(path: &str) -> impl Iterator<Item = &str> {
             path.split('/').filter(|segment| !segment.is_empty())
         }
-        Self::ALL
-            .into_iter()
-            .find(|method| segments(method.path()).eq(segments(path)))
+        // Nearly all paths are written as in the table.
+        let as_written = Self::ALL.into_iter().find(|method| method.path() == path);
+        as_written.or_else(|| {
+            let mut all = Self::ALL.into_iter();
+            all.find(|method| segments(method.path()).eq(segments(path)))
+        })
     }
 }
 
@@ -115,12 +123,13 @@ mod tests {
             "/api/connection",
             "/api/explain",
             "/api/why",
+            "/api/describe",
             "/",
             "/api/metric/x",
             "/api/field/name/x/y",
         ]
         .map(ApiMethod::of_path);
-        use ApiMethod::{Connection, Explain, FieldNames, FieldValues, Metric, Why};
+        use ApiMethod::{Connection, Describe, Explain, FieldNames, FieldValues, Metric, Why};
         let expected = [
             Metric,
             Metric,
@@ -129,8 +138,9 @@ mod tests {
             Connection,
             Explain,
             Why,
+            Describe,
         ];
-        assert_eq!(methods[..7], expected.map(Some));
-        assert_eq!(methods[7..], [None, None, None]);
+        assert_eq!(methods[..8], expected.map(Some));
+        assert_eq!(methods[8..], [None, None, None]);
     }
 }

@@ -103,6 +103,42 @@ impl Buckets {
     }
 }
 
+/// Finds the buckets of one instant after the other. Most lie in the bucket behind that of the
+/// instant before, which needs no division.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor {
+    buckets: Buckets,
+    /// Where the bucket behind the last one found begins.
+    next: Timestamp,
+    /// Where the last one ends.
+    end: Timestamp,
+}
+
+impl Cursor {
+    /// One at the first bucket.
+    #[must_use]
+    pub fn over(buckets: Buckets) -> Self {
+        Self {
+            buckets,
+            next: buckets.start(),
+            end: buckets.start_of(buckets.count()),
+        }
+    }
+
+    /// The same as [`Buckets::start_containing`].
+    #[inline]
+    pub fn start_containing(&mut self, at: Timestamp) -> Option<Timestamp> {
+        let width = self.buckets.width();
+        let is_next = self.next < self.end && at >= self.next && at.since(self.next) < width;
+        let start = match is_next {
+            true => self.next,
+            false => self.buckets.start_containing(at)?,
+        };
+        self.next = start.plus(width);
+        Some(start)
+    }
+}
+
 /// Prometheus refuses range queries of more points.
 pub const POINTS_PER_CALL: u64 = 11_000;
 
@@ -218,6 +254,18 @@ mod tests {
             let found = buckets.start_containing(Timestamp(at));
             let expected = Timestamp(at.div_euclid(width) * width);
             prop_assert_eq!(found, (expected.0 + width <= end).then_some(expected));
+        }
+
+        #[test]
+        fn a_cursor_finds_the_same_buckets(
+            count in 0_u64..9, at in prop::collection::vec(-40_i64..40, 0..20), steady in 0_i64..3,
+        ) {
+            let buckets = Buckets { width: 5, first: -3, count };
+            let mut cursor = Cursor::over(buckets);
+            let steadily = (0..10).map(|index| -15 + steady + 5 * index);
+            for at in steadily.chain(at).map(Timestamp) {
+                prop_assert_eq!(cursor.start_containing(at), buckets.start_containing(at));
+            }
         }
 
         #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::kind::KindName;
+use super::kind::QueryKindName;
 use crate::model::metric_type::MetricType;
 
 /// The metric names of a target by query kind. Histograms and summaries are listed by their base
@@ -23,13 +23,13 @@ pub struct MetricNames {
 impl MetricNames {
     /// Those of a kind; of expressions there are no names.
     #[must_use]
-    pub fn of_kind(self, kind: KindName) -> BTreeSet<String> {
+    pub fn of_kind(self, kind: QueryKindName) -> BTreeSet<String> {
         match kind {
-            KindName::Counter => self.counters,
-            KindName::Gauge => self.gauges,
-            KindName::Histogram => self.histograms,
-            KindName::Summary => self.summaries,
-            KindName::Expression => BTreeSet::new(),
+            QueryKindName::Counter => self.counters,
+            QueryKindName::Gauge => self.gauges,
+            QueryKindName::Histogram => self.histograms,
+            QueryKindName::Summary => self.summaries,
+            QueryKindName::Expression => BTreeSet::new(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod read;
 mod tests;
 
 pub use self::operators::{Fold, Grouping, Operation, Operator, Set, Sign};
+pub(super) use self::read::{FunctionKind, kind_of};
 pub use self::read::{distribute, is_put_together};
 use crate::model::time::Millis;
 

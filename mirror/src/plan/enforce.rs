@@ -17,7 +17,7 @@ use promql_parser::parser::{self, Expr, VectorSelector};
 
 use self::lex::{Token, TokenKind};
 use self::stand_in::stand_in;
-use super::kind::Kind;
+use super::kind::QueryKind;
 use super::selector::{Matcher, Selector};
 use crate::model::enforced::Enforced;
 
@@ -33,7 +33,7 @@ const MOST_MATCHERS: usize = 1000;
 /// So many selectors may it have. Alternatives within one count, each gets all that is enforced.
 const MOST_SELECTORS: usize = 256;
 /// So long may it be with all that is enforced, in bytes.
-const MOST_COMPLETED: usize = 256 << 10;
+pub(super) const MOST_COMPLETED: usize = 256 << 10;
 
 /// Why an expression cannot be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,12 +75,14 @@ impl Enforced {
     ///
     /// # Errors
     /// If it is an expression that cannot be completed with certainty.
-    pub fn kind(&self, kind: Kind) -> Result<Kind, EnforceError> {
+    pub fn kind(&self, kind: QueryKind) -> Result<QueryKind, EnforceError> {
         match kind {
-            Kind::Expression { promql, matchers } if !self.0.is_empty() => Ok(Kind::Expression {
-                promql: self.expression(&promql)?,
-                matchers,
-            }),
+            QueryKind::Expression { promql, matchers } if !self.0.is_empty() => {
+                Ok(QueryKind::Expression {
+                    promql: self.expression(&promql)?,
+                    matchers,
+                })
+            }
             kind => Ok(kind.map(|selector| self.selector(selector))),
         }
     }
@@ -89,9 +91,9 @@ impl Enforced {
     #[must_use]
     pub fn conditions(
         &self,
-        kind: Option<Kind>,
+        kind: Option<QueryKind>,
         matchers: Vec<Matcher>,
-    ) -> (Option<Kind>, Vec<Matcher>) {
+    ) -> (Option<QueryKind>, Vec<Matcher>) {
         let kind = kind.map(|kind| kind.map(|selector| self.selector(selector)));
         (kind, matchers.into_iter().chain(self.matchers()).collect())
     }

@@ -4,7 +4,7 @@
 mod fold;
 
 pub use self::fold::cut;
-use super::kind::Kind;
+use super::kind::QueryKind;
 use super::selector::{Matcher, Selector};
 use crate::model::time::Timestamp;
 
@@ -12,7 +12,7 @@ use crate::model::time::Timestamp;
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldQuery {
     /// The metric among the conditions, if there is one.
-    pub kind: Option<Kind>,
+    pub kind: Option<QueryKind>,
     /// The other conditions.
     pub matchers: Vec<Matcher>,
     /// From this instant …
@@ -59,13 +59,17 @@ impl FieldQuery {
     #[must_use]
     pub fn selector(&self) -> Option<Selector> {
         match &self.kind {
-            Some(Kind::Gauge(selector) | Kind::Counter(selector)) => Some(selector.clone()),
+            Some(QueryKind::Gauge(selector) | QueryKind::Counter(selector)) => {
+                Some(selector.clone())
+            }
             // `_count` has neither `le` nor `quantile`, which are no business of a query; a native
             // histogram has no suffix.
-            Some(Kind::Histogram(base)) => Some(base.with_any_suffix(&["", "_count"])),
-            Some(Kind::Summary(base)) => Some(base.with_suffix("_count")),
-            Some(Kind::Expression { .. }) | None if self.matchers.is_empty() => None,
-            Some(Kind::Expression { .. }) | None => Some(Selector::any_name(self.matchers.clone())),
+            Some(QueryKind::Histogram(base)) => Some(base.with_any_suffix(&["", "_count"])),
+            Some(QueryKind::Summary(base)) => Some(base.with_suffix("_count")),
+            Some(QueryKind::Expression { .. }) | None if self.matchers.is_empty() => None,
+            Some(QueryKind::Expression { .. }) | None => {
+                Some(Selector::any_name(self.matchers.clone()))
+            }
         }
     }
 }

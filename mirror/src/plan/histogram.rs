@@ -229,7 +229,7 @@ fn added(names: &Names<'_>, native: &str, classic: &str, windows: &Windows) -> S
 #[cfg(test)]
 mod tests {
     use super::super::aggregation::Aggregation;
-    use super::super::kind::Kind;
+    use super::super::kind::QueryKind;
     use super::super::source::source;
     use super::super::windowing::Windowing;
     use super::*;
@@ -243,7 +243,7 @@ mod tests {
             native_histograms: true,
             is_sharded: false,
         };
-        let kind = Kind::Histogram(Selector::new("h", Vec::new()));
+        let kind = QueryKind::Histogram(Selector::new("h", Vec::new()));
         let aggregation = Aggregation::new(method, Millis(900_000)).expect("a method");
         match source(&kind, None, aggregation, &windowing) {
             Ok(Source::Range {

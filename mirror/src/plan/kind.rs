@@ -4,7 +4,7 @@ use super::selector::{Matcher, Selector};
 
 /// The five query kinds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
+pub enum QueryKind {
     /// `__gauge__`: the samples themselves.
     Gauge(Selector),
     /// `__counter__`: the per-second rate.
@@ -25,7 +25,7 @@ pub enum Kind {
 
 /// The name of a query kind: the condition key that says which one is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KindName {
+pub enum QueryKindName {
     /// `__counter__`
     Counter,
     /// `__gauge__`
@@ -38,7 +38,7 @@ pub enum KindName {
     Expression,
 }
 
-impl KindName {
+impl QueryKindName {
     /// All of them, in the order in which field names list them.
     pub const ALL: [Self; 5] = [
         Self::Counter,
@@ -73,7 +73,7 @@ impl KindName {
     }
 }
 
-impl Kind {
+impl QueryKind {
     /// The name that the user gave: a metric's, or the expression.
     #[must_use]
     pub fn metric(&self) -> &str {
@@ -85,14 +85,14 @@ impl Kind {
 
     /// The kind of this name: `text` is a metric's name, or an expression.
     #[must_use]
-    pub fn new(name: KindName, text: String, matchers: Vec<Matcher>) -> Self {
+    pub fn new(name: QueryKindName, text: String, matchers: Vec<Matcher>) -> Self {
         let selector = |matchers| Selector::new(&text, matchers);
         match name {
-            KindName::Counter => Self::Counter(selector(matchers)),
-            KindName::Gauge => Self::Gauge(selector(matchers)),
-            KindName::Histogram => Self::Histogram(selector(matchers)),
-            KindName::Summary => Self::Summary(selector(matchers)),
-            KindName::Expression => Self::Expression {
+            QueryKindName::Counter => Self::Counter(selector(matchers)),
+            QueryKindName::Gauge => Self::Gauge(selector(matchers)),
+            QueryKindName::Histogram => Self::Histogram(selector(matchers)),
+            QueryKindName::Summary => Self::Summary(selector(matchers)),
+            QueryKindName::Expression => Self::Expression {
                 promql: text,
                 matchers,
             },
@@ -101,13 +101,13 @@ impl Kind {
 
     /// The name of this kind.
     #[must_use]
-    pub fn name(&self) -> KindName {
+    pub fn name(&self) -> QueryKindName {
         match self {
-            Self::Counter(_) => KindName::Counter,
-            Self::Gauge(_) => KindName::Gauge,
-            Self::Histogram(_) => KindName::Histogram,
-            Self::Summary(_) => KindName::Summary,
-            Self::Expression { .. } => KindName::Expression,
+            Self::Counter(_) => QueryKindName::Counter,
+            Self::Gauge(_) => QueryKindName::Gauge,
+            Self::Histogram(_) => QueryKindName::Histogram,
+            Self::Summary(_) => QueryKindName::Summary,
+            Self::Expression { .. } => QueryKindName::Expression,
         }
     }
 

@@ -10,7 +10,8 @@
 //! * [`selector`]: conditions become a series selector. The only place that writes user text into
 //!   PromQL. [`enforce`]: label matchers that every selector gets.
 //! * [`fields`] and [`classify`]: which series and names a field query is about.
-//! * [`distribution`]: how a target of several shards answers an expression.
+//! * [`distribution`]: how a target of several shards answers an expression. [`lasting`]: which
+//!   values may be remembered.
 //! * [`value`]: what NaN and the infinities become. [`differences`]: what tells series apart.
 //!
 //! The rules are those of `docs/query-semantics.md`.
@@ -27,6 +28,7 @@ pub mod fields;
 mod gauge;
 pub mod histogram;
 pub mod kind;
+pub mod lasting;
 pub mod pool;
 pub mod raw;
 pub mod selector;
@@ -38,7 +40,7 @@ pub mod windowing;
 use self::aggregation::Aggregation;
 use self::buckets::{Buckets, Grid, POINTS_PER_CALL};
 use self::expression::{Shape, is_bound_to_its_range};
-use self::kind::Kind;
+use self::kind::QueryKind;
 use self::source::{InnerQuery, Pooling, Source};
 use self::windowing::Windowing;
 use crate::model::capabilities::Capabilities;
@@ -52,7 +54,7 @@ pub const MAX_POINTS: u64 = 110_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricQuery {
     /// What is asked for.
-    pub kind: Kind,
+    pub kind: QueryKind,
     /// The earliest instant of interest.
     pub start: Timestamp,
     /// The latest; never before `start`.
@@ -96,7 +98,7 @@ impl TargetFacts {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// What is asked for, as the target reads it.
-    pub kind: Kind,
+    pub kind: QueryKind,
     /// Where the points come from.
     pub source: Source,
     /// One point at most for each of its buckets; of stored samples, one or a few.
@@ -157,7 +159,7 @@ fn plan_of(
         let source = source::source(&kind, shape, aggregation, &target.windowing())?;
         return aggregated(query, kind, source, aggregation.bucket, target);
     }
-    if let Kind::Expression { promql, matchers } = &kind {
+    if let QueryKind::Expression { promql, matchers } = &kind {
         return raw::expression(query, promql, matchers, target);
     }
     raw::stored(query, kind, target.scrape_interval, target.now).ok_or(PlanError::Unsupported)
@@ -177,7 +179,7 @@ pub fn plan_of_stored(
     if query.aggregation.is_some() || query.kind.quoted_label().is_some() {
         return Ok(None);
     }
-    if let Kind::Expression { promql, .. } = &query.kind {
+    if let QueryKind::Expression { promql, .. } = &query.kind {
         expression::numeric(promql)?;
     }
     let kind = query.kind.clone();
@@ -186,7 +188,7 @@ pub fn plan_of_stored(
 
 fn aggregated(
     query: &MetricQuery,
-    kind: Kind,
+    kind: QueryKind,
     source: Source,
     width: Millis,
     target: &TargetFacts,
@@ -209,7 +211,8 @@ impl Plan {
     /// The same, which must fit into one range query where its expression names the bounds of the
     /// range.
     fn of_divisible_range(mut self) -> Result<Self, PlanError> {
-        if let (Kind::Expression { promql, .. }, Source::Range { .. }) = (&self.kind, &self.source)
+        if let (QueryKind::Expression { promql, .. }, Source::Range { .. }) =
+            (&self.kind, &self.source)
         {
             self.grid.is_divisible = !is_bound_to_its_range(promql);
         }

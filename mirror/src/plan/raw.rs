@@ -3,7 +3,7 @@
 
 use super::buckets::{Buckets, Grid};
 use super::expression::numeric;
-use super::kind::Kind;
+use super::kind::QueryKind;
 use super::selector::{Matcher, Selector};
 use super::source::{MatchingSeries, Source};
 use super::{MAX_POINTS, MetricQuery, Plan, PlanError, TargetFacts, value};
@@ -47,23 +47,23 @@ impl RawPoints {
 /// The plan of a query of stored samples; none of an expression.
 pub(super) fn stored(
     query: &MetricQuery,
-    kind: Kind,
+    kind: QueryKind,
     scrape_interval: Millis,
     now: Timestamp,
 ) -> Option<Plan> {
     let (selector, points) = match &kind {
-        Kind::Gauge(selector) => (selector.clone(), RawPoints::Values),
-        Kind::Counter(selector) => (selector.clone(), RawPoints::Rates),
+        QueryKind::Gauge(selector) => (selector.clone(), RawPoints::Values),
+        QueryKind::Counter(selector) => (selector.clone(), RawPoints::Rates),
         // Sum, count and a native histogram's own series.
-        Kind::Histogram(base) => {
+        QueryKind::Histogram(base) => {
             let all = base.with_any_suffix(&["", "_sum", "_count"]);
             (all, RawPoints::Means)
         }
-        Kind::Summary(base) => {
+        QueryKind::Summary(base) => {
             let all = base.with_any_suffix(&["_sum", "_count"]);
             (all, RawPoints::Means)
         }
-        Kind::Expression { .. } => return None,
+        QueryKind::Expression { .. } => return None,
     };
     let end = query.end.min(now);
     // The scrapes of the range, as if they were buckets.

@@ -5,7 +5,7 @@
 
 use super::aggregation::Aggregation;
 use super::expression::Shape;
-use super::kind::Kind;
+use super::kind::QueryKind;
 use super::pool::Reduce;
 use super::raw::RawSamples;
 use super::selector::{Matcher, Selector};
@@ -124,7 +124,7 @@ impl InnerQuery {
 ///
 /// See [`PlanError`].
 pub(super) fn source(
-    kind: &Kind,
+    kind: &QueryKind,
     shape: Option<Shape>,
     aggregation: Aggregation,
     windowing: &Windowing,
@@ -132,13 +132,13 @@ pub(super) fn source(
     let windows = Windows::new(aggregation.bucket, windowing);
     let method = aggregation.method;
     Ok(match kind {
-        Kind::Gauge(selector) => gauge::source(selector, method, &windows),
-        Kind::Counter(selector) => counter::source(selector, method, &windows),
-        Kind::Histogram(selector) => {
+        QueryKind::Gauge(selector) => gauge::source(selector, method, &windows),
+        QueryKind::Counter(selector) => counter::source(selector, method, &windows),
+        QueryKind::Histogram(selector) => {
             histogram::source(selector, method, &windows, windowing.native_histograms)
         }
-        Kind::Summary(selector) => summary::source(selector, method, &windows)?,
-        Kind::Expression { promql, matchers } => {
+        QueryKind::Summary(selector) => summary::source(selector, method, &windows)?,
+        QueryKind::Expression { promql, matchers } => {
             let shape = match shape {
                 Some(shape) => shape,
                 None => expression::numeric(promql)?,

@@ -27,6 +27,13 @@ pub fn present(text: &str, nan_interpretation: NanInterpretation) -> Presented<'
     }
 }
 
+/// Whether a value as the store wrote it is a JSON number. It is one of them, `NaN`, `+Inf` or
+/// `-Inf`, as the decoder lets nothing else through: only numbers end in a digit.
+#[must_use]
+pub fn is_number(text: &str) -> bool {
+    text.as_bytes().last().is_some_and(u8::is_ascii_digit)
+}
+
 /// Reads a value as the store wrote it.
 #[must_use]
 pub fn parse(text: &str) -> f64 {
@@ -66,6 +73,7 @@ mod tests {
         #[case] presented: Presented<'_>,
     ) {
         assert_eq!(present(text, nan), presented);
+        assert_eq!(is_number(text), presented == Presented::Number(text));
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The calls of Prometheus' HTTP API.
 
+use super::MAX_BODY_BYTES;
 use crate::model::time::{Millis, Timestamp};
 
 /// One call of Prometheus' HTTP API. Equal calls in flight at one target share one exchange.
@@ -86,10 +87,39 @@ pub enum Call {
         /// … to this one.
         end: Timestamp,
     },
+    /// `/api/v1/series`, of which only numbers are kept: how many series have each label, or each
+    /// value of one. Of [`MOST_SERIES_COUNTED`] series at most.
+    SeriesCounted {
+        /// The label whose values are told apart; none to tell labels apart.
+        label: Option<String>,
+        /// Only series that match it.
+        selector: String,
+        /// From this instant …
+        start: Timestamp,
+        /// … to this one.
+        end: Timestamp,
+    },
     /// `/api/v1/metadata`.
     Metadata,
+    /// The same of one metric (family) only, with its help.
+    MetadataOf {
+        /// Its name.
+        metric: String,
+    },
     /// `/api/v1/status/buildinfo`.
     BuildInfo,
+}
+
+impl Call {
+    /// The largest body that its answer may have, in bytes.
+    pub(super) fn most_bytes(&self) -> usize {
+        match self {
+            // Some stores do not know the parameters that keep these small.
+            Self::MetadataOf { .. } => 64 << 10,
+            Self::SeriesCounted { .. } => 8 << 20,
+            _ => MAX_BODY_BYTES,
+        }
+    }
 }
 
 /// The range selector of the samples from `from` to `to`, evaluated at `to`.
@@ -100,6 +130,9 @@ pub fn range_selector(selector: &str, from: Timestamp, to: Timestamp) -> String 
     let window = Millis(to.since(from).0.saturating_add(1));
     format!("{selector}[{window}]")
 }
+
+/// The series that [`Call::SeriesCounted`] lets a store list at most.
+pub const MOST_SERIES_COUNTED: u32 = 5_000;
 
 /// The series that [`Call::LabelOfSeries`] lets a store list at most; it warns where it has more.
 pub const MOST_SERIES_LISTED: u32 = 20_000;

@@ -168,6 +168,10 @@ pub(super) fn kept_of(answer: &Answer) -> u64 {
             }
         },
         Data::Names(names) => names.iter().map(|name| NAME + name.len() as u64).sum(),
-        Data::SeriesExist(_) | Data::Metadata(_) | Data::Version(_) => 0,
+        Data::Counts(counts) => {
+            let names = counts.by.keys();
+            names.map(|name| NAME + name.len() as u64).sum()
+        }
+        Data::SeriesExist(_) | Data::Metadata(_) | Data::Description(_) | Data::Version(_) => 0,
     }
 }

@@ -13,30 +13,30 @@ mod foreign;
 mod http_client;
 mod methods;
 mod refusal;
+mod sender;
 mod signing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
-use reqwest::RequestBuilder;
+use ::http::StatusCode;
 use tokio::sync::OnceCell;
-use tower::util::MapResponseLayer;
 use url::Url;
 
 use self::connections::Connections;
 pub(super) use self::credentials::Credentials;
 use self::credentials::Response;
-use self::http_client::{built, http_client};
 use self::methods::{Methods, Next, Way};
+use self::sender::{Added, Parts, Sender};
 use super::charge::Charge;
 use super::decode::Decoded;
 use super::guard::Guard;
-use super::http::{Secrets, root_cause};
+use super::http::{self, Secrets, root_cause};
 use super::observe::ServerMetrics;
-use super::request::Request;
+use super::request::{Base, Request};
 use super::throttle::{self, Pace};
 use super::{Answer, Call, StoreError, tls};
+use crate::model::cache_control::has_directive;
 use crate::settings::TargetSettings;
 
 /// The largest body that is taken. 30,240 points of 20 series are about 20 MiB.
@@ -56,19 +56,19 @@ pub(super) struct Client {
     name: String,
     settings: Arc<TargetSettings>,
     /// The server's URL, as declared.
-    base: Url,
+    declared: Url,
     /// Where it asks; see [`tls::named`].
-    url: Url,
+    base: Base,
     /// What the Host header must say if it is not the URL's host.
     host: Option<String>,
     /// Where it must not lead; none where it may lead anywhere.
     guard: Option<Arc<Guard>>,
     /// Or why there can't be one; the other targets are served all the same.
-    http: Result<reqwest::Client, StoreError>,
+    http: Result<Sender, StoreError>,
     connections: Connections,
     /// A client that keeps no connections. Made when it is needed first, which is never for most
     /// targets.
-    fresh: OnceCell<reqwest::Client>,
+    fresh: OnceCell<Sender>,
     methods: Methods,
     pace: Pace,
     credentials: Arc<Credentials>,
@@ -80,32 +80,34 @@ impl Client {
     /// The servers of one target share `credentials`.
     pub(super) fn new(
         settings: &Arc<TargetSettings>,
-        base: &Url,
+        declared: &Url,
         credentials: &Arc<Credentials>,
         metrics: Arc<ServerMetrics>,
         guard: Option<Arc<Guard>>,
     ) -> Self {
         let name = match settings.servers.only() {
             Some(_) => format!("target {}", settings.name),
-            None => format!("server {base} of target {}", settings.name),
+            None => format!("server {declared} of target {}", settings.name),
         };
-        let (url, host) = tls::named(settings, base);
+        let (url, host) = tls::named(settings, declared);
+        let base = Base::new(url);
         let connections = Connections::default();
-        let http = http_client(settings, base, host.as_deref(), guard.as_ref())
-            .and_then(|builder| {
-                let opened = connections.clone().opened();
-                builder
-                    .connector_layer(MapResponseLayer::new(opened))
-                    .build()
-            })
-            .map_err(|error| {
-                StoreError::Unreachable(format!("{name} cannot be asked: {}", root_cause(&error)))
-            });
+        let parts = Parts {
+            settings,
+            base: &base,
+            declared,
+            host: host.as_deref(),
+            guard: guard.as_ref(),
+            kept: Some(&connections),
+        };
+        let http = Sender::new(&parts).map_err(|error| {
+            StoreError::Unreachable(format!("{name} cannot be asked: {}", root_cause(&error)))
+        });
         Self {
             name,
             settings: Arc::clone(settings),
-            base: base.clone(),
-            url,
+            declared: declared.clone(),
+            base,
             host,
             guard,
             http,
@@ -164,7 +166,7 @@ impl Client {
         charge: Charge,
     ) -> Result<Answer, StoreError> {
         let timeout = deadline.saturating_duration_since(began);
-        let mut request = Request::new(&self.url, call, timeout);
+        let mut request = Request::new(&self.base, call, timeout);
         if let Credentials::Signed(_) = *self.credentials {
             request = request.strictly_encoded();
         }
@@ -194,6 +196,8 @@ impl Client {
                 refusal => refusal,
             });
         }
+        let status = http.status().as_u16();
+        let must_not_be_kept = has_directive(http.headers(), &["no-store"]);
         let decoded = match call {
             Call::Instant { .. } | Call::Range { .. } | Call::Samples { .. } => {
                 self.decode_stream(call, http, &secrets, deadline, charge)
@@ -205,7 +209,12 @@ impl Client {
             }
         };
         match decoded {
-            Decoded::Success(answer) => Ok(answer),
+            Decoded::Success(mut answer) => {
+                answer.arrival.is_post = way == Way::Post;
+                answer.arrival.status = status;
+                answer.must_not_be_kept = must_not_be_kept;
+                Ok(answer)
+            }
             Decoded::Failure { kind, message } => {
                 Err(self.complaint(StatusCode::OK, kind, &message, &secrets()))
             }
@@ -215,12 +224,12 @@ impl Client {
     /// Sends a request; once more, on a new connection, if a kept one was closed under it.
     async fn send_once(
         &self,
-        request: &Request,
+        request: &Request<'_>,
         way: Way,
-        authenticate: impl Fn(RequestBuilder) -> RequestBuilder,
-    ) -> Result<reqwest::Response, StoreError> {
-        let http = self.http.as_ref().map_err(Clone::clone)?;
-        let error = match authenticate(built(http, request, way)).send().await {
+        added: &Added,
+    ) -> Result<http::Response, StoreError> {
+        let sender = self.http.as_ref().map_err(Clone::clone)?;
+        let error = match sender.send(request, way, added).await {
             Ok(response) => {
                 self.connections.answered(&response);
                 return Ok(response);
@@ -233,17 +242,21 @@ impl Client {
         self.metrics.sent_again.inc();
         tracing::debug!(target = %self.name, "a kept connection was closed; sending again");
         let fresh = self.fresh.get_or_try_init(|| self.keeps_nothing()).await;
-        let fresh = fresh.map_err(|error| self.not_sent(&error))?;
-        let sent = authenticate(built(fresh, request, way)).send().await;
+        let fresh = fresh.map_err(|error| self.not_sent(&error.into()))?;
+        let sent = fresh.send(request, way, added).await;
         sent.map_err(|error| self.not_sent(&error))
     }
 
     /// A client each of whose requests has a connection of its own.
-    async fn keeps_nothing(&self) -> reqwest::Result<reqwest::Client> {
-        let (settings, host) = (&self.settings, self.host.as_deref());
-        http_client(settings, &self.base, host, self.guard.as_ref())?
-            .pool_max_idle_per_host(0)
-            .build()
+    async fn keeps_nothing(&self) -> reqwest::Result<Sender> {
+        Sender::new(&Parts {
+            settings: &self.settings,
+            base: &self.base,
+            declared: &self.declared,
+            host: self.host.as_deref(),
+            guard: self.guard.as_ref(),
+            kept: None,
+        })
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Answers of instant and range queries may be large, so [`Decoder`] takes them as they arrive, in
 //! chunks cut anywhere, and keeps no more of the text than the token that the last chunk ended in.
-//! It is a small state machine over JSON's tokens (`grammar`, `place`, `parts`) with one short
-//! cut: a sample `[1700000000.059,"1.5"]` that lies within a chunk as a whole is read in one go.
+//! It is a small state machine over JSON's tokens (`grammar`, `place`, `parts`) with one short cut
+//! (`sample`): a sample `[1700000000.059,"1.5"]` that lies within a chunk as a whole is read in one
+//! go.
 //! Keys may come in any order and unknown ones anywhere, because the stores that speak Prometheus'
 //! API differ in that.
 //!
@@ -16,6 +17,7 @@ mod meter;
 mod number;
 mod parts;
 mod place;
+mod sample;
 pub(super) mod small;
 mod token;
 
@@ -28,7 +30,6 @@ use self::parts::Parts;
 use self::place::Place;
 use self::token::TokenError;
 use super::Answer;
-use crate::model::time::Timestamp;
 
 /// What decoding one byte allocates at most, in bytes: an element with one empty label takes the
 /// most.
@@ -145,11 +146,13 @@ impl Decoder {
     fn decode(&mut self, bytes: &[u8], last: bool) -> Result<usize, DecodeError> {
         let before = self.decoded;
         let mut at = 0;
+        // Once for all samples in it.
+        let text = text(bytes);
         loop {
             let scanned = std::mem::take(&mut self.scanned);
             if scanned == 0 {
                 at += blanks(&bytes[at..]);
-                at += self.samples(&bytes[at..]);
+                at += self.samples(text.get(at..).unwrap_or_default());
                 at += blanks(&bytes[at..]);
             }
             self.decoded = before + at;
@@ -167,9 +170,9 @@ impl Decoder {
         }
     }
 
-    /// The short cut: samples of `values` as Prometheus writes them, as many as `bytes` begins
-    /// with. Answers how many bytes they took.
-    fn samples(&mut self, bytes: &[u8]) -> usize {
+    /// The short cut: samples of `values` as Prometheus writes them, as many as `text` begins with.
+    /// Answers how many bytes they took.
+    fn samples(&mut self, text: &str) -> usize {
         let Some(Container {
             place: Place::Samples,
             index,
@@ -178,46 +181,42 @@ impl Decoder {
         else {
             return 0;
         };
-        let mut used = 0;
         // A sample is taken with the comma before it, so that the state between two samples is
         // always "comma or end".
-        loop {
-            let mut at = used;
-            match self.expect {
-                Expect::ValueOrEnd | Expect::Value => {}
-                Expect::CommaOrEnd if bytes.get(at) == Some(&b',') => at += 1,
-                _ => return used,
-            }
-            let Some((time, value, length)) = sample(&bytes[at..]) else {
-                return used;
-            };
-            if time < self.parts.open_has.latest {
-                // The long way says what is wrong.
-                return used;
-            }
-            self.parts.open_has.latest = time;
-            self.parts.open.samples.push(time, value);
-            *index = index.saturating_add(1);
-            self.expect = Expect::CommaOrEnd;
-            used = at + length;
+        let mut has_comma = match self.expect {
+            Expect::ValueOrEnd | Expect::Value => false,
+            Expect::CommaOrEnd => true,
+            _ => return 0,
+        };
+        let Parts { open, open_has, .. } = &mut self.parts;
+        let mut rest = text;
+        let mut count = 0_u32;
+        while let Some(begin) = rest.strip_prefix(if has_comma { "," } else { "" })
+            && let Some((time, value, length)) = sample::sample(begin)
+            // Otherwise the long way says what is wrong.
+            && time >= open_has.latest
+        {
+            open_has.latest = time;
+            open.samples.push(time, value);
+            count = count.saturating_add(1);
+            rest = &begin[length..];
+            has_comma = true;
         }
+        if count > 0 {
+            *index = index.saturating_add(count);
+            self.expect = Expect::CommaOrEnd;
+        }
+        text.len() - rest.len()
     }
 }
 
-/// Reads the sample that `bytes` begins with, in the form that Prometheus gives nearly all of them:
-/// its time, its value, its length. `None` if it is written in any other way or is not all there.
-#[inline]
-fn sample(bytes: &[u8]) -> Option<(Timestamp, &str, usize)> {
-    let time = bytes.strip_prefix(b"[")?;
-    let (at, time_length) = number::plain_timestamp(time)?;
-    let value = time[time_length..].strip_prefix(b",\"")?;
-    let value_length = number::plain_number_length(value)?;
-    let text = std::str::from_utf8(&value[..value_length]).ok()?;
-    value[value_length..].starts_with(b"\"]").then_some((
-        at,
-        text,
-        1 + time_length + 2 + value_length + 2,
-    ))
+/// The text that `bytes` begin with: all of them, unless they are cut or are no text.
+fn text(bytes: &[u8]) -> &str {
+    let valid = match std::str::from_utf8(bytes) {
+        Ok(text) => return text,
+        Err(error) => &bytes[..error.valid_up_to()],
+    };
+    std::str::from_utf8(valid).unwrap_or_default()
 }
 
 /// How many bytes of white space `bytes` begins with.

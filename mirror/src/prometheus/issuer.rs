@@ -8,7 +8,7 @@ use http::StatusCode;
 use reqwest::{ClientBuilder, RequestBuilder};
 use url::Url;
 
-use super::http::{NotWhole, Secrets, Whole, plain_client, quote, root_cause};
+use super::http::{Failed, NotWhole, Secrets, Whole, plain_client, quote, root_cause};
 use super::{StoreError, proxy, throttle, tls};
 use crate::settings::TargetSettings;
 
@@ -32,7 +32,7 @@ pub(super) struct Issuer {
 
 /// What an issuer is, beside its URL.
 #[derive(Clone, Copy)]
-pub(super) struct Kind {
+pub(super) struct IssuerKind {
     /// How messages about it begin: `the token endpoint`.
     pub(super) what: &'static str,
     /// What it issues: `a token`.
@@ -43,7 +43,7 @@ pub(super) struct Kind {
 
 impl Issuer {
     /// One that the target's proxy leads to, if it has one.
-    pub(super) fn new(settings: &Arc<TargetSettings>, kind: Kind, url: &Url) -> Self {
+    pub(super) fn new(settings: &Arc<TargetSettings>, kind: IssuerKind, url: &Url) -> Self {
         let http = proxy::configure(plain_client(), settings);
         Self {
             proxied: Some(Arc::clone(settings)),
@@ -52,18 +52,18 @@ impl Issuer {
     }
 
     /// One on the same machine, which is asked without a proxy.
-    pub(super) fn near(settings: &TargetSettings, kind: Kind, url: &Url) -> Self {
+    pub(super) fn near(settings: &TargetSettings, kind: IssuerKind, url: &Url) -> Self {
         Self::with(Ok(plain_client()), settings, kind, url)
     }
 
     fn with(
         http: reqwest::Result<ClientBuilder>,
         settings: &TargetSettings,
-        Kind {
+        IssuerKind {
             what,
             issues,
             timeout,
-        }: Kind,
+        }: IssuerKind,
         url: &Url,
     ) -> Self {
         let host = url.host_str().unwrap_or_default();
@@ -153,7 +153,7 @@ impl Issuer {
         ))
     }
 
-    fn not_answered(&self, error: &reqwest::Error) -> StoreError {
+    fn not_answered(&self, error: &Failed) -> StoreError {
         if error.is_timeout() {
             let seconds = self.timeout.as_secs();
             return self.failed(&format!("did not answer within {seconds} s"));

@@ -4,17 +4,21 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper_util::client::legacy::connect::dns;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tower::Service;
 
 /// The longest that a lookup may take. The resolver's first try takes 5 s.
 const LONGEST: Duration = Duration::from_secs(8);
 
 /// Why a host has no address.
 #[derive(Debug, thiserror::Error)]
-enum LookupError {
+pub(super) enum LookupError {
     #[error("cannot look up {host}: {}", reason(.error))]
     Failed { host: String, error: io::Error },
     #[error(
@@ -31,6 +35,7 @@ fn reason(error: &io::Error) -> String {
 }
 
 /// Finds the addresses of hosts.
+#[derive(Debug)]
 pub(super) struct Lookup {
     /// The host to look up, whatever the client asks for.
     always: Option<String>,
@@ -60,14 +65,40 @@ fn within(timeout: Option<Duration>) -> Duration {
     timeout.map_or(LONGEST, |timeout| LONGEST.min(timeout * 3 / 4))
 }
 
+impl Lookup {
+    /// The addresses of a host that a client asks for.
+    fn found(
+        &self,
+        host: &str,
+    ) -> impl Future<Output = Result<Vec<SocketAddr>, LookupError>> + use<> {
+        let host = self.always.as_deref().unwrap_or(host).to_owned();
+        addresses(host, self.within)
+    }
+}
+
 impl Resolve for Lookup {
     fn resolve(&self, name: Name) -> Resolving {
-        let host = self.always.as_deref().unwrap_or(name.as_str()).to_owned();
-        let within = self.within;
-        Box::pin(async move {
-            let found = addresses(host, within).await?;
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
+        let found = self.found(name.as_str());
+        Box::pin(async move { Ok(Box::new(found.await?.into_iter()) as Addrs) })
+    }
+}
+
+/// The same for hyper's client.
+#[derive(Clone, Debug)]
+pub(super) struct Lookups(pub(super) Arc<Lookup>);
+
+impl Service<dns::Name> for Lookups {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = LookupError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, LookupError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LookupError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: dns::Name) -> Self::Future {
+        let found = self.0.found(name.as_str());
+        Box::pin(async move { Ok(found.await?.into_iter()) })
     }
 }
 

@@ -4,7 +4,8 @@
 //! ```text
 //! targets ─► target ─► replicas ─► server ─► sharing ─► limits ─► client ─► request (out), decode (in)
 //!   which      shards    which one    │       one exchange  its turn   over HTTP; throttle: when
-//!                                     └► capabilities: what the server can do
+//!                                     ├► capabilities: what the server can do
+//!                                     └► remembered: finished buckets are not asked again
 //! ```
 //!
 //! One deadline covers all of it. It is enforced in one place, where a caller waits (`server.rs`);
@@ -28,6 +29,7 @@ pub mod observe;
 mod proxy;
 mod queue;
 pub mod remarks;
+mod remembered;
 mod renewal;
 mod replicas;
 mod request;
@@ -40,10 +42,11 @@ mod targets;
 mod throttle;
 mod tls;
 mod tokens;
+mod worked;
 
-pub use self::answer::{Answer, Data};
+pub use self::answer::{Answer, Arrival, Data, SeriesCounts};
 pub(crate) use self::aws::described as described_signer;
-pub use self::call::{Call, MOST_SERIES_LISTED, range_selector};
+pub use self::call::{Call, MOST_SERIES_COUNTED, MOST_SERIES_LISTED, range_selector};
 pub use self::charge::Held;
 pub use self::client::MAX_BODY_BYTES;
 pub use self::error::StoreError;
@@ -51,6 +54,7 @@ pub(crate) use self::error::whole_seconds;
 pub use self::holders::Holders;
 pub(crate) use self::http::root_cause;
 pub use self::limits::Caller;
+pub use self::remembered::{Foreseen, Remembered, Remembering};
 pub use self::server::Server;
 pub use self::store::{Deadline, Store};
 pub use self::target::{RequestCalls, Target};

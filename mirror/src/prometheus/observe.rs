@@ -25,6 +25,7 @@ use self::labels::{CallLabels, TargetLabel};
 use self::outcome::Outcome;
 use self::server::LazyCounter;
 pub(super) use self::server::ServerMetrics;
+use super::remembered::RememberedMetrics;
 
 /// What stands for every undeclared target: their names come from requests, and a label must not.
 pub const UNDECLARED: &str = "(undeclared)";
@@ -55,6 +56,7 @@ pub struct UpstreamMetrics {
     held: Family<ServerLabels, Gauge>,
     throttled_until: Family<ServerLabels, Gauge<f64, AtomicU64>>,
     preferred: Family<ServerLabels, Gauge>,
+    remembered: RememberedMetrics,
 }
 
 impl UpstreamMetrics {
@@ -72,6 +74,7 @@ impl UpstreamMetrics {
             held: Family::default(),
             throttled_until: Family::default(),
             preferred: Family::default(),
+            remembered: RememberedMetrics::register(registry),
         };
         registry.register(
             "upstream_requests",
@@ -124,6 +127,11 @@ impl UpstreamMetrics {
             metrics.preferred.clone(),
         );
         metrics
+    }
+
+    /// Of what is remembered of all servers.
+    pub(super) fn remembered(&self) -> RememberedMetrics {
+        self.remembered.clone()
     }
 
     /// How many calls to a target wait.

@@ -4,7 +4,7 @@ use http::StatusCode;
 use reqwest::ClientBuilder;
 
 use super::StoreError;
-use super::http::root_cause;
+use super::http::{Failed, root_cause};
 use crate::settings::{Proxy, TargetSettings};
 
 /// How the HTTP client's words begin when a proxy does not open a way to a server.
@@ -29,7 +29,7 @@ pub(super) fn configure(
 /// What a request that failed says of the proxy; none if it failed behind it. `whose` is what the
 /// proxy leads to, such as `target a`. Certificates are the server's: look at those first.
 pub(super) fn failure(
-    error: &reqwest::Error,
+    error: &Failed,
     settings: &TargetSettings,
     whose: &str,
 ) -> Option<StoreError> {

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 pub(super) use self::preference::Preference;
-use super::{Answer, Call, Deadline, Store, StoreError};
+use super::{Answer, Call, Deadline, Foreseen, Store, StoreError};
 use crate::model::capabilities::Capabilities;
 use crate::model::time::Millis;
 
@@ -57,6 +57,13 @@ impl<M: Member> Replicas<M> {
         }
     }
 
+    /// What one of several members answers, with what others have where it has nothing.
+    async fn of_several(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
+        let ask = |place, member: M| self.suitable(place, member, call.clone(), deadline);
+        let (place, answer) = self.first_answer(deadline, ask).await?;
+        self.filled(&call, place, answer, deadline).await
+    }
+
     /// What the member at `place` answers, if it can do what the request was planned with.
     async fn suitable(
         &self,
@@ -76,12 +83,11 @@ impl<M: Member> Replicas<M> {
 
 impl<M: Member> Store for Replicas<M> {
     async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
-        if let [only] = &self.members[..] {
-            return only.call(call, deadline).await;
+        match &self.members[..] {
+            [only] => only.call(call, deadline).await,
+            // It is kilobytes long, and most targets have one server.
+            _ => Box::pin(self.of_several(call, deadline)).await,
         }
-        let ask = |place, member: M| self.suitable(place, member, call.clone(), deadline);
-        let (place, answer) = self.first_answer(deadline, ask).await?;
-        self.filled(&call, place, answer, deadline).await
     }
 
     async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
@@ -94,6 +100,11 @@ impl<M: Member> Store for Replicas<M> {
         let ask = |_, member: M| async move { member.capabilities(deadline).await };
         let (_, found) = self.first_answer(deadline, ask).await?;
         Ok(*self.relied_on.get_or_init(|| found))
+    }
+
+    /// By the preferred one.
+    fn foresee(&self, call: &Call) -> Option<Foreseen> {
+        self.members.get(self.preference.get())?.foresee(call)
     }
 }
 

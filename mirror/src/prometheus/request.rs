@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Uri;
+use http::uri::{self, Authority, InvalidUri, PathAndQuery, Scheme};
 use percent_encoding::{
     AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
 };
-use url::Url;
-use url::form_urlencoded;
+use url::{Position, Url, form_urlencoded};
 
-use super::{Call, MOST_SERIES_LISTED, range_selector};
+use super::{Call, MOST_SERIES_COUNTED, MOST_SERIES_LISTED, range_selector};
 use crate::model::time::Timestamp;
 
 /// All but RFC 3986's unreserved characters.
@@ -21,17 +22,69 @@ pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// Where a server's API is, taken apart once for all calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Base {
+    /// With the target's own parameters, which go with every call.
+    url: Url,
+    /// Its path, without a slash at its end.
+    path: String,
+    /// Before its path. None if hyper's client cannot have it.
+    origin: Option<(Scheme, Authority)>,
+    /// How many bytes of the URL come before its path.
+    origin_length: usize,
+}
+
+impl Base {
+    pub(super) fn new(url: Url) -> Self {
+        let parts = url.as_str().parse::<Uri>().map(Uri::into_parts);
+        let origin = parts
+            .ok()
+            .and_then(|parts| Some((parts.scheme?, parts.authority?)));
+        Self {
+            path: url.path().trim_end_matches('/').to_owned(),
+            origin,
+            origin_length: url[..Position::BeforePath].len(),
+            url,
+        }
+    }
+
+    pub(super) fn scheme(&self) -> &str {
+        self.url.scheme()
+    }
+
+    /// Whether requests to it need a connection and nothing else.
+    pub(super) fn is_plain(&self) -> bool {
+        let is_http = |(scheme, _): &(Scheme, Authority)| *scheme == Scheme::HTTP;
+        self.origin.as_ref().is_some_and(is_http)
+    }
+}
+
 /// What is sent for a call, in whichever way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Request {
-    /// With the target's own parameters, without the call's.
-    url: Url,
-    /// Encoded as a form, which is how a URL's query takes them as well.
+pub(super) struct Request<'a> {
+    base: &'a Base,
+    /// As it stands in the URL.
+    path: String,
+    /// The target's own parameters.
+    own: Option<Cow<'a, str>>,
+    /// The call's, encoded as a form, which is how a URL's query takes them as well.
     parameters: Bytes,
     may_post: bool,
 }
 
-impl Request {
+impl<'a> Request<'a> {
+    /// `timeout` is what the store may take for a query.
+    pub(super) fn new(base: &'a Base, call: &Call, timeout: Duration) -> Self {
+        Self {
+            base,
+            path: format!("{}/api/v1/{}", base.path, path(call)),
+            own: base.url.query().map(Cow::Borrowed),
+            parameters: parameters(call, timeout).into(),
+            may_post: may_post(call),
+        }
+    }
+
     /// Whether servers take this call as a POST.
     pub(super) fn may_post(&self) -> bool {
         self.may_post
@@ -39,54 +92,86 @@ impl Request {
 
     /// How many bytes the URL of a GET has.
     pub(super) fn url_length(&self) -> usize {
-        self.url.as_str().len() + 1 + self.parameters.len()
+        let own = self.own.as_ref().map_or(0, |own| 1 + own.len());
+        self.base.origin_length + self.path.len() + own + 1 + self.parameters.len()
+    }
+
+    /// What comes behind the origin in the URL of a GET.
+    fn target_of_get(&self) -> String {
+        // Percent-encoded, so ASCII.
+        let parameters = std::str::from_utf8(&self.parameters).unwrap_or_default();
+        match &self.own {
+            Some(own) => [&self.path, "?", own, "&", parameters].concat(),
+            None => [&self.path, "?", parameters].concat(),
+        }
+    }
+
+    /// The same for a POST.
+    fn target_of_form(&self) -> String {
+        match &self.own {
+            Some(own) => [&self.path, "?", own].concat(),
+            None => self.path.clone(),
+        }
     }
 
     /// The URL of a GET.
     pub(super) fn url_of_get(&self) -> Url {
-        let mut url = self.url.clone();
-        // Percent-encoded, so ASCII.
-        let parameters = std::str::from_utf8(&self.parameters).unwrap_or_default();
-        match self.url.query() {
-            Some(own) => url.set_query(Some(&format!("{own}&{parameters}"))),
-            None => url.set_query(Some(parameters)),
-        }
-        url
+        self.url_of(&self.target_of_get())
     }
 
     /// The URL and the body of a POST, a form.
     pub(super) fn form(&self) -> (Url, Bytes) {
-        (self.url.clone(), self.parameters.clone())
+        (self.url_of(&self.target_of_form()), self.body())
+    }
+
+    /// The same URLs, as hyper's client takes them.
+    pub(super) fn uri_of_get(&self) -> Result<Uri, InvalidUri> {
+        self.uri_of(self.target_of_get())
+    }
+
+    pub(super) fn uri_of_form(&self) -> Result<Uri, InvalidUri> {
+        self.uri_of(self.target_of_form())
+    }
+
+    /// The body of a POST, a form.
+    pub(super) fn body(&self) -> Bytes {
+        self.parameters.clone()
+    }
+
+    fn url_of(&self, target: &str) -> Url {
+        let mut url = self.base.url.clone();
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        url.set_path(path);
+        url.set_query(query);
+        url
+    }
+
+    fn uri_of(&self, target: String) -> Result<Uri, InvalidUri> {
+        let mut parts = uri::Parts::default();
+        if let Some((scheme, authority)) = &self.base.origin {
+            parts.scheme = Some(scheme.clone());
+            parts.authority = Some(authority.clone());
+        }
+        parts.path_and_query = Some(PathAndQuery::from_maybe_shared(Bytes::from(target))?);
+        // With a path, what goes wrong here is that a scheme has no authority or the reverse.
+        Ok(Uri::from_parts(parts).unwrap_or_default())
     }
 
     /// The same with all but unreserved characters percent-encoded, a space as well. Whoever
     /// verifies a signature may decode what arrives and encode it again in this way.
     pub(super) fn strictly_encoded(mut self) -> Self {
-        let segments = self.url.path().split('/').map(|segment| {
+        let segments = self.path.split('/').map(|segment| {
             let decoded: Cow<[u8]> = percent_decode_str(segment).into();
             percent_encode(&decoded, SEGMENT).to_string()
         });
-        let path = segments.collect::<Vec<_>>().join("/");
-        self.url.set_path(&path);
-        let own = self.url.query().map(|own| strictly(own.as_bytes()));
-        self.url.set_query(own.as_deref());
+        self.path = segments.collect::<Vec<_>>().join("/");
+        let own = self.own.take();
+        self.own = own.map(|own| strictly(own.as_bytes()).into());
         self.parameters = strictly(&self.parameters).into();
         self
-    }
-
-    /// `timeout` is what the store may take for a query. The query of `base` goes with every call.
-    pub(super) fn new(base: &Url, call: &Call, timeout: Duration) -> Self {
-        let mut url = base.clone();
-        url.set_path(&format!(
-            "{}/api/v1/{}",
-            base.path().trim_end_matches('/'),
-            path(call)
-        ));
-        Self {
-            url,
-            parameters: parameters(call, timeout).into(),
-            may_post: may_post(call),
-        }
     }
 }
 
@@ -107,11 +192,21 @@ fn may_post(call: &Call) -> bool {
         | Call::Samples { .. }
         | Call::SeriesExist { .. }
         | Call::LabelOfSeries { .. }
+        | Call::SeriesCounted { .. }
         | Call::LabelNames { .. } => true,
         Call::LabelValues { .. }
         | Call::LabelValuesOtherwise { .. }
         | Call::Metadata
+        | Call::MetadataOf { .. }
         | Call::BuildInfo => false,
+    }
+}
+
+impl Call {
+    /// The path of Prometheus' API that it asks.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/api/v1/{}", path(self))
     }
 }
 
@@ -122,11 +217,13 @@ fn path(call: &Call) -> Cow<'static, str> {
     match call {
         Call::Instant { .. } | Call::Samples { .. } => "query".into(),
         Call::Range { .. } => "query_range".into(),
-        Call::SeriesExist { .. } | Call::LabelOfSeries { .. } => "series".into(),
+        Call::SeriesExist { .. } | Call::LabelOfSeries { .. } | Call::SeriesCounted { .. } => {
+            "series".into()
+        }
         Call::LabelNames { .. } => "labels".into(),
         Call::LabelValues { label, .. } => values(&label_in_path(label)),
         Call::LabelValuesOtherwise { label, .. } => values(&label_in_path_otherwise(label)),
-        Call::Metadata => "metadata".into(),
+        Call::Metadata | Call::MetadataOf { .. } => "metadata".into(),
         Call::BuildInfo => "status/buildinfo".into(),
     }
 }
@@ -173,6 +270,20 @@ fn parameters(call: &Call, timeout: Duration) -> String {
             of_series(&mut form, [selector], *start, *end)
                 .append_pair("limit", &MOST_SERIES_LISTED.to_string());
         }
+        Call::SeriesCounted {
+            selector,
+            start,
+            end,
+            ..
+        } => {
+            of_series(&mut form, [selector], *start, *end)
+                .append_pair("limit", &MOST_SERIES_COUNTED.to_string());
+        }
+        Call::MetadataOf { metric } => {
+            form.append_pair("metric", metric)
+                .append_pair("limit", "1")
+                .append_pair("limit_per_metric", "1");
+        }
         Call::LabelNames {
             selector,
             start,
@@ -216,8 +327,7 @@ fn of_series<'a, 'b>(
 /// To the millisecond, and at least one: zero means "at once" to Prometheus.
 fn in_seconds(timeout: Duration) -> String {
     let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let timeout = Duration::from_millis(milliseconds.max(1));
-    format!("{:.3}", timeout.as_secs_f64())
+    Timestamp(i64::try_from(milliseconds.max(1)).unwrap_or(i64::MAX)).to_string()
 }
 
 /// A label's name as the path takes it. A slash would end the segment even when percent-encoded
@@ -261,164 +371,4 @@ fn value_encoded(label: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::time::{Millis, Timestamp};
-
-    const START: Timestamp = Timestamp(1_700_000_000_059);
-    const END: Timestamp = Timestamp(1_700_000_060_000);
-
-    fn sent(call: &Call) -> String {
-        let base = Url::parse("http://prom:9090/prefix").unwrap();
-        let request = Request::new(&base, call, Duration::from_millis(14_500));
-        let url = request.url_of_get().to_string();
-        assert_eq!(request.url_length(), url.len());
-        url
-    }
-
-    #[test]
-    fn every_call_has_its_path_and_parameters() {
-        let selector = Some("up".to_owned());
-        let table = [
-            (
-                Call::Instant {
-                    promql: "up{a=\"b c\"}[1m]".to_owned(),
-                    at: START,
-                },
-                "query?query=up%7Ba%3D%22b+c%22%7D%5B1m%5D&time=1700000000.059&timeout=14.500&nocache=1",
-            ),
-            (
-                Call::Range {
-                    promql: "up".to_owned(),
-                    start: START,
-                    end: END,
-                    step: Millis(1_500),
-                },
-                "query_range?query=up&start=1700000000.059&end=1700000060.000&step=1.500&timeout=14.500&nocache=1",
-            ),
-            (
-                Call::SeriesExist {
-                    selectors: vec!["a".to_owned(), "b".to_owned()],
-                    start: START,
-                    end: END,
-                },
-                "series?match%5B%5D=a&match%5B%5D=b&start=1700000000.059&end=1700000060.000&limit=1&nocache=1",
-            ),
-            (
-                Call::LabelNames {
-                    selector: None,
-                    start: START,
-                    end: END,
-                },
-                "labels?start=1700000000.059&end=1700000060.000&nocache=1",
-            ),
-            (
-                Call::LabelValues {
-                    label: "my.läbel?".to_owned(),
-                    selector,
-                    start: START,
-                    end: END,
-                },
-                "label/my.l%C3%A4bel%3F/values?match%5B%5D=up&start=1700000000.059&end=1700000060.000&nocache=1",
-            ),
-            (Call::Metadata, "metadata?nocache=1"),
-        ];
-        for (call, expected) in table {
-            assert_eq!(
-                sent(&call),
-                format!("http://prom:9090/prefix/api/v1/{expected}")
-            );
-        }
-    }
-
-    #[test]
-    fn names_that_a_path_cannot_carry_are_value_encoded() {
-        let table = [
-            ("job", "job"),
-            ("my.label", "my.label"),
-            (
-                "app.kubernetes.io/name",
-                "U__app_2e_kubernetes_2e_io_2f_name",
-            ),
-            ("a_b/c", "U__a__b_2f_c"),
-            ("1/ü", "U___31__2f__fc_"),
-            ("U__x", "U__U____x"),
-            (".", "U___2e_"),
-            ("..", "U___2e__2e_"),
-        ];
-        for (label, path) in table {
-            assert_eq!(label_in_path(label), path);
-            let otherwise = label_in_path_otherwise(label);
-            assert_ne!(otherwise, path);
-            assert!(otherwise == label || otherwise.starts_with("U__"));
-        }
-    }
-
-    #[test]
-    fn the_form_of_a_post_holds_the_same_parameters() {
-        let base = Url::parse("http://prom:9090").unwrap();
-        let call = Call::Instant {
-            promql: "x y".to_owned(),
-            at: START,
-        };
-        let request = Request::new(&base, &call, Duration::ZERO);
-        let (url, form) = request.form();
-        assert_eq!(url.as_str(), "http://prom:9090/api/v1/query");
-        let parameters = "query=x+y&time=1700000000.059&timeout=0.001&nocache=1";
-        assert_eq!(form, parameters);
-        assert_eq!(request.url_of_get().query(), Some(parameters));
-        assert!(request.may_post());
-    }
-
-    /// Proxies that enforce a parameter read it in the URL, of a POST as well.
-    #[test]
-    fn the_targets_own_parameters_are_in_every_url() {
-        let base = Url::parse("http://prom:9090/prefix?namespace=team-a").unwrap();
-        let call = Call::Instant {
-            promql: "x".to_owned(),
-            at: START,
-        };
-        let request = Request::new(&base, &call, Duration::from_secs(1));
-        let url = "http://prom:9090/prefix/api/v1/query?namespace=team-a";
-        let rest = "query=x&time=1700000000.059&timeout=1.000&nocache=1";
-        assert_eq!(request.url_of_get().as_str(), format!("{url}&{rest}"));
-        assert_eq!(request.url_length(), format!("{url}&{rest}").len());
-        let (posted, form) = request.form();
-        assert_eq!((posted.as_str(), &*form), (url, rest.as_bytes()));
-    }
-
-    #[test]
-    fn a_request_that_is_signed_has_one_encoding_only() {
-        let awkward = "a{b=\"c'd\"} + [~*%.-_]\u{e9}\u{1234}/?#&=\n";
-        let base =
-            Url::parse("https://a/workspaces/ws-1/x:y@z!$&'()*+,;=/a%20b%2fc/~.-_/%zz").unwrap();
-        let call = Call::Instant {
-            promql: awkward.to_owned(),
-            at: START,
-        };
-        let plain = Request::new(&base, &call, Duration::from_secs(1));
-        let strict = plain.clone().strictly_encoded();
-        assert_eq!(
-            strict.url_of_get().as_str(),
-            "https://a/workspaces/ws-1/x%3Ay%40z%21%24%26%27%28%29%2A%2B%2C%3B%3D/a%20b%2Fc/~.-_/%25zz/api/v1/query?query=a%7Bb%3D%22c%27d%22%7D%20%2B%20%5B~%2A%25.-_%5D%C3%A9%E1%88%B4%2F%3F%23%26%3D%0A&time=1700000000.059&timeout=1.000&nocache=1"
-        );
-        assert_eq!(strict.url_length(), strict.url_of_get().as_str().len());
-        let meaning = |request: &Request| {
-            let pairs = form_urlencoded::parse(&request.parameters);
-            pairs.into_owned().collect::<Vec<_>>()
-        };
-        assert_eq!(meaning(&strict), meaning(&plain));
-        assert_eq!(strict.clone().strictly_encoded(), strict);
-    }
-
-    #[test]
-    fn a_base_url_may_have_colons_in_its_path() {
-        let base = "https://10.43.0.1/api/v1/namespaces/m/services/http:p:9090/proxy";
-        let request = Request::new(&Url::parse(base).unwrap(), &Call::Metadata, Duration::ZERO);
-        assert_eq!(
-            request.url_of_get().as_str(),
-            format!("{base}/api/v1/metadata?nocache=1")
-        );
-        assert!(!request.may_post());
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 mod calls;
 mod upstream;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,13 @@ use super::client::{Client, Credentials};
 use super::guard::Guard;
 use super::limits::{Caller, Lane};
 use super::observe::ServerMetrics;
+use super::remembered::{OfServer, Remembered};
 use super::sharing::Exchanges;
 use super::{Answer, Call, Deadline, Store, StoreError, capabilities};
 use crate::budget::{Account, Budget};
 use crate::model::capabilities::Capabilities;
 use crate::model::time::Timestamp;
+use crate::plan::lasting::Dialect;
 use crate::settings::TargetSettings;
 
 /// One Prometheus server that may be asked: that of a [`Target`](super::Target), or one of its
@@ -35,7 +37,14 @@ pub struct Server {
     upstream: Arc<Upstream>,
     lanes: Lanes,
     exchanges: Exchanges<Call, Turn, Progress>,
+    /// None: nothing of it is.
+    remembered: Option<Arc<Remembered>>,
+    /// No other server has the same.
+    number: u64,
 }
+
+/// How many servers there have been.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// The ways of a target's calls. All of its servers share them.
 #[derive(Clone, Debug)]
@@ -68,6 +77,8 @@ pub(super) struct Parts {
     pub(super) memory: Arc<Budget>,
     pub(super) metrics: Arc<ServerMetrics>,
     pub(super) guard: Option<Arc<Guard>>,
+    /// Where finished buckets are kept; none if those of this server are not.
+    pub(super) remembered: Option<Arc<Remembered>>,
 }
 
 impl Server {
@@ -79,6 +90,7 @@ impl Server {
             memory,
             metrics,
             guard,
+            remembered,
         } = parts;
         let client = Client::new(&settings, &url, &credentials, Arc::clone(&metrics), guard);
         let upstream = Upstream {
@@ -95,7 +107,23 @@ impl Server {
             upstream: Arc::new(upstream),
             lanes,
             exchanges: Exchanges::new(),
+            remembered,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
         }
+    }
+
+    /// What is remembered of it. None: nothing is, or it is not known what it can do.
+    pub(super) fn memory(&self) -> Option<OfServer> {
+        let remembered = self.remembered.as_ref().filter(|one| one.is_on())?;
+        let dialect = match self.known_capabilities()?.is_metricsql() {
+            true => Dialect::MetricsQl,
+            false => Dialect::PromQl,
+        };
+        Some(OfServer {
+            remembered: Arc::clone(remembered),
+            server: self.number,
+            dialect,
+        })
     }
 
     /// Its base URL.
@@ -236,7 +264,8 @@ async fn capabilities(
     if let Some(known) = server.known_capabilities() {
         return Ok(known);
     }
-    let found = capabilities::probe(store, Timestamp::now(), deadline).await?;
+    // It is kilobytes long, and happens once.
+    let found = Box::pin(capabilities::probe(store, Timestamp::now(), deadline)).await?;
     *server
         .upstream
         .capabilities

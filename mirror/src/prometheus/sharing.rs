@@ -28,7 +28,7 @@ struct Entry<T: Clone, P> {
 }
 
 /// A caller's part in an exchange. It answers `None` if the exchange panicked.
-pub(super) type Outcome<T> = Shared<BoxFuture<'static, Option<T>>>;
+pub(super) type Joined<T> = Shared<BoxFuture<'static, Option<T>>>;
 
 impl<K, T, P> Exchanges<K, T, P>
 where
@@ -47,7 +47,7 @@ where
         &self,
         key: K,
         start: impl FnOnce() -> Result<(Arc<P>, F), E>,
-    ) -> Result<(Outcome<T>, Arc<P>, bool), E>
+    ) -> Result<(Joined<T>, Arc<P>, bool), E>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -121,7 +121,7 @@ mod tests {
 
     type Ints = Exchanges<&'static str, usize, ()>;
 
-    fn slow(exchanges: &Ints, runs: &Arc<AtomicUsize>) -> Outcome<usize> {
+    fn slow(exchanges: &Ints, runs: &Arc<AtomicUsize>) -> Joined<usize> {
         let runs = Arc::clone(runs);
         let exchange = async move {
             let run = runs.fetch_add(1, Ordering::SeqCst) + 1;

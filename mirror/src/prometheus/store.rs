@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Answer, Call, Held, StoreError};
+use super::{Answer, Call, Foreseen, Held, StoreError};
 use crate::model::capabilities::Capabilities;
 #[cfg(doc)]
 use crate::prometheus::{RequestCalls, Server};
@@ -39,6 +39,11 @@ pub trait Store: Send + Sync {
         _: Deadline,
     ) -> impl Future<Output = Vec<(String, Option<StoreError>)>> + Send {
         async { Vec::new() }
+    }
+
+    /// What would be asked for a call of which something may be remembered; none of others.
+    fn foresee(&self, _: &Call) -> Option<Foreseen> {
+        None
     }
 
     /// Memory for what is made of answers, until it is dropped.

@@ -6,7 +6,7 @@ use super::holders::Holders;
 use super::limits::Caller;
 use super::replicas::{Preference, Replicas};
 use super::server::{ForRequest, Server, ServerCalls, Way};
-use super::{Answer, Call, Deadline, Held, Store, StoreError};
+use super::{Answer, Call, Deadline, Foreseen, Held, Store, StoreError};
 use crate::budget::Reservation;
 use crate::model::capabilities::Capabilities;
 use crate::settings::TargetSettings;
@@ -75,7 +75,16 @@ impl Target {
     /// The stores to use for all calls of one request of `caller`, one for each shard.
     #[must_use]
     pub fn for_request(&self, caller: Caller) -> Vec<RequestCalls> {
-        let request = ForRequest::of(caller);
+        self.calls_of(ForRequest::of(caller, true))
+    }
+
+    /// The same of a request that asks the servers for everything, whatever is remembered.
+    #[must_use]
+    pub fn for_fresh_request(&self, caller: Caller) -> Vec<RequestCalls> {
+        self.calls_of(ForRequest::of(caller, false))
+    }
+
+    fn calls_of(&self, request: Arc<ForRequest>) -> Vec<RequestCalls> {
         let calls = |shard: &Arc<Shard>| RequestCalls::new(shard, &request, &self.settings);
         self.shards.iter().map(calls).collect()
     }
@@ -145,6 +154,10 @@ impl Store for RequestCalls {
 
     async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
         self.replicas.capabilities(deadline).await
+    }
+
+    fn foresee(&self, call: &Call) -> Option<Foreseen> {
+        self.replicas.foresee(call)
     }
 
     async fn hold(&self, bytes: u64, deadline: Deadline) -> Result<Held, StoreError> {

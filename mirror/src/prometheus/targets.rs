@@ -10,10 +10,12 @@ use self::making::Making;
 use super::guard::Guard;
 use super::limits::Pool;
 use super::observe::{MOST_TOLD_APART, ServerLabels, ServerMetrics, UpstreamMetrics};
+use super::remembered::{Remembered, Remembering};
 use super::server::Lanes;
 use super::target::Target;
 use crate::budget::Memory;
-use crate::settings::{Settings, TargetName, TargetSettings};
+use crate::budget::size::ByteSize;
+use crate::settings::{Cache, Settings, TargetName, TargetSettings};
 
 /// So many undeclared targets keep their connections.
 const MOST_UNDECLARED: usize = 64;
@@ -29,6 +31,7 @@ pub struct Targets {
     lanes: Vec<NamedLanes>,
     undeclared: Option<Arc<Undeclared>>,
     memory: Arc<Memory>,
+    remembered: Arc<Remembered>,
 }
 
 /// A declared target's lanes outlive the target when only the target's settings change.
@@ -92,11 +95,17 @@ impl Targets {
             |previous| Arc::clone(&previous.pool),
         );
         pool.resize(workers, count);
+        let remembered = previous.map_or_else(
+            || Remembered::new(metrics.remembered()),
+            |previous| Arc::clone(&previous.remembered),
+        );
+        remembered.set(remembering(settings.cache, &memory));
         let making = Making {
             settings,
             metrics,
             previous,
             pool: &pool,
+            remembered: &remembered,
             count,
             tells_apart: servers_of(settings) <= MOST_TOLD_APART,
         };
@@ -135,6 +144,7 @@ impl Targets {
             lanes,
             undeclared,
             memory,
+            remembered,
         }
     }
 
@@ -181,6 +191,15 @@ impl Targets {
         recent.push((now, Arc::clone(&found)));
         Some(found)
     }
+}
+
+/// How much is remembered: what the document says, as far as there is memory for it.
+fn remembering(cache: Option<Cache>, memory: &Memory) -> Remembering {
+    let remembering = cache.map(|cache| Remembering {
+        most: ByteSize(cache.size.0).min(memory.remembered()),
+        settle: cache.settle.into(),
+    });
+    remembering.unwrap_or_default()
 }
 
 /// How many servers a document declares.

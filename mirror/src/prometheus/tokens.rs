@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::StoreError;
-use super::issuer::{Issuer, Kind};
+use super::issuer::{Issuer, IssuerKind};
 use super::renewal::{Good, Source};
 use crate::settings::{Authorization, OAuth2, TargetSettings};
 
 /// What tokens come from.
-const ENDPOINT: Kind = Kind {
+const ENDPOINT: IssuerKind = IssuerKind {
     what: "the token endpoint",
     issues: "a token",
     // Requests have 15 seconds in all.

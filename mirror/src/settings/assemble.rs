@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::auth::TargetAuth;
 use super::{
-    ApiKeys, Bytes, Limits, Parameters, Proxy, RequestTargets, ServerTls, Servers, Settings,
-    TargetName, TargetSettings, TargetTls,
+    ApiKeys, Bytes, Cache, Limits, LoggedRequests, Parameters, Proxy, RequestTargets, ServerTls,
+    Servers, Settings, TargetName, TargetSettings, TargetTls,
 };
 use super::{hosts, servers, target};
 use crate::model::enforced::Enforced;
@@ -71,8 +71,11 @@ pub(super) fn settings(
             .ok_or_else(|| out_of_range("workers"))?,
         limits: limits(&spec.limits.clone().unwrap_or_default())
             .ok_or_else(|| out_of_range("limits"))?,
+        cache: cache(spec.cache.as_ref())?,
+        logged_requests: logged_requests(spec.logging.as_ref())?,
         notices,
         port: u16::try_from(spec.port).map_err(|_| out_of_range("port"))?,
+        console: spec.console.is_some_and(|console| console.enabled),
     })
 }
 
@@ -84,6 +87,42 @@ fn limits(declared: &crds::Limits) -> Option<Limits> {
             .ok()
             .and_then(NonZeroU32::new)?,
     })
+}
+
+fn cache(declared: Option<&crds::Cache>) -> Result<Option<Cache>, Vec<Fault>> {
+    let Some(declared) = declared.filter(|cache| cache.enabled) else {
+        return Ok(None);
+    };
+    let fault = |field: &str, message: String| {
+        let path = field_path("spec.cache", field);
+        vec![Fault::new(path, message)]
+    };
+    let size = declared.size_bytes().map(Bytes);
+    let settle = declared.settle.to_std();
+    Ok(Some(Cache {
+        size: size.ok_or_else(|| fault("size", "is out of range".to_owned()))?,
+        settle: settle.map_err(|error| fault("settle", error.to_string()))?,
+    }))
+}
+
+fn logged_requests(declared: Option<&crds::Logging>) -> Result<Option<LoggedRequests>, Vec<Fault>> {
+    let Some(declared) = declared.and_then(|logging| logging.requests.as_ref()) else {
+        return Ok(None);
+    };
+    let fault = |field: &str, message: String| {
+        vec![Fault::new(
+            field_path("spec.logging.requests", field),
+            message,
+        )]
+    };
+    Ok(Some(LoggedRequests {
+        sample_percent: u8::try_from(declared.sample_percent)
+            .map_err(|_| fault("samplePercent", "is out of range".to_owned()))?,
+        slow: declared
+            .slow
+            .to_std()
+            .map_err(|error| fault("slow", error.to_string()))?,
+    }))
 }
 
 /// The declared default, or the only target.

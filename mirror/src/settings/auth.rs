@@ -115,7 +115,7 @@ pub(super) fn target_auth(
     plain: &Value,
     faults: &mut Vec<Fault>,
 ) -> Option<TargetAuth> {
-    let mut reader = Reader {
+    let mut reader = AuthReader {
         files,
         path,
         faults,
@@ -136,7 +136,7 @@ pub(super) fn login(
     declared: &Value,
     faults: &mut Vec<Fault>,
 ) -> Option<Login> {
-    let mut reader = Reader {
+    let mut reader = AuthReader {
         files,
         path,
         faults,
@@ -144,7 +144,7 @@ pub(super) fn login(
     reader.login("", declared)
 }
 
-struct Reader<'a> {
+struct AuthReader<'a> {
     files: &'a Files<'a>,
     path: &'a str,
     faults: &'a mut Vec<Fault>,
@@ -154,7 +154,7 @@ fn set<'a>(auth: &'a Value, kind: &str) -> Option<&'a Value> {
     auth.get(kind).filter(|value| !value.is_null())
 }
 
-impl Reader<'_> {
+impl AuthReader<'_> {
     /// The outer None: something is wrong, which is reported.
     #[expect(
         clippy::option_option,

@@ -25,12 +25,12 @@ impl Sketch {
     }
 
     fn read(&mut self, der: &[u8]) -> Option<()> {
-        let mut certificate = Reader(Reader(der).content(SEQUENCE)?);
-        let mut fields = Reader(certificate.content(SEQUENCE)?);
+        let mut certificate = DerReader(DerReader(der).content(SEQUENCE)?);
+        let mut fields = DerReader(certificate.content(SEQUENCE)?);
         let version = fields.content(VERSION);
         self.version = match version {
             None => Some(1),
-            Some(version) => match Reader(version).content(INTEGER)? {
+            Some(version) => match DerReader(version).content(INTEGER)? {
                 [version @ 0..=2] => Some(version + 1),
                 _ => None,
             },
@@ -44,6 +44,12 @@ impl Sketch {
     }
 }
 
+/// The subject of a certificate, such as `CN=stackstate, O=Example`, without control characters and
+/// at most a line long. None if it has none that can be read.
+pub(crate) fn subject(der: &[u8]) -> Option<String> {
+    Sketch::of(der).subject
+}
+
 const INTEGER: u8 = 0x02;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
@@ -53,9 +59,9 @@ const VERSION: u8 = 0xa0;
 
 /// Reads DER from front to back. A certificate cut short still has a front, so lengths that go
 /// beyond the end end there.
-struct Reader<'a>(&'a [u8]);
+struct DerReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> DerReader<'a> {
     /// Tag and content of the next element.
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let [tag, first, rest @ ..] = self.0 else {
@@ -90,11 +96,11 @@ impl<'a> Reader<'a> {
 /// A name as people write it, the most telling part first. None if it has no part that is known.
 fn name(der: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
-    let mut sets = Reader(der);
+    let mut sets = DerReader(der);
     while let Some(set) = sets.content(SET) {
-        let mut attributes = Reader(set);
+        let mut attributes = DerReader(set);
         while let Some(attribute) = attributes.content(SEQUENCE) {
-            let mut attribute = Reader(attribute);
+            let mut attribute = DerReader(attribute);
             let kind = attribute.content(OBJECT_IDENTIFIER);
             if let (Some(kind), Some((tag, value))) = (kind.and_then(kind_of), attribute.next()) {
                 parts.push(format!("{kind}={}", text(tag, value)));

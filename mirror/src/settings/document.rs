@@ -34,14 +34,14 @@ impl Document {
     /// Reads text that holds exactly one document.
     pub(super) fn parse(text: &str) -> Result<Self, DocumentError> {
         let mut notes = Notes::of(text);
-        let reader = Reader {
+        let seed = ValueSeed {
             path: String::new(),
             notes: &notes,
         };
         // Not everything that JSON allows is YAML for this parser, for example tabs.
         if text.trim_start().starts_with('{')
             && let json = &mut serde_json::Deserializer::from_str(text)
-            && let read = reader
+            && let read = seed
                 .deserialize(&mut *json)
                 .and_then(|value| json.end().map(|()| value))
             && !matches!(&read, Err(error) if error.is_syntax())
@@ -55,11 +55,11 @@ impl Document {
         notes = Notes::of(text);
         let mut documents = Vec::new();
         for document in serde_yaml::Deserializer::from_str(text) {
-            let reader = Reader {
+            let seed = ValueSeed {
                 path: String::new(),
                 notes: &notes,
             };
-            let value = reader.deserialize(document).map_err(DocumentError::Yaml)?;
+            let value = seed.deserialize(document).map_err(DocumentError::Yaml)?;
             // What stands between two `---` and is only a comment.
             if !value.is_null() {
                 documents.push(value);
@@ -131,12 +131,12 @@ impl Notes {
 }
 
 /// Reads a value, refuses repeated fields, and notes the path of each field.
-struct Reader<'a> {
+struct ValueSeed<'a> {
     path: String,
     notes: &'a Notes,
 }
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -146,7 +146,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for ValueSeed<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,7 +186,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        let item = |index: usize| Reader {
+        let item = |index: usize| ValueSeed {
             path: format!("{}[{index}]", self.path),
             notes: self.notes,
         };
@@ -203,7 +203,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
             if fields.contains_key(&name) {
                 return Err(A::Error::custom(format!("{path} is there twice")));
             }
-            let value = entries.next_value_seed(Reader {
+            let value = entries.next_value_seed(ValueSeed {
                 path,
                 notes: self.notes,
             })?;

@@ -29,6 +29,7 @@ use std::time::Duration;
 pub use auth::{
     AccessKey, Auth, Authorization, Login, OAuth2, Proof, Secret, SigV4, TokenFile, TokenFileError,
 };
+pub(crate) use certificate::subject;
 pub use crds::{ErrorStatus, NanInterpretation};
 pub use load::{LoadError, load, load_bytes};
 pub use parameters::Parameters;
@@ -92,11 +93,17 @@ pub struct Settings {
     pub workers: NonZeroUsize,
     /// `spec.limits`: how much memory the process may use, and how much work a request may make.
     pub limits: Limits,
+    /// `spec.cache`: finished buckets are remembered. None: none are.
+    pub cache: Option<Cache>,
+    /// `spec.logging.requests`: which requests are logged. None: none.
+    pub logged_requests: Option<LoggedRequests>,
     /// What is not wrong, but should be known: what was skipped in files of certificates, URLs that
     /// look odd. In the document's order, each with its field.
     pub notices: Vec<crds::Fault>,
     /// `spec.port`: where the Mirror API listens unless `--listen` says otherwise.
     pub port: u16,
+    /// `spec.console.enabled`: people get a page on a port of its own.
+    pub console: bool,
 }
 
 /// `spec.limits`.
@@ -106,6 +113,24 @@ pub struct Limits {
     pub memory: Option<Bytes>,
     /// How many API calls a request may make on its target.
     pub upstream_calls: NonZeroU32,
+}
+
+/// `spec.cache`, if it is enabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// So much of the memory for requests is for finished buckets at most.
+    pub size: Bytes,
+    /// So long after its end a bucket may still change.
+    pub settle: Duration,
+}
+
+/// `spec.logging.requests`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoggedRequests {
+    /// So many of a hundred requests, by chance.
+    pub sample_percent: u8,
+    /// All that take at least this long.
+    pub slow: Duration,
 }
 
 /// A number of bytes.

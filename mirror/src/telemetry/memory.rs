@@ -70,7 +70,7 @@ mod tests {
             memory.map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(exposed(), [""; 0]);
-        let memory = Memory::within(ByteSize::mib(512));
+        let memory = Memory::within(ByteSize::mib(512), ByteSize(0));
         metrics.shows(&memory);
         let held = memory.work.reserve(ByteSize(1000), None).await;
         let mut lines = exposed();

@@ -35,11 +35,11 @@ pub enum TelemetryError {
     Again(#[from] TryInitError),
 }
 
-/// Keeps the exporter of traces; [`Telemetry::flush`] before the process ends.
+/// Keeps the exporter of traces; [`TraceGuard::flush`] before the process ends.
 #[must_use]
-pub struct Telemetry(Option<Exporter>);
+pub struct TraceGuard(Option<Exporter>);
 
-impl Telemetry {
+impl TraceGuard {
     /// Sends what is still queued, for at most five seconds.
     pub async fn flush(self) {
         if let Some(exporter) = self.0 {
@@ -53,12 +53,12 @@ impl Telemetry {
 ///
 /// # Errors
 /// [`TelemetryError`] if `level` or the environment's OTLP settings make no sense.
-pub fn init(format: LogFormat, level: &str) -> Result<Telemetry, TelemetryError> {
+pub fn init(format: LogFormat, level: &str) -> Result<TraceGuard, TelemetryError> {
     let lines = logs::layer(format, level)?;
     let exporter = Exporter::from_environment()?;
     tracing_subscriber::registry()
         .with(lines)
         .with(exporter.as_ref().map(Exporter::layer))
         .try_init()?;
-    Ok(Telemetry(exporter))
+    Ok(TraceGuard(exporter))
 }

@@ -117,6 +117,22 @@ fn limits_are_read_as_bytes_and_counts() {
 }
 
 #[test]
+fn logged_requests_are_read_with_their_defaults() {
+    let logged = |text: &str| {
+        let document = format!("{SMALLEST}  logging: {text}\n");
+        let logged = Files::new(&document).load().unwrap().logged_requests;
+        logged.map(|logged| (logged.sample_percent, logged.slow.as_millis()))
+    };
+    assert_eq!(Files::new(SMALLEST).load().unwrap().logged_requests, None);
+    assert_eq!(logged("{}"), None);
+    assert_eq!(logged("{requests: {}}"), Some((0, 5_000)));
+    assert_eq!(
+        logged("{requests: {samplePercent: 7, slow: 500ms}}"),
+        Some((7, 500))
+    );
+}
+
+#[test]
 fn all_faults_of_document_and_secrets_come_at_once_in_the_documents_order() {
     let files = Files::new(
         "  workers: 0\n  apiKeySecretRef: {name: other}\n  colour: red\n  targets:\n    - {name: a, url: \"http://user:pw@a\"}\n    \
@@ -127,7 +143,7 @@ fn all_faults_of_document_and_secrets_come_at_once_in_the_documents_order() {
         [
             "spec.workers: must be from 1 to 1000, is 0",
             "spec.apiKeySecretRef: needs the file secrets/other/apiKey, which does not exist (hint: write the key into that file, or say with --secrets-dir where it is)",
-            "spec.colour: is not a known field (hint: known here: apiKeySecretRef, autoscaling, defaultTarget, httpRoute, image, imagePullSecrets, ingress, limits, mode, monitor, networkPolicy, paused, podChecks, podDisruptionBudget, podTemplate, podTemplateRemove, port, replicas, requestTargets, resources, server, service, sidecar, targets, workers)",
+            "spec.colour: is not a known field (hint: known here: apiKeySecretRef, autoscaling, cache, console, defaultTarget, httpRoute, image, imagePullSecrets, ingress, limits, logging, mode, monitor, networkPolicy, paused, podChecks, podDisruptionBudget, podTemplate, podTemplateRemove, port, replicas, requestTargets, resources, server, service, sidecar, targets, workers)",
             "spec.targets[0].url: must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user name, query and fragment (hint: credentials belong to auth)",
             "spec.targets[1].headers.Host: must not be set here: the mirror sets it itself",
             "spec.targets[1].headers[\"a b\"]: is not the name of an HTTP header: letters, digits and dashes, such as X-Scope-OrgID",

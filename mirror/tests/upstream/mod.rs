@@ -86,6 +86,8 @@ pub(crate) fn settings(workers: usize, targets: &[Arc<TargetSettings>]) -> Setti
         targets: targets.to_vec(),
         default_target: None,
         request_targets: None,
+        cache: None,
+        logged_requests: None,
         notices: Vec::new(),
         workers: NonZeroUsize::new(workers).unwrap(),
         limits: Limits {
@@ -93,6 +95,7 @@ pub(crate) fn settings(workers: usize, targets: &[Arc<TargetSettings>]) -> Setti
             upstream_calls: NonZeroU32::new(200).unwrap(),
         },
         port: 0,
+        console: false,
     }
 }
 

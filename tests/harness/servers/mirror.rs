@@ -2,16 +2,18 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Process, eventually, free_port, replace, wait_until_ready};
+use super::{Process, eventually, free_port, http_client, replace, wait_until_ready};
 
 /// What a mirror is started with.
 #[derive(Clone, Debug)]
@@ -111,7 +113,7 @@ pub struct Mirror {
     port: u16,
     admin_port: u16,
     /// From `exec` to the first 200 of `/readyz`, for the bench.
-    pub time_to_ready: std::time::Duration,
+    pub time_to_ready: Duration,
 }
 
 /// Base URL of the admin port.
@@ -160,8 +162,16 @@ impl Mirror {
         let directory = tempfile::tempdir()?;
         write_config(directory.path(), config)?;
         let (mut mirror, started) = Self::begin(directory, launch)?;
-        mirror.is_ready().await?;
+        // Finer than the wait below, and without its client: this is a number of the bench.
+        while !mirror.says_that_it_is_ready() && mirror.process.is_running() {
+            if started.elapsed().as_secs() >= 30 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         mirror.time_to_ready = started.elapsed();
+        // And says why, if it is not.
+        mirror.is_ready().await?;
         Ok(mirror)
     }
 
@@ -200,13 +210,11 @@ impl Mirror {
             process,
             port,
             admin_port,
-            time_to_ready: std::time::Duration::ZERO,
+            time_to_ready: Duration::ZERO,
         };
-        // Finer than the wait below: this one is a number of the bench.
-        while std::net::TcpStream::connect(("127.0.0.1", admin_port)).is_err()
-            && mirror.process.is_running()
+        while TcpStream::connect(("127.0.0.1", admin_port)).is_err() && mirror.process.is_running()
         {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(1));
             ensure!(
                 started.elapsed().as_secs() < 30,
                 "the mirror opens no admin port:\n{}",
@@ -214,6 +222,21 @@ impl Mirror {
             );
         }
         Ok((mirror, started))
+    }
+
+    /// Whether `/readyz` answers 200 now.
+    fn says_that_it_is_ready(&self) -> bool {
+        const QUESTION: &[u8] =
+            b"GET /readyz HTTP/1.1\r\nHost: mirror\r\nConnection: close\r\n\r\n";
+        const GOOD: &[u8] = b"HTTP/1.1 200 ";
+        let mut status = [0; GOOD.len()];
+        let mut ask = || {
+            let mut connection = TcpStream::connect(("127.0.0.1", self.admin_port))?;
+            connection.set_read_timeout(Some(Duration::from_secs(1)))?;
+            connection.write_all(QUESTION)?;
+            connection.read_exact(&mut status)
+        };
+        ask().is_ok() && status == GOOD
     }
 
     /// Waits until it is ready.
@@ -240,6 +263,22 @@ impl Mirror {
     #[must_use]
     pub fn admin(&self) -> Admin {
         Admin(format!("http://127.0.0.1:{}", self.admin_port))
+    }
+
+    /// How many buckets were remembered, and how many asked for.
+    ///
+    /// # Errors
+    /// If the metrics don't say.
+    pub async fn remembered_buckets(&self) -> Result<(f64, f64)> {
+        let url = format!("{}/metrics", self.admin().0);
+        let text = http_client().get(url).send().await?.text().await?;
+        let of = |result: &str| {
+            let name =
+                format!("prometheus_mirror_remembered_buckets_total{{result=\"{result}\"}} ");
+            let line = text.lines().find_map(|line| line.strip_prefix(&name));
+            line.and_then(|value| value.parse().ok()).context(name)
+        };
+        Ok((of("hit")?, of("miss")?))
     }
 
     /// Waits for a line of its log in JSON (`--log-format json`) whose message begins so.
@@ -364,11 +403,15 @@ pub fn mirror_binary() -> Result<PathBuf> {
         .map_err(anyhow::Error::msg)
 }
 
-/// The release build, which is what users run: for benches.
+/// The release build, which is what users run: for benches. `PROMETHEUS_MIRROR_BIN` names another,
+/// such as one with the flags of the images.
 ///
 /// # Errors
 /// If cargo cannot build it.
 pub fn release_binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("PROMETHEUS_MIRROR_BIN") {
+        return Ok(path.into());
+    }
     build(&[
         "--release",
         "-p",

@@ -5,6 +5,7 @@
 //! to close.
 
 mod aws;
+mod browser;
 mod far;
 mod mimir;
 mod mirror;
@@ -19,6 +20,7 @@ mod upstream;
 mod victoria;
 
 pub use aws::Aws;
+pub use browser::{Browser, axe, keys};
 pub use far::Far;
 pub use mimir::Mimir;
 pub use mirror::{Admin, Launch, Mirror, MirrorConfig, mirror_binary, release_binary};

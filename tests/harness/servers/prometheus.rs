@@ -117,6 +117,68 @@ impl Prometheus {
         Ok(server)
     }
 
+    /// Starts Prometheus 3, which takes samples that come up to an hour late, and deletes what it
+    /// is asked to.
+    ///
+    /// # Errors
+    /// If it cannot be built or does not start.
+    pub async fn start_3_taking_late() -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let config = json!({
+            "global": {"scrape_interval": "15s"},
+            "storage": {"tsdb": {"out_of_order_time_window": "1h"}},
+        });
+        replace(
+            &directory.path().join("prometheus.yml"),
+            &config.to_string(),
+        )?;
+        Self::taking_late(free_port()?, directory).await
+    }
+
+    async fn taking_late(port: u16, directory: TempDir) -> Result<Self> {
+        let binary = super::tool::tool("prometheus3")?.join("prometheus");
+        let (name, flags) = ("a patient Prometheus 3", ["--web.enable-admin-api"]);
+        let server = Self::launch_on(port, name, &binary, &flags, directory)?;
+        wait_until_ready(&server.process, &format!("{}/-/ready", server.url())).await?;
+        Ok(server)
+    }
+
+    /// Ends one that [takes what comes late](Self::start_3_taking_late), and starts it again with
+    /// all that it has stored, on the same port.
+    ///
+    /// # Errors
+    /// If it does not end, or not start again.
+    pub async fn restarted(self) -> Result<Self> {
+        self.process.signal("TERM")?;
+        eventually("Prometheus' end", || async { Ok(self.process.exit_code()) }).await?;
+        let directory = tempfile::tempdir()?;
+        let copied = std::process::Command::new("cp")
+            .args(["-r", "prometheus.yml", "data"])
+            .arg(directory.path())
+            .current_dir(self.process.directory())
+            .status()?;
+        if !copied.success() {
+            bail!("what Prometheus stored cannot be copied");
+        }
+        let port = self.port;
+        drop(self);
+        Self::taking_late(port, directory).await
+    }
+
+    /// Deletes what matches a selector and lies between two instants, in milliseconds.
+    ///
+    /// # Errors
+    /// If it refuses.
+    pub async fn delete(&self, selector: &str, from: i64, to: i64) -> Result<()> {
+        let seconds = |at: i64| format!("{}.{:03}", at / 1_000, at % 1_000);
+        let url = format!("{}/api/v1/admin/tsdb/delete_series", self.url());
+        let (from, to) = (seconds(from), seconds(to));
+        let parameters = [("match[]", selector), ("start", &from), ("end", &to)];
+        let request = super::http_client().post(url).form(&parameters);
+        request.send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// Starts Prometheus 2.53, the last of its major version whose infos are among its warnings.
     ///
     /// # Errors
@@ -189,6 +251,16 @@ impl Prometheus {
         })
         .await?;
         Ok(server)
+    }
+
+    /// Scrapes these targets from now on: scrape configurations as JSON.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    pub fn scrape(&self, scrape_configs: &serde_json::Value) -> Result<()> {
+        let config = json!({ "scrape_configs": scrape_configs }).to_string();
+        replace(&self.process.directory().join("prometheus.yml"), &config)?;
+        self.process.signal("HUP")
     }
 
     /// Lets in others from now on.

@@ -1,11 +1,12 @@
 //! Conditions: at most one says what kind of metric is meant, the others become matchers.
 
-use serde_json::{Number, Value};
+use serde_json::Number;
 
 use super::DecodeError;
 use super::object::{Object, beginning};
+use super::pruned::Json;
 use crate::execute::counted::MOST_PROMQL_BYTES;
-use crate::plan::kind::{Kind, KindName};
+use crate::plan::kind::{QueryKind, QueryKindName};
 use crate::plan::selector::{Matcher, texts_of_double, written_length};
 
 /// The most conditions of a query: each is looked at for each series.
@@ -34,11 +35,13 @@ impl Room {
 }
 
 /// What kind of metric a query is about, if it says so, and its other conditions.
-pub(super) fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matcher>), DecodeError> {
-    let mut named: Option<(KindName, String)> = None;
+pub(super) fn conditions(
+    query: &Object<'_>,
+) -> Result<(Option<QueryKind>, Vec<Matcher>), DecodeError> {
+    let mut named: Option<(QueryKindName, String)> = None;
     let mut matchers = Vec::new();
     let mut room = Room(MOST_WRITTEN);
-    if let Some(Value::Array(all)) = query.optional("conditions")
+    if let Some(Json::List(all)) = query.optional("conditions")
         && all.len() > MOST_CONDITIONS
     {
         let problem = format!("must have at most {MOST_CONDITIONS} entries");
@@ -56,7 +59,7 @@ pub(super) fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matche
         }
         let key = condition.string("key")?;
         let value = condition.object("value")?;
-        let Some(kind) = KindName::parse(key) else {
+        let Some(kind) = QueryKindName::parse(key) else {
             if key.is_empty() {
                 return Err(condition.fault("key", "must not be empty"));
             }
@@ -75,18 +78,18 @@ pub(super) fn conditions(query: &Object<'_>) -> Result<(Option<Kind>, Vec<Matche
         }
         named = Some((kind, metric(kind, &value, &mut room)?));
     }
-    let kind = named.map(|(kind, text)| Kind::new(kind, text, matchers.clone()));
+    let kind = named.map(|(kind, text)| QueryKind::new(kind, text, matchers.clone()));
     Ok((kind, matchers))
 }
 
 /// The name of a metric, or an expression.
-fn metric(kind: KindName, value: &Object<'_>, room: &mut Room) -> Result<String, DecodeError> {
+fn metric(kind: QueryKindName, value: &Object<'_>, room: &mut Room) -> Result<String, DecodeError> {
     match value_type(value)? {
         "StringValue" => {}
         unsupported => return Err(DecodeError::Unsupported(beginning(unsupported))),
     }
     let text = value.string("value")?;
-    if kind != KindName::Expression {
+    if kind != QueryKindName::Expression {
         room.take(value, text)?;
     } else if text.len() > MOST_PROMQL_BYTES {
         let problem = format!("must have at most {MOST_PROMQL_BYTES} bytes");
@@ -101,11 +104,11 @@ fn value_type<'a>(value: &Object<'a>) -> Result<&'a str, DecodeError> {
         return Ok(said);
     }
     match value.required("value")? {
-        Value::String(_) => Ok("StringValue"),
-        Value::Number(_) => Ok("DoubleValue"),
-        Value::Bool(_) => Ok("BooleanValue"),
-        Value::Array(_) => Ok("InSetValue"),
-        Value::Null | Value::Object(_) => Err(value.fault(
+        Json::Text(_) => Ok("StringValue"),
+        Json::Number(_) => Ok("DoubleValue"),
+        Json::Bool(_) => Ok("BooleanValue"),
+        Json::List(_) => Ok("InSetValue"),
+        Json::Null | Json::Object(_) => Err(value.fault(
             "value",
             "must be a text, a number, true, false, or an array",
         )),
@@ -122,15 +125,15 @@ fn texts(value: &Object<'_>, room: &mut Room, all: &mut Vec<String>) -> Result<(
     match value_type(value)? {
         "StringValue" => add(value.string("value")?.to_owned()),
         "DoubleValue" => match value.required("value")? {
-            Value::Number(number) => of_number(number).into_iter().try_for_each(add),
+            Json::Number(number) => of_number(number).into_iter().try_for_each(add),
             _ => Err(value.fault("value", "must be a number")),
         },
         "BooleanValue" => match value.required("value")? {
-            Value::Bool(truth) => add(truth.to_string()),
+            Json::Bool(truth) => add(truth.to_string()),
             _ => Err(value.fault("value", "must be true or false")),
         },
         "InSetValue" => {
-            let Value::Array(elements) = value.required("value")? else {
+            let Json::List(elements) = value.required("value")? else {
                 return Err(value.fault("value", "must be an array"));
             };
             if elements.is_empty() {
@@ -147,9 +150,9 @@ fn texts(value: &Object<'_>, room: &mut Room, all: &mut Vec<String>) -> Result<(
                     Ok(())
                 };
                 match element {
-                    Value::String(text) => add(text.clone())?,
-                    Value::Bool(truth) => add(truth.to_string())?,
-                    Value::Number(number) => of_number(number).into_iter().try_for_each(add)?,
+                    Json::Text(text) => add(text.clone().into_owned())?,
+                    Json::Bool(truth) => add(truth.to_string())?,
+                    Json::Number(number) => of_number(number).into_iter().try_for_each(add)?,
                     // A value with its type, as conditions have one.
                     _ => {
                         let path = value.path_of(&format!("value[{index}]"));

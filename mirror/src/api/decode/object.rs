@@ -1,7 +1,6 @@
 //! An object of a body that knows where it stands, so that each fault names its field.
 
-use serde_json::{Map, Value};
-
+use super::pruned::{Fields, Json};
 use super::{DecodeError, LATEST};
 use crate::model::time::Timestamp;
 
@@ -19,17 +18,17 @@ pub(crate) fn beginning(text: &str) -> String {
 /// An object of the body, and the path to it.
 pub(super) struct Object<'a> {
     path: String,
-    fields: &'a Map<String, Value>,
+    fields: &'a Fields<'a>,
 }
 
 impl<'a> Object<'a> {
-    pub(super) fn root(value: &'a Value) -> Result<Self, DecodeError> {
+    pub(super) fn root(value: &'a Json<'a>) -> Result<Self, DecodeError> {
         Self::of(String::new(), value)
     }
 
-    pub(super) fn of(path: String, value: &'a Value) -> Result<Self, DecodeError> {
+    pub(super) fn of(path: String, value: &'a Json<'a>) -> Result<Self, DecodeError> {
         match value {
-            Value::Object(fields) => Ok(Self { path, fields }),
+            Json::Object(fields) => Ok(Self { path, fields }),
             _ if path.is_empty() => Err(DecodeError::Malformed(
                 "the body must be an object".to_owned(),
             )),
@@ -38,7 +37,7 @@ impl<'a> Object<'a> {
     }
 
     /// All members, for a reader that is not the Mirror API's.
-    pub(super) fn into_fields(self) -> &'a Map<String, Value> {
+    pub(super) fn into_fields(self) -> &'a Fields<'a> {
         self.fields
     }
 
@@ -70,13 +69,13 @@ impl<'a> Object<'a> {
     }
 
     /// A field that is there; JSON's null is not.
-    pub(super) fn optional(&self, field: &str) -> Option<&'a Value> {
+    pub(super) fn optional(&self, field: &str) -> Option<&'a Json<'a>> {
         #[cfg(test)]
         super::reads::record(&self.path_of(field));
-        self.fields.get(field).filter(|value| !value.is_null())
+        self.fields.get(field).filter(|value| **value != Json::Null)
     }
 
-    pub(super) fn required(&self, field: &str) -> Result<&'a Value, DecodeError> {
+    pub(super) fn required(&self, field: &str) -> Result<&'a Json<'a>, DecodeError> {
         self.optional(field)
             .ok_or_else(|| self.fault(field, "is missing"))
     }
@@ -95,7 +94,7 @@ impl<'a> Object<'a> {
     pub(super) fn list(&self, field: &str) -> Result<Vec<Object<'a>>, DecodeError> {
         let elements = match self.optional(field) {
             None => return Ok(Vec::new()),
-            Some(Value::Array(elements)) => elements,
+            Some(Json::List(elements)) => elements,
             Some(_) => return Err(self.fault(field, "must be an array")),
         };
         let path = |index: usize| format!("{}[{index}]", self.path_of(field));
@@ -107,33 +106,35 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn string(&self, field: &str) -> Result<&'a str, DecodeError> {
-        self.required(field)?
-            .as_str()
-            .ok_or_else(|| self.fault(field, "must be a string"))
+        self.text(field, self.required(field)?)
     }
 
     pub(super) fn optional_string(&self, field: &str) -> Result<Option<&'a str>, DecodeError> {
-        self.optional(field)
-            .map(|value| {
-                value
-                    .as_str()
-                    .ok_or_else(|| self.fault(field, "must be a string"))
-            })
-            .transpose()
+        let value = self.optional(field);
+        value.map(|value| self.text(field, value)).transpose()
+    }
+
+    fn text(&self, field: &str, value: &'a Json<'a>) -> Result<&'a str, DecodeError> {
+        match value {
+            Json::Text(text) => Ok(text),
+            _ => Err(self.fault(field, "must be a string")),
+        }
     }
 
     /// A whole number, also when it is written as `1.0` or `1e3`. One that is too large for 64 bits
     /// becomes the largest that is not: every bound on a number here is far below it.
     pub(super) fn integer(&self, field: &str) -> Result<i64, DecodeError> {
-        let value = self.required(field)?;
+        let number = match self.required(field)? {
+            Json::Number(number) => Some(number),
+            _ => None,
+        };
         #[expect(
             clippy::cast_possible_truncation,
             reason = "whole numbers only, and the cast ends at the bounds of i64"
         )]
         let whole = |number: f64| (number.fract() == 0.0).then_some(number as i64);
-        value
-            .as_i64()
-            .or_else(|| value.as_f64().and_then(whole))
+        number
+            .and_then(|number| number.as_i64().or_else(|| number.as_f64().and_then(whole)))
             .ok_or_else(|| self.fault(field, "must be a whole number"))
     }
 

@@ -5,16 +5,71 @@
 //! parsed: fields with other names, and what is inside an array or object where a simple value
 //! belongs. Such an array or object itself stays, empty, so that it can be
 //! reported by name.
+//!
+//! What is kept takes no memory of its own for texts, which are those of the body, nor for the
+//! names of fields, which are those of the shape.
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// No list of an honest request has more elements, and all lists together neither.
 pub(super) const MOST_ELEMENTS: usize = 20_000;
+
+/// A value of a body.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Json<'a> {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(Cow<'a, str>),
+    List(Vec<Self>),
+    Object(Fields<'a>),
+}
+
+/// The fields of an object, each once. There are as many as a shape has at most: few.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Fields<'a>(Vec<(&'static str, Json<'a>)>);
+
+impl<'a> Fields<'a> {
+    /// The value of a field.
+    pub(super) fn get(&self, name: &str) -> Option<&Json<'a>> {
+        let found = self.0.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value)
+    }
+
+    /// Of a field that is there twice the last one counts.
+    fn insert(&mut self, name: &'static str, value: Json<'a>) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, before)) => *before = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// The same, independent of the body.
+    pub(super) fn to_map(&self) -> Map<String, Value> {
+        let fields = self.0.iter();
+        fields
+            .map(|(name, value)| ((*name).to_owned(), value.to_value()))
+            .collect()
+    }
+}
+
+impl Json<'_> {
+    fn to_value(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(truth) => Value::Bool(*truth),
+            Self::Number(number) => Value::Number(number.clone()),
+            Self::Text(text) => Value::String(text.clone().into_owned()),
+            Self::List(elements) => elements.iter().map(Self::to_value).collect(),
+            Self::Object(fields) => Value::Object(fields.to_map()),
+        }
+    }
+}
 
 /// What is read in one place.
 #[derive(Clone, Copy, Debug)]
@@ -84,14 +139,13 @@ pub(super) const REQUEST: Shape = Shape::Object(&[
 ]);
 
 impl Shape {
-    fn field(self, name: &str) -> Option<Self> {
+    fn field(self, name: &str) -> Option<(&'static str, Self)> {
         let fields = match self {
             Self::Object(fields) => fields,
             Self::Typed => TYPED,
             Self::Simple | Self::List(_) => return None,
         };
-        let found = fields.iter().find(|(known, _)| *known == name);
-        found.map(|(_, shape)| *shape)
+        fields.iter().find(|(known, _)| *known == name).copied()
     }
 
     fn element(self) -> Option<Self> {
@@ -107,7 +161,7 @@ impl Shape {
 ///
 /// # Errors
 /// It is not JSON, or has too many elements.
-pub(super) fn parse(body: &[u8], shape: Shape) -> Result<Value, serde_json::Error> {
+pub(super) fn parse(body: &[u8], shape: Shape) -> Result<Json<'_>, serde_json::Error> {
     let left = Cell::new(MOST_ELEMENTS);
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let place = Place { shape, left: &left };
@@ -124,49 +178,52 @@ struct Place<'a> {
 }
 
 impl<'de> DeserializeSeed<'de> for Place<'_> {
-    type Value = Value;
+    type Value = Json<'de>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Place<'_> {
-    type Value = Value;
+    type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any valid JSON value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Json::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Json::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Json::Number(value.into()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Json::Text(Cow::Borrowed(value)))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Json::Text(Cow::Owned(value.to_owned())))
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Json::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
         let mut kept = Vec::new();
         match self.shape.element() {
             None => while elements.next_element::<IgnoredAny>()?.is_some() {},
@@ -182,24 +239,23 @@ impl<'de> Visitor<'de> for Place<'_> {
                 }
             }
         }
-        Ok(Value::Array(kept))
+        Ok(Json::List(kept))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
-        let mut kept = Map::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let mut kept = Fields::default();
         while let Some(name) = fields.next_key_seed(Name)? {
             match self.shape.field(&name) {
-                // Of a field that is there twice the last one counts.
-                Some(shape) => {
+                Some((name, shape)) => {
                     let value = fields.next_value_seed(Self { shape, ..self })?;
-                    kept.insert(name.into_owned(), value);
+                    kept.insert(name, value);
                 }
                 None => {
                     fields.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(Value::Object(kept))
+        Ok(Json::Object(kept))
     }
 }
 
@@ -264,21 +320,23 @@ mod tests {
                 "field": {"fieldName": "job"},
             },
         });
-        assert_eq!(parse(body.to_string().as_bytes(), REQUEST).unwrap(), kept);
+        let body = body.to_string();
+        let read = parse(body.as_bytes(), REQUEST).unwrap();
+        assert_eq!(read.to_value(), kept);
     }
 
     #[test]
     fn of_a_field_that_is_there_twice_the_last_one_counts() {
         let body = br#"{"_type":"a","query":{"limit":1},"_type":"b","query":{"limit":2}}"#;
         let kept = json!({"_type": "b", "query": {"limit": 2}});
-        assert_eq!(parse(body, REQUEST).unwrap(), kept);
+        assert_eq!(parse(body, REQUEST).unwrap().to_value(), kept);
     }
 
     #[test]
     fn a_body_that_needs_no_cutting_is_what_serde_json_reads() {
         let body = br#"{"query":{"conditions":[{"key":"\u00e9","value":{"value":[1,-1,1e300,18446744073709551615,null,true]}}]}}"#;
         let whole: Value = serde_json::from_slice(body).unwrap();
-        assert_eq!(parse(body, REQUEST).unwrap(), whole);
+        assert_eq!(parse(body, REQUEST).unwrap().to_value(), whole);
     }
 
     #[test]

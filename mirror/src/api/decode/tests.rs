@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::time::Timestamp;
-use crate::plan::kind::Kind;
+use crate::plan::kind::QueryKind;
 use crate::plan::selector::{Matcher, Selector};
 
 fn metrics(change: impl FnOnce(&mut Value)) -> Vec<u8> {
@@ -39,7 +39,7 @@ fn a_metrics_request_is_read_with_all_its_parts() {
         ["a", "2", "2.0", "true", "b"].map(str::to_owned).to_vec(),
     )];
     let expected = MetricQuery {
-        kind: Kind::Gauge(Selector::new("up", matchers)),
+        kind: QueryKind::Gauge(Selector::new("up", matchers)),
         start: Timestamp(1_000),
         end: Timestamp(2_000),
         limit: None,
@@ -467,7 +467,7 @@ fn a_value_without_its_type_has_the_one_that_fits(#[case] value: Value, #[case] 
     };
     let texts = texts.iter().map(ToString::to_string).collect();
     let matchers = vec![Matcher::one_of("job", texts)];
-    assert_eq!(read.kind, Kind::Gauge(Selector::new("up", matchers)));
+    assert_eq!(read.kind, QueryKind::Gauge(Selector::new("up", matchers)));
 }
 
 #[rstest]

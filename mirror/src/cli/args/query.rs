@@ -12,7 +12,6 @@ use crate::plan::aggregation::{METHODS, Method};
 
 /// `query`
 #[derive(Args, Clone, Debug)]
-#[command(group(ArgGroup::new("what").required(true).args(["gauge", "counter", "histogram", "summary", "promql"])))]
 pub struct QueryArgs {
     /// The configuration.
     #[command(flatten)]
@@ -21,6 +20,21 @@ pub struct QueryArgs {
     /// instead of the targets themselves
     #[arg(long, value_name = "URL")]
     pub mirror: Option<reqwest::Url>,
+    /// What is asked.
+    #[command(flatten)]
+    pub question: QuestionArgs,
+    /// Print the PromQL and the upstream calls instead of points
+    #[arg(long)]
+    pub explain: bool,
+    /// Say why there are no points, instead of points
+    #[arg(long, conflicts_with = "explain")]
+    pub why: bool,
+}
+
+/// What is asked, whoever answers it.
+#[derive(Args, Clone, Debug)]
+#[command(group(ArgGroup::new("what").required(true).args(["gauge", "counter", "histogram", "summary", "promql"])))]
+pub struct QuestionArgs {
     /// The target to ask [default: the manifest's default target]
     #[arg(long, value_name = "NAME")]
     pub target: Option<String>,
@@ -60,12 +74,6 @@ pub struct QueryArgs {
     /// What to print
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
-    /// Print the PromQL and the upstream calls instead of points
-    #[arg(long)]
-    pub explain: bool,
-    /// Say why there are no points, instead of points
-    #[arg(long, conflicts_with = "explain")]
-    pub why: bool,
     /// Ask again every so often, and print over what was there
     #[arg(long, value_name = "TIME", value_parser = pause, num_args = 0..=1, default_missing_value = "5s")]
     pub watch: Option<Duration>,

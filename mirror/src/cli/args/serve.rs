@@ -28,6 +28,14 @@ pub struct ServeArgs {
         default_value = "[::]:9901"
     )]
     pub admin_listen: ListenAddress,
+    /// Where the console listens, if the manifest enables it
+    #[arg(
+        long,
+        env = "PROMETHEUS_MIRROR_CONSOLE_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9902"
+    )]
+    pub console_listen: ListenAddress,
     /// After SIGTERM: how long to go on accepting while /readyz says no, so that load balancers
     /// notice; up to three times as long while new connections still arrive
     #[arg(long, env = environment::DRAIN_DELAY, value_name = "TIME", default_value = "0s", value_parser = duration)]

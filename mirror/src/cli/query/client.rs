@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// The longest wait for a running mirror: its own longest request timeout, and a little for the
 /// way.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(605);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(605);
 
 /// What a mirror answered.
 pub(super) struct Answered {
@@ -32,16 +32,21 @@ pub(super) struct Answered {
 }
 
 /// Who answers.
-pub(super) enum Mirror {
+pub enum Mirror {
     /// This process, with the configuration of a file.
     Here {
+        /// What serves StackState.
         router: axum::Router,
+        /// The mirror's key.
         key: HeaderValue,
     },
     /// A running one.
     At {
+        /// Its base URL.
         url: reqwest::Url,
+        /// Who asks it.
         http: reqwest::Client,
+        /// Its key, if that is known.
         key: Option<HeaderValue>,
     },
 }

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::args::QueryArgs;
+use crate::cli::args::QuestionArgs;
 use crate::model::time::Timestamp;
-use crate::plan::kind::KindName;
+use crate::plan::kind::QueryKindName;
 
 /// The request as StackState writes it.
-pub(super) fn request(args: &QueryArgs, from: Timestamp, to: Timestamp) -> Value {
+pub(super) fn request(args: &QuestionArgs, from: Timestamp, to: Timestamp) -> Value {
     let mut query = json!({
         "_type": "MetricsQuery",
         "conditions": conditions(args),
@@ -27,16 +27,16 @@ pub(super) fn request(args: &QueryArgs, from: Timestamp, to: Timestamp) -> Value
     json!({"_type": "MetricsRequest", "connectionDetails": connection, "query": query})
 }
 
-fn conditions(args: &QueryArgs) -> Vec<Value> {
+fn conditions(args: &QuestionArgs) -> Vec<Value> {
     let equals =
         |key: &str, value: Value| json!({"_type": "EqualityCondition", "key": key, "value": value});
     let string = |value: &str| json!({"_type": "StringValue", "value": value});
     let kinds = [
-        (KindName::Gauge, &args.gauge),
-        (KindName::Counter, &args.counter),
-        (KindName::Histogram, &args.histogram),
-        (KindName::Summary, &args.summary),
-        (KindName::Expression, &args.promql),
+        (QueryKindName::Gauge, &args.gauge),
+        (QueryKindName::Counter, &args.counter),
+        (QueryKindName::Histogram, &args.histogram),
+        (QueryKindName::Summary, &args.summary),
+        (QueryKindName::Expression, &args.promql),
     ];
     let mut conditions: Vec<Value> = kinds
         .iter()
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::cli::args::{Cli, Command};
 
-    fn parsed(extra: &[&str]) -> QueryArgs {
+    fn parsed(extra: &[&str]) -> QuestionArgs {
         let cli = Cli::try_parse_from(
             ["prometheus-mirror", "query", "-f", "x"]
                 .iter()
@@ -81,7 +81,7 @@ mod tests {
         )
         .unwrap();
         match cli.command {
-            Command::Query(args) => *args,
+            Command::Query(args) => args.question,
             other => panic!("{other:?}"),
         }
     }

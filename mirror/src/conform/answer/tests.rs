@@ -28,12 +28,12 @@ fn names_response(fields: &str) -> String {
 fn an_answer_of_the_contract_has_no_finding() {
     let mut found = Findings::default();
     let body = reply(200, &names_response(FIELD));
-    let read = read(&body, Method::FieldNames, &mut found, field_names);
+    let read = read(&body, Endpoint::FieldNames, &mut found, field_names);
     let listing = Listing {
         entries: vec!["job".to_owned()],
         is_partial: false,
     };
-    assert_eq!((read, found), (Outcome::Good(listing), Findings::default()));
+    assert_eq!((read, found), (Reading::Good(listing), Findings::default()));
 }
 
 #[rstest]
@@ -65,7 +65,7 @@ fn each_breach_of_a_listing_is_named(
     let mut found = Findings::default();
     let _ = read(
         &reply(status, body),
-        Method::FieldNames,
+        Endpoint::FieldNames,
         &mut found,
         field_names,
     );
@@ -91,7 +91,7 @@ fn each_breach_of_points_is_named(#[case] points: &str, #[case] expected: &[&str
     let mut found = Findings::default();
     let _ = read(
         &reply(200, &body),
-        Method::Metric,
+        Endpoint::Metric,
         &mut found,
         |json, found| telemetry(json, true, found),
     );
@@ -115,11 +115,11 @@ fn a_connection_test_is_ok_or_a_failure(
     let mut found = Findings::default();
     let read = read(
         &reply(200, body),
-        Method::Connection,
+        Endpoint::Connection,
         &mut found,
         connection,
     );
-    assert_eq!(read, expected.map_or(Outcome::Broken, Outcome::Good));
+    assert_eq!(read, expected.map_or(Reading::Broken, Reading::Good));
     assert_eq!(names(&found), faults);
 }
 
@@ -130,7 +130,7 @@ fn what_a_mirror_says_is_quoted_in_one_short_line() {
         "x".repeat(1000)
     );
     let mut found = Findings::default();
-    let Outcome::Error(error) = read(&reply(400, &body), Method::Metric, &mut found, |_, _| {
+    let Reading::Error(error) = read(&reply(400, &body), Endpoint::Metric, &mut found, |_, _| {
         Some(())
     }) else {
         panic!("no error")

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::conform::answer::{self, Findings, Method, Outcome, read};
+use crate::conform::answer::{self, Endpoint, Findings, Reading, read};
 use crate::conform::finding::{Fault, Note};
 use crate::conform::http::Presented;
 use crate::conform::report::Log;
@@ -25,7 +25,7 @@ pub(in crate::conform) async fn works(session: &mut Session, log: &Log) -> Reach
     let details = session.connection_details.clone();
     let body = wire::connection(&details);
     let first = async |session: &Session| {
-        let method = Method::Connection;
+        let method = Endpoint::Connection;
         let posted = session
             .http
             .post(log, method, body.clone(), Presented::AsUsual);
@@ -65,22 +65,22 @@ pub(in crate::conform) async fn works(session: &mut Session, log: &Log) -> Reach
         }
     }
     let mut found = Findings::default();
-    let outcome = read(&reply, Method::Connection, &mut found, answer::connection);
+    let outcome = read(&reply, Endpoint::Connection, &mut found, answer::connection);
     log.add_all("connection test", found);
     match outcome {
-        Outcome::Good(Ok(())) => {
+        Reading::Good(Ok(())) => {
             log.detail("the mirror reaches its store");
             Reached::Store
         }
-        Outcome::Good(Err(why)) => {
+        Reading::Good(Err(why)) => {
             log.add(Fault::ConnectionFailed, why);
             Reached::Mirror
         }
-        Outcome::Error(error) => {
+        Reading::Error(error) => {
             log.add(Fault::RequestRefused, error.text);
             Reached::Store
         }
-        Outcome::Broken => Reached::Nothing,
+        Reading::Broken => Reached::Nothing,
     }
 }
 
@@ -90,13 +90,13 @@ pub(in crate::conform) async fn fails(session: &Session, log: &Log) {
     let nowhere = json!({"host": "127.0.0.1", "port": 1});
     let nowhere: Map<String, Value> = nowhere.as_object().cloned().unwrap_or_default();
     match session.connection(log, &nowhere).await {
-        Outcome::Good(Err(why)) => log.detail(format!("answered as FAILURE: {why}")),
-        Outcome::Good(Ok(())) => log.add(Note::ConnectionDetailsIgnored, "127.0.0.1:1"),
-        Outcome::Error(error) => log.add(
+        Reading::Good(Err(why)) => log.detail(format!("answered as FAILURE: {why}")),
+        Reading::Good(Ok(())) => log.add(Note::ConnectionDetailsIgnored, "127.0.0.1:1"),
+        Reading::Error(error) => log.add(
             Fault::ConnectionFailureAsError,
             format!("HTTP {}: {}", error.status, error.text),
         ),
-        Outcome::Broken => {}
+        Reading::Broken => {}
     }
 }
 
@@ -114,7 +114,7 @@ pub(in crate::conform) async fn double_slash(session: &mut Session, log: &Log) {
     let body = wire::connection(&details);
     let posted = session
         .http
-        .post(log, Method::Connection, body, Presented::AsUsual);
+        .post(log, Endpoint::Connection, body, Presented::AsUsual);
     let reply = posted.await;
     session.http.ends_in_slash = false;
     let Some(reply) = reply else { return };
@@ -124,7 +124,7 @@ pub(in crate::conform) async fn double_slash(session: &mut Session, log: &Log) {
         return;
     }
     let mut found = Findings::default();
-    let _ = read(&reply, Method::Connection, &mut found, answer::connection);
+    let _ = read(&reply, Endpoint::Connection, &mut found, answer::connection);
     log.add_all("//api/connection", found);
     log.detail("//api/connection is answered like /api/connection");
 }
@@ -134,7 +134,7 @@ pub(in crate::conform) async fn wrong_key(session: &Session, log: &Log) {
     let body = wire::connection(&session.connection_details);
     let posted = session
         .http
-        .post(log, Method::Connection, body, Presented::Wrong);
+        .post(log, Endpoint::Connection, body, Presented::Wrong);
     let Some(reply) = posted.await else { return };
     match reply.status {
         200..=299 => log.add(Note::WrongKeyAccepted, format!("HTTP {}", reply.status)),

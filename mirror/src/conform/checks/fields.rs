@@ -1,7 +1,7 @@
 //! Field names, of everything and of what conditions select.
 
 use super::{Chosen, KINDS, last_hour};
-use crate::conform::answer::{ErrorKind, Listing, Outcome};
+use crate::conform::answer::{ErrorKind, Listing, Reading};
 use crate::conform::finding::{Fault, Note};
 use crate::conform::report::Log;
 use crate::conform::session::Session;
@@ -11,10 +11,10 @@ use crate::conform::wire::Condition;
 pub(in crate::conform) async fn names(session: &mut Session, log: &Log) -> Vec<String> {
     let range = last_hour();
     let all = match session.field_names(log, &[], range, session.all()).await {
-        Outcome::Good(all) => all,
-        Outcome::Broken => return Vec::new(),
-        Outcome::Error(refused) => match session.field_names(log, &[], range, None).await {
-            Outcome::Good(all) => {
+        Reading::Good(all) => all,
+        Reading::Broken => return Vec::new(),
+        Reading::Error(refused) => match session.field_names(log, &[], range, None).await {
+            Reading::Good(all) => {
                 session.forms.limit_all = false;
                 let detail = format!(
                     "field names are answered without it, with it: {}",
@@ -63,17 +63,17 @@ pub(in crate::conform) async fn with_conditions(session: &Session, log: &Log, ch
     let conditions = of(None);
     let names = session.field_names(log, &conditions, range, session.all());
     let label = match names.await {
-        Outcome::Good(names) => {
+        Reading::Good(names) => {
             log.detail(format!("{} fields of {}", names.entries.len(), chosen.name));
             let is_label = |name: &&String| !KINDS.contains(&name.as_str()) && is_plain(name);
             names.entries.iter().find(is_label).cloned()
         }
-        Outcome::Error(error) => {
+        Reading::Error(error) => {
             let detail = format!("field names of {}: {}", chosen.name, error.text);
             log.add(Fault::RequestRefused, detail);
             return;
         }
-        Outcome::Broken => return,
+        Reading::Broken => return,
     };
     let label = label.unwrap_or_else(|| "job".to_owned());
     let conditions = [
@@ -86,7 +86,7 @@ pub(in crate::conform) async fn with_conditions(session: &Session, log: &Log, ch
         let names = session.field_names(log, &conditions, range, session.all());
         match names.await {
             // Most likely nothing matches; a mirror may say so.
-            Outcome::Error(error) if error.kind != ErrorKind::NotFound => {
+            Reading::Error(error) if error.kind != ErrorKind::NotFound => {
                 let detail = format!("{value_type}: {}", error.text);
                 log.add(Fault::ValueTypeRefused, detail);
             }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Chosen, MINUTE, last_hour, settled_hour};
-use crate::conform::answer::{self, ErrorKind, Findings, Method, Outcome, read};
+use crate::conform::answer::{self, Endpoint, ErrorKind, Findings, Reading, read};
 use crate::conform::finding::Fault;
 use crate::conform::http::Presented;
 use crate::conform::report::Log;
@@ -92,7 +92,7 @@ async fn is_answered(
     query: &MetricQuery,
     body: Vec<u8>,
 ) {
-    if let Outcome::Error(error) = session.metric_as(log, form, query, body).await {
+    if let Reading::Error(error) = session.metric_as(log, form, query, body).await {
         log.add(fault, format!("metric, {form}: {}", error.text));
     }
 }
@@ -145,18 +145,18 @@ async fn values(session: &Session, log: &Log, one: &Chosen) -> usize {
     }
     let count = forms.len();
     for (fault, form, body) in forms {
-        let Some(reply) = post(session, log, Method::FieldValues, body).await else {
+        let Some(reply) = post(session, log, Endpoint::FieldValues, body).await else {
             continue;
         };
         let mut found = Findings::default();
         let outcome = read(
             &reply,
-            Method::FieldValues,
+            Endpoint::FieldValues,
             &mut found,
             answer::field_values,
         );
         log.add_all(form, found);
-        if let Outcome::Error(error) = outcome {
+        if let Reading::Error(error) = outcome {
             log.add(fault, format!("field values, {form}: {}", error.text));
         }
     }
@@ -166,7 +166,7 @@ async fn values(session: &Session, log: &Log, one: &Chosen) -> usize {
 async fn post(
     session: &Session,
     log: &Log,
-    method: Method,
+    method: Endpoint,
     body: Vec<u8>,
 ) -> Option<answer::Reply> {
     session
@@ -217,7 +217,7 @@ pub(in crate::conform) async fn refused(session: &Session, log: &Log, one: Optio
     ];
     let count = wrong.len() + 1;
     for (fault, form, body) in wrong {
-        if let Outcome::Good(_) = session.metric_as(log, form, &query, body).await {
+        if let Reading::Good(_) = session.metric_as(log, form, &query, body).await {
             log.add(fault, format!("{form} is answered"));
         }
     }
@@ -225,15 +225,15 @@ pub(in crate::conform) async fn refused(session: &Session, log: &Log, one: Optio
         let what = unknown.what(aggregation);
         let query = unknown.query(settled_hour(), aggregation);
         match session.metric(log, &what, &query).await {
-            Outcome::Error(error) if error.kind == ErrorKind::NotFound => {}
-            Outcome::Error(error) => {
+            Reading::Error(error) if error.kind == ErrorKind::NotFound => {}
+            Reading::Error(error) => {
                 log.add(Fault::UnknownMetric, format!("{what}: {}", error.text));
             }
-            Outcome::Good((_, points)) => {
+            Reading::Good((_, points)) => {
                 let detail = format!("{what}: answered with {} points", points.len());
                 log.add(Fault::UnknownMetric, detail);
             }
-            Outcome::Broken => {}
+            Reading::Broken => {}
         }
     }
     log.detail(format!("{count} wrong requests"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::fields::is_plain;
 use super::{Chosen, HOUR, KINDS, MINUTE, SETTLED, last_hour, settled_hour};
-use crate::conform::answer::{ErrorKind, FieldValue, MirrorError, Outcome};
+use crate::conform::answer::{ErrorKind, FieldValue, MirrorError, Reading};
 use crate::conform::finding::{Fault, Note};
 use crate::conform::points::{change, is_same};
 use crate::conform::report::Log;
@@ -135,7 +135,7 @@ pub(in crate::conform) async fn raw(session: &Session, log: &Log, chosen: &mut [
 async fn single_series(session: &Session, log: &Log, one: &Chosen) -> Option<Vec<Condition>> {
     let range = settled_hour();
     let names = session.field_names(log, &one.conditions, range, session.all());
-    let Outcome::Good(names) = names.await else {
+    let Reading::Good(names) = names.await else {
         return None;
     };
     let labels: Vec<String> = (names.entries.into_iter())
@@ -155,7 +155,7 @@ async fn single_series(session: &Session, log: &Log, one: &Chosen) -> Option<Vec
             offset: 0,
         };
         let what = format!("values of {label}");
-        let Outcome::Good(values) = session.field_values(log, &what, &query).await else {
+        let Reading::Good(values) = session.field_values(log, &what, &query).await else {
             return None;
         };
         let value = values.entries.into_iter().find_map(|value| match value {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::last_hour;
-use crate::conform::answer::{FieldValue, Outcome};
+use crate::conform::answer::{FieldValue, Reading};
 use crate::conform::finding::{Fault, Note};
 use crate::conform::report::{Log, clipped};
 use crate::conform::session::Session;
@@ -87,12 +87,12 @@ async fn find_form(session: &mut Session, log: &Log, field: &str) {
     };
     let what = format!("values of {field}");
     let object = query(Field::descriptor(field));
-    let Outcome::Error(refused) = session.field_values(log, &what, &object).await else {
+    let Reading::Error(refused) = session.field_values(log, &what, &object).await else {
         return;
     };
     let text = query(Field::Name(field.to_owned()));
     let as_text = session.field_values(log, &what, &text).await;
-    if matches!(as_text, Outcome::Good(_)) {
+    if matches!(as_text, Reading::Good(_)) {
         log.add(
             Fault::FieldObjectRefused,
             format!("{what}: {}", refused.text),
@@ -137,8 +137,8 @@ async fn collect(session: &Session, log: &Log, ask: Ask<'_>) -> Collected {
                 offset,
             };
             let page = match session.field_values(log, &what, &query).await {
-                Outcome::Good(page) => page,
-                Outcome::Error(error) => {
+                Reading::Good(page) => page,
+                Reading::Error(error) => {
                     let fault = if is_pattern {
                         Fault::PatternNotRefined
                     } else {
@@ -148,7 +148,7 @@ async fn collect(session: &Session, log: &Log, ask: Ask<'_>) -> Collected {
                     all.is_whole = false;
                     break;
                 }
-                Outcome::Broken => {
+                Reading::Broken => {
                     all.is_whole = false;
                     break;
                 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::model::capabilities::Capabilities;
 use crate::model::time::Timestamp;
 use crate::plan::aggregation::Aggregation;
-use crate::plan::kind::{Kind, KindName};
+use crate::plan::kind::{QueryKind, QueryKindName};
 use crate::plan::selector::Matcher;
 use crate::prometheus::{Answer, Call, Data, Deadline, StoreError, range_selector};
 
@@ -90,16 +90,16 @@ fn explained_and_sent(query: &MetricQuery) -> (Value, Option<Value>) {
 fn what_is_explained_is_what_is_sent() {
     let kind = |name, text: &str| {
         let matchers = vec![Matcher::equal("a.b", "c")];
-        Kind::new(name, text.to_owned(), matchers)
+        QueryKind::new(name, text.to_owned(), matchers)
     };
     for (kind, method) in [
-        (kind(KindName::Gauge, "g"), Some("MAX")),
-        (kind(KindName::Counter, "c"), Some("SUM")),
-        (kind(KindName::Histogram, "h"), Some("PERCENTILE_95")),
-        (kind(KindName::Expression, "up"), Some("MEAN")),
-        (kind(KindName::Expression, "up"), None),
+        (kind(QueryKindName::Gauge, "g"), Some("MAX")),
+        (kind(QueryKindName::Counter, "c"), Some("SUM")),
+        (kind(QueryKindName::Histogram, "h"), Some("PERCENTILE_95")),
+        (kind(QueryKindName::Expression, "up"), Some("MEAN")),
+        (kind(QueryKindName::Expression, "up"), None),
         // Rates and means read some time more, for the sample before the first one.
-        (kind(KindName::Gauge, "g"), None),
+        (kind(QueryKindName::Gauge, "g"), None),
     ] {
         let query = MetricQuery {
             kind,

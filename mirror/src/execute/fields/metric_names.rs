@@ -10,7 +10,7 @@ use super::listed::{self, Listed};
 use crate::execute::{Context, EvaluateError, work};
 use crate::plan::classify::classify;
 use crate::plan::fields::ValuesQuery;
-use crate::plan::kind::KindName;
+use crate::plan::kind::QueryKindName;
 use crate::plan::selector::Selector;
 use crate::prometheus::{Call, Data, Store, StoreError};
 
@@ -22,7 +22,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_millis(200), Duration::fr
 pub(super) async fn list<S: Store>(
     context: &Context<'_, S>,
     query: &ValuesQuery,
-    kind: KindName,
+    kind: QueryKindName,
 ) -> Result<Listed, EvaluateError> {
     let fields = &query.fields;
     let selector =

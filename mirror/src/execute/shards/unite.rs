@@ -6,7 +6,7 @@ use super::Asked;
 use crate::execute::work;
 use crate::model::series::Series;
 use crate::prometheus::remarks::Remark;
-use crate::prometheus::{Answer, Data, Deadline, Held, Store, StoreError};
+use crate::prometheus::{Answer, Arrival, Data, Deadline, Held, Store, StoreError};
 
 /// The answers of all shards to a call as one.
 pub(super) async fn united<S: Store>(
@@ -43,7 +43,13 @@ pub(super) fn answer(
         data,
         remarks,
         is_partial: answers.iter().any(|one| one.is_partial),
+        must_not_be_kept: answers.iter().any(|one| one.must_not_be_kept),
         held,
+        arrival: answers
+            .iter()
+            .map(|one| one.arrival)
+            .reduce(Arrival::with)
+            .unwrap_or_default(),
     })
 }
 
@@ -64,6 +70,16 @@ fn data(answers: &[Arc<Answer>]) -> Data {
             }
             Data::Metadata(types)
         }
+        (Data::Description(one), Data::Description(other)) => {
+            Data::Description(one.or_else(|| other.clone()))
+        }
+        (Data::Counts(mut counts), Data::Counts(more)) => {
+            counts.series += more.series;
+            for (name, count) in &more.by {
+                *counts.by.entry(name.clone()).or_default() += count;
+            }
+            Data::Counts(counts)
+        }
         (united, _) => united,
     })
 }
@@ -78,7 +94,11 @@ pub(super) fn size(answer: &Answer) -> u64 {
             let names = types.keys();
             names.map(|name| ENTRY + name.len() as u64).sum()
         }
-        Data::SeriesExist(_) | Data::Version(_) => 0,
+        Data::Counts(counts) => {
+            let names = counts.by.keys();
+            names.map(|name| ENTRY + name.len() as u64).sum()
+        }
+        Data::SeriesExist(_) | Data::Description(_) | Data::Version(_) => 0,
     }
 }
 

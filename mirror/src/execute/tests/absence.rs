@@ -70,7 +70,7 @@ fn where_nothing_is_found_the_condition_that_excludes_everything_is_named_in_few
         let conditions = labels.iter().map(|label| condition(label)).collect();
         let selector = Selector::new(name, conditions).within(Matcher::equal("team", "pay"));
         let (answer, calls) = store.run(&MetricQuery {
-            kind: Kind::Gauge(selector),
+            kind: QueryKind::Gauge(selector),
             ..query(0, 10_000, None, None)
         });
         let Err(EvaluateError::NotFound(reason)) = answer else {

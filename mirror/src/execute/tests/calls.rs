@@ -39,8 +39,11 @@ fn an_expression_without_series_takes_no_more_calls_than_a_request_may_make() {
 fn where_calls_are_spent_after_points_the_answer_is_partial_and_the_caller_gets_on_from_it() {
     let samples: Vec<i64> = (1..=60).map(|index| index * 10_000_000).collect();
     for (kind, bucket) in [
-        (Kind::Gauge(Selector::new("m", Vec::new())), None),
-        (Kind::Gauge(Selector::new("m", Vec::new())), Some(1_000)),
+        (QueryKind::Gauge(Selector::new("m", Vec::new())), None),
+        (
+            QueryKind::Gauge(Selector::new("m", Vec::new())),
+            Some(1_000),
+        ),
         (expression("m"), Some(1_000)),
     ] {
         let store = ListedStore::new(vec![("a", samples.clone())]);

@@ -109,7 +109,7 @@ fn a_bucket_that_is_followed_by_days_without_samples_is_answered() {
 #[test]
 fn an_expression_bound_to_its_range_is_not_split() {
     let store = ListedStore::new(vec![("a", vec![1_000])]);
-    let kind = Kind::Expression {
+    let kind = QueryKind::Expression {
         promql: "m @ end ( )".to_owned(),
         matchers: Vec::new(),
     };

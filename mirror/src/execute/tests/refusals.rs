@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn buckets_in_which_a_series_changes_its_form_are_asked_for_once_more_with_the_longer_expression() {
     let of = |method| MetricQuery {
-        kind: Kind::Histogram(Selector::new("h", Vec::new())),
+        kind: QueryKind::Histogram(Selector::new("h", Vec::new())),
         aggregation: Aggregation::new(method, Millis(1_000)),
         ..query(0, 3_000, None, None)
     };
@@ -67,7 +67,7 @@ fn a_complaint_about_the_length_of_a_query_says_that_the_bucket_counts() {
             "{words} (each point looks back over its bucket of 720h: choose a smaller bucket or a shorter time range)"
         )
     );
-    let kind = Kind::Expression {
+    let kind = QueryKind::Expression {
         promql: "max_over_time(up[90d])".to_owned(),
         matchers: Vec::new(),
     };

@@ -16,7 +16,7 @@ fn several_series_are_told_apart_where_one_is_needed() {
 fn conditions_beside_an_expression_choose_among_its_series() {
     let store = ListedStore::new(vec![("a", vec![1_000]), ("b", vec![2_000])]);
     let matchers = vec![Matcher::equal("instance", "b")];
-    let kind = Kind::Expression {
+    let kind = QueryKind::Expression {
         promql: "x".to_owned(),
         matchers,
     };
@@ -43,14 +43,22 @@ fn fifty_thousand_series_where_one_is_needed_are_refused_at_once() {
     });
     let any_of = |texts: std::ops::Range<usize>| {
         let texts = texts.map(|index| format!("{index:06}")).collect();
-        Kind::Expression {
+        QueryKind::Expression {
             promql: "m".to_owned(),
             matchers: vec![Matcher::one_of("i", texts)],
         }
     };
     for (kind, bucket, count) in [
-        (Kind::Gauge(Selector::new("m", Vec::new())), None, 50_000),
-        (Kind::Counter(Selector::new("m", Vec::new())), None, 50_000),
+        (
+            QueryKind::Gauge(Selector::new("m", Vec::new())),
+            None,
+            50_000,
+        ),
+        (
+            QueryKind::Counter(Selector::new("m", Vec::new())),
+            None,
+            50_000,
+        ),
         (expression("m"), None, 50_000),
         (expression("m"), Some(1_000), 50_000),
         (any_of(0..10_000), None, 10_000),
@@ -78,7 +86,7 @@ fn one_series_of_fifty_thousand_is_found_among_ten_thousand_accepted_texts() {
         .collect();
     let store = ScriptedStore::new(move |_: &Call| Ok(Data::Series(all.clone())));
     let texts = (49_999..59_999).map(|index| format!("{index:06}"));
-    let kind = Kind::Expression {
+    let kind = QueryKind::Expression {
         promql: "m".to_owned(),
         matchers: vec![Matcher::one_of("i", texts.collect())],
     };

@@ -85,6 +85,39 @@ fn a_bucket_that_is_not_over_is_waited_for() {
 }
 
 #[test]
+fn samples_in_a_bucket_that_is_not_over_are_waited_for_and_others_are_too_few() {
+    let (end, minute) = (DAY + 150_000, 60_000);
+    let not_over = |is_cut| Why::LastBucketIsNotOver {
+        ends: Timestamp(DAY + 3 * minute),
+        is_cut,
+    };
+    let table = [
+        // The first instant of the bucket, the last of the range, and one in between.
+        (vec![DAY + 120_000], end, not_over(false)),
+        (vec![end], end, not_over(false)),
+        (vec![DAY + 130_000, DAY + 140_000], end, not_over(false)),
+        // A sample before the range makes no point in it.
+        (vec![DAY - 30_000, DAY + 130_000], end, not_over(false)),
+        // Later, it is the range that ends too early.
+        (vec![DAY + 130_000], DAY + 180_000, not_over(true)),
+    ];
+    for (samples, now, expected) in table {
+        let store = ListedStore::new(vec![("a", samples.clone())]);
+        let found = asked(&store, &query(DAY, end, None, Some(minute)), now);
+        assert_eq!(found.expect("a reason"), expected, "{samples:?} at {now}");
+    }
+    assert_eq!(
+        [not_over(false), not_over(true)].map(|why| why.to_string()),
+        [
+            "all samples in this range lie in its last bucket, which is not over: it ends at \
+             1970-01-02T00:03:00Z, and has its point then",
+            "all samples in this range lie in its last bucket, which the range cuts off: it ends \
+             at 1970-01-02T00:03:00Z; let the range end then or later",
+        ]
+    );
+}
+
+#[test]
 fn points_need_no_reason() {
     let store = ListedStore::new(vec![("a", vec![DAY, DAY + 70_000])]);
     let query = query(DAY, DAY + 120_000, None, Some(60_000));

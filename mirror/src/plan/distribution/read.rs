@@ -9,7 +9,7 @@ use promql_parser::parser::{
     VectorSelector,
 };
 
-use self::functions::{FunctionKind, kind_of};
+pub(in crate::plan) use self::functions::{FunctionKind, kind_of};
 use super::{Across, Grouping, Leaf, Node, Operation, Operator, Reason, Set, Sign};
 use crate::plan::enforce::{self, EnforceError, Read};
 
@@ -18,7 +18,7 @@ use crate::plan::enforce::{self, EnforceError, Read};
 /// # Errors
 /// If the expression is beyond the bounds of [`enforce`], or the parser cannot read it.
 pub fn distribute(promql: &str, most_bytes: usize) -> Result<Node, EnforceError> {
-    let reader = Reader {
+    let reader = NodeReader {
         read: enforce::read(promql, most_bytes)?,
     };
     let node = match reader.class(&reader.read.expr)? {
@@ -60,13 +60,13 @@ enum Class {
 }
 
 /// What parts of an expression read.
-struct Reader {
+struct NodeReader {
     read: Read,
 }
 
 type Classified = Result<Class, EnforceError>;
 
-impl Reader {
+impl NodeReader {
     /// A part as a tree of its own.
     fn node(&self, expr: &Expr, class: Class) -> Result<Node, EnforceError> {
         let across = match class {

@@ -248,7 +248,7 @@ fn the_largest_expressions_within_the_bounds_are_completed() {
 #[test]
 fn what_the_mirror_writes_itself_gets_the_matchers_as_conditions() {
     let enforced = Enforced(vec![("team".to_owned(), "a".to_owned())]);
-    let kind = Kind::Histogram(Selector::new("h", vec![Matcher::equal("x", "y")]));
+    let kind = QueryKind::Histogram(Selector::new("h", vec![Matcher::equal("x", "y")]));
     let selectors = enforced.kind(kind).map(|kind| kind.selectors());
     let expected = vec![r#"{__name__=~"h|h_count",x="y",team="a"}"#.to_owned()];
     assert_eq!(selectors, Ok(expected));

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::model::capabilities::RangeBoundary;
+use crate::plan::aggregation::METHODS;
+use crate::plan::lasting::{Dialect, looks_back};
 use rstest::rstest;
 
 fn windowing(boundary: RangeBoundary) -> Windowing {
@@ -14,7 +16,7 @@ fn windowing(boundary: RangeBoundary) -> Windowing {
 }
 
 fn planned(
-    kind: &Kind,
+    kind: &QueryKind,
     method: &str,
     width: i64,
     boundary: RangeBoundary,
@@ -23,7 +25,7 @@ fn planned(
     source(kind, None, aggregation, &windowing(boundary))
 }
 
-fn promql(kind: &Kind, method: &str, width: i64, boundary: RangeBoundary) -> String {
+fn promql(kind: &QueryKind, method: &str, width: i64, boundary: RangeBoundary) -> String {
     match planned(kind, method, width, boundary) {
         Ok(Source::Range { promql, .. }) => promql,
         other => format!("{other:?}"),
@@ -46,7 +48,12 @@ fn s() -> Selector {
 #[case("PERCENTILE_25", r#"quantile_over_time(0.25, m{a="b"}[15m])"#)]
 fn a_gauge_is_pooled_over_all_samples(#[case] method: &str, #[case] expected: &str) {
     assert_eq!(
-        promql(&Kind::Gauge(s()), method, 900_000, RangeBoundary::LeftOpen),
+        promql(
+            &QueryKind::Gauge(s()),
+            method,
+            900_000,
+            RangeBoundary::LeftOpen
+        ),
         expected
     );
 }
@@ -66,21 +73,30 @@ fn a_gauge_is_pooled_over_all_samples(#[case] method: &str, #[case] expected: &s
 )]
 fn a_counter_is_its_rate(#[case] method: &str, #[case] width: i64, #[case] expected: &str) {
     assert_eq!(
-        promql(&Kind::Counter(s()), method, width, RangeBoundary::LeftOpen),
+        promql(
+            &QueryKind::Counter(s()),
+            method,
+            width,
+            RangeBoundary::LeftOpen
+        ),
         expected
     );
 }
 
 #[rstest]
-#[case(Kind::Gauge(s()), "MIN", r#"min(min_over_time(m{a="b"}[899999ms]))"#)]
-#[case(Kind::Counter(s()), "MEAN", r#"avg(rate(m{a="b"}[899999ms]))"#)]
 #[case(
-    Kind::Counter(s()),
+    QueryKind::Gauge(s()),
+    "MIN",
+    r#"min(min_over_time(m{a="b"}[899999ms]))"#
+)]
+#[case(QueryKind::Counter(s()), "MEAN", r#"avg(rate(m{a="b"}[899999ms]))"#)]
+#[case(
+    QueryKind::Counter(s()),
     "MIN",
     r#"min(min_over_time(rate(m{a="b"}[59999ms])[899999ms:15s]))"#
 )]
 fn a_window_of_a_store_with_closed_ranges_is_a_millisecond_shorter(
-    #[case] kind: Kind,
+    #[case] kind: QueryKind,
     #[case] method: &str,
     #[case] expected: &str,
 ) {
@@ -99,7 +115,7 @@ fn a_window_of_a_store_with_closed_ranges_is_a_millisecond_shorter(
 fn a_summary_is_what_the_client_computed(#[case] method: &str, #[case] expected: &str) {
     assert_eq!(
         promql(
-            &Kind::Summary(s()),
+            &QueryKind::Summary(s()),
             method,
             900_000,
             RangeBoundary::LeftOpen
@@ -111,14 +127,19 @@ fn a_summary_is_what_the_client_computed(#[case] method: &str, #[case] expected:
 #[test]
 fn a_summary_has_no_smallest_or_largest_observation() {
     for method in ["MIN", "MAX"] {
-        let plan = planned(&Kind::Summary(s()), method, 1000, RangeBoundary::LeftOpen);
+        let plan = planned(
+            &QueryKind::Summary(s()),
+            method,
+            1000,
+            RangeBoundary::LeftOpen,
+        );
         assert_eq!(plan, Err(PlanError::Unsupported));
     }
 }
 
 #[test]
 fn an_expression_may_end_in_a_comment() {
-    let kind = Kind::Expression {
+    let kind = QueryKind::Expression {
         promql: "up # all".to_owned(),
         matchers: vec![],
     };
@@ -156,7 +177,7 @@ fn an_expression_is_sent_as_what_it_evaluates_to(
     #[case] promql_of_user: &str,
     #[case] expected: &str,
 ) {
-    let kind = Kind::Expression {
+    let kind = QueryKind::Expression {
         promql: promql_of_user.to_owned(),
         matchers: vec![],
     };
@@ -185,7 +206,7 @@ fn series_that_a_rate_cannot_tell_apart_are_read_in_parts(
 ) {
     let parts = ["x", "y"].map(|value| vec![Matcher::equal("t", value)]);
     let selector = Selector::new("m", Vec::new()).in_parts(parts.to_vec());
-    let kind = Kind::Counter(selector);
+    let kind = QueryKind::Counter(selector);
     assert_eq!(
         promql(&kind, method, 900_000, RangeBoundary::LeftOpen),
         expected
@@ -196,7 +217,7 @@ fn series_that_a_rate_cannot_tell_apart_are_read_in_parts(
 fn the_users_expression_stands_where_the_plan_says() {
     for method in ["MEAN", "PERCENTILE_95"] {
         for user in ["time()", "up"] {
-            let kind = Kind::Expression {
+            let kind = QueryKind::Expression {
                 promql: user.to_owned(),
                 matchers: vec![],
             };
@@ -220,7 +241,12 @@ fn an_increase_of_a_store_with_closed_ranges_is_that_of_the_whole_window(
     #[case] expected: &str,
 ) {
     assert_eq!(
-        promql(&Kind::Counter(s()), "SUM", width, RangeBoundary::Closed),
+        promql(
+            &QueryKind::Counter(s()),
+            "SUM",
+            width,
+            RangeBoundary::Closed
+        ),
         expected
     );
 }
@@ -228,9 +254,9 @@ fn an_increase_of_a_store_with_closed_ranges_is_that_of_the_whole_window(
 #[test]
 fn what_a_store_with_closed_ranges_cannot_express_the_gateway_pools() {
     for (kind, inner) in [
-        (Kind::Gauge(s()), InnerQuery::Samples(s())),
+        (QueryKind::Gauge(s()), InnerQuery::Samples(s())),
         (
-            Kind::Counter(s()),
+            QueryKind::Counter(s()),
             InnerQuery::Evaluated {
                 promql: r#"rate(m{a="b"}[59999ms])"#.to_owned(),
                 step: Millis(15_000),
@@ -247,4 +273,33 @@ fn what_a_store_with_closed_ranges_cannot_express_the_gateway_pools() {
             }))
         );
     }
+}
+
+/// Otherwise the finished buckets of ordinary metrics would be asked for again and again.
+#[test]
+fn what_the_mirror_writes_itself_lasts() {
+    let kinds = [
+        QueryKind::Gauge(s()),
+        QueryKind::Counter(s()),
+        QueryKind::Histogram(s()),
+        QueryKind::Summary(s()),
+    ];
+    let mut seen = 0;
+    for kind in &kinds {
+        for (method, _) in METHODS {
+            let Ok(Source::Range { promql, .. }) =
+                planned(kind, method, 60_000, RangeBoundary::LeftOpen)
+            else {
+                continue;
+            };
+            seen += 1;
+            let back = looks_back(&promql, Dialect::PromQl);
+            assert!(back.is_ok_and(|back| back.0 >= 60_000), "{promql}");
+            if matches!(kind, QueryKind::Gauge(_)) {
+                let back = looks_back(&promql, Dialect::MetricsQl);
+                assert_eq!(back, Ok(Millis(60_000)), "{promql}");
+            }
+        }
+    }
+    assert!(seen > 3 * METHODS.len(), "{seen}");
 }

@@ -7,11 +7,11 @@ use http::StatusCode;
 use super::keys::element;
 use crate::prometheus::StoreError;
 use crate::prometheus::http::{Said, Whole, quote};
-use crate::prometheus::issuer::{Issuer, Kind};
+use crate::prometheus::issuer::{Issuer, IssuerKind};
 
 /// One that messages call `what`.
-pub(super) const fn of_keys(what: &'static str) -> Kind {
-    Kind {
+pub(super) const fn of_keys(what: &'static str) -> IssuerKind {
+    IssuerKind {
         what,
         issues: "keys",
         // Requests have 15 seconds in all.

@@ -111,12 +111,12 @@ impl Arriving for Decoding {
     }
 
     fn finish(self) -> Result<Decoded, Unusable> {
-        let allocated = self.decoder.allocated();
+        let (allocated, length) = (self.decoder.allocated(), self.length);
         let decoded = self
             .decoder
             .finish()
             .map_err(|error| Unusable::NotPrometheus(error.to_string()))?;
-        Ok(holding(decoded, self.charge, allocated))
+        Ok(holding(decoded, self.charge, allocated, length))
     }
 }
 
@@ -124,14 +124,17 @@ impl Arriving for Decoding {
 #[derive(Debug)]
 pub(super) struct Collecting {
     bytes: Vec<u8>,
+    most: usize,
     charge: Charge,
     deadline: Instant,
 }
 
 impl Collecting {
-    pub(super) fn new(charge: Charge, deadline: Instant) -> Self {
+    /// `most` bytes at most.
+    pub(super) fn new(most: usize, charge: Charge, deadline: Instant) -> Self {
         Self {
             bytes: Vec::new(),
+            most,
             charge,
             deadline,
         }
@@ -143,7 +146,7 @@ impl Arriving for Collecting {
 
     async fn push(&mut self, chunk: &[u8]) -> Result<(), Unusable> {
         let length = self.bytes.len() + chunk.len();
-        if length > MAX_BODY_BYTES {
+        if length > self.most {
             return Err(Unusable::Unread(BodyError::TooLarge));
         }
         // A buffer that grows is there twice for a moment.

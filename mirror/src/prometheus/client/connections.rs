@@ -10,7 +10,6 @@
 //! is not HTTP, is reported differently.
 
 use std::collections::HashSet;
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::Extensions;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connection, HttpInfo};
+
+use crate::prometheus::http::{Failed, Response};
 
 /// So many connections that never answered are remembered. More would be a flood of failures; then
 /// the memory begins again.
@@ -31,29 +32,34 @@ impl Connections {
     /// Remembers each new connection: for the client's connector.
     pub(super) fn opened<C: Connection>(self) -> impl Fn(C) -> C + Clone + Send + Sync + 'static {
         move |connection| {
-            let mut extras = Extensions::new();
-            connection.connected().get_extras(&mut extras);
-            if let Some(address) = own_address(&extras) {
-                let mut fresh = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                if fresh.len() >= MOST_FRESH {
-                    fresh.clear();
-                }
-                fresh.insert(address);
-            }
+            self.remember(&connection);
             connection
         }
     }
 
+    /// Remembers a new connection.
+    pub(super) fn remember(&self, connection: &impl Connection) {
+        let mut extras = Extensions::new();
+        connection.connected().get_extras(&mut extras);
+        if let Some(address) = own_address(&extras) {
+            let mut fresh = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if fresh.len() >= MOST_FRESH {
+                fresh.clear();
+            }
+            fresh.insert(address);
+        }
+    }
+
     /// An answer came.
-    pub(super) fn answered(&self, response: &reqwest::Response) {
+    pub(super) fn answered(&self, response: &Response) {
         if let Some(address) = own_address(response.extensions()) {
             self.forget(address);
         }
     }
 
     /// Whether the request that failed may be sent once more.
-    pub(super) fn may_send_again(&self, error: &reqwest::Error) -> bool {
-        let Some(failure) = find::<legacy::Error>(error) else {
+    pub(super) fn may_send_again(&self, error: &Failed) -> bool {
+        let Some(failure) = error.find::<legacy::Error>() else {
             return false;
         };
         if failure.is_connect() {
@@ -64,7 +70,7 @@ impl Connections {
             connected.get_extras(&mut extras);
         }
         let was_kept = own_address(&extras).is_some_and(|address| !self.forget(address));
-        match find::<h2::Error>(error) {
+        match error.find::<h2::Error>() {
             Some(error) if is_unprocessed(error) => true,
             Some(error) => was_kept && error.is_io(),
             None => was_kept && is_closed(error),
@@ -90,8 +96,8 @@ fn is_unprocessed(error: &h2::Error) -> bool {
 }
 
 /// The connection ended, and nothing else happened.
-fn is_closed(error: &reqwest::Error) -> bool {
-    let Some(failure) = find::<hyper::Error>(error) else {
+fn is_closed(error: &Failed) -> bool {
+    let Some(failure) = error.find::<hyper::Error>() else {
         return false;
     };
     let is_broken = |error: &io::Error| {
@@ -107,17 +113,5 @@ fn is_closed(error: &reqwest::Error) -> bool {
     failure.is_incomplete_message()
         || failure.is_canceled()
         || failure.is_closed()
-        || find::<io::Error>(error).is_some_and(is_broken)
-}
-
-/// The first cause of that type.
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        cause = error.source();
-    }
-    None
+        || error.find::<io::Error>().is_some_and(is_broken)
 }

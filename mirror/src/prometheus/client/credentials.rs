@@ -3,26 +3,26 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{StatusCode, header};
-use reqwest::RequestBuilder;
+use ::http::{HeaderValue, StatusCode, header};
 
 use super::Client;
 use super::methods::Way;
 use crate::prometheus::StoreError;
 use crate::prometheus::aws::{Keys, Signer};
-use crate::prometheus::http::Secrets;
+use crate::prometheus::http::{self, Secrets, authorization_of};
 use crate::prometheus::renewal::Renewal;
 use crate::prometheus::request::Request;
 use crate::prometheus::service_account::ServiceAccount;
 use crate::prometheus::tokens::TokenEndpoint;
-use crate::settings::{Auth, Authorization, Login, TargetSettings};
+use crate::settings::{Auth, Authorization, TargetSettings};
 
 /// What a request proves with who sends it. Redirects are not followed, so it goes to the target's
 /// host and no other. All clients of a target share them, and so the tokens that were obtained.
 #[derive(Debug)]
 pub(in crate::prometheus) enum Credentials {
     None,
-    Basic(Login),
+    /// As its header.
+    Basic(Option<HeaderValue>),
     Bearer(Authorization),
     Renewed(Renewed),
     Signed(Arc<Signer>),
@@ -39,7 +39,7 @@ impl Credentials {
     pub(in crate::prometheus) fn new(settings: &Arc<TargetSettings>) -> Self {
         match settings.auth.clone() {
             None => Self::None,
-            Some(Auth::Basic(login)) => Self::Basic(login),
+            Some(Auth::Basic(login)) => Self::Basic(authorization_of(&login)),
             Some(Auth::Bearer(token)) => Self::Bearer(token),
             Some(Auth::ServiceAccount(file)) => {
                 Self::Renewed(Renewed::ServiceAccount(ServiceAccount::new(settings, file)))
@@ -85,7 +85,7 @@ impl Renewed {
 
 /// An answer's head, and what its request was sent with.
 pub(super) struct Response {
-    pub(super) http: reqwest::Response,
+    pub(super) http: http::Response,
     pub(super) sent: Sent,
 }
 
@@ -111,17 +111,17 @@ impl Client {
     /// Sends a request with the target's credentials.
     pub(super) async fn send(
         &self,
-        request: &Request,
+        request: &Request<'_>,
         way: Way,
         began: Instant,
     ) -> Result<Response, StoreError> {
         let http = match &*self.credentials {
-            Credentials::None => self.send_once(request, way, |request| request).await?,
-            Credentials::Basic(login) => {
-                let authenticate = |request: RequestBuilder| {
-                    request.basic_auth(login.username.expose(), Some(login.password.expose()))
-                };
-                self.send_once(request, way, authenticate).await?
+            Credentials::None | Credentials::Basic(None) => {
+                self.send_once(request, way, &[]).await?
+            }
+            Credentials::Basic(Some(value)) => {
+                let added = [(header::AUTHORIZATION, value.clone())];
+                self.send_once(request, way, &added).await?
             }
             Credentials::Bearer(token) => self.send_with(request, way, token).await?,
             Credentials::Renewed(tokens) => {
@@ -137,7 +137,7 @@ impl Client {
 
     async fn send_with_one_of(
         &self,
-        request: &Request,
+        request: &Request<'_>,
         way: Way,
         tokens: &Renewed,
         began: Instant,
@@ -185,14 +185,11 @@ impl Client {
 
     async fn send_with(
         &self,
-        request: &Request,
+        request: &Request<'_>,
         way: Way,
         token: &Authorization,
-    ) -> Result<reqwest::Response, StoreError> {
-        let value = token.header_value();
-        self.send_once(request, way, |request| {
-            request.header(header::AUTHORIZATION, value.clone())
-        })
-        .await
+    ) -> Result<http::Response, StoreError> {
+        let added = [(header::AUTHORIZATION, token.header_value())];
+        self.send_once(request, way, &added).await
     }
 }

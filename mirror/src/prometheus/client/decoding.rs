@@ -9,7 +9,7 @@ use super::{Client, MAX_BODY_BYTES, foreign};
 use crate::blocking;
 use crate::prometheus::charge::Charge;
 use crate::prometheus::decode::{ALLOCATED_PER_BYTE, Decoded, Expected, Meter, small};
-use crate::prometheus::http::{Body, Secrets, quote};
+use crate::prometheus::http::{Body, Response, Secrets, quote};
 use crate::prometheus::{Call, StoreError};
 
 /// So much of a body may be decoded by a worker of the runtime: about a fifth of a millisecond's
@@ -24,7 +24,7 @@ impl Client {
     pub(super) async fn decode_stream(
         &self,
         call: &Call,
-        response: reqwest::Response,
+        response: Response,
         secrets: &impl Fn() -> Secrets,
         deadline: Instant,
         charge: Charge,
@@ -38,12 +38,12 @@ impl Client {
     pub(super) async fn decode_whole(
         &self,
         call: &Call,
-        response: reqwest::Response,
+        response: Response,
         secrets: &impl Fn() -> Secrets,
         deadline: Instant,
         charge: Charge,
     ) -> Result<Decoded, StoreError> {
-        let collecting = Collecting::new(charge, deadline);
+        let collecting = Collecting::new(call.most_bytes(), charge, deadline);
         let collected = self.arrived(response, secrets, foreign::begins_json, collecting);
         let (whole, charge) = collected.await?;
         if whole.len() <= SMALL {
@@ -54,7 +54,7 @@ impl Client {
             let meter = Meter::unlimited();
             let decoded = small::decode(call, &whole, &meter)
                 .map_err(|error| self.not_prometheus(&reason(&error, &whole)))?;
-            return Ok(holding(decoded, charge, meter.allocated()));
+            return Ok(holding(decoded, charge, meter.allocated(), whole.len()));
         }
         self.decode_large(call.clone(), whole, deadline, charge)
             .await
@@ -64,7 +64,7 @@ impl Client {
     /// is small, and then on the threads for long work.
     async fn arrived<A: Arriving>(
         &self,
-        response: reqwest::Response,
+        response: Response,
         secrets: &impl Fn() -> Secrets,
         begins: impl Fn(u8) -> bool,
         mut arriving: A,
@@ -119,7 +119,7 @@ impl Client {
             let (allocated, refused) = meter.finish();
             match (decoded, refused) {
                 (_, Some(refused)) => Err(Unusable::Refused(refused)),
-                (Ok(decoded), None) => Ok(holding(decoded, charge, allocated)),
+                (Ok(decoded), None) => Ok(holding(decoded, charge, allocated, whole.len())),
                 (Err(error), None) => Err(Unusable::NotPrometheus(reason(&error, &whole))),
             }
         });
@@ -127,11 +127,7 @@ impl Client {
         decoded.map_err(|unusable| self.unusable(unusable))
     }
 
-    fn body(
-        &self,
-        response: reqwest::Response,
-        secrets: &impl Fn() -> Secrets,
-    ) -> Result<Body, StoreError> {
+    fn body(&self, response: Response, secrets: &impl Fn() -> Secrets) -> Result<Body, StoreError> {
         let body = Body::new(response, MAX_BODY_BYTES).map_err(|unknown| {
             StoreError::Unreachable(format!(
                 "{} answered with {} encoding although it was not asked for, and the mirror cannot decode it: does a proxy in between compress?",
@@ -146,18 +142,19 @@ impl Client {
     }
 }
 
-/// The answer, if it is one, with the memory that it takes.
-pub(super) fn holding(decoded: Decoded, charge: Charge, allocated: u64) -> Decoded {
+/// The answer, if it is one, with the memory that it takes and the length of its body.
+pub(super) fn holding(decoded: Decoded, charge: Charge, allocated: u64, length: usize) -> Decoded {
     match decoded {
         Decoded::Success(mut answer) => {
             answer.held = charge.becomes(allocated);
+            answer.arrival.bytes = length as u64;
             Decoded::Success(answer)
         }
         failure @ Decoded::Failure { .. } => failure,
     }
 }
 
-fn content_type(response: &reqwest::Response) -> Option<HeaderValue> {
+fn content_type(response: &Response) -> Option<HeaderValue> {
     // A reference count, no copy.
     response.headers().get(header::CONTENT_TYPE).cloned()
 }

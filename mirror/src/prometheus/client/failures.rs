@@ -2,7 +2,7 @@
 
 use super::Client;
 use super::{MAX_BODY_BYTES, tls};
-use crate::prometheus::http::{BodyError, root_cause};
+use crate::prometheus::http::{BodyError, Failed, root_cause};
 use crate::prometheus::request::Request;
 use crate::prometheus::{Call, StoreError, proxy};
 
@@ -30,7 +30,7 @@ impl Client {
     }
 
     /// The message for a call that fits into no URL and cannot go in another way.
-    pub(super) fn too_long(&self, call: &Call, request: &Request) -> StoreError {
+    pub(super) fn too_long(&self, call: &Call, request: &Request<'_>) -> StoreError {
         let (bytes, at_most) = (request.url_length(), self.methods.longest_url());
         let why = match call {
             Call::LabelValues { .. } | Call::LabelValuesOtherwise { .. } => {
@@ -48,10 +48,10 @@ impl Client {
         }
     }
 
-    pub(super) fn not_sent(&self, error: &reqwest::Error) -> StoreError {
+    pub(super) fn not_sent(&self, error: &Failed) -> StoreError {
         if let Some(failure) = tls::failure(error) {
             let tls = &self.settings.tls;
-            let host = self.base.host_str().unwrap_or_default();
+            let host = self.declared.host_str().unwrap_or_default();
             let mut message = failure.message(tls.server_name.as_deref().unwrap_or(host));
             if let Some(hint) = failure.hint(tls) {
                 message = format!("{message} (hint: {hint})");
@@ -73,7 +73,7 @@ impl Client {
         // With TLS 1.3 a server refuses a client certificate when the connection stands already,
         // and may be gone before it has said so.
         let hint = match &self.settings.tls.identity {
-            _ if error.is_connect() || self.url.scheme() != "https" => "",
+            _ if error.is_connect() || self.base.scheme() != "https" => "",
             None => {
                 " (hint: a server that wants a client certificate may end a connection like this: name one in tls.clientCertificateSecretRef)"
             }

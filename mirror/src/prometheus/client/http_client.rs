@@ -1,33 +1,19 @@
-//! The HTTP client of a target, and requests as it sends them.
+//! reqwest's client of a target.
 
 use std::sync::Arc;
 
 use http::{HeaderValue, header};
-use reqwest::RequestBuilder;
 use tower::util::AndThenLayer;
 use url::Url;
 
-use super::methods::Way;
 use crate::prometheus::guard::Guard;
 use crate::prometheus::http::plain_client;
 use crate::prometheus::lookup::Lookup;
-use crate::prometheus::request::Request;
 use crate::prometheus::{proxy, tls};
 use crate::settings::TargetSettings;
 
 /// What the body of a POST is.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
-
-/// A request as it is sent.
-pub(super) fn built(http: &reqwest::Client, request: &Request, way: Way) -> RequestBuilder {
-    match way {
-        Way::Get => http.get(request.url_of_get()),
-        Way::Post => {
-            let (url, form) = request.form();
-            http.post(url).header(header::CONTENT_TYPE, FORM).body(form)
-        }
-    }
-}
 
 /// `host` is what the Host header must say if it is not the URL's host. With a guard each request
 /// has a connection of its own: where an enforced target is may change while one is kept.

@@ -61,7 +61,7 @@ impl Methods {
     }
 
     /// How to send a call, by what is known. None: it is too long.
-    pub(super) fn choose(&self, call: &Call, request: &Request) -> Option<Way> {
+    pub(super) fn choose(&self, call: &Call, request: &Request<'_>) -> Option<Way> {
         let length = request.url_length();
         let longest = self.longest_url();
         if length <= longest.min(LONGEST_BY_CHOICE) {
@@ -73,7 +73,7 @@ impl Methods {
         (length <= longest).then_some(Way::Get)
     }
 
-    fn may_post(&self, call: &Call, request: &Request) -> bool {
+    fn may_post(&self, call: &Call, request: &Request<'_>) -> bool {
         request.may_post()
             && !self.refuses_post.load(Ordering::Relaxed)
             && (is_query(call) || !self.refuses_post_of_series.load(Ordering::Relaxed))
@@ -84,7 +84,7 @@ impl Methods {
     pub(super) fn learn(
         &self,
         call: &Call,
-        request: &Request,
+        request: &Request<'_>,
         way: Way,
         before: Option<Way>,
         status: StatusCode,
@@ -169,13 +169,21 @@ fn is_too_long(status: StatusCode, length: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     use super::*;
     use crate::model::time::Timestamp;
+    use crate::prometheus::request::Base;
+
+    fn base() -> &'static Base {
+        static BASE: LazyLock<Base> =
+            LazyLock::new(|| Base::new(url::Url::parse("http://prom:9090").unwrap()));
+        &BASE
+    }
 
     /// A query, or label values, of about so many bytes as a URL.
-    fn call(is_query: bool, length: usize) -> (Call, Request) {
+    fn call(is_query: bool, length: usize) -> (Call, Request<'static>) {
         let text = "x".repeat(length.saturating_sub(90));
         let call = if is_query {
             Call::Instant {
@@ -190,23 +198,21 @@ mod tests {
                 end: Timestamp(1),
             }
         };
-        let base = url::Url::parse("http://prom:9090").unwrap();
-        let request = Request::new(&base, &call, Duration::from_secs(1));
+        let request = Request::new(base(), &call, Duration::from_secs(1));
         (call, request)
     }
 
-    fn series(length: usize) -> (Call, Request) {
+    fn series(length: usize) -> (Call, Request<'static>) {
         let call = Call::SeriesExist {
             selectors: vec!["x".repeat(length)],
             start: Timestamp(0),
             end: Timestamp(1),
         };
-        let base = url::Url::parse("http://prom:9090").unwrap();
-        let request = Request::new(&base, &call, Duration::from_secs(1));
+        let request = Request::new(base(), &call, Duration::from_secs(1));
         (call, request)
     }
 
-    fn chosen(methods: &Methods, (call, request): &(Call, Request)) -> Option<Way> {
+    fn chosen(methods: &Methods, (call, request): &(Call, Request<'_>)) -> Option<Way> {
         methods.choose(call, request)
     }
 
@@ -235,7 +241,7 @@ mod tests {
         for code in [405, 501] {
             let methods = Methods::default();
             let (long, longer) = (call(true, 5_000), call(true, 9_000));
-            let learn = |(call, request): &(Call, Request)| {
+            let learn = |(call, request): &(Call, Request<'_>)| {
                 methods.learn(call, request, Way::Post, None, status(code))
             };
             assert_eq!(learn(&long), Next::Again(Way::Get));
@@ -280,7 +286,7 @@ mod tests {
     fn a_url_that_is_too_long_goes_as_a_form_where_it_can() {
         for code in [414, 431] {
             let methods = Methods::default();
-            let learn = |(call, request): &(Call, Request), before| {
+            let learn = |(call, request): &(Call, Request<'_>), before| {
                 methods.learn(call, request, Way::Get, before, status(code))
             };
             let query = call(true, 3_000);

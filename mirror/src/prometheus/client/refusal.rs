@@ -7,7 +7,7 @@ use http::StatusCode;
 use url::Url;
 
 use super::{Client, MAX_ERROR_BYTES, PATIENCE};
-use crate::prometheus::http::{Body, Said, Secrets, quote};
+use crate::prometheus::http::{Body, Response, Said, Secrets, quote};
 use crate::prometheus::{StoreError, proxy, throttle};
 
 /// What to look for when a page comes instead of data.
@@ -26,7 +26,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn of(response: &reqwest::Response) -> Self {
+    pub(super) fn of(response: &Response) -> Self {
         Self {
             status: response.status(),
             headers: response.headers().clone(),
@@ -42,7 +42,7 @@ impl Client {
     /// What an answer that is no success says. `secrets` are those that were sent.
     pub(super) async fn refusal(
         &self,
-        response: reqwest::Response,
+        response: Response,
         began: std::time::Instant,
         secrets: &Secrets,
     ) -> StoreError {
@@ -108,7 +108,7 @@ impl Client {
         if let Some(refused) = proxy::refusal(status, &self.settings, name) {
             return refused;
         }
-        let hint = proxy::hint(status, &self.settings, self.url.scheme());
+        let hint = proxy::hint(status, &self.settings, self.base.scheme());
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             return StoreError::CredentialsRefused(format!(
                 "{name} refused the credentials: it answered {status}{said}{hint}"
@@ -164,7 +164,7 @@ impl Client {
     }
 
     fn redirected(&self, location: Option<&str>, secrets: &Secrets) -> StoreError {
-        let base = &self.base;
+        let base = &self.declared;
         let url = location.and_then(|location| base.join(location).ok());
         let (to, hint) = url.map_or_else(Default::default, |url| {
             let to = format!(" to {}", without_secrets(&url, secrets));

@@ -11,7 +11,7 @@ use super::methods::Way;
 use super::{Client, MAX_ERROR_BYTES, PATIENCE};
 use crate::prometheus::StoreError;
 use crate::prometheus::aws::{Keys, Remedy, Signer, Unsigned, host_header};
-use crate::prometheus::http::Body;
+use crate::prometheus::http::{Body, Incoming};
 use crate::prometheus::request::Request;
 
 impl Client {
@@ -19,7 +19,7 @@ impl Client {
     /// be.
     pub(super) async fn send_signed(
         &self,
-        request: &Request,
+        request: &Request<'_>,
         way: Way,
         signer: &Signer,
         began: Instant,
@@ -32,7 +32,7 @@ impl Client {
         if may_be_the_signature(http.status()) {
             let refusal = whole(http).await;
             let remedy = signer.remedy(&keys, at, refusal.headers(), refusal.body());
-            http = refusal.into();
+            http = refusal.map(|body| Incoming::from(reqwest::Body::from(body)));
             if remedy == Remedy::SignAgain {
                 keys = self.obtained(signer.keys().await, began)?;
                 let at = signer.now();
@@ -42,7 +42,7 @@ impl Client {
                 if may_be_the_signature(http.status()) {
                     let refusal = whole(http).await;
                     signer.refused_again(refusal.headers(), refusal.body());
-                    http = refusal.into();
+                    http = refusal.map(|body| Incoming::from(reqwest::Body::from(body)));
                 }
             }
         }
@@ -52,12 +52,12 @@ impl Client {
 
     async fn send_signed_with(
         &self,
-        request: &Request,
+        request: &Request<'_>,
         way: Way,
         signer: &Signer,
         keys: &Keys,
         at: Timestamp,
-    ) -> Result<reqwest::Response, StoreError> {
+    ) -> Result<http::Response<Incoming>, StoreError> {
         let (method, url, body) = match way {
             Way::Get => ("GET", request.url_of_get(), None),
             Way::Post => {
@@ -84,13 +84,12 @@ impl Client {
             keys,
             at,
         );
-        self.send_once(request, way, |request| {
-            let added = added.iter().cloned();
-            added.fold(request, |request, (name, value)| {
-                request.header(name, value)
-            })
-        })
-        .await
+        let added = added.into_iter().filter_map(|(name, value)| {
+            // What is signed can be sent.
+            Some((name.parse().ok()?, value.try_into().ok()?))
+        });
+        let added: Vec<_> = added.collect();
+        self.send_once(request, way, &added).await
     }
 }
 
@@ -99,7 +98,7 @@ fn may_be_the_signature(status: StatusCode) -> bool {
 }
 
 /// A refusal with as much of its body as is looked at.
-async fn whole(response: reqwest::Response) -> http::Response<Vec<u8>> {
+async fn whole(response: http::Response<Incoming>) -> http::Response<Vec<u8>> {
     let mut head = http::Response::new(());
     *head.status_mut() = response.status();
     *head.headers_mut() = response.headers().clone();

@@ -11,7 +11,7 @@ const EXACT_INTEGER_DIGITS: usize = 12;
 const LONGEST_VALUE: usize = 400;
 
 /// Longer numbers, and those with larger exponents, may be more than a float can hold.
-const LONGEST_PLAIN: usize = 32;
+pub(super) const LONGEST_PLAIN: usize = 32;
 
 /// Checks that `text` is a sample's value: a JSON number that a float can hold, `NaN`, `+Inf` or
 /// `-Inf`.
@@ -75,35 +75,70 @@ fn json_number(text: &[u8]) -> Option<(usize, usize)> {
 /// How many ASCII digits `text` begins with.
 #[inline]
 fn digits(text: &[u8]) -> usize {
-    text.iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(text.len())
+    /// In each of eight bytes.
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    const BEYOND_NINE: u64 = 0x7676_7676_7676_7676;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut length = 0;
+    // Values have up to 17 digits: eight at a time.
+    while let Some(eight) = text[length..].first_chunk() {
+        // Digits become 0 to 9, and what is more gets its high bit set. A byte that overflows
+        // changes only bytes behind it.
+        let values = u64::from_le_bytes(*eight) ^ ZEROS;
+        let others = (values.wrapping_add(BEYOND_NINE) | values) & HIGH;
+        if others != 0 {
+            return length + (others.trailing_zeros() / 8) as usize;
+        }
+        length += 8;
+    }
+    let rest = &text[length..];
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit());
+    length + end.unwrap_or(rest.len())
+}
+
+/// The number that eight digits form, the first one in the lowest byte, given as values of 0 to 9.
+#[inline]
+pub(super) fn value_of_digits(values: u64) -> u64 {
+    // Neighbours become one number: of two, four, and then all eight digits.
+    let pairs = (values.wrapping_mul(10 << 8 | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul(10_000 << 32 | 1) >> 32
+}
+
+/// The integer that `text` begins with, of 1 to `most` digits, and how many it has; `most` is less
+/// than 19.
+#[inline]
+fn integer(text: &[u8], most: usize) -> Option<(i64, usize)> {
+    let (mut sum, mut length) = (0_i64, 0);
+    while let Some(digit @ b'0'..=b'9') = text.get(length) {
+        if length == most {
+            return None;
+        }
+        sum = sum * 10 + i64::from(digit - b'0');
+        length += 1;
+    }
+    (length > 0).then_some((sum, length))
 }
 
 /// Reads the seconds at the start of `text` if they are plain (`1700000000`, `1700000000.059`): the
 /// instant, and how many bytes it took. `None` for every other form, which [`timestamp`] reads.
 #[inline]
 pub(super) fn plain_timestamp(text: &[u8]) -> Option<(Timestamp, usize)> {
-    let whole = digits(text);
-    if whole == 0 || whole > EXACT_INTEGER_DIGITS || (whole > 1 && text[0] == b'0') {
+    let (seconds, whole) = integer(text, EXACT_INTEGER_DIGITS)?;
+    if whole > 1 && text[0] == b'0' {
         return None;
     }
-    let mut ms = text[..whole]
-        .iter()
-        .fold(0_i64, |sum, digit| sum * 10 + i64::from(digit - b'0'))
-        * 1000;
+    let mut ms = seconds * 1000;
     let mut length = whole;
     if text.get(whole) == Some(&b'.') {
-        let fraction = digits(&text[whole + 1..]);
-        if fraction == 0 || fraction > 3 {
-            return None;
-        }
-        let mut unit = 100;
-        for digit in &text[whole + 1..whole + 1 + fraction] {
-            ms += i64::from(digit - b'0') * unit;
-            unit /= 10;
-        }
-        length += 1 + fraction;
+        let (fraction, digits) = integer(&text[whole + 1..], 3)?;
+        ms += fraction
+            * match digits {
+                1 => 100,
+                2 => 10,
+                _ => 1,
+            };
+        length += 1 + digits;
     }
     match text.get(length) {
         // Exponents go the long way; at the end of the text the number may go on in the next chunk.
@@ -176,6 +211,24 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn digits_are_counted_like_one_by_one(
+            before in "[0-9]{0,20}",
+            after in proptest::collection::vec(proptest::num::u8::ANY, 0..20),
+        ) {
+            let text = [before.as_bytes(), &after].concat();
+            let expected = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            proptest::prop_assert_eq!(digits(&text), expected);
+        }
+
+        #[test]
+        fn eight_digits_are_the_number_that_they_form(number in 0_u64..100_000_000) {
+            let digits = format!("{number:08}").into_bytes();
+            let values: Vec<u8> = digits.iter().map(|digit| digit - b'0').collect();
+            let values = u64::from_le_bytes(values.try_into().expect("eight"));
+            proptest::prop_assert_eq!(value_of_digits(values), number);
+        }
+
         #[test]
         fn plain_and_float_reading_agree(ms in 0_i64..10_000_000_000_000) {
             let text = format!("{},", Timestamp(ms));

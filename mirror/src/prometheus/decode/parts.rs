@@ -7,7 +7,7 @@ use super::{Decoded, MOST_REMARKS, allocated, number};
 use crate::model::series::{HistogramSample, Series};
 use crate::model::time::Timestamp;
 use crate::prometheus::remarks::Remark;
-use crate::prometheus::{Answer, Data, Held};
+use crate::prometheus::{Answer, Arrival, Data, Held};
 
 /// No series has more labels. The stores that have a limit of their own have a far lower one.
 const MOST_LABELS: u32 = 1_000;
@@ -284,7 +284,9 @@ impl Parts {
             remarks: self.remarks,
             is_partial: self.is_partial,
             data: Data::Series(self.series),
+            must_not_be_kept: false,
             held: Held::default(),
+            arrival: Arrival::default(),
         }))
     }
 }

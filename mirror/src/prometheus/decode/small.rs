@@ -1,6 +1,8 @@
 //! The answers that are small: names, series, metadata. They are read whole.
 
 mod frame;
+mod metadata;
+mod series;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +14,11 @@ use serde::de::{
 use serde::{Deserialize, Deserializer};
 
 use self::frame::{Frame, FrameOf};
+use self::metadata::{FirstDescription, FirstType};
+use self::series::{CountedIn, LabelOf};
 use super::meter::Meter;
 use super::{Decoded, allocated};
-use crate::model::metric_type::MetricType;
-use crate::prometheus::{Answer, Call, Data, Held};
+use crate::prometheus::{Answer, Arrival, Call, Data, Held, SeriesCounts};
 
 /// Decodes the whole body of an answer to `call`. Answers of instant and range queries go through
 /// [`super::Decoder`] instead.
@@ -26,7 +29,7 @@ pub(in crate::prometheus) fn decode(
 ) -> Result<Decoded, serde_json::Error> {
     use serde::de::Error as _;
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let data = Reader { call, meter };
+    let data = DataSeed { call, meter };
     let Frame {
         status,
         data,
@@ -41,7 +44,9 @@ pub(in crate::prometheus) fn decode(
             remarks,
             is_partial,
             data: data.unwrap_or_else(|| nothing(call)),
+            must_not_be_kept: false,
             held: Held::default(),
+            arrival: Arrival::default(),
         })),
         Some("error") => Ok(Decoded::Failure {
             kind: error_type.unwrap_or_default(),
@@ -76,7 +81,9 @@ fn nothing(call: &Call) -> Data {
         | Call::LabelNames { .. }
         | Call::LabelValues { .. }
         | Call::LabelValuesOtherwise { .. } => Data::Names(Vec::new()),
+        Call::SeriesCounted { .. } => Data::Counts(SeriesCounts::default()),
         Call::Metadata => Data::Metadata(BTreeMap::new()),
+        Call::MetadataOf { .. } => Data::Description(None),
         Call::BuildInfo => Data::Version(String::new()),
     }
 }
@@ -84,12 +91,12 @@ fn nothing(call: &Call) -> Data {
 /// Reads `data`, which depends on the call. Only what the mirror uses is kept, and counted before
 /// it is.
 #[derive(Clone, Copy)]
-struct Reader<'a, 'b> {
+struct DataSeed<'a, 'b> {
     call: &'a Call,
     meter: &'a Meter<'b>,
 }
 
-impl<'de> DeserializeSeed<'de> for Reader<'_, '_> {
+impl<'de> DeserializeSeed<'de> for DataSeed<'_, '_> {
     type Value = Data;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Data, D::Error> {
@@ -97,7 +104,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_, '_> {
+impl<'de> Visitor<'de> for DataSeed<'_, '_> {
     type Value = Data;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,7 +118,9 @@ impl<'de> Visitor<'de> for Reader<'_, '_> {
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Data, D::Error> {
         match self.call {
-            Call::Metadata | Call::BuildInfo => deserializer.deserialize_map(self),
+            Call::Metadata | Call::MetadataOf { .. } | Call::BuildInfo => {
+                deserializer.deserialize_map(self)
+            }
             _ => deserializer.deserialize_seq(self),
         }
     }
@@ -148,7 +157,19 @@ impl<'de> Visitor<'de> for Reader<'_, '_> {
                 }
                 Ok(Data::Names(names))
             }
-            Call::Metadata | Call::BuildInfo => {
+            Call::SeriesCounted { label, .. } => {
+                let mut counts = SeriesCounts::default();
+                let label = label.as_deref();
+                while let Some(()) = elements.next_element_seed(CountedIn {
+                    counts: &mut counts,
+                    label,
+                    meter: self.meter,
+                })? {
+                    counts.series += 1;
+                }
+                Ok(Data::Counts(counts))
+            }
+            Call::Metadata | Call::MetadataOf { .. } | Call::BuildInfo => {
                 Err(A::Error::invalid_type(Unexpected::Seq, &"an object"))
             }
         }
@@ -167,6 +188,17 @@ impl<'de> Visitor<'de> for Reader<'_, '_> {
                 }
                 Ok(Data::Metadata(types))
             }
+            Call::MetadataOf { metric } => {
+                let mut description = None;
+                // A store that does not know the parameters has others as well.
+                while let Some(name) = fields.next_key::<Cow<'_, str>>()? {
+                    match name == *metric {
+                        true => description = fields.next_value_seed(FirstDescription)?,
+                        false => drop(fields.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(Data::Description(description))
+            }
             Call::BuildInfo => {
                 let mut version = String::new();
                 while let Some(name) = fields.next_key::<Cow<'_, str>>()? {
@@ -183,78 +215,10 @@ impl<'de> Visitor<'de> for Reader<'_, '_> {
     }
 }
 
-/// The value of one label of a series; none if the series does not have it.
-struct LabelOf<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for LabelOf<'_> {
-    type Value = Option<String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for LabelOf<'_> {
-    type Value = Option<String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the labels of a series")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut labels: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(name) = labels.next_key::<Cow<'_, str>>()? {
-            if name != self.0 {
-                labels.next_value::<IgnoredAny>()?;
-            } else if found.is_some() {
-                return Err(A::Error::duplicate_field("label"));
-            } else {
-                found = Some(labels.next_value()?);
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// The type in the first entry of a metric's metadata; none if there is no entry.
-struct FirstType;
-
-impl<'de> DeserializeSeed<'de> for FirstType {
-    type Value = Option<MetricType>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for FirstType {
-    type Value = Option<MetricType>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of metadata")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        #[derive(Deserialize)]
-        struct Entry {
-            #[serde(rename = "type")]
-            metric_type: String,
-        }
-        let first: Option<Entry> = entries.next_element()?;
-        while entries.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(first.map(|entry| match entry.metric_type.as_str() {
-            "counter" => MetricType::Counter,
-            "gauge" | "info" | "stateset" => MetricType::Gauge,
-            "histogram" | "gaugehistogram" => MetricType::Histogram,
-            "summary" => MetricType::Summary,
-            _ => MetricType::Unknown,
-        }))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::metric_type::{MetricDescription, MetricType};
     use crate::model::time::Timestamp;
 
     fn answer(data: Data) -> Decoded {
@@ -340,6 +304,61 @@ mod tests {
             decode(&Call::Metadata, body).unwrap(),
             answer(Data::Metadata(types.into()))
         );
+    }
+
+    #[test]
+    fn one_metric_is_described_in_the_stores_own_words() {
+        let call = Call::MetadataOf {
+            metric: "a".to_owned(),
+        };
+        let described = |data: &str| {
+            let body = format!(r#"{{"status":"success","data":{data}}}"#);
+            decode(&call, body.as_bytes()).unwrap()
+        };
+        let description = |metric_type: &str, help: &str, unit: &str| {
+            answer(Data::Description(Some(MetricDescription {
+                metric_type: metric_type.to_owned(),
+                help: help.to_owned(),
+                unit: unit.to_owned(),
+            })))
+        };
+        for (data, expected) in [
+            (
+                r#"{"b":[{"type":"counter"}],"a":[{"type":"info","help":"x","unit":"y"},{}]}"#,
+                description("info", "x", "y"),
+            ),
+            (r#"{"a":[{"type":"gauge"}]}"#, description("gauge", "", "")),
+            (r#"{"a":[]}"#, answer(Data::Description(None))),
+            (r#"{"b":[{}]}"#, answer(Data::Description(None))),
+            ("null", answer(Data::Description(None))),
+        ] {
+            assert_eq!(described(data), expected, "{data}");
+        }
+    }
+
+    #[test]
+    fn series_are_counted_by_label_or_by_the_values_of_one() {
+        let counted = |label: Option<&str>| {
+            let call = Call::SeriesCounted {
+                label: label.map(str::to_owned),
+                selector: "up".to_owned(),
+                start: START,
+                end: END,
+            };
+            let series = r#"{"a":"1","b":"2"},{"a":"1"},{"a":"2","c":"3"}"#;
+            let body = format!(r#"{{"status":"success","data":[{series}]}}"#);
+            decode(&call, body.as_bytes()).unwrap()
+        };
+        let counts = |by: &[(&str, u64)]| {
+            let by = by.iter().map(|(name, count)| ((*name).to_owned(), *count));
+            answer(Data::Counts(SeriesCounts {
+                series: 3,
+                by: by.collect(),
+            }))
+        };
+        assert_eq!(counted(None), counts(&[("a", 3), ("b", 1), ("c", 1)]));
+        assert_eq!(counted(Some("a")), counts(&[("1", 2), ("2", 1)]));
+        assert_eq!(counted(Some("c")), counts(&[("3", 1)]));
     }
 
     #[test]

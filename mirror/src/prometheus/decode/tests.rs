@@ -3,9 +3,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::series::{HistogramSample, Labels, Series};
-use crate::model::time::Millis;
+use crate::model::time::{Millis, Timestamp};
 use crate::prometheus::remarks::Remark;
-use crate::prometheus::{Call, Data, Held};
+use crate::prometheus::{Arrival, Call, Data, Held};
 
 fn decode_in_chunks(body: &[u8], chunk: usize) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::default();
@@ -133,7 +133,9 @@ fn keys_come_in_any_order_and_unknown_ones_are_skipped() {
                 Remark::info("i")
             ],
             is_partial: true,
+            must_not_be_kept: false,
             held: Held::default(),
+            arrival: Arrival::default(),
         }))
     );
 }
@@ -369,7 +371,9 @@ fn reference(body: &[u8]) -> Decoded {
             kept
         }),
         is_partial: body["isPartial"].as_bool().unwrap_or(false),
+        must_not_be_kept: false,
         held: Held::default(),
+        arrival: Arrival::default(),
     })
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::encoding::{Codings, DecodingError, Inflater, UnknownCoding};
+use super::{Failed, Incoming, Response};
 
 /// After so many decoded bytes other tasks get a turn.
 const BYTES_A_TURN: usize = 1 << 20;
@@ -15,7 +16,7 @@ pub(in crate::prometheus) enum BodyError {
     /// It is longer than allowed.
     TooLarge,
     /// The connection broke, or what came on it is no body.
-    BrokenOff(reqwest::Error),
+    BrokenOff(Failed),
     /// Its encoding cannot be taken off.
     Decoding(DecodingError),
 }
@@ -23,7 +24,7 @@ pub(in crate::prometheus) enum BodyError {
 /// A body that arrives.
 #[derive(Debug)]
 pub(in crate::prometheus) struct Body {
-    response: reqwest::Response,
+    incoming: Incoming,
     /// None in the good case.
     inflater: Option<Inflater>,
     has_ended: bool,
@@ -39,12 +40,12 @@ impl Body {
     /// # Errors
     /// The name of an encoding that cannot be decoded.
     pub(in crate::prometheus) fn new(
-        response: reqwest::Response,
+        response: Response,
         most: usize,
     ) -> Result<Self, UnknownCoding> {
         let codings = Codings::of(response.headers())?;
         Ok(Self {
-            response,
+            incoming: response.into_body(),
             inflater: (!codings.is_empty()).then(|| Inflater::new(&codings, most)),
             has_ended: false,
             most: most as u64,
@@ -55,7 +56,7 @@ impl Body {
 
     /// Whether the response says in its head that it is too long.
     pub(in crate::prometheus) fn declares_too_much(&self) -> bool {
-        self.response.content_length().unwrap_or(0) > self.most
+        self.incoming.length().unwrap_or(0) > self.most
     }
 
     /// The next bytes; none at the end.
@@ -79,7 +80,7 @@ impl Body {
                     None => {}
                 }
             }
-            let chunk = self.response.chunk().await.map_err(BodyError::BrokenOff)?;
+            let chunk = self.incoming.next().await.map_err(BodyError::BrokenOff)?;
             let Some(chunk) = chunk else {
                 self.has_ended = true;
                 if self.inflater.is_none() {

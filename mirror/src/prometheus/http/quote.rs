@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use http::header;
+use http::{HeaderValue, header};
 
 use super::redact::without_credentials;
 use crate::settings::{Auth, Login, Proof, Secret, TargetSettings};
@@ -97,27 +97,15 @@ impl Secrets {
         }
     }
 
-    fn add_login(&mut self, Login { username, password }: &Login) {
-        for secret in [username, password] {
+    fn add_login(&mut self, login: &Login) {
+        for secret in [&login.username, &login.password] {
             self.add(secret.expose());
             let encoded: String =
                 url::form_urlencoded::byte_serialize(secret.expose().as_bytes()).collect();
             self.add(&encoded);
         }
-        // The header as the client writes it.
-        let request = reqwest::Client::builder()
-            .tls_certs_only(std::iter::empty())
-            .build()
-            .and_then(|client| {
-                client
-                    .get("http://localhost")
-                    .basic_auth(username.expose(), Some(password.expose()))
-                    .build()
-            });
-        if let Ok(request) = request
-            && let Some(value) = request.headers().get(header::AUTHORIZATION)
-        {
-            self.add_authorization(value);
+        if let Some(value) = authorization_of(login) {
+            self.add_authorization(&value);
         }
     }
 
@@ -129,6 +117,19 @@ impl Secrets {
         let longer = self.0.partition_point(|known| known.len() >= secret.len());
         self.0.insert(longer, secret);
     }
+}
+
+/// The header for a login, as reqwest writes it. None cannot be.
+pub(in crate::prometheus) fn authorization_of(login: &Login) -> Option<HeaderValue> {
+    let Login { username, password } = login;
+    let client = reqwest::Client::builder().tls_certs_only(std::iter::empty());
+    let request = client.build().and_then(|client| {
+        client
+            .get("http://localhost")
+            .basic_auth(username.expose(), Some(password.expose()))
+            .build()
+    });
+    request.ok()?.headers_mut().remove(header::AUTHORIZATION)
 }
 
 impl std::fmt::Debug for Secrets {
@@ -150,8 +151,8 @@ pub(in crate::prometheus) fn first_line(text: &str, secrets: &Secrets) -> String
 }
 
 /// The innermost cause: the outer ones say "error sending request" and repeat the URL.
-pub(crate) fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
+pub(crate) fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }

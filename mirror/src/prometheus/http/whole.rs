@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode, header};
 use reqwest::RequestBuilder;
 
 use super::encoding::DecodingError;
-use super::{Body, BodyError, Said, Secrets};
+use super::{Body, BodyError, Failed, Said, Secrets, answered};
 
 /// Keys, tokens and errors are far smaller.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -20,7 +20,7 @@ pub(in crate::prometheus) struct Whole {
 #[derive(Debug)]
 pub(in crate::prometheus) enum NotWhole {
     /// It was not sent, or the answer broke off.
-    Failed(reqwest::Error),
+    Failed(Failed),
     /// It has an encoding that was not asked for.
     Encoded {
         /// The answer's status.
@@ -38,7 +38,8 @@ impl Whole {
     /// Sends a request and reads what is answered. What cannot be read of an error's body is left
     /// out.
     pub(in crate::prometheus) async fn of(request: RequestBuilder) -> Result<Self, NotWhole> {
-        let response = request.send().await.map_err(NotWhole::Failed)?;
+        let sent = request.send().await;
+        let response = answered(sent.map_err(|error| NotWhole::Failed(error.into()))?);
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body =
             Body::new(response, MAX_BODY_BYTES).map_err(|unknown| NotWhole::Encoded {

@@ -4,13 +4,13 @@
 //! they fail, or have nothing either, it is as it was.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::range::Instants;
 use super::samples::{self, Stretch};
 use super::{Member, Replicas, share};
-use crate::blocking;
 use crate::model::series::Series;
+use crate::prometheus::worked::worked;
 use crate::prometheus::{Answer, Call, Data, Deadline, StoreError};
 
 /// So many stretches are asked for one by one. If there are more, one call asks for all.
@@ -20,8 +20,9 @@ const MOST_STRETCHES: usize = 3;
 /// what may be nowhere.
 const SHARES: usize = 3;
 
-/// Answers with more samples are looked through on another thread.
-const SMALL: usize = 8_192;
+/// So long one that failed lately may take where the answer has nothing at all: "no such series" is
+/// worth another look, but not a wait.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 impl<M: Member> Replicas<M> {
     /// The answer of the member at `place`, with what others have where it has nothing.
@@ -62,7 +63,7 @@ impl<M: Member> Replicas<M> {
             _ if !is_empty(&answer) => Ok(answer),
             _ => {
                 for other in self.others(place) {
-                    let found = self.soon(other, call.clone(), deadline).await;
+                    let found = self.soon(other, call.clone(), true, deadline).await;
                     if let Some(found) = found.filter(|found| !is_empty(found)) {
                         return Ok(found);
                     }
@@ -81,6 +82,7 @@ impl<M: Member> Replicas<M> {
         deadline: Deadline,
     ) -> Result<Arc<Answer>, StoreError> {
         for other in self.others(place) {
+            let has_nothing = answer.series().is_empty();
             let scanned = Arc::clone(&answer);
             let missing = worked(answer.elements(), move || {
                 instants.missing(scanned.series())
@@ -95,7 +97,7 @@ impl<M: Member> Replicas<M> {
                     end: stretch.end,
                     step: stretch.step,
                 };
-                let Some(found) = self.soon(other, call, deadline).await else {
+                let Some(found) = self.soon(other, call, has_nothing, deadline).await else {
                     break;
                 };
                 if found.series().is_empty() {
@@ -124,12 +126,14 @@ impl<M: Member> Replicas<M> {
             to: stretch.to,
         };
         for other in self.others(place) {
+            let has_nothing = answer.series().is_empty();
             let scanned = Arc::clone(&answer);
             let missing = worked(answer.elements(), move || {
                 samples::missing(scanned.series(), within, interval, MOST_STRETCHES)
             });
             for stretch in missing.await? {
-                let Some(found) = self.soon(other, call(stretch), deadline).await else {
+                let found = self.soon(other, call(stretch), has_nothing, deadline);
+                let Some(found) = found.await else {
                     break;
                 };
                 if found.series().is_empty() {
@@ -165,7 +169,7 @@ impl<M: Member> Replicas<M> {
         });
         let mut around = Vec::new();
         for stretch in outside.await? {
-            match self.soon(place, call(stretch), deadline).await {
+            match self.soon(place, call(stretch), false, deadline).await {
                 Some(answer) => around.extend_from_slice(answer.series()),
                 None => return Ok(None),
             }
@@ -178,17 +182,36 @@ impl<M: Member> Replicas<M> {
         (0..self.members.len()).filter(move |other| *other != place)
     }
 
-    /// What the member at `place` answers, if it does so soon.
-    async fn soon(&self, place: usize, call: Call, deadline: Deadline) -> Option<Arc<Answer>> {
-        if self.preference.is_out(place) || self.members[place].throttled().is_some() {
+    /// What the member at `place` answers, if it does so soon. One that failed lately is asked only
+    /// if the answer `has_nothing` without it, and by one request at a time.
+    async fn soon(
+        &self,
+        place: usize,
+        call: Call,
+        has_nothing: bool,
+        deadline: Deadline,
+    ) -> Option<Arc<Answer>> {
+        if self.members[place].throttled().is_some() {
             return None;
         }
-        let soon = Deadline(Instant::now() + share(deadline, SHARES));
-        match self
-            .suitable(place, self.members[place].clone(), call, soon)
-            .await
-        {
-            Ok(answer) => Some(answer),
+        let mut patience = share(deadline, SHARES);
+        let mut trial = None;
+        if self.preference.is_out(place) {
+            if !has_nothing {
+                return None;
+            }
+            trial = Some(self.preference.trial(place)?);
+            patience = patience.min(SECOND_LOOK);
+        }
+        let soon = Deadline(Instant::now() + patience);
+        let asked = self.suitable(place, self.members[place].clone(), call, soon);
+        let said = asked.await;
+        drop(trial);
+        match said {
+            Ok(answer) => {
+                self.preference.answered(place);
+                Some(answer)
+            }
             Err(error) => {
                 if matches!(error, StoreError::Unreachable(_) | StoreError::Timeout(_)) {
                     self.preference.failed(place);
@@ -219,7 +242,9 @@ impl<M: Member> Replicas<M> {
                 data: Data::Series(merge(own.series(), other.series())),
                 remarks,
                 is_partial: own.is_partial || other.is_partial,
+                must_not_be_kept: own.must_not_be_kept || other.must_not_be_kept,
                 held,
+                arrival: own.arrival.with(other.arrival),
             })
         })
         .await
@@ -249,18 +274,8 @@ fn is_empty(answer: &Answer) -> bool {
         Data::SeriesExist(exist) => !exist,
         Data::Names(names) => names.is_empty(),
         Data::Metadata(types) => types.is_empty(),
+        Data::Description(description) => description.is_none(),
+        Data::Counts(counts) => counts.series == 0,
         Data::Version(_) => false,
     }
-}
-
-/// What comes of `work` over so many samples.
-async fn worked<T: Send + 'static>(
-    size: usize,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
-    if size <= SMALL {
-        return Ok(work());
-    }
-    let done = blocking::run(work).await;
-    done.map_err(|ending| StoreError::Unreachable(ending.to_string()))
 }

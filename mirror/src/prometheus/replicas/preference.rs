@@ -1,6 +1,6 @@
 //! Which replica is preferred.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,20 @@ struct Known {
     url: String,
     metrics: Option<Arc<ServerMetrics>>,
     failed: Mutex<Option<Instant>>,
+    /// Held by the one request that asks it although it failed lately.
+    on_trial: AtomicBool,
+}
+
+/// One request's look at a server that failed lately, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Trial<'a> {
+    of: &'a AtomicBool,
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        self.of.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Preference {
@@ -40,6 +54,7 @@ impl Preference {
             url,
             metrics,
             failed: Mutex::default(),
+            on_trial: AtomicBool::new(false),
         };
         let preference = Self {
             target: Arc::clone(target),
@@ -83,6 +98,13 @@ impl Preference {
             let failed = known.failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.is_some_and(|at| at.elapsed() < OUT)
         })
+    }
+
+    /// The right to ask the server at a place although it failed lately, unless another request
+    /// does so now: calls that hang must not hold the places of others.
+    pub(super) fn trial(&self, place: usize) -> Option<Trial<'_>> {
+        let of = &self.servers.get(place)?.on_trial;
+        (!of.swap(true, Ordering::Relaxed)).then_some(Trial { of })
     }
 
     /// Another one answered where the preferred one, at `from`, did not: it failed, or was late.

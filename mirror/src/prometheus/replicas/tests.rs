@@ -366,11 +366,54 @@ fn a_server_that_is_out_is_not_asked_for_gaps_again_and_again() {
         fails: Some(StoreError::Unreachable("b is gone".to_owned())),
         ..server("b", [])
     };
-    let pair = replicas(vec![server("a", []), gone]);
+    let pair = replicas(vec![server("a", every(INTERVAL, 0..10)), gone]);
     for _ in 0..3 {
-        assert_eq!(points(&ask(&pair, samples(0, INTERVAL)).unwrap()), []);
+        let has = points(&ask(&pair, samples(0, 99 * INTERVAL)).unwrap());
+        assert_eq!(has.len(), 10);
     }
     assert_eq!(calls(&pair), [3, 1]);
+}
+
+#[test]
+fn before_nothing_at_all_is_answered_a_server_that_failed_lately_is_asked_again() {
+    let exist = || Call::SeriesExist {
+        selectors: vec![],
+        start: Timestamp(0),
+        end: Timestamp(9),
+    };
+    let lost = StoreError::Unreachable("a lost one connection".to_owned());
+    let empty = || server("b", []);
+    for call in [samples(0, 9), range(0, 9, 9), exist(), Call::Metadata] {
+        let pair = replicas(vec![server("a", [5]), empty()]);
+        let nothing = run(replicas(vec![empty()]).call(call.clone(), soon(60_000))).unwrap();
+        pair.preference.moves(0, 1, Some(&lost));
+        pair.preference.failed(0);
+        let answer = ask(&pair, call.clone()).unwrap();
+        assert_ne!(answer.data, nothing.data, "{call:?}");
+        // It is there, as it seems.
+        assert!(!pair.preference.is_out(0), "{call:?}");
+        // By one request at a time, so that calls that hang hold no places of others.
+        pair.preference.failed(0);
+        let _other = pair.preference.trial(0).unwrap();
+        let answer = ask(&pair, call.clone()).unwrap();
+        assert_eq!(answer.data, nothing.data, "{call:?}");
+    }
+}
+
+#[test]
+fn a_second_look_at_a_server_that_is_silent_takes_no_longer_than_a_second() {
+    let silent = Server {
+        hangs: true,
+        ..server("a", [5])
+    };
+    let pair = replicas(vec![silent, server("b", [])]);
+    pair.preference.moves(0, 1, None);
+    pair.preference.failed(0);
+    let began = Instant::now();
+    assert_eq!(points(&ask(&pair, samples(0, 9)).unwrap()), []);
+    // A third of the time would be twenty.
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(pair.preference.trial(0).is_some(), "the next one may look");
 }
 
 #[test]

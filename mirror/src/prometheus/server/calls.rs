@@ -7,8 +7,10 @@ use super::Server;
 use crate::budget::Reservation;
 use crate::budget::size::ByteSize;
 use crate::model::capabilities::Capabilities;
+use crate::model::time::Timestamp;
 use crate::prometheus::charge::{self, Charge, Held};
 use crate::prometheus::limits::Caller;
+use crate::prometheus::remembered::{Foreseen, OfServer};
 use crate::prometheus::replicas::Member;
 use crate::prometheus::{Answer, Call, Deadline, Store, StoreError};
 
@@ -18,15 +20,19 @@ use crate::prometheus::{Answer, Call, Deadline, Store, StoreError};
 #[derive(Debug)]
 pub(in crate::prometheus) struct ForRequest {
     caller: Caller,
+    /// Whether its answers may be made of what is remembered.
+    remembers: bool,
     admitted: AtomicBool,
     /// For what evaluating the request takes beside the answers that it reads.
     memory: Mutex<Option<Arc<Reservation>>>,
 }
 
 impl ForRequest {
-    pub(in crate::prometheus) fn of(caller: Caller) -> Arc<Self> {
+    /// `remembers`: it may be answered with what is remembered.
+    pub(in crate::prometheus) fn of(caller: Caller, remembers: bool) -> Arc<Self> {
         Arc::new(Self {
             caller,
+            remembers,
             admitted: AtomicBool::new(false),
             memory: Mutex::default(),
         })
@@ -86,21 +92,32 @@ pub(in crate::prometheus) enum Way {
     Instead,
 }
 
+impl ServerCalls {
+    /// What is remembered of the server, if the request may be answered with that.
+    fn remembered(&self) -> Option<OfServer> {
+        let memory = || self.server.memory();
+        self.request.remembers.then(memory).flatten()
+    }
+}
+
 impl Store for ServerCalls {
     async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
-        let ForRequest {
-            caller, admitted, ..
-        } = &*self.request;
-        let memory = self.request.memory();
-        let account = memory.as_ref().map(|memory| memory.account());
-        let _blocked = memory.as_ref().map(|memory| memory.waits_for_others());
-        self.server
-            .call_admitted(call, deadline, (*caller, self.way), admitted, account)
-            .await
+        match self.remembered() {
+            Some(memory) => {
+                let server = Unremembered(self);
+                // It is kilobytes long.
+                Box::pin(memory.answer(&server, call, deadline, Timestamp::now())).await
+            }
+            None => Unremembered(self).call(call, deadline).await,
+        }
     }
 
     async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
         super::capabilities(&self.server, self, deadline).await
+    }
+
+    fn foresee(&self, call: &Call) -> Option<Foreseen> {
+        self.remembered()?.foresee(call)
     }
 
     async fn hold(&self, bytes: u64, Deadline(deadline): Deadline) -> Result<Held, StoreError> {
@@ -109,6 +126,36 @@ impl Store for ServerCalls {
         let charge = Charge::new(budget, account, Arc::default(), deadline).await?;
         charge.cover(bytes, deadline).await?;
         Ok(charge.becomes(bytes))
+    }
+}
+
+/// The same calls, all of which go to the server.
+struct Unremembered<'a>(&'a ServerCalls);
+
+impl Store for Unremembered<'_> {
+    async fn call(&self, call: Call, deadline: Deadline) -> Result<Arc<Answer>, StoreError> {
+        let Self(ServerCalls {
+            server,
+            request,
+            way,
+        }) = self;
+        let ForRequest {
+            caller, admitted, ..
+        } = &**request;
+        let memory = request.memory();
+        let account = memory.as_ref().map(|memory| memory.account());
+        let _blocked = memory.as_ref().map(|memory| memory.waits_for_others());
+        server
+            .call_admitted(call, deadline, (*caller, *way), admitted, account)
+            .await
+    }
+
+    async fn capabilities(&self, deadline: Deadline) -> Result<Capabilities, StoreError> {
+        self.0.capabilities(deadline).await
+    }
+
+    async fn hold(&self, bytes: u64, deadline: Deadline) -> Result<Held, StoreError> {
+        self.0.hold(bytes, deadline).await
     }
 }
 

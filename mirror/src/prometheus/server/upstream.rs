@@ -96,7 +96,8 @@ impl Upstream {
         if ticket.waits() {
             account.iter_mut().for_each(Account::waits_for_others);
         }
-        let exchange = async move {
+        // It is kilobytes long, and handed on several times before it runs.
+        let exchange = Box::pin(async move {
             let queued = Instant::now();
             let Ok(_place) = ticket.served().await else {
                 recorder.record("outcome", "displaced");
@@ -129,7 +130,7 @@ impl Upstream {
                 self.forget_capabilities();
             }
             Turn::Asked(result.map(Arc::new))
-        };
+        });
         exchange.instrument(span)
     }
 

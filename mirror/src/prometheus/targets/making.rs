@@ -10,6 +10,7 @@ use crate::prometheus::client::Credentials;
 use crate::prometheus::guard::Guard;
 use crate::prometheus::limits::{Lane, Pool};
 use crate::prometheus::observe::{ServerLabels, UNDECLARED, UpstreamMetrics};
+use crate::prometheus::remembered::Remembered;
 use crate::prometheus::server::{Lanes, Parts, Server};
 use crate::prometheus::target::{Shard, Target};
 use crate::settings::{Replicas, Settings, TargetName, TargetSettings};
@@ -25,6 +26,7 @@ pub(super) struct Making<'a> {
     pub(super) metrics: &'a UpstreamMetrics,
     pub(super) previous: Option<&'a Targets>,
     pub(super) pool: &'a Arc<Pool>,
+    pub(super) remembered: &'a Arc<Remembered>,
     /// How many lanes there are.
     pub(super) count: usize,
     /// Whether the metrics tell the servers of a target apart.
@@ -96,6 +98,7 @@ impl Making<'_> {
                 memory: Arc::clone(&memory.work),
                 metrics: Arc::new(self.metrics.of_server(labels)),
                 guard: None,
+                remembered: Some(Arc::clone(self.remembered)),
             };
             Arc::new(Server::new(Arc::clone(settings), url.clone(), parts))
         };
@@ -158,6 +161,8 @@ pub(super) fn undeclared_target(
             memory: Arc::clone(&memory.work),
             metrics: Arc::clone(&undeclared.metrics),
             guard: undeclared.guard.clone(),
+            // Each of its connections is checked, and so each answer must come over one.
+            remembered: None,
         };
         Arc::new(Server::new(Arc::clone(settings), url.clone(), parts))
     };

@@ -3,6 +3,7 @@
 use rustls::{AlertDescription, CertificateError};
 
 use super::pinning::{beneath, is_authoritys};
+use crate::prometheus::http::Failed;
 use crate::settings::{TargetTls, Trust, certificate};
 
 /// Why a TLS connection failed.
@@ -33,7 +34,7 @@ const ABOUT_OURS: [AlertDescription; 8] = [
 ];
 
 /// What a failed request says of TLS; none if it failed for another reason.
-pub(in crate::prometheus) fn failure(error: &reqwest::Error) -> Option<Failure> {
+pub(in crate::prometheus) fn failure(error: &Failed) -> Option<Failure> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref::<rustls::Error>() {

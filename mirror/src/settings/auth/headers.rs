@@ -4,13 +4,13 @@ use crds::Fault;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::Value;
 
-use super::{Reader, set};
+use super::{AuthReader, set};
 use crate::settings::target;
 
 /// The methods that write an `Authorization` header.
 const METHODS: [&str; 4] = ["basic", "bearer", "oauth2", "sigV4"];
 
-impl Reader<'_> {
+impl AuthReader<'_> {
     /// Reads the headers of an `auth`; `plain` are those that the target sets beside it.
     pub(super) fn headers(&mut self, auth: &Value, plain: &Value) -> Option<HeaderMap> {
         let declared = auth["headers"].as_array().into_iter().flatten();

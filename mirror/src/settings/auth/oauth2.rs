@@ -6,7 +6,7 @@ use crds::Fault;
 use serde_json::Value;
 use url::Url;
 
-use super::{Auth, Reader, Secret, TokenFile, set};
+use super::{Auth, AuthReader, Secret, TokenFile, set};
 use crate::settings::target;
 
 /// How tokens are obtained: with the OAuth 2.0 client credentials grant, or in exchange for one.
@@ -35,7 +35,7 @@ pub enum Proof {
     Exchange(TokenFile),
 }
 
-impl Reader<'_> {
+impl AuthReader<'_> {
     pub(super) fn oauth2(&mut self, oauth2: &Value) -> Option<Auth> {
         let client_id = self.client_id(oauth2);
         let proof = if set(oauth2, "clientAssertion").is_some() {

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Auth, Reader, Secret};
+use super::{Auth, AuthReader, Secret};
 
 /// AWS Signature Version 4.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct AccessKey {
     pub secret: Secret,
 }
 
-impl Reader<'_> {
+impl AuthReader<'_> {
     pub(super) fn sig_v4(&mut self, declared: &Value) -> Option<Auth> {
         let text = |field: &str| declared[field].as_str().map(str::to_owned);
         let names_keys = ["accessKeyIdSecretRef", "secretAccessKeySecretRef"]

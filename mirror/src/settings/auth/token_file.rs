@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use super::{MOST_BYTES, Reader};
+use super::{AuthReader, MOST_BYTES};
 
 /// A file with a token. It is read where it is used, because it changes by the hour, which is no
 /// change of the target.
@@ -50,7 +50,7 @@ impl TokenFile {
     }
 }
 
-impl Reader<'_> {
+impl AuthReader<'_> {
     /// The file of the token that a field asks for, if there is a token in it.
     pub(super) fn token_file(&mut self, within: &str) -> Option<TokenFile> {
         let field = format!("{}.{within}.serviceAccountToken", self.path);

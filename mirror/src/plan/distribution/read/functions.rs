@@ -2,7 +2,7 @@
 
 /// What a function makes of its elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FunctionKind {
+pub(in crate::plan) enum FunctionKind {
     /// One element of each, with all its labels but the name.
     OfEach,
     /// One element of each, with other labels.
@@ -76,7 +76,7 @@ const OF_A_VALUE: [&str; 40] = [
     "year",
 ];
 
-pub(super) fn kind_of(name: &str) -> FunctionKind {
+pub(in crate::plan) fn kind_of(name: &str) -> FunctionKind {
     match name {
         "histogram_quantile" => FunctionKind::Quantile,
         "label_replace" | "label_join" => FunctionKind::Relabels,

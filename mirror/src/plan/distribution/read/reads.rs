@@ -2,7 +2,7 @@
 
 use promql_parser::parser::{AtModifier, Expr, Offset, VectorSelector};
 
-use super::Reader;
+use super::NodeReader;
 use crate::model::time::Millis;
 use crate::plan::distribution::Reads;
 use crate::plan::enforce::EnforceError;
@@ -10,7 +10,7 @@ use crate::plan::enforce::EnforceError;
 /// How far Prometheus looks back for a sample.
 const LOOKBACK: Millis = Millis(300_000);
 
-impl Reader {
+impl NodeReader {
     /// The series that a part reads, each once.
     pub(super) fn reads(&self, expr: &Expr) -> Result<Vec<Reads>, EnforceError> {
         let mut reads = Vec::new();
