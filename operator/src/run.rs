@@ -111,6 +111,8 @@ struct Operator {
     defaults: Defaults,
     openshift: Openshift,
     policy: Policy,
+    /// What this operator is called in statuses, whichever replica leads.
+    claimant: String,
     scopes: Vec<Scope>,
     metrics: Arc<Metrics>,
 }
@@ -138,6 +140,7 @@ impl Operator {
             },
             openshift: args.openshift,
             policy: args.policy(),
+            claimant: format!("{namespace}/{}", args.lease),
             scopes: scopes(args),
             client,
             impatient,
@@ -205,6 +208,8 @@ impl Operator {
                 injection: Default::default(),
                 evictions: Default::default(),
                 throttle: Default::default(),
+                claimant: self.claimant.clone(),
+                claims: Default::default(),
                 waiting: self.metrics.waiting(),
             };
             controller::triggers::run(Arc::new(context), streams, wait(shutdown.clone()))

@@ -5,32 +5,35 @@
 
 use crds::contract::{OPERATOR, labels};
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
-use kube::core::{ApiResource, NamespaceResourceScope};
-use kube::runtime::reflector::ObjectRef;
+use kube::core::NamespaceResourceScope;
+use kube::runtime::reflector::Store;
 use kube::runtime::watcher;
-use kube::{Client, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
+use kube::{Client, Resource};
 
-use super::kind::Kind;
+use super::child::KeptChild;
+use super::index::{Referent, Referrers};
+use super::kind::{Kind, Stored};
+use super::known::Known;
 use super::labelled::LabelledPod;
-use super::owner::owned_by;
 use super::packed::Packed;
 use super::pod::MirrorPod;
 use super::problem::End;
 use super::prometheus::PrometheusObject;
-use super::references::References;
+use super::references::{NamespacedName, References};
+use super::reported::Reported;
 use super::scope::Scope;
+use super::service::KnownService;
 use super::slice::{HEADLESS, Slice};
-use super::trim::{only_owners, strip_metadata, strip_service, whole};
-use super::watched::Cache;
-use crate::cluster::kind::mirror_resource;
+use super::store::{Kept as _, Watched};
+use super::text::Samples;
+use super::trim::{only_owners, only_version, whole};
+pub use super::watched::Changes;
+use super::watched::{Cache, reflect};
 
 /// How many objects come in one answer to a list of metadata.
 const PAGE: u32 = 25;
@@ -49,32 +52,31 @@ pub struct Caches {
     /// Where they look.
     pub scope: Scope,
     /// The namespaces with matching labels, where the scope asks for that.
-    pub namespaces: Option<Cache<PartialObjectMeta<Namespace>>>,
+    pub namespaces: Option<Cache<Known>>,
     /// The resources themselves.
-    pub mirrors: Cache<Packed>,
+    pub mirrors: Store<Packed>,
+    /// What they refer to.
+    pub referrers: Arc<Referrers>,
     /// Children by kind.
-    pub children: BTreeMap<Kind, Cache<Packed>>,
+    pub children: BTreeMap<Kind, Cache<KeptChild>>,
     /// The ReplicaSets of all mirrors: which Deployment controls them. They stand between it and
     /// its pods.
-    pub replica_sets: Cache<PartialObjectMeta<ReplicaSet>>,
+    pub replica_sets: Cache<Known>,
     /// What is labelled as a pod of a mirror.
     pub pods: Cache<MirrorPod>,
     /// What is labelled to carry a sidecar.
     pub labelled: Cache<LabelledPod>,
     /// Every Secret's metadata; no content.
-    pub secrets: Cache<PartialObjectMeta<Secret>>,
+    pub secrets: Cache<Known>,
     /// Every ConfigMap's metadata, but those of mirrors; no content.
-    pub config_maps: Cache<PartialObjectMeta<ConfigMap>>,
+    pub config_maps: Cache<Known>,
     /// Every Service's ports, and whether it is headless.
-    pub services: Cache<Service>,
+    pub services: Cache<KnownService>,
     /// The pods of headless Services.
     pub slices: Cache<Slice>,
     /// The Prometheus Operator's Prometheus objects.
     pub prometheuses: Cache<PrometheusObject>,
 }
-
-/// A stream of what changed.
-pub type Changes<K> = futures::stream::BoxStream<'static, Result<K, watcher::Error>>;
 
 /// What must be polled for the caches to fill.
 pub struct Streams {
@@ -83,11 +85,11 @@ pub struct Streams {
     /// Of the resources.
     pub mirrors: Changes<Packed>,
     /// Of children, with their kinds.
-    pub children: Vec<(ApiResource, Changes<Packed>)>,
+    pub children: Vec<(Stored, Changes<Packed>)>,
     /// Of ReplicaSets.
     pub replica_sets: Changes<PartialObjectMeta<ReplicaSet>>,
     /// Of pods.
-    pub pods: Changes<MirrorPod>,
+    pub pods: Changes<Reported<MirrorPod>>,
     /// Of pods that should carry a sidecar.
     pub labelled: Changes<LabelledPod>,
     /// Of Secrets.
@@ -95,7 +97,7 @@ pub struct Streams {
     /// Of ConfigMaps.
     pub config_maps: Changes<PartialObjectMeta<ConfigMap>>,
     /// Of Services.
-    pub services: Changes<Service>,
+    pub services: Changes<Reported<KnownService>>,
     /// Of the pods of headless Services.
     pub slices: Changes<Slice>,
     /// Of Prometheus objects.
@@ -118,18 +120,27 @@ impl Caches {
             Scope::Selected(selector) => {
                 let api = Api::all(client.clone());
                 let config = all().labels(selector);
-                let (cache, changes) = Cache::watch(api, config, (), strip_metadata);
-                (Some(cache), Some(changes.boxed()))
+                let (cache, changes) = Cache::watch(api, config, &(), only_version);
+                (Some(cache), Some(changes))
             }
             Scope::Cluster | Scope::Namespace(_) => (None, None),
         };
-        let resource = mirror_resource();
-        let (mirrors, mirror_changes) = packed(client, &scope, resource, all_whole());
+        let resource = Stored::Mirror;
+        let referrers = Arc::new(Referrers::default());
+        let of_mirrors = Arc::clone(&referrers);
+        let (mirrors, mirror_changes) = reflect(
+            scope.dynamic(client, &resource),
+            all_whole(),
+            &resource,
+            shorten(),
+            move |event| of_mirrors.note(event),
+        );
         let mut children = BTreeMap::new();
         let mut child_changes = Vec::new();
         for kind in Kind::ALL {
-            let resource = kind.resource();
-            let (cache, changes) = packed(client, &scope, resource.clone(), ours_whole());
+            let resource = Stored::Child(kind);
+            let api = scope.dynamic(client, &resource);
+            let (cache, changes) = Cache::watch(api, ours_whole(), &resource, shorten());
             children.insert(kind, cache);
             child_changes.push((resource, changes));
         }
@@ -138,9 +149,9 @@ impl Caches {
         // A watch of its own: label selectors have no "or", and most clusters have none of these.
         let inject = all_whole().labels(labels::INJECT);
         let (labelled, labelled_changes) = typed(client, &scope, inject, whole);
-        let (secrets, secret_changes) = typed(client, &scope, all(), strip_metadata);
-        let (config_maps, config_map_changes) = typed(client, &scope, not_ours(), strip_metadata);
-        let (services, service_changes) = typed(client, &scope, all_whole(), strip_service);
+        let (secrets, secret_changes) = typed(client, &scope, all(), only_version);
+        let (config_maps, config_map_changes) = typed(client, &scope, not_ours(), only_version);
+        let (services, service_changes) = typed(client, &scope, all_whole(), whole);
         let headless = all_whole().labels(HEADLESS);
         let (slices, slice_changes) = typed(client, &scope, headless, whole);
         let (prometheuses, prometheus_changes) = typed(client, &scope, all_whole(), whole);
@@ -162,6 +173,7 @@ impl Caches {
             scope,
             namespaces,
             mirrors,
+            referrers,
             children,
             replica_sets,
             pods,
@@ -225,7 +237,7 @@ impl Caches {
 
     /// What is there under the name of a child.
     #[must_use]
-    pub fn child(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Packed>> {
+    pub fn child(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<KeptChild>> {
         self.children.get(&kind)?.get(namespace, name)
     }
 
@@ -265,16 +277,15 @@ impl Caches {
     pub fn ended_of(&self, deployment: &DynamicObject) -> Option<(String, End)> {
         let ended = self.controlled_by(deployment, |pod| pod.end.is_some());
         let ended = ended.iter();
-        last(ended.filter_map(|pod| Some((pod.name_any(), pod.end.as_deref().cloned()?))))
+        last(ended.filter_map(|pod| Some((pod.name().to_owned(), pod.end.as_deref().cloned()?))))
     }
 
     /// The same of the pods that should have carried the sidecar of a resource.
     #[must_use]
     pub fn ended_for(&self, namespace: &str, mirror: &str) -> Option<(String, End)> {
-        let is = |pod: &LabelledPod| pod.end.is_some() && pod.is_for(namespace, mirror);
-        let ended = self.labelled.filter(is);
-        let ended = ended.iter();
-        last(ended.filter_map(|pod| Some((pod.name_any(), pod.end.as_deref().cloned()?))))
+        let labelled = self.labelled.of(namespace, mirror);
+        let ended = labelled.iter();
+        last(ended.filter_map(|pod| Some((pod.name().to_owned(), pod.end.as_deref().cloned()?))))
     }
 
     /// The pods that a Deployment controls and that are so.
@@ -289,27 +300,48 @@ impl Caches {
         ) else {
             return Vec::new();
         };
-        self.pods.filter(|pod| {
-            let replica_set = pod
-                .controller
-                .as_ref()
-                .filter(|_| pod.is_in(namespace) && is(pod))
-                .and_then(|controller| {
-                    let there = self.replica_sets.get(namespace, &controller.name)?;
-                    (there.metadata.uid.as_ref() == Some(&controller.uid)).then_some(there)
-                });
-            replica_set.is_some_and(|there| owned_by(there.as_ref(), uid))
-        })
+        let replica_sets = self.replica_sets.of(namespace, uid);
+        let pods = replica_sets.iter().flat_map(|replica_set| {
+            let pods = self.pods.of(namespace, &replica_set.uid).into_iter();
+            pods.filter(|pod| pod.is_controlled_by(replica_set) && is(pod))
+        });
+        pods.collect()
     }
 
     /// The pods that should carry the sidecar of a resource, in the order of their names. Those
     /// that have ended are none.
     #[must_use]
     pub fn labelled_for(&self, namespace: &str, mirror: &str) -> Vec<Arc<LabelledPod>> {
-        let wanted = |pod: &LabelledPod| pod.is_for(namespace, mirror) && !pod.has_ended();
-        let mut pods = self.labelled.filter(wanted);
-        pods.sort_by_key(|pod| pod.name_any());
+        let mut pods = self.labelled.of(namespace, mirror);
+        pods.retain(|pod| !pod.has_ended());
+        pods.sort_by(|one, other| one.name().cmp(other.name()));
         pods
+    }
+
+    /// The children of a kind that a resource with this uid controls.
+    #[must_use]
+    pub fn children_of(&self, kind: Kind, namespace: &str, uid: &str) -> Vec<Arc<KeptChild>> {
+        let children = self.children.get(&kind);
+        children.map_or_else(Vec::new, |children| children.of(namespace, uid))
+    }
+
+    /// The resources of a namespace.
+    #[must_use]
+    pub fn mirrors_in(&self, namespace: &str) -> Vec<NamespacedName> {
+        self.referrers
+            .of(&Referent::Namespace(namespace.to_owned()))
+    }
+
+    /// What is known of the pods of a headless Service.
+    #[must_use]
+    pub fn slices_of(&self, service: &NamespacedName) -> Vec<Arc<Slice>> {
+        self.slices.of(&service.0, &service.1)
+    }
+
+    /// The Prometheus objects of a namespace that a governing Service leads to.
+    #[must_use]
+    pub fn governed_by(&self, namespace: &str, service: &str) -> Vec<Arc<PrometheusObject>> {
+        self.prometheuses.of(namespace, service)
     }
 
     /// Whether resources of `namespace` are the operator's to reconcile. Nobody's, while it is not
@@ -319,7 +351,7 @@ impl Caches {
         let Some(namespaces) = &self.namespaces else {
             return true;
         };
-        namespaces.store().get(&ObjectRef::new(namespace)).is_some()
+        namespaces.get("", namespace).is_some()
     }
 }
 
@@ -328,16 +360,10 @@ fn last(ended: impl Iterator<Item = (String, End)>) -> Option<(String, End)> {
     ended.max_by_key(|(_, end)| end.at)
 }
 
-/// A cache of objects of any kind, kept as text.
-fn packed(
-    client: &Client,
-    scope: &Scope,
-    resource: ApiResource,
-    config: watcher::Config,
-) -> (Cache<Packed>, Changes<Packed>) {
-    let api = scope.dynamic(client, &resource);
-    let (cache, changes) = Cache::watch(api, config, resource, whole);
-    (cache, changes.boxed())
+/// Shortens the texts of one kind.
+fn shorten() -> impl FnMut(&mut Packed) + Send + 'static {
+    let mut samples = Samples::default();
+    move |object| object.shorten(&mut samples)
 }
 
 /// A cache of objects of one type, of which `strip` leaves a part.
@@ -346,13 +372,11 @@ fn typed<K>(
     scope: &Scope,
     config: watcher::Config,
     strip: fn(&mut K),
-) -> (Cache<K>, Changes<K>)
+) -> (Cache<K::Kept>, Changes<K>)
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    K: Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Watched + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    let (cache, changes) = Cache::watch(scope.api(client), config, (), strip);
-    (cache, changes.boxed())
+    Cache::watch(scope.api(client), config, &(), strip)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::pod::{Phase, Vitals, is_ready};
 use super::problem::{End, Problem, cut};
+use super::store::{Kept, Watched, name_of, namespace_of};
 
 /// So many ports of a pod are kept.
 const MOST_PORTS: usize = 64;
@@ -88,12 +89,6 @@ pub struct LabelledPod {
 }
 
 impl LabelledPod {
-    /// Whether it should carry the sidecar of this resource.
-    #[must_use]
-    pub fn is_for(&self, namespace: &str, mirror: &str) -> bool {
-        self.metadata.namespace.as_deref() == Some(namespace) && self.mirror == mirror
-    }
-
     /// Whether it has ended: it stays as a record only.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -131,6 +126,29 @@ impl LabelledPod {
     #[must_use]
     pub fn has_mirror(&self) -> bool {
         matches!(self.carried, Carried::Injected(_) | Carried::Pasted { .. })
+    }
+}
+
+impl Kept for LabelledPod {
+    fn namespace(&self) -> &str {
+        namespace_of(self)
+    }
+
+    fn name(&self) -> &str {
+        name_of(self)
+    }
+
+    /// The resource whose sidecar it should carry.
+    fn group(&self) -> Option<&str> {
+        Some(&self.mirror)
+    }
+}
+
+impl Watched for LabelledPod {
+    type Kept = Self;
+
+    fn kept(&self) -> Self {
+        self.clone()
     }
 }
 

@@ -4,8 +4,10 @@
 pub mod access;
 pub mod answer;
 pub mod caches;
+pub mod child;
 pub mod index;
 pub mod kind;
+pub mod known;
 pub mod labelled;
 pub mod owner;
 pub mod packed;
@@ -15,10 +17,14 @@ pub mod policy;
 pub mod problem;
 pub mod prometheus;
 pub mod references;
+pub mod reported;
 pub mod scope;
+pub mod service;
 pub mod slice;
+pub mod store;
 pub mod watched;
 pub mod written;
 
 mod backoff;
+mod text;
 mod trim;

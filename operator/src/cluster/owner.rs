@@ -1,5 +1,6 @@
 //! Who controls an object.
 
+use kube::core::ObjectMeta;
 use kube::{Resource, ResourceExt as _};
 
 use super::packed::Packed;
@@ -12,6 +13,14 @@ pub fn owned_by(object: &impl Resource, uid: &str) -> bool {
         .owner_references()
         .iter()
         .any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+/// The uid of an object's controller.
+#[must_use]
+pub(super) fn controller(metadata: &ObjectMeta) -> Option<&str> {
+    let mut owners = metadata.owner_references.iter().flatten();
+    let controller = owners.find(|owner| owner.controller == Some(true))?;
+    Some(&controller.uid)
 }
 
 /// The resource that controls a child.

@@ -1,6 +1,7 @@
 //! Objects in little memory. As a tree, JSON takes ten times the memory of its text, and most
-//! objects are looked at once in half a minute: caches keep the text, and of the metadata as fields
-//! only what finds an object and says whose it is.
+//! objects are looked at once in half a minute: caches keep the text, shortened by what it has in
+//! common with others (see `text`), and of the metadata as fields only what finds an object and
+//! says whose it is.
 //!
 //! An object may be a megabyte and a half, and a user with rights in one namespace may create
 //! many, so only the names of a large one are kept. A child is then read when it is needed; a
@@ -10,10 +11,13 @@ use std::borrow::Cow;
 
 use kube::Resource;
 use kube::api::{DynamicObject, TypeMeta};
-use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
+use kube::core::{DynamicResourceScope, ObjectMeta};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
+
+use super::kind::Stored;
+use super::text::{Samples, Text};
 
 /// The largest text of an object that is kept, in bytes of JSON. 64 targets with all their fields
 /// and what the pods say about them, and a pod template of [`LARGEST_POD_TEMPLATE`], are below.
@@ -42,7 +46,7 @@ pub struct Packed {
     /// the text only.
     metadata: ObjectMeta,
     /// All of it, but for the record of who manages which field, which is often the larger half.
-    text: Box<str>,
+    text: Text,
     oversize: Option<Oversize>,
 }
 
@@ -56,25 +60,38 @@ impl Packed {
     /// The object as it was, without the record of who manages which field.
     #[must_use]
     pub fn unpack(&self) -> DynamicObject {
-        // It was written by `deserialize`, so it can be read.
-        let mut data = serde_json::from_str(&self.text).unwrap_or(Value::Null);
-        let mut take = |field: &str| {
-            let fields = data.as_object_mut();
-            fields.and_then(|fields| fields.remove(field))
-        };
-        let metadata = take("metadata").and_then(|metadata| serde_json::from_value(metadata).ok());
-        let types = match (take("apiVersion"), take("kind")) {
-            (Some(Value::String(api_version)), Some(Value::String(kind))) => {
-                Some(TypeMeta { api_version, kind })
-            }
-            // Items of a list come without them.
-            _ => None,
-        };
-        DynamicObject {
-            types,
-            metadata: metadata.unwrap_or_default(),
-            data,
+        unpacked(&self.text)
+    }
+
+    pub(super) fn text(&self) -> &Text {
+        &self.text
+    }
+
+    /// Shortens the text by what it has in common with others of its kind.
+    pub(super) fn shorten(&mut self, samples: &mut Samples) {
+        samples.shorten(&mut self.text);
+    }
+}
+
+/// The object with this text, which `deserialize` wrote, so it can be read.
+pub(super) fn unpacked(text: &Text) -> DynamicObject {
+    let mut data = serde_json::from_slice(&text.bytes()).unwrap_or(Value::Null);
+    let mut take = |field: &str| {
+        let fields = data.as_object_mut();
+        fields.and_then(|fields| fields.remove(field))
+    };
+    let metadata = take("metadata").and_then(|metadata| serde_json::from_value(metadata).ok());
+    let types = match (take("apiVersion"), take("kind")) {
+        (Some(Value::String(api_version)), Some(Value::String(kind))) => {
+            Some(TypeMeta { api_version, kind })
         }
+        // Items of a list come without them.
+        _ => None,
+    };
+    DynamicObject {
+        types,
+        metadata: metadata.unwrap_or_default(),
+        data,
     }
 }
 
@@ -111,7 +128,7 @@ impl<'de> Deserialize<'de> for Packed {
                 owner_references: metadata.owner_references,
                 ..ObjectMeta::default()
             },
-            text: text.into_boxed_str(),
+            text: text.as_str().into(),
             oversize,
         })
     }
@@ -177,23 +194,27 @@ impl std::io::Write for Size {
 }
 
 impl Resource for Packed {
-    type DynamicType = ApiResource;
+    type DynamicType = Stored;
     type Scope = DynamicResourceScope;
 
-    fn kind(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::kind(resource)
+    fn kind(stored: &Stored) -> Cow<'_, str> {
+        let [_, _, kind, _] = stored.names();
+        kind
     }
 
-    fn group(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::group(resource)
+    fn group(stored: &Stored) -> Cow<'_, str> {
+        let [group, _, _, _] = stored.names();
+        group
     }
 
-    fn version(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::version(resource)
+    fn version(stored: &Stored) -> Cow<'_, str> {
+        let [_, version, _, _] = stored.names();
+        version
     }
 
-    fn plural(resource: &ApiResource) -> Cow<'_, str> {
-        DynamicObject::plural(resource)
+    fn plural(stored: &Stored) -> Cow<'_, str> {
+        let [_, _, _, plural] = stored.names();
+        plural
     }
 
     fn meta(&self) -> &ObjectMeta {
@@ -272,7 +293,7 @@ mod tests {
         assert_eq!(cut.meta().uid.as_deref(), Some("u"));
 
         whole["status"] = json!(long(LARGEST));
-        assert!(read(&whole).text.len() < 1_000);
+        assert!(read(&whole).text.size() < 1_000);
     }
 
     #[test]

@@ -4,31 +4,34 @@
 use crds::contract::{annotations, labels};
 
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::Resource;
-use kube::core::ObjectMeta;
-use serde::{Deserialize, Deserializer};
 
+use super::known::{Known, text};
 use super::problem::{End, Problem, cut};
+use super::reported::Part;
+use super::store::Kept;
 
 /// The ReplicaSet that controls a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Controller {
     /// `name`
-    pub name: String,
+    pub name: Box<str>,
     /// `uid`
-    pub uid: String,
+    pub uid: Box<str>,
 }
 
 /// What is known of a pod.
-#[derive(Clone, Debug, PartialEq, Resource)]
-#[resource(inherit = Pod)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MirrorPod {
-    /// Its names, its version, and whether it is being deleted.
-    metadata: ObjectMeta,
+    namespace: Box<str>,
+    name: Box<str>,
+    made_at: Option<Time>,
+    /// It is being deleted.
+    is_ending: bool,
     /// The resource that it is labelled for. Anybody who may make pods can write that, so it only
     /// says whom a change concerns.
-    pub mirror: Option<String>,
+    pub mirror: Option<Box<str>>,
     /// The ReplicaSet that controls it.
     pub controller: Option<Controller>,
     /// What is reported of it.
@@ -36,7 +39,7 @@ pub struct MirrorPod {
     /// Why it ended, if Kubernetes ended it, which is rare.
     pub end: Option<Box<End>>,
     phase: Phase,
-    ip: Option<String>,
+    ip: Option<Box<str>>,
 }
 
 /// What is reported of a pod that a mirror runs in, whoever made the pod.
@@ -88,16 +91,26 @@ impl Phase {
 }
 
 impl MirrorPod {
-    /// Whether this is its namespace.
+    /// When it was made.
     #[must_use]
-    pub fn is_in(&self, namespace: &str) -> bool {
-        self.metadata.namespace.as_deref() == Some(namespace)
+    pub fn made_at(&self) -> Option<&Time> {
+        self.made_at.as_ref()
+    }
+
+    /// Whether this is its ReplicaSet, by uid and name.
+    #[must_use]
+    pub fn is_controlled_by(&self, replica_set: &Known) -> bool {
+        self.controller.as_ref().is_some_and(|controller| {
+            replica_set.uid == controller.uid
+                && *replica_set.name() == *controller.name
+                && *replica_set.namespace() == *self.namespace
+        })
     }
 
     /// Whether it has ended, or is about to.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.phase == Phase::Over || self.metadata.deletion_timestamp.is_some()
+        self.phase == Phase::Over || self.is_ending
     }
 
     /// The IP address at which it can be asked, once it runs.
@@ -107,39 +120,58 @@ impl MirrorPod {
     }
 }
 
+impl Kept for MirrorPod {
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The uid of its ReplicaSet.
+    fn group(&self) -> Option<&str> {
+        Some(&self.controller.as_ref()?.uid)
+    }
+}
+
+impl Part for MirrorPod {
+    type Whole = Pod;
+}
+
 impl From<Pod> for MirrorPod {
     fn from(pod: Pod) -> Self {
         let vitals = Vitals::of(&pod, Problem::of(&pod));
         let phase = Phase::of(&pod);
         let end = End::of(&pod);
-        let labels = pod.metadata.labels.unwrap_or_default();
+        let metadata = pod.metadata;
+        let labels = metadata.labels.unwrap_or_default();
+        let mirror = labels.get(labels::INSTANCE);
         let is_mirror = labels
             .get(labels::NAME)
             .is_some_and(|name| name == labels::PROGRAM);
         let status = pod.status.unwrap_or_default();
         Self {
-            mirror: labels.get(labels::INSTANCE).filter(|_| is_mirror).cloned(),
-            controller: pod
-                .metadata
+            namespace: text(metadata.namespace.as_deref()),
+            name: text(metadata.name.as_deref()),
+            made_at: metadata.creation_timestamp,
+            is_ending: metadata.deletion_timestamp.is_some(),
+            mirror: mirror
+                .filter(|_| is_mirror)
+                .map(|name| name.as_str().into()),
+            controller: metadata
                 .owner_references
                 .into_iter()
                 .flatten()
                 .find(|owner| owner.controller == Some(true) && owner.kind == "ReplicaSet")
                 .map(|owner| Controller {
-                    name: owner.name,
-                    uid: owner.uid,
+                    name: owner.name.into(),
+                    uid: owner.uid.into(),
                 }),
             vitals,
             end,
             phase,
-            ip: status.pod_ip,
-            metadata: ObjectMeta {
-                name: pod.metadata.name,
-                namespace: pod.metadata.namespace,
-                resource_version: pod.metadata.resource_version,
-                deletion_timestamp: pod.metadata.deletion_timestamp,
-                ..ObjectMeta::default()
-            },
+            ip: status.pod_ip.map(Into::into),
         }
     }
 }
@@ -181,12 +213,6 @@ fn is_meshed(pod: &Pod) -> bool {
         || containers.any(|container| CONTAINERS.contains(&container.name.as_str()))
 }
 
-impl<'de> Deserialize<'de> for MirrorPod {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Pod::deserialize(deserializer).map(Self::from)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crds::contract::CONTAINER;
@@ -196,7 +222,7 @@ mod tests {
     use crate::cluster::problem::LONGEST;
 
     fn read(pod: Value) -> MirrorPod {
-        serde_json::from_value(pod).unwrap()
+        serde_json::from_value::<Pod>(pod).unwrap().into()
     }
 
     #[test]
@@ -223,16 +249,14 @@ mod tests {
         };
         let running = read(pod("Running"));
         let expected = MirrorPod {
-            metadata: ObjectMeta {
-                name: Some("p".to_owned()),
-                namespace: Some("n".to_owned()),
-                resource_version: Some("7".to_owned()),
-                ..ObjectMeta::default()
-            },
-            mirror: Some("a".to_owned()),
+            namespace: "n".into(),
+            name: "p".into(),
+            made_at: None,
+            is_ending: false,
+            mirror: Some("a".into()),
             controller: Some(Controller {
-                name: "r".to_owned(),
-                uid: "u-1".to_owned(),
+                name: "r".into(),
+                uid: "u-1".into(),
             }),
             vitals: Vitals {
                 notified: Some("c".to_owned()),
@@ -248,11 +272,12 @@ mod tests {
             },
             end: None,
             phase: Phase::Running,
-            ip: Some("192.0.2.1".to_owned()),
+            ip: Some("192.0.2.1".into()),
         };
         assert_eq!(running, expected);
         assert_eq!(running.address(), Some("192.0.2.1"));
-        assert!(running.is_in("n") && !running.is_in("m") && !running.is_over());
+        assert_eq!(running.group(), Some("u-1"));
+        assert!(!running.is_over());
         assert_eq!(read(pod("Pending")).address(), None);
         assert!(read(pod("Failed")).is_over());
         let bare = read(json!({"metadata": {"name": "p"}}));

@@ -159,7 +159,10 @@ impl fmt::Display for Problem {
                 if let Some(reason) = reason {
                     write!(f, " ({reason})")?;
                 }
-                write!(f, ": {said}")
+                if !said.is_empty() {
+                    write!(f, ": {said}")?;
+                }
+                Ok(())
             }
             Self::Waiting { reason, message } => write!(f, "{reason}: {message}"),
             Self::Unscheduled { message } => write!(f, "not scheduled: {message}"),
@@ -265,6 +268,10 @@ mod tests {
             container(waiting("CrashLoopBackOff", "back-off"), ended.clone()),
             container(ended, json!({})),
             container(terminated(137, "OOMKilled"), json!({})),
+            container(
+                json!({"terminated": {"exitCode": 2, "reason": "Error"}}),
+                json!({}),
+            ),
             container(waiting("ErrImageNeverPull", "no image"), json!({})),
             container(waiting("ContainerCreating", ""), json!({})),
             json!({"conditions": [unscheduled]}),
@@ -275,6 +282,7 @@ mod tests {
             Some(refused),
             Some(refused),
             Some("ended with exit code 137 (OOMKilled): prometheus-mirror: spec.x: is wrong"),
+            Some("ended with exit code 2"),
             Some("ErrImageNeverPull: no image"),
             None,
             Some("not scheduled: no node"),

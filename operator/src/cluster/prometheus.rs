@@ -9,6 +9,7 @@ use kube::core::{NamespaceResourceScope, ObjectMeta};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
+use super::store::{Kept, Watched, name_of, namespace_of};
 use super::trim::only_allow_from;
 
 /// A Prometheus object.
@@ -28,6 +29,38 @@ pub struct PrometheusObject {
     pub replicas: Option<i64>,
     /// `spec.listenLocal`.
     pub listen_local: bool,
+}
+
+impl PrometheusObject {
+    /// The Service that leads to its pods.
+    #[must_use]
+    pub fn governing_service(&self) -> &str {
+        let service = self.service.as_deref();
+        service.unwrap_or("prometheus-operated")
+    }
+}
+
+impl Kept for PrometheusObject {
+    fn namespace(&self) -> &str {
+        namespace_of(self)
+    }
+
+    fn name(&self) -> &str {
+        name_of(self)
+    }
+
+    /// The Service that leads to its pods.
+    fn group(&self) -> Option<&str> {
+        Some(self.governing_service())
+    }
+}
+
+impl Watched for PrometheusObject {
+    type Kept = Self;
+
+    fn kept(&self) -> Self {
+        self.clone()
+    }
 }
 
 #[derive(Deserialize)]

@@ -1,7 +1,6 @@
 //! Where the operator looks: everywhere, in selected namespaces, or in one.
 
 use kube::api::Api;
-use kube::core::ApiResource;
 use kube::{Client, Resource};
 
 /// Where the operator looks.
@@ -27,9 +26,9 @@ impl Scope {
         }
     }
 
-    pub(super) fn dynamic<K>(&self, client: &Client, resource: &ApiResource) -> Api<K>
+    pub(super) fn dynamic<K>(&self, client: &Client, resource: &K::DynamicType) -> Api<K>
     where
-        K: Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>,
+        K: Resource<Scope = kube::core::DynamicResourceScope>,
     {
         match self {
             Self::Cluster | Self::Selected(_) => Api::all_with(client.clone(), resource),

@@ -10,6 +10,8 @@ use kube::Resource;
 use kube::core::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
+use super::store::{Kept, Watched, name_of, namespace_of};
+
 /// The label by which Kubernetes marks the slices of headless Services. Those of other Services,
 /// which are most, are not watched.
 pub const HEADLESS: &str = "service.kubernetes.io/headless";
@@ -29,6 +31,29 @@ pub struct Slice {
     pub ports: BTreeMap<String, i32>,
     /// The pods.
     pub endpoints: Vec<Endpoint>,
+}
+
+impl Kept for Slice {
+    fn namespace(&self) -> &str {
+        namespace_of(self)
+    }
+
+    fn name(&self) -> &str {
+        name_of(self)
+    }
+
+    /// Its Service.
+    fn group(&self) -> Option<&str> {
+        Some(&self.service)
+    }
+}
+
+impl Watched for Slice {
+    type Kept = Self;
+
+    fn kept(&self) -> Self {
+        self.clone()
+    }
 }
 
 /// A pod. Whether it is ready is not kept: a server that does not answer is still one that has a

@@ -5,17 +5,20 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use futures::{Stream, StreamExt as _};
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use kube::Resource;
 use kube::api::Api;
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::Store;
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::backoff::Patience;
+use super::store::{Kept, Objects, Watched};
 
 /// Why there is nothing of a kind whose API is absent.
 pub const NOT_INSTALLED: &str = "its API is not installed in this cluster";
@@ -31,70 +34,51 @@ pub enum Availability {
     Unavailable(String),
 }
 
+/// A stream of what changed.
+pub type Changes<K> = BoxStream<'static, Result<K, watcher::Error>>;
+
 /// The objects of a kind.
-pub struct Cache<K: Resource + Clone + 'static>
-where
-    K::DynamicType: Hash + Eq + Clone,
-{
-    store: Store<K>,
-    resource: K::DynamicType,
+pub struct Cache<T> {
+    objects: Arc<RwLock<Objects<T>>>,
     availability: watch::Receiver<Availability>,
 }
 
-impl<K> Cache<K>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    K::DynamicType: Hash + Eq + Clone + Send + Sync,
-{
+impl<T: Kept> Cache<T> {
     /// Starts nothing: the cache fills while the stream is polled. The stream's items are the
     /// objects that changed or went.
-    pub fn watch(
+    pub(super) fn watch<K>(
         api: Api<K>,
         config: watcher::Config,
-        resource: K::DynamicType,
-        strip: fn(&mut K),
-    ) -> (
-        Self,
-        impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
-    ) {
-        let writer = reflector::store::Writer::<K>::new(resource.clone());
+        resource: &K::DynamicType,
+        strip: impl FnMut(&mut K) + Send + 'static,
+    ) -> (Self, Changes<K>)
+    where
+        K: Watched<Kept = T>,
+    {
+        let objects = Arc::new(RwLock::new(Objects::default()));
         let (known, availability) = watch::channel(Availability::Unknown(0));
         let cache = Self {
-            store: writer.as_reader(),
-            resource: resource.clone(),
+            objects: Arc::clone(&objects),
             availability,
         };
-        let kind = K::kind(&resource).into_owned();
-        let stream = watcher(api, config)
-            .backoff(Patience::default())
-            .modify(move |object| {
-                object.meta_mut().managed_fields = None;
-                strip(object);
-            })
-            .reflect(writer)
-            .inspect(move |event| note(event.as_ref(), &kind, &known))
-            .touched_objects()
-            // An error is noted above and slows this watch down, not those of the other kinds.
-            .filter(|object| std::future::ready(object.is_ok()));
-        (cache, stream)
+        let take_in = move |event: &watcher::Event<K>| {
+            let objects = objects.write();
+            let mut objects = objects.unwrap_or_else(PoisonError::into_inner);
+            objects.take_in(event);
+        };
+        (cache, changes(api, config, resource, strip, take_in, known))
     }
 
-    /// One object.
+    /// One object. Of a kind without namespaces, `namespace` is empty.
     #[must_use]
-    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        self.store
-            .get(&ObjectRef::new_with(name, self.resource.clone()).within(namespace))
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<T>> {
+        self.read().get(namespace, name).cloned()
     }
 
-    /// The objects that meet a condition.
-    pub fn filter(&self, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        self.store.state_filter(condition)
-    }
-
-    /// The store itself.
+    /// The objects that belong to the same, in no order: see [`Kept::group`].
     #[must_use]
-    pub fn store(&self) -> Store<K> {
-        self.store.clone()
+    pub(super) fn of(&self, namespace: &str, group: &str) -> Vec<Arc<T>> {
+        self.read().group(namespace, group).cloned().collect()
     }
 
     /// Why nothing can be known of what is in it, if that is so.
@@ -110,7 +94,7 @@ where
     /// The same, if there never was anything in it.
     #[must_use]
     pub fn never_seen(&self) -> Option<String> {
-        self.unavailable().filter(|_| self.store.is_empty())
+        self.unavailable().filter(|_| self.read().is_empty())
     }
 
     /// Waits until it is known what there is, or that nothing can be known, or lists have failed
@@ -122,6 +106,61 @@ where
         // The sender lives as long as the watch, and the watch as long as the controller.
         let _ = availability.wait_for(|known| !open(known)).await;
     }
+
+    fn read(&self) -> RwLockReadGuard<'_, Objects<T>> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The same watch for kube's own store, in which its controller looks for what it reconciles;
+/// `noted` sees every event after it.
+pub(super) fn reflect<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    resource: &K::DynamicType,
+    strip: impl FnMut(&mut K) + Send + 'static,
+    noted: impl Fn(&watcher::Event<K>) + Send + 'static,
+) -> (Store<K>, Changes<K>)
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K::DynamicType: Hash + Eq + Clone + Send + Sync,
+{
+    let mut writer = Writer::<K>::new(resource.clone());
+    let store = writer.as_reader();
+    let take_in = move |event: &watcher::Event<K>| {
+        writer.apply_watcher_event(event);
+        noted(event);
+    };
+    let (known, _) = watch::channel(Availability::Unknown(0));
+    (store, changes(api, config, resource, strip, take_in, known))
+}
+
+/// The objects that changed or went. Whoever hears of one, or from `known` that a list is complete,
+/// finds it taken in.
+fn changes<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    resource: &K::DynamicType,
+    mut strip: impl FnMut(&mut K) + Send + 'static,
+    mut take_in: impl FnMut(&watcher::Event<K>) + Send + 'static,
+    known: watch::Sender<Availability>,
+) -> Changes<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let kind = K::kind(resource).into_owned();
+    watcher(api, config)
+        .backoff(Patience::default())
+        .modify(move |object| {
+            object.meta_mut().managed_fields = None;
+            strip(object);
+        })
+        .inspect_ok(move |event| take_in(event))
+        .inspect(move |event| note(event.as_ref(), &kind, &known))
+        .touched_objects()
+        // An error is noted above and slows this watch down, not those of the other kinds.
+        .filter(|object| std::future::ready(object.is_ok()))
+        .boxed()
 }
 
 fn note<K>(

@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod build;
 pub mod dereference;
+pub mod injection;
 pub mod notify;
 pub mod observe;
 pub mod restart;
@@ -14,6 +15,8 @@ pub mod status;
 pub mod triggers;
 pub mod validate;
 
+mod begun;
+mod claim;
 mod lists;
 mod quantity;
 mod requeue;
@@ -32,18 +35,19 @@ use kube::{Client, Resource as _, ResourceExt as _};
 
 use self::apply::Contested;
 use self::build::{Built, Defaults, Sidecar, deployment_name};
+pub use self::claim::Claims;
 use self::dereference::{KnownKeys, Referrer};
+use self::injection::Injection;
 use self::observe::PodReport;
 use self::restart::{Evictions, Restart};
-use self::sidecars::{Injection, Sidecars, Wanted};
+use self::sidecars::{Sidecars, Wanted};
 use self::status::throttle::Throttle;
-use self::status::{Outcome, Progress};
+use self::status::{Conclusion, Progress};
 pub use self::stop::{Error, Stop};
 use self::validate::ValidatedMirror;
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
 use crate::cluster::labelled::LabelledPod;
-use crate::cluster::owner::owned_by;
 use crate::cluster::packed::Packed;
 use crate::cluster::policy::Policy;
 use crate::cluster::references::{NamespacedName, References, key};
@@ -87,6 +91,10 @@ pub struct Context {
     pub evictions: Evictions,
     /// Which statuses wait to be written.
     pub throttle: Throttle,
+    /// What this operator is called in statuses: the namespace and name of its Lease.
+    pub claimant: String,
+    /// Which resources had another operator's name.
+    pub claims: Claims,
 }
 
 /// Brings the cluster nearer to what a resource says.
@@ -122,12 +130,15 @@ pub async fn reconcile(object: Arc<Packed>, context: Arc<Context>) -> Result<Act
 async fn settle(packed: &Packed, context: &Context) -> Result<Action, Error> {
     let object = &packed.unpack();
     let before = previous(object);
-    let outcome = match run_steps(object, packed, &before, context).await {
-        Ok(progress) => Outcome::Applied(Box::new(progress)),
+    if let Some(later) = claim::unless_ours(object, &before, context).await? {
+        return Ok(later);
+    }
+    let conclusion = match run_steps(object, packed, &before, context).await {
+        Ok(progress) => Conclusion::Applied(Box::new(progress)),
         Err(Stop::Retry(error)) => {
             let failures = context.failures_of(&key(object));
             if error.is_answer() && failures + 1 >= MOST_SILENT_FAILURES {
-                let failing = Outcome::Failing(error.to_string());
+                let failing = Conclusion::Failing(error.to_string());
                 // The error itself is what counts.
                 let reported = report(object, &before, &failing, context).await;
                 reported
@@ -137,14 +148,14 @@ async fn settle(packed: &Packed, context: &Context) -> Result<Action, Error> {
             return Err(error);
         }
         Err(Stop::Gone) => return Ok(Action::await_change()),
-        Err(Stop::Paused) => Outcome::Paused,
+        Err(Stop::Paused) => Conclusion::Paused,
         Err(Stop::Stalled(invalid)) => {
             let reason = invalid.reason.as_str();
             context.metrics.failed("validate", reason);
-            Outcome::Invalid(invalid, rendered(object, packed, context))
+            Conclusion::Invalid(invalid, rendered(object, packed, context))
         }
     };
-    report(object, &before, &outcome, context).await
+    report(object, &before, &conclusion, context).await
 }
 
 /// The steps before the status.
@@ -170,8 +181,7 @@ async fn run_steps(
     let found = dereference::dereference(client, caches, keys, referrer, &references).await?;
     let mirror = validate::validate(object, spec, &found)?;
     let built = build::build(&mirror, &context.defaults);
-    let children = &built.children;
-    let applied = apply::apply(client, caches, &context.contested, &mirror, children, new).await?;
+    let applied = apply::apply(client, caches, &context.contested, &mirror, &built, new).await?;
     let deployment = observe::deployment(client, caches, &mirror, &built).await?;
     let labelled = match built.sidecar {
         Some(_) => sidecars::labelled(caches, &mirror),
@@ -182,11 +192,12 @@ async fn run_steps(
         Some(deployment) => observe::pods(http, caches, deployment, checks).await,
         None => observe::labelled(http, &labelled, checks).await,
     };
-    let notified = notify::notify(client, &namespace, &pods, &built).await?;
+    let of = (&mirror, deployment.as_ref());
+    let notified = notify::notify(client, of, &pods, &built.document).await?;
     let of = (labelled.as_slice(), pods.as_slice());
     let (sidecars, restart) = look_after(context, before, (&mirror, &built), of).await?;
     let ended = match &deployment {
-        // It takes a look at every pod of the scope.
+        // Only a message about pods that are missing names it.
         Some(it) if it.data["status"]["readyReplicas"] != it.data["spec"]["replicas"] => {
             caches.ended_of(it)
         }
@@ -219,13 +230,15 @@ async fn look_after(
     let Some(sidecar) = &built.sidecar else {
         return Ok((None, Restart::Nothing));
     };
-    let injection = &context.injection;
+    let injection = context
+        .injection
+        .asked(&context.client, &context.caches.scope);
     let wanted = Wanted {
         sidecar,
         document: &built.document.hash,
         api_port: mirror.spec.port,
     };
-    let sidecars = sidecars::judged(&context.client, injection, wanted, before, of).await;
+    let sidecars = sidecars::judged(injection, wanted, before, of).await;
     let restart =
         restart::restart(&context.impatient, &context.evictions, mirror, &sidecars).await?;
     Ok((Some(sidecars), restart))
@@ -246,26 +259,27 @@ fn rendered(object: &DynamicObject, packed: &Packed, context: &Context) -> Optio
 async fn report(
     object: &DynamicObject,
     before: &PrometheusMirrorStatus,
-    outcome: &Outcome,
+    conclusion: &Conclusion,
     context: &Context,
 ) -> Result<Action, Error> {
     let resource = key(object);
     let now = Timestamp::now();
-    let believed = match outcome {
-        Outcome::Applied(_) => before.clone(),
+    let believed = match conclusion {
+        Conclusion::Applied(_) => before.clone(),
         _ if runs(object, context) => before.clone(),
         _ => status::without_pods(before),
     };
-    let after = status::status(outcome, &believed, object.metadata.generation, now);
-    let is_failure = matches!(outcome, Outcome::Failing(_));
+    let mut after = status::status(conclusion, &believed, object.metadata.generation, now);
+    after.operator = Some(context.claimant.clone());
+    let is_failure = matches!(conclusion, Conclusion::Failing(_));
     let wait = match !is_failure && status::is_progress(before, &after) {
         true => context.throttle.wait(&resource, Instant::now()),
         false => None,
     };
     // Writes are reported now; conditions are news when they are written.
     let reported = if wait.is_some() { before } else { &after };
-    let mut events = events::events(before, reported, outcome.written());
-    events.extend(outcome.evicted().map(events::evicted));
+    let mut events = events::events(before, reported, conclusion.written());
+    events.extend(conclusion.evicted().map(events::evicted));
     if after != *before && wait.is_none() {
         status::write(&context.client, object, &after)
             .await
@@ -273,7 +287,7 @@ async fn report(
         context.throttle.written(&resource, Instant::now());
     }
     events::publish(&context.recorder, object, events).await;
-    Ok(requeue::next(outcome, &after, wait, now))
+    Ok(requeue::next(conclusion, &after, wait, now))
 }
 
 /// Whether something may run for a resource: not without a Deployment of its own.
@@ -285,8 +299,7 @@ fn runs(object: &DynamicObject, context: &Context) -> bool {
     is_sidecar
         || deployments.is_none_or(|deployments| {
             let found = deployments.get(&here, &deployment_name(&object.name_any()));
-            deployments.unavailable().is_some()
-                || found.is_some_and(|it| owned_by(it.as_ref(), uid))
+            deployments.unavailable().is_some() || found.is_some_and(|it| it.is_controlled_by(uid))
         })
 }
 
@@ -329,6 +342,7 @@ impl Context {
         self.throttle.forget(resource);
         self.contested.forget(resource);
         self.evictions.forget(resource);
+        self.claims.forget(resource);
         self.lock_failures().remove(resource);
     }
 }

@@ -2,21 +2,25 @@
 
 use crds::contract::annotations;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Client;
-use kube::api::{Api, DeleteParams, PartialObjectMeta, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
-use super::build::{Built, Document};
+use super::begun;
+use super::build::Document;
 use super::observe::PodReport;
+use super::validate::ValidatedMirror;
 use crate::cluster::answer::words;
+use crate::cluster::kind::Kind;
 use crate::cluster::problem::Problem;
+use crate::cluster::written::ObjectName;
 
-/// A pod could not be notified.
+/// A pod could not be notified, or it could not be noted that all were.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write Pod {pod}: {}", words(source))]
+#[error("cannot write {object}: {}", words(source))]
 pub struct Error {
-    /// Which.
-    pub pod: String,
+    /// The pod or the Deployment.
+    pub object: String,
     /// Why.
     pub source: kube::Error,
 }
@@ -27,26 +31,28 @@ pub struct Error {
 /// So it is with sidecars, too: a new key must count within seconds, and an annotation of a pod
 /// restarts nothing and is no part of what its owner compares.
 ///
+/// The pods of the Deployment are the operator's own; other pods with a sidecar are somebody
+/// else's, and the kubelet starts their mirror again.
+///
 /// Returns whether a pod was notified of another configuration than the one it began with.
 ///
 /// # Errors
 /// If a request fails. A pod that is gone is no error.
 pub async fn notify(
     client: &Client,
-    namespace: &str,
+    (mirror, deployment): (&ValidatedMirror, Option<&DynamicObject>),
     pods: &[PodReport],
-    built: &Built,
+    document: &Document,
 ) -> Result<bool, Error> {
-    let document = &built.document;
-    // Pods with a sidecar are somebody else's; the kubelet starts their mirror again.
-    let are_own = built.sidecar.is_none();
-    let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
-    let mut changed = false;
+    let are_own = deployment.is_some();
+    let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), &mirror.namespace);
+    let (mut changed, mut written_to_any) = (false, false);
     for pod in pods {
         let Some(configuration) = notification(pod, document, are_own) else {
             continue;
         };
         changed |= pod.notified.is_some();
+        written_to_any = true;
         let written = if are_own && gave_up(pod) {
             // Its container would be tried again only after minutes. Another pod takes its place
             // and reads what is new at once.
@@ -63,10 +69,24 @@ pub async fn notify(
             Ok(()) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(source) => {
-                let pod = pod.name.clone();
-                return Err(Error { pod, source });
+                let object = format!("Pod {}", pod.name);
+                return Err(Error { object, source });
             }
         }
+    }
+    // A Deployment that says another was not written to when its pods were: the answer of the last
+    // one was lost, or the operator ended.
+    if let Some(deployment) = deployment
+        && let said = begun::said_by(deployment)
+        && (written_to_any || said.is_some())
+        && said != Some(document.configuration.as_str())
+    {
+        let written = begun::write(client, mirror, deployment, &document.configuration).await;
+        written.map_err(|source| {
+            let (kind, name) = (Kind::Deployment, deployment.name_any());
+            let object = ObjectName { kind, name }.to_string();
+            Error { object, source }
+        })?;
     }
     Ok(changed)
 }
@@ -102,7 +122,7 @@ fn notification(pod: &PodReport, document: &Document, is_own: bool) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::observe::Answer;
+    use crate::controller::observe::PodAnswer;
 
     #[test]
     fn a_pod_is_notified_once_and_reminded_while_it_serves_another() {
@@ -115,7 +135,7 @@ mod tests {
             name: "p".to_owned(),
             notified: notified.map(str::to_owned),
             problem: None,
-            answer: served.map(|served| Answer {
+            answer: served.map(|served| PodAnswer {
                 document: Some(served.to_owned()),
                 newer_document_refused: refused,
                 targets: vec![],

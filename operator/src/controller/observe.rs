@@ -13,7 +13,8 @@ use kube::{Client, ResourceExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use self::asking::ask;
-pub use self::asking::{Answer, client};
+pub use self::asking::{PodAnswer, client};
+use super::begun;
 use super::build::Built;
 use super::validate::ValidatedMirror;
 use crate::cluster::answer::words;
@@ -23,6 +24,7 @@ use crate::cluster::labelled::LabelledPod;
 use crate::cluster::owner::owned_by;
 use crate::cluster::pod::Vitals;
 use crate::cluster::problem::Problem;
+use crate::cluster::store::Kept as _;
 use crate::cluster::written::ObjectName;
 
 /// How many pods of a mirror are asked at once.
@@ -50,7 +52,8 @@ pub struct Error {
 pub struct PodReport {
     /// `metadata.name`.
     pub name: String,
-    /// The configuration that it was notified of, and after a dot the number of reminders.
+    /// The configuration that it began with or was notified of, and after a dot the number of
+    /// reminders.
     pub notified: Option<String>,
     /// What keeps its container from running.
     pub problem: Option<Problem>,
@@ -59,7 +62,7 @@ pub struct PodReport {
     /// Whether a service mesh is in front of its ports.
     pub is_meshed: bool,
     /// What it answered; none if it does not run yet, was not asked or did not answer.
-    pub answer: Option<Answer>,
+    pub answer: Option<PodAnswer>,
     /// Why there is no answer, if it was asked.
     pub silence: Option<String>,
 }
@@ -109,10 +112,13 @@ pub async fn pods(
 ) -> Vec<PodReport> {
     let pods = caches.pods_of(deployment);
     let known = pods.iter().map(|pod| {
-        (
-            unasked(pod.name_any(), &pod.vitals),
-            pod.address().map(str::to_owned),
-        )
+        let mut report = unasked(pod.name().to_owned(), &pod.vitals);
+        // One that is older was left by an earlier Deployment.
+        let is_older = pod.made_at() < deployment.metadata.creation_timestamp.as_ref();
+        if report.notified.is_none() && !is_older {
+            report.notified = begun::said_by(deployment).map(str::to_owned);
+        }
+        (report, pod.address().map(str::to_owned))
     });
     ask_all(http, known.collect(), checks).await
 }

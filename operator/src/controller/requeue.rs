@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use super::restart::Restart;
-use super::status::{Outcome, reconciling_for};
+use super::status::{Conclusion, reconciling_for};
 
 /// Between two checks of a mirror in which everything is fine.
 const STEADY: Duration = Duration::from_secs(30);
@@ -19,7 +19,7 @@ const CHANGING: Duration = Duration::from_secs(1);
 
 /// The next reconcile. `wait` is how long the present status has to wait until it is written.
 pub(super) fn next(
-    outcome: &Outcome,
+    conclusion: &Conclusion,
     status: &PrometheusMirrorStatus,
     wait: Option<Duration>,
     now: Timestamp,
@@ -27,9 +27,9 @@ pub(super) fn next(
     if let Some(wait) = wait {
         return Action::requeue(wait.min(while_changing(status, now)));
     }
-    match outcome {
+    match conclusion {
         // What a resource refers to is watched, except what the API server thinks.
-        Outcome::Invalid(invalid, _)
+        Conclusion::Invalid(invalid, _)
             if matches!(
                 invalid.reason,
                 Reason::Refused | Reason::Denied | Reason::Forbidden
@@ -37,13 +37,13 @@ pub(super) fn next(
         {
             Action::requeue(STEADY)
         }
-        Outcome::Invalid(..) | Outcome::Paused => Action::await_change(),
+        Conclusion::Invalid(..) | Conclusion::Paused => Action::await_change(),
         // Never asked for: a failure has its own delay.
-        Outcome::Failing(_) => Action::requeue(UNEASY),
-        Outcome::Applied(_) if status.has(ConditionType::Reconciling) => {
+        Conclusion::Failing(_) => Action::requeue(UNEASY),
+        Conclusion::Applied(_) if status.has(ConditionType::Reconciling) => {
             Action::requeue(while_changing(status, now))
         }
-        Outcome::Applied(progress)
+        Conclusion::Applied(progress)
             if progress.restart == Restart::Nothing
                 && status.has(ConditionType::Ready)
                 && (status.has(ConditionType::TargetsReachable)
@@ -52,7 +52,7 @@ pub(super) fn next(
         {
             Action::requeue(STEADY)
         }
-        Outcome::Applied(_) => Action::requeue(UNEASY),
+        Conclusion::Applied(_) => Action::requeue(UNEASY),
     }
 }
 
@@ -80,18 +80,19 @@ mod tests {
         serde_json::from_value(json!({ "conditions": conditions })).unwrap()
     }
 
-    fn invalid(reason: Reason) -> Outcome {
+    fn invalid(reason: Reason) -> Conclusion {
         let message = String::new();
-        Outcome::Invalid(Invalid { reason, message }, None)
+        Conclusion::Invalid(Invalid { reason, message }, None)
     }
 
     #[test]
     fn what_the_api_server_thinks_is_asked_again_and_the_rest_is_watched() {
-        let next = |outcome: Outcome| next(&outcome, &status(&[]), None, Timestamp::UNIX_EPOCH);
+        let next =
+            |conclusion: Conclusion| next(&conclusion, &status(&[]), None, Timestamp::UNIX_EPOCH);
         assert_eq!(next(invalid(Reason::Refused)), Action::requeue(STEADY));
         assert_eq!(next(invalid(Reason::Forbidden)), Action::requeue(STEADY));
         assert_eq!(next(invalid(Reason::SecretMissing)), Action::await_change());
-        assert_eq!(next(Outcome::Paused), Action::await_change());
+        assert_eq!(next(Conclusion::Paused), Action::await_change());
     }
 
     #[test]

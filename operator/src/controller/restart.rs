@@ -16,6 +16,7 @@ use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind, Status};
 use serde_json::{Value, json};
 
+use super::injection::Injects;
 use super::sidecars::{SidecarPod, Sidecars, State};
 use super::validate::ValidatedMirror;
 use crate::cluster::answer::words;
@@ -63,8 +64,8 @@ pub struct Evictions(Mutex<HashMap<NamespacedName, Last>>);
 #[derive(Debug)]
 struct Last {
     at: Instant,
-    /// The uid of the pod's owner.
-    owner: String,
+    /// The pod's owner.
+    owner: Owner,
     /// The uids of the pods that were there.
     there: HashSet<Option<String>>,
     /// When the sidecar that the next pod should have was rendered.
@@ -83,11 +84,18 @@ impl Evictions {
         let last = all.get(resource)?;
         let mut staying = sidecars.staying();
         let replacement = staying.find(|pod| {
-            pod.owner.as_ref().is_some_and(|of| of.uid == last.owner)
-                && !last.there.contains(&pod.uid)
+            let owner = pod.owner.as_ref();
+            owner.is_some_and(|owner| owner.uid == last.owner.uid) && !last.there.contains(&pod.uid)
         });
         let why = match replacement {
-            None => "the pod in the place of the last one has yet to come".to_owned(),
+            // Only events say why a StatefulSet or a DaemonSet makes no pod, and the operator has
+            // no right to those of a whole cluster.
+            None => format!(
+                "the pod in the place of the last one has yet to come (hint: 'kubectl describe {} {}' \
+                 says what keeps it away)",
+                last.owner.kind.to_lowercase(),
+                last.owner.name
+            ),
             // Evicting it again, or the others, would be in vain.
             Some(pod) if pod.state != State::Current => {
                 format!("Pod {} came back without the current sidecar", pod.name)
@@ -107,7 +115,7 @@ impl Evictions {
         let pods = sidecars.pods.iter();
         let last = Last {
             at: Instant::now(),
-            owner: owner.uid.clone(),
+            owner: owner.clone(),
             there: pods.map(|pod| pod.uid.clone()).collect(),
             rendered_at: sidecars.rendered_at,
         };
@@ -207,16 +215,8 @@ fn unsettled(sidecars: &Sidecars, pod: &SidecarPod, now: Timestamp) -> Option<St
 
 /// Whether another pod in the place of this one would have the current sidecar.
 fn helps(sidecars: &Sidecars, pod: &SidecarPod) -> bool {
-    let is_old = match pod.state {
-        State::Outdated => true,
-        State::Missing => sidecars.can_inject,
-        State::Current
-        | State::Differs
-        | State::NameTaken
-        | State::VolumeTaken
-        | State::PortTaken(_) => false,
-    };
-    is_old && sidecars.is_from_before(pod)
+    let is_old = matches!(pod.state, State::Outdated | State::Missing);
+    is_old && sidecars.injects == Injects::Yes && sidecars.is_from_before(pod)
 }
 
 /// Whether a pod got no current sidecar although there was one: another pod would get none, either.

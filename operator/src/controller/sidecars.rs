@@ -3,29 +3,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crds::PrometheusMirrorStatus;
 use k8s_openapi::api::core::v1::Container;
 use k8s_openapi::jiff::Timestamp;
-use kube::{Client, Resource as _, ResourceExt as _};
+use kube::{Resource as _, ResourceExt as _};
 use serde_json::Value;
-use tokio::sync::Mutex;
 
 use super::build::Sidecar;
+use super::injection::Injects;
 use super::observe::PodReport;
 use super::validate::ValidatedMirror;
 use crate::cluster::caches::Caches;
 use crate::cluster::labelled::{Carried, DeclaredPort, LabelledPod, Owner, fingerprint};
 use crate::cluster::problem::Problem;
 
-/// The group and version whose policies add sidecars, and the kind's plural.
-const POLICIES: (&str, &str) = (
-    "admissionregistration.k8s.io/v1",
-    "mutatingadmissionpolicies",
-);
-/// How long the answer counts: an upgrade of the cluster changes it.
-const ASK_AGAIN: Duration = Duration::from_secs(300);
 /// How long after the sidecar was rendered a pod may still be made without it: the API server's
 /// policies hear of it a moment later, and clocks differ.
 const LAG: i64 = 60;
@@ -35,8 +27,8 @@ const LAG: i64 = 60;
 pub struct Sidecars {
     /// In the order of their names, with those that are about to end.
     pub pods: Vec<SidecarPod>,
-    /// Whether a policy can add sidecars to new pods in this cluster.
-    pub can_inject: bool,
+    /// Whether a policy adds sidecars to new pods in this cluster.
+    pub injects: Injects,
     /// When the current sidecar was first in the status; none if it is not there yet.
     pub rendered_at: Option<Timestamp>,
     /// How many of the pods with a sidecar were not asked, because there are too many.
@@ -191,10 +183,10 @@ pub fn labelled(caches: &Caches, mirror: &ValidatedMirror) -> Vec<Arc<LabelledPo
     caches.labelled_for(&mirror.namespace, &mirror.name)
 }
 
-/// What these pods carry, and what those of them that were asked say.
+/// What these pods carry, and what those of them that were asked say. `injection` is asked only
+/// where it matters.
 pub async fn judged(
-    client: &Client,
-    injection: &Injection,
+    injection: impl Future<Output = Injects>,
     wanted: Wanted<'_>,
     before: &PrometheusMirrorStatus,
     (pods, reports): (&[Arc<LabelledPod>], &[PodReport]),
@@ -216,38 +208,16 @@ pub async fn judged(
             SidecarPod::of(pod, measure, served.get(name).copied())
         })
         .collect();
-    let matters = pods.is_empty() || pods.iter().any(|pod| pod.state == State::Missing);
+    let needs_it = |pod: &SidecarPod| matches!(pod.state, State::Missing | State::Outdated);
+    let matters = pods.is_empty() || pods.iter().any(needs_it);
     let carrying = pods.iter().filter(|pod| pod.has_sidecar && !pod.is_ending);
     Sidecars {
         unasked: carrying.count().saturating_sub(reports.len()),
-        can_inject: !matters || injection.is_possible(client).await,
+        injects: match matters {
+            true => injection.await,
+            false => Injects::Yes,
+        },
         rendered_at: rendered_at(before, &wanted.sidecar.hash),
         pods,
-    }
-}
-
-/// Whether the API server has policies that add to pods: since Kubernetes 1.36.
-#[derive(Debug, Default)]
-pub struct Injection(Mutex<Option<(Instant, bool)>>);
-
-impl Injection {
-    /// Whether it has them, as far as is known. That it cannot be asked is no answer.
-    async fn is_possible(&self, client: &Client) -> bool {
-        let mut known = self.0.lock().await;
-        if let Some((asked, possible)) = *known
-            && asked.elapsed() < ASK_AGAIN
-        {
-            return possible;
-        }
-        let (group, plural) = POLICIES;
-        let possible = match client.list_api_group_resources(group).await {
-            Ok(resources) => resources.resources.iter().any(|kind| kind.name == plural),
-            Err(error) => {
-                tracing::debug!(%error, "cannot ask whether there are policies");
-                return known.is_none_or(|(_, possible)| possible);
-            }
-        };
-        *known = Some((Instant::now(), possible));
-        possible
     }
 }

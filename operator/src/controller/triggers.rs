@@ -14,13 +14,15 @@ use kube::{Resource, ResourceExt as _};
 use super::{Context, error_policy, reconcile};
 use crate::cluster::caches::Streams;
 use crate::cluster::index::{Referent, Referrers};
-use crate::cluster::kind::mirror_resource;
+use crate::cluster::kind::Stored;
 use crate::cluster::labelled::LabelledPod;
 use crate::cluster::owner::owner;
 use crate::cluster::packed::Packed;
 use crate::cluster::pod::MirrorPod;
 use crate::cluster::references::{NamespacedName, key};
+use crate::cluster::reported::Reported;
 use crate::cluster::slice::Slice;
+use crate::cluster::store;
 use crate::telemetry::waiting::Waiting;
 
 /// How many resources of a scope are reconciled at once. Most of a reconcile is waiting for pods.
@@ -39,19 +41,11 @@ struct Triggers {
 }
 
 impl Triggers {
-    /// A resource changed or is gone.
-    fn changed(&self, mirror: &Packed) {
-        let reference = ObjectRef::from_obj_with(mirror, mirror_resource());
-        let there = self.mirrors.get(&reference).map(|there| there.unpack());
-        self.referrers.note(&key(mirror), there.as_ref());
-        self.waiting.put(key(mirror));
-    }
-
     /// Resources by their names.
     fn concerned(&self, names: impl IntoIterator<Item = NamespacedName>) -> Vec<ObjectRef<Packed>> {
         let references = names.into_iter().map(|(namespace, name)| {
             self.waiting.put((namespace.clone(), name.clone()));
-            ObjectRef::new_with(&name, mirror_resource()).within(&namespace)
+            ObjectRef::new_with(&name, Stored::Mirror).within(&namespace)
         });
         references.collect()
     }
@@ -88,19 +82,19 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let triggers = Triggers {
-        mirrors: context.caches.mirrors.store(),
-        referrers: Arc::default(),
+        mirrors: context.caches.mirrors.clone(),
+        referrers: Arc::clone(&context.caches.referrers),
         waiting: Arc::clone(&context.waiting),
     };
-    let of_mirrors = triggers.clone();
+    let waiting = Arc::clone(&context.waiting);
     let changed = streams
         .mirrors
-        .inspect_ok(move |mirror| of_mirrors.changed(mirror));
+        .inspect_ok(move |mirror| waiting.put(key(mirror)));
     let mirrors = triggers.mirrors.clone();
     let config = controller::Config::default()
         .concurrency(CONCURRENCY)
         .debounce(DEBOUNCE);
-    let mut controller = Controller::for_stream_with(changed, mirrors, mirror_resource())
+    let mut controller = Controller::for_stream_with(changed, mirrors, Stored::Mirror)
         .with_config(config)
         .graceful_shutdown_on(shutdown);
     for (resource, changes) in streams.children {
@@ -109,9 +103,9 @@ pub async fn run(
         controller = controller.watches_stream_with(changes, mapper, resource);
     }
     if let Some(changes) = streams.namespaces {
-        let triggers = triggers.clone();
+        let (triggers, caches) = (triggers.clone(), Arc::clone(&context.caches));
         let mapper = move |namespace: PartialObjectMeta<Namespace>| {
-            triggers.concerned(within(&triggers.mirrors, &namespace.name_any()))
+            triggers.concerned(caches.mirrors_in(&namespace.name_any()))
         };
         controller = controller.watches_stream(changes, mapper);
     }
@@ -122,8 +116,8 @@ pub async fn run(
     let none = |_: PartialObjectMeta<ReplicaSet>| None;
     controller = controller
         .watches_stream(streams.replica_sets, none)
-        .watches_stream(streams.pods, move |pod: MirrorPod| {
-            of_pods.concerned(instance(&pod))
+        .watches_stream(streams.pods, move |pod: Reported<MirrorPod>| {
+            of_pods.concerned(instance(&pod.part))
         })
         .watches_stream(streams.labelled, move |pod: LabelledPod| {
             of_labelled.concerned(
@@ -166,13 +160,9 @@ async fn log<E: std::error::Error + 'static, Q: std::error::Error + 'static>(
 
 /// The resource that a pod runs for.
 fn instance(pod: &MirrorPod) -> Option<NamespacedName> {
-    Some((pod.namespace()?, pod.mirror.clone()?))
-}
-
-/// The resources of a namespace.
-fn within(mirrors: &Store<Packed>, namespace: &str) -> Vec<NamespacedName> {
-    let here = mirrors.state_filter(|mirror| mirror.meta().namespace.as_deref() == Some(namespace));
-    here.iter().map(|mirror| key(mirror.as_ref())).collect()
+    let mirror = pod.mirror.as_deref()?;
+    let namespace = store::Kept::namespace(pod);
+    Some((namespace.to_owned(), mirror.to_owned()))
 }
 
 #[cfg(test)]
@@ -200,12 +190,10 @@ mod tests {
             owner_of("PrometheusMirror", false).is_none() && owner_of("ReplicaSet", true).is_none()
         );
         let pod = |labels: serde_json::Value| {
-            name(instance(
-                &serde_json::from_value(
-                    json!({"metadata": {"name": "p", "namespace": "n", "labels": labels}}),
-                )
-                .unwrap(),
-            ))
+            let metadata = json!({"name": "p", "namespace": "n", "labels": labels});
+            let pod: Reported<MirrorPod> =
+                serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+            name(instance(&pod.part))
         };
         let labelled = pod(
             json!({"app.kubernetes.io/instance": "a", "app.kubernetes.io/name": "prometheus-mirror"}),

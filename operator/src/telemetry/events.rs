@@ -55,6 +55,16 @@ pub fn evicted(pod: &str) -> Event {
     event(EventType::Normal, "Restarted", "Restart", note)
 }
 
+/// The event of a resource that another operator looks after, too.
+#[must_use]
+pub fn another_operator(another: &str, ours: &str) -> Event {
+    let note = format!(
+        "Operator {another} looks after this resource, so {ours} stands back. Uninstall one of \
+         them, or let them watch different namespaces"
+    );
+    event(EventType::Warning, "AnotherOperator", "Claim", note)
+}
+
 fn is_news(before: &PrometheusMirrorStatus, condition: &Condition) -> bool {
     let known = before.conditions.iter().any(|before| {
         before.type_ == condition.type_

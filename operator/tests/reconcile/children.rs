@@ -14,6 +14,11 @@ fn as_manifest(mut object: Value) -> Value {
     let hash = &mut object["metadata"]["annotations"]["prometheus-mirror.io/applied"];
     assert_eq!(hash.as_str().map(str::len), Some(64));
     *hash = json!("SHA-256");
+    let annotations = object["metadata"]["annotations"].as_object_mut().unwrap();
+    if let Some(begun) = annotations.get_mut("prometheus-mirror.io/configuration") {
+        assert_eq!(begun.as_str().map(str::len), Some(64));
+        *begun = json!("SHA-256");
+    }
     object
 }
 

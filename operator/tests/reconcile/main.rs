@@ -12,6 +12,7 @@ mod others;
 mod pods;
 mod readiness;
 mod refused;
+mod rivals;
 mod servers;
 mod sidecars;
 mod watched;

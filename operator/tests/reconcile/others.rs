@@ -239,10 +239,32 @@ async fn nothing_of_a_restored_status_is_believed_where_nothing_runs() {
         assert_eq!(cluster.conditions(), expected);
         let status = cluster.status();
         let fields: Vec<_> = status.as_object().unwrap().keys().collect();
-        assert_eq!(fields, ["conditions", "observedGeneration"]);
+        assert_eq!(fields, ["conditions", "observedGeneration", "operator"]);
         cluster.api.asked();
         cluster.reconciles().await;
         assert_eq!(cluster.writes(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn what_the_cache_has_not_heard_of_is_not_taken_back() {
+    let before = Before::new(json!({}));
+    // A dry run answers with the version that there is.
+    before.api.rewrites("deployments", |deployment| {
+        if deployment["spec"]["revisionHistoryLimit"] == json!(3) {
+            deployment["metadata"]["resourceVersion"] = json!("newer");
+        }
+    });
+    let cluster = before.start().await;
+    cluster.becomes_ready().await;
+    cluster.api.edit("deployments/shop-mirror", |deployment| {
+        deployment["spec"]["revisionHistoryLimit"] = json!(9);
+    });
+    to_children(&cluster);
+    for _ in 0..2 {
+        cluster.reconciles().await;
+        let expected = ["apply deployments/shop-mirror (dry run)"];
+        assert_eq!(to_children(&cluster), expected);
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, MIRROR, key};
+use crate::api_server::Refusal;
+use crate::cluster::{Cluster, MIRROR, SHOP, key};
 use crate::pods::Serving;
 
 /// The status without its times.
@@ -31,6 +32,7 @@ async fn a_resource_whose_pods_serve_it_is_ready() {
         timeless(cluster.status()),
         json!({
             "observedGeneration": 1,
+            "operator": "system/operator",
             "endpoint": "http://shop.observability.svc:9900",
             "selector": "app.kubernetes.io/instance=shop,app.kubernetes.io/name=prometheus-mirror",
             "replicas": 2, "readyReplicas": 2, "reachableTargets": "1/1",
@@ -70,7 +72,7 @@ async fn a_status_is_written_once_and_only_if_it_changed() {
         versions.push(writes.len());
         cluster.time_passes();
     }
-    assert_eq!(versions, [1, 1, 0, 0, 0, 0]);
+    assert_eq!(versions, [1, 0, 0, 0, 0, 0]);
 }
 
 #[tokio::test]
@@ -108,6 +110,33 @@ async fn a_pod_that_cannot_start_is_quoted_in_the_condition() {
     assert_eq!(
         cluster.conditions()[..2],
         ["Ready False PodsFailing", "Reconciling True PodsFailing"]
+    );
+}
+
+#[tokio::test]
+async fn a_paused_rollout_says_how_it_goes_on() {
+    let cluster = Cluster::ready(json!({})).await;
+    let deployment = format!("deployments/{MIRROR}");
+    cluster.api.edit(&deployment, |deployment| {
+        deployment["spec"]["paused"] = json!(true);
+    });
+    cluster.rolls_out();
+    cluster.reconciles().await;
+    assert_eq!(
+        cluster.conditions()[0],
+        "Ready True Serving",
+        "nothing waits"
+    );
+    cluster.api.edit(&deployment, |deployment| {
+        deployment["status"]["updatedReplicas"] = json!(0);
+    });
+    cluster.reconciles().await;
+    let conditions = ["Ready False RolloutPaused", "Stalled True RolloutPaused"];
+    assert_eq!(cluster.conditions()[..2], conditions);
+    assert_eq!(
+        cluster.says(),
+        "0 of 1 pods are up to date, 1 are ready, 1 exist. The Deployment is paused: kubectl -n \
+         observability rollout resume deployment/shop-mirror lets it go on."
     );
 }
 
@@ -231,10 +260,92 @@ async fn a_new_key_is_brought_to_the_attention_of_the_pods() {
         "Ready False ConfigurationSpreading"
     );
     let writes = cluster.writes();
-    let children = ["serviceaccounts", "configmaps", "services", "deployments"];
-    let to_children = |write: &String| children.iter().any(|child| write.contains(child));
-    assert!(!writes.iter().any(to_children), "{writes:?}");
+    let pod = cluster.api.all(&["pods"]).remove(0);
+    let expected = [
+        format!("merge pods/{}", pod["metadata"]["name"].as_str().unwrap()),
+        "merge deployments/shop-mirror".to_owned(),
+        "apply prometheusmirrors/shop/status".to_owned(),
+    ];
+    assert_eq!(writes[..3], expected);
     cluster.becomes_ready().await;
+}
+
+const CONFIGURATION: &str = "prometheus-mirror.io/configuration";
+
+/// What pods were notified of.
+fn notified(cluster: &Cluster) -> Vec<Value> {
+    let pods = cluster.api.all(&["pods"]).into_iter();
+    let of = |pod: Value| pod["metadata"]["annotations"][CONFIGURATION].clone();
+    pods.map(of).collect()
+}
+
+/// What the pods of the Deployment began with.
+fn begun(cluster: &Cluster) -> Value {
+    let deployment = cluster.api.get("deployments/shop-mirror").unwrap();
+    deployment["metadata"]["annotations"][CONFIGURATION].clone()
+}
+
+fn change_key(cluster: &Cluster) {
+    cluster.api.edit("secrets/mirror-key", |secret| {
+        secret["data"]["apiKey"] = json!("bmV3")
+    });
+}
+
+#[tokio::test]
+async fn a_pod_that_was_made_with_its_configuration_is_not_written() {
+    let cluster = Cluster::ready(json!({"replicas": 2})).await;
+    let none = Value::Null;
+    assert_eq!(notified(&cluster), [none.clone(), none.clone()]);
+    change_key(&cluster);
+    cluster.becomes_ready().await;
+    assert_eq!(notified(&cluster), [begun(&cluster), begun(&cluster)]);
+
+    // Another pod reads the new key when it starts.
+    cluster
+        .api
+        .edit(SHOP, |shop| shop["spec"]["replicas"] = json!(3));
+    cluster.becomes_ready().await;
+    assert_eq!(notified(&cluster), [begun(&cluster), begun(&cluster), none]);
+}
+
+#[tokio::test]
+async fn what_pods_began_with_is_what_it_was_until_all_are_notified_and_that_is_noted() {
+    let fails = [
+        ("merge pods/", "cannot write Pod shop-"),
+        // After all have been notified.
+        ("merge deployments/", "cannot write Deployment shop-"),
+    ];
+    for (request, said) in fails {
+        let cluster = Cluster::ready(json!({"replicas": 2})).await;
+        let before = begun(&cluster);
+        change_key(&cluster);
+        let refusal = Refusal::new(500, "InternalError", "etcdserver: request timed out");
+        cluster.api.fails(request, 1, refusal);
+        let (words, _) = cluster.fails_to_reconcile().await;
+        assert!(words.starts_with(said), "{words}");
+        assert_eq!(begun(&cluster), before, "{request}");
+        cluster.becomes_ready().await;
+        let present = begun(&cluster);
+        assert_eq!(
+            notified(&cluster),
+            [present.clone(), present.clone()],
+            "{request}"
+        );
+        assert_ne!(present, before, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn pods_of_a_deployment_that_says_nothing_are_notified() {
+    let cluster = Cluster::ready(json!({})).await;
+    let before = begun(&cluster);
+    cluster.api.edit("deployments/shop-mirror", |deployment| {
+        let annotations = &mut deployment["metadata"]["annotations"];
+        annotations.as_object_mut().unwrap().remove(CONFIGURATION);
+    });
+    cluster.reconciles().await;
+    assert_eq!(notified(&cluster), std::slice::from_ref(&before));
+    assert_eq!(begun(&cluster), before);
 }
 
 #[tokio::test]

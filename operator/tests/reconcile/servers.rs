@@ -90,6 +90,8 @@ fn only_the_document_changed(cluster: &Cluster) {
     let expected = [
         "configmaps/shop-mirror",
         "pods/shop-mirror-",
+        // That the pods have been notified.
+        "merge deployments/shop-mirror",
         "prometheusmirrors/shop/status",
         "events",
     ];

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
+use operator::cluster::scope::Scope;
 use serde_json::{Value, json};
 
 use crate::api_server::Refusal;
-use crate::cluster::{Before, Cluster, HERE, MIRROR, SHOP, SIDECAR, key};
+use crate::cluster::{Before, Cluster, HERE, MIRROR, SHOP, SIDECAR, forbidden, key};
 
 fn mode(more: Value) -> Value {
     let mut spec = more;
@@ -48,6 +49,8 @@ async fn in_mode_sidecar_nothing_runs_of_its_own() {
             "get secrets/mirror-key",
             "apply configmaps/shop-mirror",
             "apply services/shop",
+            "list mutatingadmissionpolicies",
+            "list mutatingadmissionpolicybindings",
             // At once: the next pod should have the sidecar.
             "apply prometheusmirrors/shop/status",
             "create events",
@@ -189,7 +192,7 @@ async fn a_pod_that_no_policy_touched_says_to_look_at_the_policy() {
     cluster.labelled_pod(0);
     cluster.reconciles().await;
     let said = cluster.says();
-    let expected = "The policy added none to Pod prometheus-0, although this resource existed before: check that the MutatingAdmissionPolicy and its binding are installed.";
+    let expected = "The policy added none to Pod prometheus-0, although this resource existed before: check the MutatingAdmissionPolicy and its binding.";
     assert!(said.ends_with(expected), "{said}");
 }
 
@@ -205,6 +208,72 @@ async fn without_policies_the_command_that_prints_the_sidecar_is_named() {
     cluster.reconciles().await;
     assert_eq!(cluster.conditions()[1], "Stalled True InjectionUnavailable");
     assert!(cluster.says().contains(command), "{}", cluster.says());
+}
+
+#[tokio::test]
+async fn where_the_policy_is_not_installed_no_pod_is_restarted_and_that_is_said() {
+    for gone in [
+        "mutatingadmissionpolicies",
+        "mutatingadmissionpolicybindings",
+    ] {
+        let before = Before::new(mode(json!({"sidecar": {"restartPods": true}})));
+        before.api.remove(&format!("{gone}/sidecar"));
+        let cluster = before.start().await;
+        cluster.reconciles().await;
+        cluster.labelled_pod(0);
+        cluster.reconciles().await;
+        assert_eq!(cluster.conditions()[1], "Stalled True InjectionUnavailable");
+        let said = "No sidecar: Pod prometheus-0. No policy of this cluster adds one: install it with the operator's chart (sidecar.injection) or dist/sidecar-injection.yaml, and restart the pods then. Without it, prometheus-mirror-operator sidecar shop -n observability prints what belongs there.";
+        assert_eq!(cluster.says(), said);
+        assert!(
+            cluster.api.get("pods/prometheus-0").unwrap()["metadata"]["deletionTimestamp"]
+                .is_null()
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_older_sidecar_stays_while_no_policy_adds_the_current_one() {
+    let before = Before::new(mode(json!({"sidecar": {"restartPods": true}})));
+    before.api.remove("mutatingadmissionpolicies/sidecar");
+    let cluster = before.start().await;
+    cluster.reconciles().await;
+    cluster.stateful_set(1);
+    cluster.labelled_pod(0);
+    cluster.injected(0);
+    cluster.set(&json!({"image": "prometheus-mirror:2"}));
+    cluster.reconciles().await;
+    assert_eq!(evictions(&cluster), [""; 0]);
+    let said = &current(&cluster)[2];
+    let expected = "An older sidecar: Pod prometheus-0. No policy of this cluster adds one:";
+    assert!(said.starts_with(expected), "{said}");
+}
+
+#[tokio::test]
+async fn an_operator_that_may_not_read_policies_supposes_that_one_is_there() {
+    let before = Before::new(mode(json!({})));
+    let refused = forbidden("no right to list policies");
+    before
+        .api
+        .always_fails("list mutatingadmissionpolicies", refused);
+    let cluster = before.start().await;
+    cluster.reconciles().await;
+    cluster.labelled_pod(0);
+    cluster.reconciles().await;
+    assert_eq!(cluster.conditions()[1], "Stalled True SidecarMissing");
+}
+
+#[tokio::test]
+async fn an_operator_of_one_namespace_reads_no_policies() {
+    let mut before = Before::new(mode(json!({})));
+    before.scope = Scope::Namespace(HERE.to_owned());
+    let cluster = before.start().await;
+    cluster.labelled_pod(0);
+    cluster.reconciles().await;
+    let requests = cluster.requests();
+    let policies = requests.iter().filter(|it| it.contains("policies"));
+    assert_eq!(policies.count(), 0, "{requests:?}");
+    assert_eq!(cluster.conditions()[1], "Stalled True SidecarMissing");
 }
 
 #[tokio::test]

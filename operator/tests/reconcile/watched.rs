@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::api_server::Refusal;
-use crate::cluster::{Before, MIRROR, key};
+use crate::cluster::{Before, Cluster, MIRROR, key};
 
 #[tokio::test]
 async fn the_arrival_of_a_secret_reconciles_the_resource() {
@@ -51,4 +51,14 @@ async fn a_failed_reconcile_is_tried_again_without_a_change() {
     let cluster = before.run().await;
     let deployment = || cluster.api.get(&format!("deployments/{MIRROR}"));
     cluster.eventually(|| deployment().is_some()).await;
+}
+
+#[tokio::test]
+async fn a_new_operator_knows_at_once_what_an_unchanged_resource_refers_to() {
+    let before = Cluster::ready(json!({})).await;
+    let cluster = Before::as_left_by(&before).run().await;
+    cluster.rests().await;
+    cluster.api.remove("secrets/mirror-key");
+    let stalled = || cluster.condition("Stalled")["reason"] == "SecretMissing";
+    cluster.eventually(stalled).await;
 }

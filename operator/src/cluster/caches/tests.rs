@@ -2,7 +2,6 @@
 
 use futures::StreamExt as _;
 use http::{Request, Response};
-use kube::ResourceExt as _;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tower::service_fn;
@@ -127,7 +126,7 @@ async fn pods_are_a_mirrors_by_who_controls_them_and_not_by_their_labels() {
     .await;
     let deployment = caches.children[&Kind::Deployment].get("n", "shop-mirror");
     let pods = caches.pods_of(&deployment.unwrap().unpack());
-    let mut names: Vec<_> = pods.iter().map(|pod| pod.name_any()).collect();
+    let mut names: Vec<_> = pods.iter().map(|pod| pod.name().to_owned()).collect();
     names.sort();
     assert_eq!(names, ["first", "second"]);
 }

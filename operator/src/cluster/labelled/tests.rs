@@ -96,7 +96,7 @@ fn a_labelled_pod_says_what_it_carries_whose_it_is_and_where_it_answers() {
         ip: Some("192.0.2.1".to_owned()),
     };
     assert_eq!(found, expected);
-    assert!(found.is_for("n", "shop") && !found.is_for("m", "shop") && !found.is_for("n", "x"));
+    assert_eq!(found.group(), Some("shop"));
     assert_eq!(
         (found.address(), found.made_at()),
         (Some("192.0.2.1"), Some(made))

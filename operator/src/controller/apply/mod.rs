@@ -17,8 +17,8 @@ mod write;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use kube::Client;
 use kube::api::DynamicObject;
+use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
 use self::decide::{Decision, stamped, wanted};
@@ -27,7 +27,8 @@ use self::difference::differences;
 use self::overruled::is_same;
 pub use self::overruled::{By, Contested, Overruled};
 use self::write::Writer;
-use super::build::Child;
+use super::begun;
+use super::build::{Built, Child};
 use super::validate::ValidatedMirror;
 use crate::cluster::answer::words;
 use crate::cluster::caches::Caches;
@@ -92,7 +93,8 @@ pub enum Error {
     },
 }
 
-/// Creates and updates `children`, and deletes what belongs to the resource and is not among them.
+/// Creates and updates what was `built`, and deletes what belongs to the resource and is not part
+/// of it.
 ///
 /// A `new` resource most likely has no children yet, so they are created without reading first.
 ///
@@ -103,7 +105,7 @@ pub async fn apply(
     caches: &Caches,
     contested: &Contested,
     mirror: &ValidatedMirror,
-    children: &[Child],
+    built: &Built,
     new: bool,
 ) -> Result<Applied, Error> {
     let step = Apply {
@@ -112,9 +114,11 @@ pub async fn apply(
             client,
             caches,
             mirror,
+            configuration: &built.document.configuration,
         },
         new,
     };
+    let children = &built.children;
     let mut applied = Applied::default();
     let writes = step.plan(children, &mut applied).await?;
     step.check(&writes).await?;
@@ -138,6 +142,26 @@ pub async fn apply(
     }
     step.delete_unwanted(children, &mut applied).await?;
     Ok(applied)
+}
+
+/// Whether a child is to be applied once more.
+enum Again {
+    /// It is.
+    Write,
+    /// It would be in vain.
+    Overruled(Overruled),
+    /// The cache is behind: what differs may be as it should be.
+    NotYet,
+}
+
+/// What applying a child would do to it.
+enum Effect {
+    /// It would leave the object as it is.
+    None,
+    /// It would change the object.
+    Change,
+    /// It would change an object that the cache does not know yet.
+    Unknown,
 }
 
 struct Apply<'a> {
@@ -168,12 +192,18 @@ impl Apply<'_> {
             {
                 ingress_rules::keep(&mut child.manifest, there);
             }
+            if child.kind == Kind::Deployment
+                && let Some(there) = &there
+            {
+                begun::keep(&mut child.manifest, there);
+            }
             match self.decide(&child, there.as_ref()).await? {
                 decision @ Decision::Create => writes.push((child, decision)),
                 decision @ Decision::Update { .. } => {
-                    match self.overruled(&child, there.as_ref(), &decision).await? {
-                        Some(overruled) => applied.overruled.push(overruled),
-                        None => writes.push((child, decision)),
+                    match self.again(&child, there.as_ref(), &decision).await? {
+                        Again::Write => writes.push((child, decision)),
+                        Again::Overruled(overruled) => applied.overruled.push(overruled),
+                        Again::NotYet => {}
                     }
                 }
                 other => applied.note(&child, &other),
@@ -198,61 +228,70 @@ impl Apply<'_> {
         self.writer.read(child).await
     }
 
-    /// The fields of a child that differ although they were applied, if applying them again is in
-    /// vain.
-    async fn overruled(
+    /// Whether a child that differs from what was applied is to be applied again.
+    async fn again(
         &self,
         child: &Child,
         there: Option<&DynamicObject>,
         decision: &Decision,
-    ) -> Result<Option<Overruled>, Error> {
+    ) -> Result<Again, Error> {
         let Some(there) = there else {
-            return Ok(None);
+            return Ok(Again::Write);
         };
         let mirror = self.writer.mirror;
         let of = (mirror.namespace.clone(), mirror.name.clone());
         if !self.contested.was_applied(&of, child, there) {
-            return Ok(None);
+            return Ok(Again::Write);
         }
         let fields = differences(&json!(there), &wanted(child));
-        let by = if self.is_final(child, decision, &of, there).await? {
-            By::Admission
-        } else if self
-            .contested
-            .is_in_vain(&of, there, &fields, Instant::now())
-        {
-            match self.contested.by(&of, there) {
-                Some(by) => by,
-                None => {
-                    let by = self.writer.last_manager(child, &fields).await?;
-                    self.contested.note(&of, there, &by);
-                    by
+        let by = match self.effect(child, decision, &of, there).await? {
+            Effect::None => By::Admission,
+            Effect::Unknown => return Ok(Again::NotYet),
+            Effect::Change => {
+                let now = Instant::now();
+                if !self.contested.is_in_vain(&of, there, &fields, now) {
+                    return Ok(Again::Write);
+                }
+                match self.contested.by(&of, there) {
+                    Some(by) => by,
+                    None => {
+                        let by = self.writer.last_manager(child, &fields).await?;
+                        self.contested.note(&of, there, &by);
+                        by
+                    }
                 }
             }
-        } else {
-            return Ok(None);
         };
         let object = child.object();
-        Ok(Some(Overruled { object, fields, by }))
+        Ok(Again::Overruled(Overruled { object, fields, by }))
     }
 
-    /// Whether applying a child leaves it as it is. A dry run goes through admission like a write.
-    async fn is_final(
+    /// What applying a child would do to it. A dry run goes through admission like a write.
+    async fn effect(
         &self,
         child: &Child,
         decision: &Decision,
         of: &NamespacedName,
         there: &DynamicObject,
-    ) -> Result<bool, Error> {
+    ) -> Result<Effect, Error> {
         if self.contested.is_settled(of, child, there) {
-            return Ok(true);
+            return Ok(Effect::None);
         }
-        let answer = self.writer.patch(child, decision, true).await?;
-        let is_final = answer.is_some_and(|answer| is_same(&answer, there));
-        if is_final {
+        let Some(answer) = self.writer.patch(child, decision, true).await? else {
+            return Ok(Effect::Change);
+        };
+        if is_same(&answer, there) {
             self.contested.settle(of, child, there);
+            return Ok(Effect::None);
         }
-        Ok(is_final)
+        // A dry run answers with the version that there is. The object as the cache has it may be
+        // that from before the operator's own write: its watch broke off. To apply what belongs to
+        // that one would take back what was done since. What the cache hears next leads here again.
+        let versions = (answer.resource_version(), there.resource_version());
+        Ok(match versions {
+            (Some(is), Some(was)) if is != was => Effect::Unknown,
+            _ => Effect::Change,
+        })
     }
 
     /// Finds out before the first write whether there is a reason to write nothing at all.

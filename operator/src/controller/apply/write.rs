@@ -4,16 +4,17 @@ use crds::contract::OPERATOR;
 use std::collections::BTreeSet;
 
 use crds::PrometheusMirror;
+use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
-use kube::{Client, Resource as _, ResourceExt as _};
 
 use super::decide::{Decision, decide};
 use super::{By, Difference, Error, advice, misfit, overruled};
 use crate::cluster::answer::{Refusal, needs_a_write, refusal, words};
 use crate::cluster::caches::Caches;
 use crate::cluster::kind::Kind;
-use crate::cluster::owner::owned_by;
+use crate::cluster::store::Kept as _;
 use crate::cluster::written::ObjectName;
+use crate::controller::begun;
 use crate::controller::build::Child;
 use crate::controller::validate::ValidatedMirror;
 
@@ -22,6 +23,8 @@ pub(super) struct Writer<'a> {
     pub(super) client: &'a Client,
     pub(super) caches: &'a Caches,
     pub(super) mirror: &'a ValidatedMirror,
+    /// What pods of a new Deployment begin with.
+    pub(super) configuration: &'a str,
 }
 
 impl Writer<'_> {
@@ -126,6 +129,9 @@ impl Writer<'_> {
         decision.add_condition(&mut manifest);
         let mut params = PatchParams::apply(OPERATOR).force();
         if child.kind == Kind::Deployment {
+            if *decision == Decision::Create {
+                begun::say(&mut manifest, self.configuration);
+            }
             // A misspelt field of a pod template would be dropped without a word.
             params = params.validation_strict();
         }
@@ -163,16 +169,13 @@ impl Writer<'_> {
         wanted: &BTreeSet<(Kind, &str)>,
     ) -> Vec<(ObjectName, Option<String>)> {
         let mut unwanted = Vec::new();
-        for (kind, cache) in &self.caches.children {
-            let found = cache.filter(|object| {
-                object.meta().namespace.as_deref() == Some(&self.mirror.namespace)
-                    && owned_by(object, &self.mirror.uid)
-                    && object.meta().deletion_timestamp.is_none()
-                    && !wanted.contains(&(*kind, object.name_any().as_str()))
-            });
+        let ValidatedMirror { namespace, uid, .. } = self.mirror;
+        for kind in Kind::ALL {
+            let mut found = self.caches.children_of(kind, namespace, uid);
+            found.retain(|object| !object.is_ending && !wanted.contains(&(kind, object.name())));
             unwanted.extend(found.iter().map(|object| {
-                let (kind, name) = (*kind, object.name_any());
-                (ObjectName { kind, name }, object.uid())
+                let name = object.name().to_owned();
+                (ObjectName { kind, name }, Some(object.uid.to_string()))
             }));
         }
         unwanted

@@ -4,31 +4,32 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use crds::DataKind;
-use kube::api::PartialObjectMeta;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Client, Resource};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{Error, KeyFacts};
+use crate::cluster::known::Known;
 use crate::cluster::references::NamespacedName;
 
 /// The keys of Secrets and ConfigMaps, remembered until the object changes.
 #[derive(Default)]
 pub struct KnownKeys {
-    secrets: Known,
-    config_maps: Known,
+    secrets: Facts,
+    config_maps: Facts,
 }
 
-type Known = Mutex<HashMap<NamespacedName, KeyFacts>>;
+type Facts = Mutex<HashMap<NamespacedName, KeyFacts>>;
 
 impl KnownKeys {
     /// The keys of an object that the cache has as `cached`.
-    pub(super) async fn of<K: Resource<DynamicType = ()>>(
+    pub(super) async fn of(
         &self,
         client: &Client,
         kind: DataKind,
         at: NamespacedName,
-        cached: Option<&PartialObjectMeta<K>>,
+        cached: Option<&Known>,
     ) -> Result<Option<KeyFacts>, Error> {
         let known = match kind {
             DataKind::Secret => &self.secrets,
@@ -40,11 +41,15 @@ impl KnownKeys {
             return Ok(None);
         };
         if let Some(facts) = lock().get(&at)
-            && Some(&facts.version) == cached.metadata.resource_version.as_ref()
+            && *facts.version == *cached.version
         {
             return Ok(Some(facts.clone()));
         }
-        let facts = read_keys::<K>(client, &at).await.map_err(|source| Error {
+        let read = match kind {
+            DataKind::Secret => read_keys::<Secret>(client, &at).await,
+            DataKind::ConfigMap => read_keys::<ConfigMap>(client, &at).await,
+        };
+        let facts = read.map_err(|source| Error {
             kind: kind.as_str(),
             name: at.1.clone(),
             source,

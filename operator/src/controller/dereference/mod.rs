@@ -4,7 +4,9 @@
 //! is read: the pods that mount them are the only ones to see them.
 
 mod keys;
-mod servers;
+mod prometheuses;
+mod referrer;
+mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 
 pub use self::keys::KnownKeys;
-pub use self::servers::Referrer;
+pub use self::referrer::Referrer;
 use crate::cluster::answer::words;
 use crate::cluster::caches::Caches;
 use crate::cluster::references::{NamespacedName, References};
@@ -130,15 +132,15 @@ pub async fn dereference(
         found.config_maps.insert(name.clone(), facts);
     }
     for at in &references.services {
-        let facts = servers::service(caches, from, at);
+        let facts = services::service(caches, from, at);
         found.services.insert(at.clone(), facts);
     }
     for at in &references.pods_of {
-        let pods = servers::pods(caches, from, at);
+        let pods = services::pods(caches, from, at);
         found.pods.insert(at.clone(), pods);
     }
     for at in &references.prometheuses {
-        let facts = servers::prometheus(caches, from, at);
+        let facts = prometheuses::prometheus(caches, from, at);
         found.prometheuses.insert(at.clone(), facts);
     }
     Ok(found)

@@ -27,7 +27,7 @@ const LONGEST_MESSAGE: usize = 1024;
 const MOST_NOTICES: usize = 8;
 /// What a pod answers on its admin port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct PodAnswer {
     /// The hash of the document it serves.
     pub document: Option<String>,
     /// It has a newer document and refuses it.
@@ -56,7 +56,7 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
 }
 
 /// What a pod answers, or why it does not.
-pub(super) async fn ask(http: &reqwest::Client, ip: &str) -> Result<Answer, String> {
+pub(super) async fn ask(http: &reqwest::Client, ip: &str) -> Result<PodAnswer, String> {
     let host = if ip.contains(':') {
         format!("[{ip}]")
     } else {
@@ -73,7 +73,7 @@ pub(super) async fn ask(http: &reqwest::Client, ip: &str) -> Result<Answer, Stri
 
 /// What a pod answered, with texts no longer than a status has room for: one that is too long would
 /// have the API server refuse the whole status.
-fn answer(readiness: Readiness, targets: Option<Reachability>) -> Answer {
+fn answer(readiness: Readiness, targets: Option<Reachability>) -> PodAnswer {
     let (targets, notices) = targets
         .map(|found| (found.targets, found.notices))
         .unwrap_or_default();
@@ -93,7 +93,7 @@ fn answer(readiness: Readiness, targets: Option<Reachability>) -> Answer {
                 .map(server)
                 .collect(),
         });
-    Answer {
+    PodAnswer {
         document: readiness.document.map(|document| document.hash),
         newer_document_refused: readiness.newer_document_refused,
         targets: bounded.collect(),

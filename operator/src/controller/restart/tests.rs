@@ -31,7 +31,7 @@ fn pod(name: &str, state: State) -> SidecarPod {
 fn sidecars(pods: Vec<SidecarPod>) -> Sidecars {
     Sidecars {
         pods,
-        can_inject: true,
+        injects: Injects::Yes,
         rendered_at: "2026-01-01T01:00:00Z".parse().ok(),
         unasked: 0,
     }
@@ -137,9 +137,13 @@ fn a_pod_that_would_come_back_the_same_or_not_at_all_stays() {
     // Made after the sidecar was rendered, and yet without it.
     let late = changed(|pod| pod.made_at = "2026-01-01T01:01:00Z".parse().ok());
     assert_eq!(alone(late), "nothing");
-    let mut nothing_injects = sidecars(vec![pod("p", State::Missing)]);
-    nothing_injects.can_inject = false;
-    assert_eq!(decided(&nothing_injects), "nothing");
+    for state in [State::Missing, State::Outdated] {
+        for injects in [Injects::NoApi, Injects::NoPolicy] {
+            let mut nothing_injects = sidecars(vec![pod("p", state.clone())]);
+            nothing_injects.injects = injects;
+            assert_eq!(decided(&nothing_injects), "nothing");
+        }
+    }
     let mut not_in_the_status = sidecars(vec![pod("p", State::Outdated)]);
     not_in_the_status.rendered_at = None;
     assert_eq!(decided(&not_in_the_status), "nothing");
@@ -173,7 +177,9 @@ fn after_an_eviction_the_pod_in_its_place_must_come_first() {
     assert_eq!(pending(&before), None);
     evictions.note(resource(), &owner("StatefulSet"), &before);
     let gone = sidecars(vec![pod("p-0", State::Missing)]);
-    let said = Some("the pod in the place of the last one has yet to come".to_owned());
+    let said = "the pod in the place of the last one has yet to come (hint: 'kubectl describe \
+                statefulset s' says what keeps it away)";
+    let said = Some(said.to_owned());
     assert_eq!([pending(&before), pending(&gone)], [said.clone(), said]);
     let other = ("n".to_owned(), "b".to_owned());
     assert_eq!(evictions.pending(&other, &gone), None);

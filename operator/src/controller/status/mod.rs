@@ -40,7 +40,7 @@ use crate::cluster::written::Written;
 
 /// How the steps before ended.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum Conclusion {
     /// The resource cannot be built, or the API server refuses what was built. What ran before
     /// still runs. In mode Sidecar, what pods should carry all the same: what is missing may come
     /// after them.
@@ -53,7 +53,7 @@ pub enum Outcome {
     Applied(Box<Progress>),
 }
 
-impl Outcome {
+impl Conclusion {
     /// What was written.
     #[must_use]
     pub fn written(&self) -> &[Written] {
@@ -134,7 +134,7 @@ pub fn without_pods(previous: &PrometheusMirrorStatus) -> PrometheusMirrorStatus
 /// The status after this reconcile. Equal to `previous` if nothing changed, times included.
 #[must_use]
 pub fn status(
-    outcome: &Outcome,
+    conclusion: &Conclusion,
     previous: &PrometheusMirrorStatus,
     generation: Option<i64>,
     now: Timestamp,
@@ -146,17 +146,17 @@ pub fn status(
         generation,
         now,
     };
-    status.conditions = match outcome {
-        Outcome::Invalid(invalid, sidecar) => {
+    status.conditions = match conclusion {
+        Conclusion::Invalid(invalid, sidecar) => {
             if let Some(sidecar) = sidecar {
                 let counts = Counts::known(previous);
                 status.sidecar = Some(sidecars::status(sidecar, counts, previous, now));
             }
             of_invalid(&conditions, invalid)
         }
-        Outcome::Failing(message) => of_failing(&conditions, message),
-        Outcome::Paused => of_paused(&conditions),
-        Outcome::Applied(progress) => {
+        Conclusion::Failing(message) => of_failing(&conditions, message),
+        Conclusion::Paused => of_paused(&conditions),
+        Conclusion::Applied(progress) => {
             note_progress(progress, &mut status, previous, now);
             let findings = findings(progress, &status, previous, now).into_iter();
             findings.map(|found| conditions.condition(found)).collect()

@@ -9,6 +9,7 @@ use super::silence;
 use super::{Progress, reconciling_for};
 use crate::cluster::kind::Kind;
 use crate::controller::apply::Applied;
+use crate::controller::build::deployment_name;
 use crate::controller::observe::PodReport;
 
 /// A pod says which document it serves, but of a Secret it only says when it refuses one. So long
@@ -140,6 +141,16 @@ fn rollout(progress: &Progress, replicas: &Replicas, now: Timestamp) -> Option<R
     if let Some(refused) = &replicas.refused {
         reason = Reason::PodsRefused;
         message = format!("Pods cannot be created: {refused} ({ready} of {wanted} are ready)");
+    }
+    if replicas.paused {
+        let of = &progress.mirror;
+        message += &format!(
+            " The Deployment is paused: kubectl -n {} rollout resume deployment/{} lets it go on.",
+            of.namespace,
+            deployment_name(&of.name)
+        );
+        let stalled = Expectation::Stalled;
+        return Some(Readiness::not(Reason::RolloutPaused, stalled, message));
     }
     message += &ended_lately(progress, now).unwrap_or_default();
     Some(Readiness::not(reason, unless_given_up(replicas), message))

@@ -11,6 +11,8 @@ pub(super) struct Replicas {
     pub(super) updated: i32,
     /// The Deployment controller has seen the present template.
     pub(super) current: bool,
+    /// Somebody paused it.
+    pub(super) paused: bool,
     /// It gave up.
     pub(super) deadline_exceeded: bool,
     /// Why the API server refuses to create pods, in its words.
@@ -40,6 +42,7 @@ impl Replicas {
             updated: number(&status["updatedReplicas"]),
             current: deployment
                 .is_some_and(|deployment| observed >= deployment.metadata.generation),
+            paused: data["spec"]["paused"] == true,
             deadline_exceeded: conditions().any(|condition| {
                 condition["type"] == "Progressing"
                     && condition["reason"] == "ProgressDeadlineExceeded"

@@ -13,6 +13,7 @@ use super::conditions::{Finding, Truth, whole_second};
 use super::ready::{self, Expectation, Numbers, Readiness};
 use super::silence;
 use crate::controller::build::Sidecar;
+use crate::controller::injection::Injects;
 use crate::controller::observe::MOST_LABELLED;
 use crate::controller::restart::{Restart, replaces};
 use crate::controller::sidecars::{SidecarPod, Sidecars, State, rendered_at};
@@ -145,8 +146,8 @@ fn no_pods(progress: &Progress, sidecars: &Sidecars, now: Timestamp) -> Option<R
         labels::INJECT,
         mirror.name
     );
-    if !sidecars.can_inject {
-        message = format!("{message} {}", by_hand(progress));
+    if let Some(by_hand) = by_hand(progress, sidecars) {
+        message = format!("{message} {by_hand}");
     }
     message += &ready::ended_lately(progress, now).unwrap_or_default();
     let settled = Expectation::Settled;
@@ -269,8 +270,8 @@ fn port_taken(progress: &Progress, sidecars: &Sidecars) -> Option<String> {
 fn missing(progress: &Progress, sidecars: &Sidecars) -> Option<(Reason, String)> {
     let is_missing = |pod: &SidecarPod| pod.state == State::Missing;
     let pods = names(sidecars, is_missing)?;
-    if !sidecars.can_inject {
-        let message = format!("No sidecar: {pods}. {}", by_hand(progress));
+    if let Some(by_hand) = by_hand(progress, sidecars) {
+        let message = format!("No sidecar: {pods}. {by_hand}");
         return Some((Reason::InjectionUnavailable, message));
     }
     let is_new = |pod: &SidecarPod| {
@@ -278,7 +279,7 @@ fn missing(progress: &Progress, sidecars: &Sidecars) -> Option<(Reason, String)>
     };
     let message = match names(sidecars, is_new) {
         Some(new) => format!(
-            "No sidecar: {pods}. The policy added none to {new}, although this resource existed before: check that the MutatingAdmissionPolicy and its binding are installed."
+            "No sidecar: {pods}. The policy added none to {new}, although this resource existed before: check the MutatingAdmissionPolicy and its binding."
         ),
         None => format!(
             "No sidecar: {pods}. {}",
@@ -290,7 +291,8 @@ fn missing(progress: &Progress, sidecars: &Sidecars) -> Option<(Reason, String)>
 
 fn outdated(progress: &Progress, sidecars: &Sidecars) -> Option<String> {
     let old = names(sidecars, |pod| pod.state == State::Outdated).map(|pods| {
-        let advice = restart_them(progress, sidecars, State::Outdated);
+        let advice = by_hand(progress, sidecars)
+            .unwrap_or_else(|| restart_them(progress, sidecars, State::Outdated));
         format!("An older sidecar: {pods}. {advice}")
     });
     let differing = names(sidecars, |pod| pod.state == State::Differs).map(|pods| {
@@ -322,11 +324,18 @@ fn restart_them(progress: &Progress, sidecars: &Sidecars, state: State) -> Strin
     all.join(" ")
 }
 
-fn by_hand(progress: &Progress) -> String {
-    format!(
-        "This cluster has no MutatingAdmissionPolicy v1 (Kubernetes 1.36) that could add one: {}",
-        what_to_paste(progress)
-    )
+/// What to do where nothing adds sidecars.
+fn by_hand(progress: &Progress, sidecars: &Sidecars) -> Option<String> {
+    let why = match sidecars.injects {
+        Injects::Yes => return None,
+        Injects::NoApi => {
+            "This cluster has no MutatingAdmissionPolicy v1 (Kubernetes 1.36) that could add one:"
+        }
+        Injects::NoPolicy => {
+            "No policy of this cluster adds one: install it with the operator's chart (sidecar.injection) or dist/sidecar-injection.yaml, and restart the pods then. Without it,"
+        }
+    };
+    Some(format!("{why} {}", what_to_paste(progress)))
 }
 
 fn what_to_paste(progress: &Progress) -> String {

@@ -6,7 +6,7 @@ use crate::cluster::kind::Kind;
 use crate::cluster::problem::Problem;
 use crate::cluster::written::{Change, ObjectName, Written};
 use crate::controller::build::{Defaults, build};
-use crate::controller::observe::Answer;
+use crate::controller::observe::PodAnswer;
 use crate::controller::validate::tests::{found, object};
 use crate::controller::validate::{parse, validate};
 
@@ -55,7 +55,7 @@ impl Case {
             name: name.to_owned(),
             notified: Some(built.document.configuration.clone()),
             problem: None,
-            answer: Some(Answer {
+            answer: Some(PodAnswer {
                 document: Some(built.document.hash.clone()),
                 newer_document_refused: false,
                 targets: vec![target("a"), target("b")],
@@ -95,7 +95,7 @@ impl Case {
             notified: self.notified,
         };
         status(
-            &Outcome::Applied(Box::new(progress)),
+            &Conclusion::Applied(Box::new(progress)),
             previous,
             Some(3),
             Timestamp::from_second(now).unwrap(),
@@ -561,7 +561,7 @@ fn an_invalid_spec_is_stalled_and_keeps_what_is_known_of_the_pods() {
         message: "there is no Secret x".to_owned(),
     };
     let after = status(
-        &Outcome::Invalid(invalid, None),
+        &Conclusion::Invalid(invalid, None),
         &before,
         Some(4),
         Timestamp::from_second(200).unwrap(),
@@ -587,7 +587,7 @@ fn an_invalid_spec_is_stalled_and_keeps_what_is_known_of_the_pods() {
 fn a_paused_resource_stays_as_it_was_and_says_so() {
     let paused = |before: &PrometheusMirrorStatus| {
         summary(&status(
-            &Outcome::Paused,
+            &Conclusion::Paused,
             before,
             Some(4),
             Timestamp::UNIX_EPOCH,

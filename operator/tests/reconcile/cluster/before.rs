@@ -14,6 +14,7 @@ use operator::controller::{self, Context};
 use operator::telemetry::metrics::Metrics;
 use serde_json::Value;
 
+use super::manifests::policies;
 use super::{Cluster, HERE, key, shop};
 use crate::api_server::ApiServer;
 use crate::pods::Pods;
@@ -23,9 +24,20 @@ pub(crate) struct Before {
     pub(crate) api: ApiServer,
     pub(crate) policy: Policy,
     pub(crate) scope: Scope,
+    pods: Pods,
 }
 
 impl Before {
+    /// What another operator left when it ended.
+    pub(crate) fn as_left_by(cluster: &Cluster) -> Self {
+        Self {
+            api: cluster.api.clone(),
+            policy: Policy::default(),
+            scope: Scope::Cluster,
+            pods: cluster.pods.clone(),
+        }
+    }
+
     /// The resource and its Secret.
     pub(crate) fn new(spec: Value) -> Self {
         let before = Self::without_key(spec);
@@ -39,14 +51,16 @@ impl Before {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let api = ApiServer::default();
         api.put(shop(spec));
+        policies().into_iter().for_each(|object| api.put(object));
         Self {
             api,
             policy: Policy::default(),
             scope: Scope::Cluster,
+            pods: Pods::default(),
         }
     }
 
-    async fn context(self, pods: &Pods) -> (ApiServer, Context, Streams) {
+    async fn context(self) -> (ApiServer, Pods, Context, Streams) {
         let client = self.api.client();
         let (caches, streams) = Caches::new(&client, self.scope);
         let metrics = Arc::new(Metrics::default());
@@ -60,7 +74,7 @@ impl Before {
             client,
             caches: Arc::new(caches),
             known_keys: Default::default(),
-            http: pods.client().await,
+            http: self.pods.client().await,
             policy: self.policy,
             defaults: Defaults {
                 image: "prometheus-mirror:1".to_owned(),
@@ -75,14 +89,15 @@ impl Before {
             injection: Default::default(),
             evictions: Default::default(),
             throttle: Default::default(),
+            claimant: "system/operator".to_owned(),
+            claims: Default::default(),
         };
-        (self.api, context, streams)
+        (self.api, self.pods, context, streams)
     }
 
     /// An operator that reconciles when the scenario says so.
     pub(crate) async fn start(self) -> Cluster {
-        let pods = Pods::default();
-        let (api, context, streams) = self.context(&pods).await;
+        let (api, pods, context, streams) = self.context().await;
         // Statuses about progress are not held back: a long time has passed since the last.
         let long_ago = Instant::now().checked_sub(Duration::from_secs(3600));
         let resource = (HERE.to_owned(), "shop".to_owned());
@@ -103,8 +118,7 @@ impl Before {
 
     /// An operator that reconciles when something changes, as it does in a real cluster.
     pub(crate) async fn run(self) -> Cluster {
-        let pods = Pods::default();
-        let (api, context, streams) = self.context(&pods).await;
+        let (api, pods, context, streams) = self.context().await;
         let context = Arc::new(context);
         let forever = std::future::pending();
         Cluster {

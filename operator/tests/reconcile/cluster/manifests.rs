@@ -27,6 +27,25 @@ pub(crate) fn key() -> Value {
     })
 }
 
+/// The policy that adds sidecars, and its binding.
+pub(crate) fn policies() -> [Value; 2] {
+    let of = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
+            "metadata": {"name": "sidecar"}, "spec": spec,
+        })
+    };
+    let mirrors =
+        json!({"apiVersion": "prometheus-mirror.io/v1alpha1", "kind": "PrometheusMirror"});
+    [
+        of("MutatingAdmissionPolicy", json!({ "paramKind": mirrors })),
+        of(
+            "MutatingAdmissionPolicyBinding",
+            json!({"policyName": "sidecar"}),
+        ),
+    ]
+}
+
 /// An object that `owner` controls, with the labels of a mirror's.
 pub(crate) fn controlled(kind: &str, name: &str, owner: &Value, rest: Value) -> Value {
     let mut object = rest;

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use operator::cluster::kind::Stored;
 use operator::cluster::packed::Packed;
 use operator::controller::{self, Context, Error};
 use serde_json::{Value, json};
@@ -76,11 +78,8 @@ impl Cluster {
 
     /// The resource as the operator knows it.
     pub(crate) fn known(&self) -> Arc<Packed> {
-        self.context
-            .caches
-            .mirrors
-            .get(HERE, "shop")
-            .expect("no shop")
+        let shop = ObjectRef::new_with("shop", Stored::Mirror).within(HERE);
+        self.context.caches.mirrors.get(&shop).expect("no shop")
     }
 
     /// Reconciles once.
@@ -232,6 +231,16 @@ impl Cluster {
         let then = Instant::now().checked_sub(Duration::from_secs(60));
         let resource = (HERE.to_owned(), "shop".to_owned());
         self.context.throttle.written(&resource, then.unwrap());
+    }
+
+    /// The time is over in which another operator could have answered to ours.
+    pub(crate) fn claimed_long_ago(&self) {
+        let shop = self.api.get(SHOP).unwrap();
+        let version = shop["metadata"]["resourceVersion"].as_str().unwrap();
+        let then = Instant::now().checked_sub(Duration::from_secs(11));
+        let (resource, version) = ((HERE.to_owned(), "shop".to_owned()), version.parse());
+        let claims = &self.context.claims;
+        claims.note(resource, version.unwrap(), then.unwrap());
     }
 
     /// The user changes fields of the spec; null takes one away.
