@@ -65,10 +65,10 @@ pub const MASKS: &[Mask] = &[
         "metadata/annotations/prometheus-mirror.io|applied",
         "a hash over the owner's uid and fields that are compared themselves",
     ),
-    mask(
-        "Pod",
+    optional(
+        "",
         "metadata/annotations/prometheus-mirror.io|configuration",
-        "a hash over the versions of Secrets; pods are only ready if it is right, and that is compared",
+        "a hash over the versions of Secrets, on pods only if it changed after they were made; pods are only ready if it is right, and that is compared",
     ),
     mask("Service", "spec/clusterIP", "the API server's choice"),
     mask("Service", "spec/clusterIPs/*", "the API server's choice"),
@@ -109,6 +109,21 @@ pub const HISTORY: &[Mask] = &[
         "ReplicaSet",
         "metadata/annotations/deployment.kubernetes.io|revision-history",
         "the Deployment controller's record of rollbacks",
+    ),
+    optional(
+        "Deployment",
+        "metadata/managedFields/*/fieldsV1/f:metadata/f:annotations/f:prometheus-mirror.io|configuration",
+        "how often the configuration changed decides which of the operator's managers wrote it last",
+    ),
+    optional(
+        "Deployment",
+        "metadata/managedFields/prometheus-mirror-operator-configurationUpdate",
+        "records that the configuration changed once; the configuration itself is compared",
+    ),
+    optional(
+        "Deployment",
+        "metadata/managedFields/prometheus-mirror-operator-configurationUpdate/time",
+        "the time of that; absent if the configuration did not change",
     ),
     optional(
         "Deployment",
@@ -288,6 +303,8 @@ fn tidy(kind: Kind, object: &mut Value) {
                     ]
                     .contains(&field.as_str())
                 });
+                // Without any it is left out. One that is missing is to be found by its own name.
+                metadata.entry("annotations").or_insert_with(|| json!({}));
             }
         }
         _ => {
@@ -496,6 +513,26 @@ mod tests {
             ]
         );
         assert_eq!(Comparison::EXACT.differences(&one, &other), []);
+    }
+
+    #[test]
+    fn a_pod_may_have_been_notified_or_made_later_but_carries_nothing_else() {
+        let pod = |annotations: Value| {
+            let metadata = json!({"name": "a", "annotations": annotations});
+            let pod = json!({"metadata": metadata, "spec": {}});
+            let pod = (kind("Pod").unwrap(), serde_json::from_value(pod).unwrap());
+            comparable(vec![pod], "n-1")
+        };
+        let notified = pod(json!({"prometheus-mirror.io/configuration": "hash"}));
+        let made_later = pod(json!(null));
+        for (one, other) in [(&notified, &made_later), (&made_later, &notified)] {
+            assert_eq!(Comparison::EXACT.differences(one, other), []);
+        }
+        let changed = pod(json!({"another": "one"}));
+        let found = Comparison::EXACT.differences(&made_later, &changed);
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let said = r#"Pod 0 metadata/annotations/another: "one" instead of nothing"#;
+        assert_eq!(found, [said]);
     }
 
     fn service(snapshot: &mut Snapshot) -> &mut Value {

@@ -156,7 +156,8 @@ async fn clients_must_present_a_certificate_where_that_is_asked_and_the_admin_po
         Authority::new("others")?,
     );
     let store = store().await?;
-    let open = secured(&store, &ours.issue(HERE)?);
+    let all = json!({"requests": {"samplePercent": 100}});
+    let open = secured(&store, &ours.issue(HERE)?).with("logging", all);
     let mirror = Mirror::start(&open).await?;
     ask(&client(&mirror, &[&ours], None)?).await?;
 
@@ -165,6 +166,8 @@ async fn clients_must_present_a_certificate_where_that_is_asked_and_the_admin_po
     let (known, stranger) = (clients.issue(&["a"])?, others.issue(&["b"])?);
     let expired = clients.issue_expired(&["c"])?;
     ask(&client(&mirror, &[&ours], Some(&known))?).await?;
+    // rcgen's name for everybody.
+    log_says(&mirror, "certificate=\"CN=rcgen self signed cert\"").await?;
     for refused in [&stranger, &expired] {
         ensure!(
             ask(&client(&mirror, &[&ours], Some(refused))?)

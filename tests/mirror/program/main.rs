@@ -2,6 +2,8 @@
 
 mod addresses;
 mod api_tls;
+mod console;
 mod crowds;
 mod memory;
+mod request_log;
 mod serve;

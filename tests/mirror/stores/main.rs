@@ -20,6 +20,7 @@ mod parsers;
 mod proxied;
 mod reload;
 mod remarks;
+mod remembered;
 mod secured;
 mod signed;
 mod surroundings;

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use mirror::model::enforced::Enforced;
 use mirror::plan::enforce::EnforceError;
-use mirror::plan::kind::Kind;
+use mirror::plan::kind::QueryKind;
 use serde::Deserialize;
 
 use crate::generated::{Generator, KNOWN};
@@ -78,7 +78,7 @@ fn read(program: &str, enforced: bool, expressions: &[String]) -> Vec<Reading> {
 
 fn complete(promql: &str) -> Result<String, EnforceError> {
     let pairs = MATCHERS.map(|(label, value)| (label.to_owned(), value.to_owned()));
-    let kind = Kind::Expression {
+    let kind = QueryKind::Expression {
         promql: promql.to_owned(),
         matchers: Vec::new(),
     };

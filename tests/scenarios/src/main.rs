@@ -21,6 +21,7 @@ mod platforms;
 mod programs;
 mod scene;
 mod suite;
+mod tutorial;
 mod wait;
 
 use std::path::PathBuf;
@@ -50,6 +51,9 @@ struct Arguments {
     /// The operator's program, for subjects in which it is no pod
     #[arg(long, default_value = "target/debug/prometheus-mirror-operator")]
     operator: PathBuf,
+    /// The plugin of kubectl
+    #[arg(long, default_value = "target/debug/kubectl-pmirror")]
+    plugin: PathBuf,
     /// How many scenarios run at once, where they do not disturb each other
     #[arg(long, default_value_t = 4)]
     parallel: usize,
@@ -81,6 +85,8 @@ enum Subject {
     Injection,
     /// What the charts render, as the API server keeps it, and releases of one name
     Charts,
+    /// `docs/tutorial.md`, as a reader follows it
+    Tutorial,
 }
 
 impl Subject {
@@ -95,6 +101,7 @@ impl Subject {
             Self::Gitops => gitops::suite(),
             Self::Injection => injection::suite(),
             Self::Charts => charts::suite(),
+            Self::Tutorial => tutorial::suite(),
         }
     }
 }
@@ -118,6 +125,7 @@ async fn main() -> ExitCode {
         images: arguments.images,
         state: arguments.state,
         operator: arguments.operator,
+        plugin: arguments.plugin,
     };
     match suite.run(place, &arguments.names, arguments.parallel).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,7 +19,7 @@ pub(crate) const PODS: &str = "app.kubernetes.io/name=prometheus-mirror-operator
 pub(crate) const MANAGED: &str = "app.kubernetes.io/managed-by=prometheus-mirror-operator";
 
 /// How long a check that pods' answers may lead to can still come.
-const REST: Duration = Duration::from_secs(5);
+pub(crate) const REST: Duration = Duration::from_secs(5);
 
 /// kubectl in the operator's namespace.
 pub(crate) async fn system(arguments: &[&str]) -> Result<String> {

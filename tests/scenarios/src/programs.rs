@@ -19,6 +19,8 @@ pub(crate) struct Place {
     pub(crate) state: PathBuf,
     /// The operator's program, for subjects in which it is no pod.
     pub(crate) operator: PathBuf,
+    /// The plugin of kubectl.
+    pub(crate) plugin: PathBuf,
 }
 
 impl Place {

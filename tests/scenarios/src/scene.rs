@@ -307,6 +307,33 @@ impl Scene {
         .await
     }
 
+    /// Waits for an event of this reason here, and returns what it says. The operator publishes
+    /// events after it has written the status.
+    pub(crate) async fn event(&self, reason: &str) -> Result<String> {
+        let of = format!("--field-selector=reason={reason}");
+        let message = "--output=jsonpath={.items[*].message}";
+        eventually(format!("an event {reason}"), async || {
+            let said = self.kubectl(&["get", "events", &of, message]).await?;
+            ensure!(!said.is_empty(), "there is none");
+            Ok(said)
+        })
+        .await
+    }
+
+    /// Waits until the operator has written nothing of this scenario's for so long: what it still
+    /// had to say of the last change, such as an event, comes first.
+    pub(crate) async fn writes_end(&self, quiet: Duration) -> Result<()> {
+        let audit = &self.common.audit;
+        eventually(format!("nothing is written for {quiet:?}"), async || {
+            let since = audit.end()?;
+            tokio::time::sleep(quiet).await;
+            let writes = audit.writes_since(since, Some(&self.namespace))?;
+            ensure!(writes.is_empty(), "written: {writes:?}");
+            Ok(())
+        })
+        .await
+    }
+
     /// The URL of a Service, by its cluster IP.
     pub(crate) async fn address(&self, service: &str) -> Result<String> {
         let spec = &self.object("Service", service).await?["spec"];

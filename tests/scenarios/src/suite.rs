@@ -74,7 +74,9 @@ impl Suite {
             alone: true,
             story: self.prepare,
         };
-        ensure!(preparation.run(&common).await, "the preparation failed");
+        if let Err(why) = preparation.run(&common).await {
+            bail!("the preparation failed: {why}");
+        }
         let chosen = self
             .scenarios
             .into_iter()
@@ -86,23 +88,28 @@ impl Suite {
                 .buffer_unordered(parallel.max(1))
                 .collect::<Vec<_>>()
                 .await;
-            passed += results.iter().filter(|(_, holds)| *holds).count();
-            failed.extend(results.into_iter().filter(|(_, holds)| !holds));
+            passed += results.iter().filter(|(_, result)| result.is_ok()).count();
+            let failures = results.into_iter();
+            failed.extend(failures.filter_map(|(name, result)| Some((name, result.err()?))));
         }
         let took = began.elapsed().as_secs();
         println!(
             "{passed} scenarios hold, {} do not, in {took} s",
             failed.len()
         );
-        let names: Vec<_> = failed.into_iter().map(|(name, _)| name).collect();
-        ensure!(names.is_empty(), "{}", names.join(", "));
+        // Said again in the last lines, which may be all that is kept of a long log.
+        let failed: Vec<_> = failed
+            .iter()
+            .map(|(name, why)| format!("{name}: {why}"))
+            .collect();
+        ensure!(failed.is_empty(), "{}", failed.join("\n"));
         Ok(())
     }
 }
 
 impl Scenario {
-    /// Whether it holds.
-    async fn run(&self, common: &Arc<Common>) -> bool {
+    /// Why it does not hold, if so.
+    async fn run(&self, common: &Arc<Common>) -> Result<(), String> {
         let began = Instant::now();
         let scene = Scene::new(Arc::clone(common), self.name);
         let result = async {
@@ -112,14 +119,14 @@ impl Scenario {
         };
         let result = result.await;
         let took = began.elapsed().as_secs();
-        match &result {
-            Ok(()) => println!("== {} holds ({took} s)", self.name),
-            Err(error) => {
-                println!("== {} FAILED ({took} s): {error:#}", self.name);
-                scene.describe().await;
-            }
-        }
-        result.is_ok()
+        let Err(error) = result else {
+            println!("== {} holds ({took} s)", self.name);
+            return Ok(());
+        };
+        let why = format!("{error:#}");
+        println!("== {} FAILED ({took} s): {why}", self.name);
+        scene.describe().await;
+        Err(why)
     }
 }
 

@@ -27,10 +27,19 @@ fn fields() -> Vec<(&'static str, Value)> {
             "limits",
             json!({"memory": "400Mi", "upstreamCallsPerRequest": 9}),
         ),
+        (
+            "logging",
+            json!({"requests": {"samplePercent": 10, "slow": "2s"}}),
+        ),
+        (
+            "cache",
+            json!({"enabled": true, "size": "32Mi", "settle": "5m"}),
+        ),
         ("port", json!(9950)),
         ("replicas", json!(2)),
         ("autoscaling", json!({"minReplicas": 1, "maxReplicas": 4})),
         ("server", json!({"tls": {"secretName": "more"}})),
+        ("console", json!({"enabled": true})),
         (
             "service",
             json!({"type": "NodePort", "annotations": {"a": "b"}}),

@@ -109,7 +109,7 @@ async fn requests_at_random_get_answers_that_the_document_describes() -> Result<
     let output = run("test-key", "examples,coverage,fuzzing").await??;
     let text = said(&output);
     ensure!(
-        output.status.success() && text.contains("8 selected / 8 total"),
+        output.status.success() && text.contains("9 selected / 9 total"),
         "{text}"
     );
     // A mirror with another key, and a document of another mirror.

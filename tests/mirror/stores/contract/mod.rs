@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod command;
+mod describe;
 mod driven;
 mod errors;
 mod fields;

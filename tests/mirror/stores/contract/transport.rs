@@ -43,7 +43,7 @@ async fn health_and_metrics_live_on_the_admin_port_and_the_api_on_the_other() ->
 
 fn no_such_path(path: &str) -> Value {
     let details = format!(
-        "there is no {path}; there are POST /api/connection, /api/field/name, /api/field/value, /api/metric, /api/explain and /api/why, and GET / and /openapi.json"
+        "there is no {path}; there are POST /api/connection, /api/field/name, /api/field/value, /api/metric, /api/explain, /api/why and /api/describe, and GET / and /openapi.json"
     );
     remote("no such method", &details)
 }
@@ -120,6 +120,7 @@ async fn another_http_method_is_refused_and_told_which_one_is_right() -> Result<
         "/api/metric",
         "/api/explain",
         "/api/why",
+        "/api/describe",
     ] {
         for request in [
             http.get(format!("{base}{path}")),

@@ -35,6 +35,17 @@ async fn a_request_without_points_is_told_why() -> Result<()> {
             }),
         ),
         (
+            at(
+                aggregated(gauge("temperature"), "MEAN"),
+                BASE - 3 * MINUTE,
+                BASE + 30_000,
+            ),
+            json!({
+                "target": "live", "reason": "LastBucketIsNotOver", "ends": BASE + MINUTE,
+                "message": "all samples in this range lie in its last bucket, which the range cuts off: it ends at 2024-03-01T00:01:00Z; let the range end then or later",
+            }),
+        ),
+        (
             to(
                 at(metric(gauge("special")), BASE, BASE + 1_000),
                 json!({"nan_interpretation": "NONE"}),

@@ -93,7 +93,7 @@ async fn uninstall(helm: &Helm<'_>) -> Result<()> {
 }
 
 /// Removes everything that an installation has left, mirrors and definition included.
-async fn start_over(scene: &Scene) -> Result<()> {
+pub(crate) async fn start_over(scene: &Scene) -> Result<()> {
     let definition = ["get", DEFINITION, "--ignore-not-found", "-o", "name"];
     if !run("kubectl", &definition).await?.is_empty() {
         // Before their definition: the garbage collector takes minutes to find that an owner's kind

@@ -47,7 +47,7 @@ async fn follows(team: &Scene, workers: u8) -> Result<()> {
 pub(super) async fn a_missing_namespace_holds_up_no_other(scene: &Scene) -> Result<()> {
     scene.remove_namespace("team-b").await?;
     let here = team(scene, "team-a").await?;
-    let operator = Operator::start(scene, &RIGHTS_IN_A, &FLAGS).await?;
+    let mut operator = Operator::start(scene, &RIGHTS_IN_A, &FLAGS).await?;
     here.ready("shop").await?;
     readable(&operator, 1, 0).await?;
     let log = operator.log()?;

@@ -20,15 +20,32 @@ pub(super) struct Operator<'a> {
     process: Child,
     since: usize,
     files: TempDir,
+    /// What is taken back at its end.
+    rights: Option<String>,
 }
 
 impl<'a> Operator<'a> {
     /// Starts it with these flags, and the rights that the chart gives with these values.
     pub(super) async fn start(scene: &'a Scene, values: &[&str], flags: &[&str]) -> Result<Self> {
+        let rights = chart_rights(scene, values).await?;
+        programs::feed("kubectl", &["apply", "--filename", "-"], &rights).await?;
+        Self::spawn(scene, flags, Some(rights)).await
+    }
+
+    /// Another one, with the same rights.
+    pub(super) async fn beside(&self, flags: &[&str]) -> Result<Self> {
+        Self::spawn(self.scene, flags, None).await
+    }
+
+    /// Ends, and leaves its rights to another one.
+    pub(super) async fn succeeded_by(mut self, flags: &[&str]) -> Result<Self> {
+        let (scene, rights) = (self.scene, self.rights.take());
+        self.stop().await?;
+        Self::spawn(scene, flags, rights).await
+    }
+
+    async fn spawn(scene: &'a Scene, flags: &[&str], rights: Option<String>) -> Result<Self> {
         let files = tempfile::tempdir()?;
-        let rights = files.path().join("rights.yaml").display().to_string();
-        std::fs::write(&rights, chart_rights(scene, values).await?)?;
-        run("kubectl", &["apply", "-f", &rights]).await?;
         let config = files.path().join("operator.conf").display().to_string();
         kubeconfig(scene, &config).await?;
         let log = File::create(files.path().join("log"))?;
@@ -44,14 +61,17 @@ impl<'a> Operator<'a> {
             process,
             since,
             files,
+            rights,
         })
     }
 
-    /// Gives it the rights of these values, too.
-    pub(super) async fn grant(&self, values: &[&str]) -> Result<()> {
+    /// Gives it the rights of these values, too, until it ends.
+    pub(super) async fn grant(&mut self, values: &[&str]) -> Result<()> {
         let rights = chart_rights(self.scene, values).await?;
-        let apply = ["apply", "--filename", "-"];
-        programs::feed("kubectl", &apply, &rights).await?;
+        programs::feed("kubectl", &["apply", "--filename", "-"], &rights).await?;
+        let all = self.rights.get_or_insert_default();
+        all.push_str("\n---\n");
+        all.push_str(&rights);
         Ok(())
     }
 
@@ -97,9 +117,10 @@ impl<'a> Operator<'a> {
             ended.success(),
             "the operator did not end well: {ended}: {log}"
         );
-        let rights = self.files.path().join("rights.yaml").display().to_string();
-        let delete = ["delete", "--ignore-not-found", "-f", &rights];
-        run("kubectl", &delete).await?;
+        if let Some(rights) = &self.rights {
+            let delete = ["delete", "--ignore-not-found", "--filename", "-"];
+            programs::feed("kubectl", &delete, rights).await?;
+        }
         let requests = self.requests()?;
         let denied = requests
             .iter()
@@ -130,8 +151,9 @@ pub(super) async fn refuses_to_start(scene: &Scene, flags: &[&str]) -> Result<(S
 fn command(scene: &Scene, flags: &[&str]) -> Command {
     let mut command = Command::new(&scene.place().operator);
     command
-        .args(["run", "--admin-listen", "127.0.0.1:8080"])
+        .arg("run")
         .args(flags)
+        .env("PROMETHEUS_MIRROR_OPERATOR_ADMIN_LISTEN", "127.0.0.1:8080")
         .env("POD_NAMESPACE", SYSTEM)
         // As the chart has it.
         .env("MIMALLOC_PURGE_DELAY", "10")

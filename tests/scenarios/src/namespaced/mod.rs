@@ -6,6 +6,7 @@ mod absent;
 mod limited;
 mod limits;
 mod refused;
+mod rivals;
 mod scopes;
 
 use anyhow::Result;
@@ -23,6 +24,7 @@ pub(crate) fn suite() -> Suite {
             only_watched_namespaces_are_read,
             only_namespaces_with_the_label_are_reconciled;
         absent: a_missing_namespace_holds_up_no_other;
+        rivals: of_two_operators_the_second_stands_back;
         refused:
             objects_of_other_namespaces_are_hidden_until_opened,
             denied_fields_and_large_templates_are_refused,

@@ -102,18 +102,7 @@ pub(super) async fn a_missing_secret_or_key_is_named(scene: &Scene) -> Result<()
     scene.secret("other-key", &[("apiKey", "x")]).await?;
     let took = scene.ready("other").await?;
     scene.claim(format!("and Ready {took:?} after it was fixed"));
-    let events = [
-        "get",
-        "events",
-        "--field-selector",
-        "reason=SecretMissing",
-        "-o",
-        "name",
-    ];
-    ensure!(
-        !scene.kubectl(&events).await?.is_empty(),
-        "no event SecretMissing"
-    );
+    scene.event("SecretMissing").await?;
     scene.delete("Secret", "other-key").await?;
     scene
         .becomes("other", "Stalled", "True SecretMissing", &[])

@@ -68,8 +68,7 @@ async fn rested_mirror(scene: &Scene) -> Result<usize> {
     scene
         .becomes("shop", "TargetsReachable", "True ", &[])
         .await?;
-    // An event of what was done just now may still come.
-    operator_pods::rest().await;
+    scene.writes_end(operator_pods::REST).await?;
     scene.common.audit.end()
 }
 

@@ -6,6 +6,7 @@ mod identity;
 mod leaders;
 pub(crate) mod lifecycle;
 mod others;
+mod plugin;
 mod prometheus;
 mod rights;
 mod rollouts;
@@ -36,6 +37,7 @@ pub(crate) fn suite() -> Suite {
             what_the_mirror_refuses_is_reported,
             a_refused_pod_template_changes_nothing,
             with_one_target_down_the_other_is_served;
+        plugin: the_plugin_does_what_its_user_may_do;
         identity: a_token_of_the_service_account_is_accepted;
         children:
             deleted_and_edited_children_are_restored,

@@ -187,11 +187,8 @@ async fn rewritten_and_denied(scene: &Scene) -> Result<()> {
         scene.becomes("shop", "Degraded", state, &words).await
     };
     scene.claim(overruled().await?);
-    let audit = &scene.common.audit;
-    let since = audit.end()?;
-    tokio::time::sleep(IDLE).await;
-    let writes = audit.writes_since(since, Some(&scene.namespace))?;
-    ensure!(writes.is_empty(), "{writes:?}");
+    scene.event("Overruled").await?;
+    scene.writes_end(IDLE).await?;
     scene.claim(format!("nothing was written in {IDLE:?}"));
     let drift = json!({"spec": {"revisionHistoryLimit": 9}});
     scene.merge("Deployment", "shop-mirror", &drift).await?;
@@ -260,13 +257,7 @@ pub(super) async fn what_others_add_stays_or_goes(scene: &Scene) -> Result<()> {
     .await?;
     scene.ready("shop").await?;
     scene.claim("a foreign status is replaced by ours, and Ready follows a restart");
-    let since = scene.common.audit.end()?;
-    tokio::time::sleep(IDLE).await;
-    let writes = scene
-        .common
-        .audit
-        .writes_since(since, Some(&scene.namespace))?;
-    ensure!(writes.is_empty(), "{writes:?}");
+    scene.writes_end(IDLE).await?;
     let path = json!({"ingress": {"host": "mirror.example.org", "path": "/new"}});
     scene.change("shop", &path).await?;
     eventually("both paths are there", async || {

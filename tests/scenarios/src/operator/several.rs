@@ -8,7 +8,7 @@ use super::children::install_definitions;
 use super::prometheus::{apply, monitoring, prometheus};
 use super::with_target;
 use crate::mirror_api::{Clients, Question, has_points};
-use crate::scene::Scene;
+use crate::scene::{Scene, url_host};
 use crate::wait::eventually;
 
 /// The object, and the mirror of it.
@@ -79,6 +79,7 @@ pub(super) async fn scaling_a_prometheus_object_loses_no_request(scene: &Scene) 
         let clients = Clients::asking(Question::Points, &[&url], &["key"]).await?;
         runs(scene, shards, replicas).await?;
         queries(scene, shards * replicas).await?;
+        have_scraped(shards * replicas).await?;
         let answered = clients.lose_nothing().await;
         let what = format!("the object gets {shards} shards of {replicas} replicas");
         let answered = answered.with_context(|| format!("while {what}"))?;
@@ -101,6 +102,7 @@ pub(super) async fn a_pod_of_a_pair_ends_and_no_request_is_lost(scene: &Scene) -
     let target = json!({"name": "cluster", "service": service});
     scene.mirror(PAIR, &with_target(&target)).await?;
     queries(scene, 2).await?;
+    have_scraped(2).await?;
     let url = scene.address(PAIR).await?;
     eventually("there are points", async || has_points(&url).await).await?;
     let clients = Clients::asking(Question::Points, &[&url], &["key"]).await?;
@@ -143,6 +145,26 @@ async fn rolled_out(set: &str) -> Result<()> {
     let set = format!("statefulset/{set}");
     monitoring(&["rollout", "status", &set, "--timeout=180s"]).await?;
     Ok(())
+}
+
+/// Waits until each of so many servers has samples: one that is just ready has none to stand in for
+/// another with.
+async fn have_scraped(servers: usize) -> Result<()> {
+    eventually(format!("{servers} servers have samples"), async || {
+        let label = "operator.prometheus.io/name=pair";
+        let ips = "jsonpath={.items[*].status.podIP}";
+        let ips = monitoring(&["get", "pods", "-l", label, "-o", ips]).await?;
+        let mut with_samples = 0;
+        for ip in ips.split_whitespace() {
+            let url = format!("http://{}:9090/api/v1/query?query=up", url_host(ip));
+            let said = reqwest::get(&url).await?.text().await?;
+            ensure!(said.contains(r#""value":["#), "{ip} says {said}");
+            with_samples += 1;
+        }
+        ensure!(with_samples >= servers, "{with_samples} have");
+        Ok(())
+    })
+    .await
 }
 
 /// A StatefulSet of the Prometheus that the other scenarios read.
