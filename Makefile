@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each runs one script.
 .DEFAULT_GOAL := help
-.PHONY: help run cluster cluster-down test test-cluster ci lint generate manifests bench bench-scale \
+.PHONY: help run cluster cluster-down test test-cluster ci lint book generate manifests bench bench-scale \
 	reliability fuzz siege images sbom test-images clean
 
 help: ## This list
@@ -27,14 +27,17 @@ ci: ## Everything that must hold before a change is merged; as root
 lint: ## Check formatting, clippy, dependencies, scripts
 	@scripts/lint
 
+book: ## Build the pages of docs/ as a website, in target/book
+	@scripts/book
+
 generate: ## Write the generated files: the CRD, dist/, pages and schemas
 	@scripts/generate
 
 bench: ## Run the benchmarks, and write docs/performance.md
 	@scripts/bench
 
-bench-scale: ## Measure the operator with 1,000 resources, and write docs/performance.md; as root
-	@tests/cluster/bench-scale
+bench-scale: ## Measure the operator with N resources (1000), and write docs/performance.md; as root
+	@tests/cluster/bench-scale $(N)
 
 reliability: ## Inject every fault at every position, and write docs/reliability.md; as root
 	@tests/cluster/fault-test --full

@@ -23,6 +23,47 @@ build_programs() {
     --examples --manifest-path "$root/Cargo.toml"
 }
 
+# Prints the compiler's flags for the programs of the images, one a line.
+flags_of_images() {
+  local glibc
+  # Static, so that the image needs nothing else.
+  printf '%s\n' -C target-feature=+crt-static
+  # What has to be put right in a program because it may lie anywhere in memory is listed in it, and
+  # read whenever it starts. Packed, the list has kilobytes instead of megabytes. The C library
+  # understands it from 2.36 on.
+  glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null || true)
+  if [ -n "$glibc" ] &&
+    printf '%s\n' 'glibc 2.36' "$glibc" | sort --check=quiet --version-sort; then
+    printf '%s\n' -C link-arg=-Wl,-z,pack-relative-relocs
+  fi
+}
+
+# build_release PROFILE WORK FLAG…: compiles what the flags name, the same on every machine, as
+# images and archives have it. WORK is a directory for the time of the build. Prints the directory
+# with the programs.
+build_release() {
+  local profile=$1 work=$2 host target place flags
+  local cargo_home=${CARGO_HOME:-$HOME/.cargo}
+  shift 2
+  host=$(rustc -vV | sed -n 's/^host: //p')
+  target=$(target_directory)
+  cargo_tool cargo-auditable 0.7.7
+  # Panics and C assertions contain source paths: they are mapped to paths that are the same on
+  # every machine.
+  # With --target, so that the flags do not apply to build scripts.
+  mapfile -t flags < <(flags_of_images)
+  for place in "$root=/source" "$target=/target" "$cargo_home=/cargo"; do
+    flags+=("--remap-path-prefix=$place")
+  done
+  # Only for the compiler and build scripts, not for cargo, which connects to the registry.
+  cc -shared -fPIC -O1 -o "$work/same-numbers.so" "$root/scripts/same-numbers.c"
+  CFLAGS="-ffile-prefix-map=$cargo_home=/cargo" \
+    CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") \
+    cargo auditable build --config "env.LD_PRELOAD='$work/same-numbers.so'" --locked \
+    --profile "$profile" --target "$host" "$@" >&2
+  echo "$target/$host/$profile"
+}
+
 # as_root COMMAND…: runs it as root, with sudo if needed.
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
@@ -81,14 +122,15 @@ install_packages() (
   fi
 )
 
-# cargo_tool NAME VERSION: installs a cargo subcommand into the cache, once per version, and puts it
-# on the PATH.
+# cargo_tool NAME VERSION FLAG…: installs a program from crates.io into the cache, once per version,
+# and puts it on the PATH. The flags are for `cargo install`.
 cargo_tool() {
   local folder=$tools_cache/$1-$2
   if [ ! -x "$folder/bin/$1" ]; then
     say "Building $1 $2 (minutes, the first time only)"
     # Not into the caller's target directory: the tool must leave nothing there.
-    env -u CARGO_TARGET_DIR cargo install --quiet --locked --version "$2" --root "$folder" "$1" ||
+    env -u CARGO_TARGET_DIR cargo install --quiet --locked --version "$2" --root "$folder" "$1" \
+      "${@:3}" ||
       fail "$1 $2 could not be built"
   fi
   PATH=$folder/bin:$PATH
