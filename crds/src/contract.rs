@@ -55,7 +55,10 @@ pub mod environment {
     /// Whether a mirror without a document that it can serve waits for one, instead of ending.
     pub const WAIT_FOR_DOCUMENT: &str = "PROMETHEUS_MIRROR_WAIT_FOR_DOCUMENT";
 
-    /// All of them.
+    /// The key that programs which ask a mirror show it. No mirror reads it, and no pod has it.
+    pub const API_KEY: &str = "PROMETHEUS_MIRROR_API_KEY";
+
+    /// What a mirror reads.
     pub const ALL: &[&str] = &[
         FILE,
         SECRETS_DIR,

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crds::contract::API_KEY;
+use crds::contract::{API_KEY, environment};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DynamicObject};
 use mirror::settings::ApiKey;
@@ -11,9 +11,6 @@ use mirror::settings::ApiKey;
 use crate::args::ThroughArgs;
 use crate::cluster::Cluster;
 use crate::problem::{Problem, SECRET, status_of};
-
-/// The variable that may have it.
-const VARIABLE: &str = "PROMETHEUS_MIRROR_API_KEY";
 
 /// The key, if the user knows it or may read it.
 ///
@@ -59,10 +56,11 @@ pub async fn wanted(
     match known(cluster, mirror, through).await? {
         Some(key) => Ok(Some(key)),
         None => Err(Problem::Other(format!(
-            "this mirror wants its API key, and you may not read the Secret {} that has it: give the key in a file with --key-file, or in {VARIABLE}",
+            "this mirror wants its API key, and you may not read the Secret {} that has it: give the key in a file with --key-file, or in {}",
             mirror.data["spec"]["apiKeySecretRef"]["name"]
                 .as_str()
                 .unwrap_or_default(),
+            environment::API_KEY,
         ))),
     }
 }
@@ -76,8 +74,8 @@ fn given(through: &ThroughArgs) -> Result<Option<ApiKey>, Problem> {
             })?;
             (file.display().to_string(), text)
         }
-        None => match std::env::var(VARIABLE) {
-            Ok(text) => (VARIABLE.to_owned(), text),
+        None => match std::env::var(environment::API_KEY) {
+            Ok(text) => (environment::API_KEY.to_owned(), text),
             Err(_) => return Ok(None),
         },
     };

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use crds::contract::environment;
 
 use super::times::positive_duration;
 use crate::conform::MirrorUrl;
@@ -19,7 +20,7 @@ pub struct ConformArgs {
     /// arguments are seen by others
     #[arg(
         long,
-        env = "PROMETHEUS_MIRROR_API_KEY",
+        env = environment::API_KEY,
         hide_env_values = true,
         value_name = "KEY"
     )]
