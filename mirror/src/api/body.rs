@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::answer_body::AnswerBody;
 use super::decode::{self, Request};
+use super::encode::Points;
 use crate::api::error::ApiError;
 use crate::blocking;
 use crate::budget::size::ByteSize;
@@ -116,7 +118,7 @@ pub(super) async fn encoded(
     deadline: Instant,
     size: usize,
     encode: impl FnOnce() -> Bytes + Send + 'static,
-) -> Result<Bytes, ApiError> {
+) -> Result<AnswerBody, ApiError> {
     if let Some(memory) = memory {
         memory.spend(ByteSize(size as u64), Some(deadline)).await?;
     }
@@ -129,10 +131,32 @@ pub(super) async fn encoded(
         // What it was made of is gone.
         memory.shrink_to(ByteSize(size.max(body.len()) as u64));
     }
-    Ok(until_sent(memory, body))
+    Ok(AnswerBody::whole(body, memory.cloned()))
 }
 
-/// The same for an answer that is there already.
+/// The answer with these points: as a whole where it is small, and else written while it is sent.
+///
+/// # Errors
+/// There is no memory for it in time.
+pub(super) async fn points(
+    memory: Option<&Arc<Reservation>>,
+    deadline: Instant,
+    mut points: Points,
+) -> Result<AnswerBody, ApiError> {
+    let size = ByteSize(points.size());
+    if let Some(memory) = memory {
+        memory.spend(size, Some(deadline)).await?;
+        // What the points were made of is gone.
+        memory.shrink_to(size);
+    }
+    Ok(if points.fit_in_a_block() {
+        AnswerBody::whole(points.block(), memory.cloned())
+    } else {
+        AnswerBody::points(points, memory.cloned())
+    })
+}
+
+/// The same as [`encoded`] for an answer that is there already.
 ///
 /// # Errors
 /// There is no memory for it in time.
@@ -140,34 +164,11 @@ pub(super) async fn counted(
     memory: Option<&Arc<Reservation>>,
     deadline: Instant,
     body: Bytes,
-) -> Result<Bytes, ApiError> {
+) -> Result<AnswerBody, ApiError> {
     if let Some(memory) = memory {
         memory
             .grow_to(ByteSize(body.len() as u64), Some(deadline))
             .await?;
     }
-    Ok(until_sent(memory, body))
-}
-
-/// An answer that keeps its memory.
-fn until_sent(memory: Option<&Arc<Reservation>>, body: Bytes) -> Bytes {
-    match memory {
-        None => body,
-        Some(memory) => Bytes::from_owner(Sent {
-            body,
-            _memory: Arc::clone(memory),
-        }),
-    }
-}
-
-/// An answer with the memory that it takes.
-struct Sent {
-    body: Bytes,
-    _memory: Arc<Reservation>,
-}
-
-impl AsRef<[u8]> for Sent {
-    fn as_ref(&self) -> &[u8] {
-        &self.body
-    }
+    Ok(AnswerBody::whole(body, memory.cloned()))
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::answer_body::AnswerBody;
+use super::encode::Points;
 use super::error::ApiError;
 use super::state::Serving;
 use super::{Asker, body};
@@ -147,13 +149,19 @@ impl Chosen {
         &self,
         size: usize,
         encode: impl FnOnce() -> Bytes + Send + 'static,
-    ) -> Result<Bytes, ApiError> {
+    ) -> Result<AnswerBody, ApiError> {
         let Deadline(deadline) = self.deadline;
         body::encoded(self.memory.as_ref(), deadline, size, encode).await
     }
 
+    /// The answer with these points, likewise.
+    pub(super) async fn points(&self, points: Points) -> Result<AnswerBody, ApiError> {
+        let Deadline(deadline) = self.deadline;
+        body::points(self.memory.as_ref(), deadline, points).await
+    }
+
     /// The same for an answer that is there already.
-    pub(super) async fn counted(&self, body: Bytes) -> Result<Bytes, ApiError> {
+    pub(super) async fn counted(&self, body: Bytes) -> Result<AnswerBody, ApiError> {
         let Deadline(deadline) = self.deadline;
         body::counted(self.memory.as_ref(), deadline, body).await
     }

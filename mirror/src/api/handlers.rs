@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
+use super::answer_body::AnswerBody;
 use super::asked::{Asked, AskedMetric};
 use super::body::{self, RequestBody};
 use super::chosen::Chosen;
 use super::decode::{Query, Request};
 use super::described;
+use super::encode::Points;
 use super::error::ApiError;
 use super::state::Serving;
 use super::{About, Answered, Asker, encode};
@@ -125,7 +127,8 @@ async fn connection(target: Result<Chosen, ApiError>) -> Answered {
         Ok(target) => connects(&target).await.err(),
         Err(error) => Some(error),
     };
-    encode::connection(failure.map(|error| error.as_failed_connection())).into()
+    let failure = failure.map(|error| error.as_failed_connection());
+    AnswerBody::whole(encode::connection(failure), None).into()
 }
 
 /// A real query, so that wrong credentials fail.
@@ -166,10 +169,8 @@ pub(super) async fn metric(target: &Chosen, asked: &AskedMetric) -> Result<Answe
         missing: telemetry.missing,
         remarks: telemetry.remarks.clone(),
     };
-    let size = encode::size_of_points(&telemetry);
-    let body = target.encoded(size, move || encode::metric(&telemetry));
     Ok(Answered {
-        body: body.await?,
+        body: target.points(Points::new(telemetry)).await?,
         about,
     })
 }

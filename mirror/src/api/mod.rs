@@ -2,6 +2,7 @@
 //! one thin handler per method ([`handlers`]). The contract is `docs/mirror-api.md`; for machines
 //! it is [`openapi`].
 
+pub mod answer_body;
 mod asked;
 pub mod body;
 mod chosen;
@@ -18,8 +19,7 @@ pub use handlers::answer;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
+use self::answer_body::AnswerBody;
 use crate::execute::Missing;
 use crate::model::notes::Notes;
 use crate::prometheus::Caller;
@@ -40,10 +40,10 @@ pub struct Asker {
 
 /// The answer to a request: its body as StackState reads it, and what people may want to know
 /// besides.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answered {
     /// JSON.
-    pub body: Bytes,
+    pub body: AnswerBody,
     /// Why it is as it is.
     pub about: About,
 }
@@ -59,9 +59,9 @@ pub struct About {
     pub remarks: Vec<Remark>,
 }
 
-impl From<Bytes> for Answered {
+impl From<AnswerBody> for Answered {
     /// An answer that needs no more words.
-    fn from(body: Bytes) -> Self {
+    fn from(body: AnswerBody) -> Self {
         Self {
             body,
             about: About::default(),

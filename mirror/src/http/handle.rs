@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::HttpBody as _;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
@@ -64,7 +64,8 @@ pub(super) async fn handle(state: Arc<AppState>, method: ApiMethod, request: Req
 }
 
 fn answered_with(Answered { body, about }: Answered) -> Response {
-    let mut response = ([(CONTENT_TYPE, "application/json")], body).into_response();
+    let content_type = [(CONTENT_TYPE, "application/json")];
+    let mut response = (content_type, Body::new(body)).into_response();
     if about.missing.is_partial() {
         let headers = response.headers_mut();
         headers.insert(PARTIAL_HEADER.clone(), partial_because(about.missing));

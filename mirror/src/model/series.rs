@@ -127,8 +127,15 @@ impl Samples {
 
     /// The samples in order: when, and the value's text (`1.5`, `NaN`, `+Inf`).
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Timestamp, &str)> + '_ {
-        let mut begin = 0;
-        self.at.iter().zip(&self.ends).map(move |(at, end)| {
+        self.iter_from(0)
+    }
+
+    /// The samples from an index on.
+    pub fn iter_from(&self, index: usize) -> impl ExactSizeIterator<Item = (Timestamp, &str)> + '_ {
+        let at = self.at.get(index..).unwrap_or_default();
+        let ends = self.ends.get(index..).unwrap_or_default();
+        let mut begin = self.begin_of(index);
+        at.iter().zip(ends).map(move |(at, end)| {
             let begin = std::mem::replace(&mut begin, *end as usize);
             (*at, self.text.get(begin..*end as usize).unwrap_or_default())
         })

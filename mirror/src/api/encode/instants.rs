@@ -53,6 +53,18 @@ impl Instants {
     }
 }
 
+/// How many bytes these take, without the commas.
+pub(super) fn digits_of(instants: impl Iterator<Item = Timestamp>) -> usize {
+    let digits = |Timestamp(at): Timestamp| {
+        if USUAL.contains(&at) {
+            return 13;
+        }
+        let digits = at.unsigned_abs().checked_ilog10().unwrap_or(0) + 1;
+        digits as usize + usize::from(at < 0)
+    };
+    instants.map(digits).sum()
+}
+
 /// A number below 10^8 as eight digits.
 #[inline]
 fn digits(number: i64) -> [u8; 8] {
