@@ -1,5 +1,5 @@
 //! Threads for work that takes longer than a worker of the runtime may be kept from other requests:
-//! decoding large bodies, sorting and adding up what is in them, writing large answers.
+//! decoding large bodies, sorting and adding up what is in them, writing long lists of names.
 //!
 //! Their priority is lower than that of the runtime's workers. On a busy machine small requests
 //! pass first; large ones get what is left, and never nothing.

@@ -26,7 +26,6 @@ pub struct AnswerBody {
 /// What is not sent yet.
 #[derive(Debug)]
 enum Rest {
-    Nothing,
     Whole(Bytes),
     Points(Box<Points>),
 }
@@ -55,20 +54,18 @@ impl AnswerBody {
     /// How many bytes are not sent yet.
     fn left(&self) -> u64 {
         match &self.rest {
-            Rest::Nothing => 0,
             Rest::Whole(body) => body.len() as u64,
             Rest::Points(points) => points.left(),
         }
     }
 
     fn next_block(&mut self) -> Option<Bytes> {
+        if self.left() == 0 {
+            return None;
+        }
         let block = match &mut self.rest {
-            Rest::Nothing => return None,
-            Rest::Points(points) if points.left() > 0 => points.block(),
-            rest => match mem::replace(rest, Rest::Nothing) {
-                Rest::Whole(body) => body,
-                Rest::Nothing | Rest::Points(_) => return None,
-            },
+            Rest::Whole(body) => mem::take(body),
+            Rest::Points(points) => points.block(),
         };
         Some(match &self.memory {
             None => block,
