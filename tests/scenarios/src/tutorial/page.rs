@@ -3,7 +3,10 @@
 /// What a comment says before a block.
 const BY_HAND: &str = "<!-- by hand:";
 const KEEPS_RUNNING: &str = "<!-- keeps running -->";
-const REPEATED: &str = "<!-- repeated until it prints this -->";
+const REPEATED: [&str; 2] = [
+    "<!-- repeated until it prints this -->",
+    "<!-- repeated until it works -->",
+];
 /// What stands for any text in an output.
 const ANYTHING: char = '…';
 
@@ -12,7 +15,7 @@ const ANYTHING: char = '…';
 pub(super) enum How {
     /// Once, until it ends.
     Once,
-    /// Until its output is the one shown.
+    /// Until it works, and its output is the one shown.
     Repeated,
     /// Beside the blocks after it.
     KeepsRunning,
@@ -48,7 +51,7 @@ pub(super) fn blocks(page: &str) -> Vec<Block> {
                 }
             }
             KEEPS_RUNNING => how = How::KeepsRunning,
-            REPEATED => how = How::Repeated,
+            line if REPEATED.contains(&line) => how = How::Repeated,
             line if line.starts_with(BY_HAND) => how = How::ByHand,
             _ => {}
         }
@@ -100,7 +103,7 @@ mod tests {
         let page = "Text\n\n```bash\nls\n```\n\n```text\na\nb\n```\n\n<!-- by hand: no kind here -->\n\
             ```bash\nkind\n```\n<!-- keeps running -->\n```bash\nserve\n```\n\n\
             <!-- repeated until it prints this -->\n```bash\nask \\\n  again\n```\n```text\nyes\n```\n\
-            ```yaml\nno: command\n```\n";
+            ```yaml\nno: command\n```\n<!-- repeated until it works -->\n```bash\nsee\n```\n";
         let block = |how, commands: &str, output: Option<&str>| Block {
             how,
             commands: commands.to_owned(),
@@ -111,6 +114,7 @@ mod tests {
             block(How::ByHand, "kind", None),
             block(How::KeepsRunning, "serve", None),
             block(How::Repeated, "ask \\\n  again", Some("yes")),
+            block(How::Repeated, "see", None),
         ];
         assert_eq!(blocks(page), expected);
     }

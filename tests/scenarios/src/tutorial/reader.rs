@@ -33,7 +33,7 @@ pub(super) async fn the_tutorial_works_word_for_word(scene: &Scene) -> Result<()
             How::KeepsRunning => running = Some(reader.starts(block).await?),
             How::Once => reader.follows(block).await?,
             How::Repeated => {
-                let what = format!("the output is the one shown of {}", block.commands);
+                let what = format!("this works as shown: {}", block.commands);
                 eventually(what, async || reader.follows(block).await).await?;
             }
         }
