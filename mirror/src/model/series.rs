@@ -127,17 +127,28 @@ impl Samples {
 
     /// The samples in order: when, and the value's text (`1.5`, `NaN`, `+Inf`).
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Timestamp, &str)> + '_ {
-        self.iter_from(0)
+        let mut begin = 0;
+        self.at.iter().zip(&self.ends).map(move |(at, end)| {
+            let begin = std::mem::replace(&mut begin, *end as usize);
+            (*at, self.text.get(begin..*end as usize).unwrap_or_default())
+        })
     }
 
-    /// The samples from an index on.
-    pub fn iter_from(&self, index: usize) -> impl ExactSizeIterator<Item = (Timestamp, &str)> + '_ {
+    /// The samples from an index on: when, and the value.
+    pub fn values_from(
+        &self,
+        index: usize,
+    ) -> impl ExactSizeIterator<Item = (Timestamp, Value<'_>)> + '_ {
         let at = self.at.get(index..).unwrap_or_default();
         let ends = self.ends.get(index..).unwrap_or_default();
         let mut begin = self.begin_of(index);
         at.iter().zip(ends).map(move |(at, end)| {
             let begin = std::mem::replace(&mut begin, *end as usize);
-            (*at, self.text.get(begin..*end as usize).unwrap_or_default())
+            let value = Value {
+                rest: self.text.as_bytes().get(begin..).unwrap_or_default(),
+                length: (*end as usize).saturating_sub(begin),
+            };
+            (*at, value)
         })
     }
 
@@ -206,6 +217,24 @@ impl Samples {
         let times = self.at.capacity() * size_of::<Timestamp>();
         let ends = self.ends.capacity() * size_of::<u32>();
         (times + ends + self.text.capacity()) as u64 + 3 * BLOCK
+    }
+}
+
+/// A value as its store wrote it, and what stands behind it in memory: whoever copies values of
+/// different lengths is faster if they may read further.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    /// The value, and behind it the texts of the next ones.
+    pub rest: &'a [u8],
+    /// How many bytes of it are the value's.
+    pub length: usize,
+}
+
+impl<'a> Value<'a> {
+    /// The text of the value.
+    #[must_use]
+    pub fn text(self) -> &'a [u8] {
+        self.rest.get(..self.length).unwrap_or_default()
     }
 }
 

@@ -8,53 +8,101 @@ use crate::model::time::Timestamp;
 /// From 2001 to 2286: instants of thirteen digits.
 const USUAL: Range<i64> = 1_000_000_000_000..10_000_000_000_000;
 
-/// The first five of thirteen digits change once a day.
-const DAYS: i64 = 100_000_000;
+/// So many milliseconds have the same first five of thirteen digits: a little more than a day.
+const DAY: i64 = 100_000_000;
+
+/// The text of an instant of thirteen digits, behind a comma, in two words: they stay in registers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text {
+    /// The comma and five digits. Two bytes at the end are none.
+    begin: u64,
+    /// Eight digits.
+    rest: u64,
+}
+
+impl Text {
+    /// How many bytes it has.
+    pub(super) const LENGTH: usize = 14;
+
+    /// Of the instant so long after the first one of a [`DAY`].
+    fn of(day: i64, rest: i64) -> Self {
+        // Five of the eight digits, with the comma in the place before them.
+        let begin = (digits(day / DAY) >> 24 << 8) | u64::from(b',');
+        let rest = digits(rest);
+        Self { begin, rest }
+    }
+
+    #[inline]
+    pub(super) fn copy_to(self, room: &mut [u8]) {
+        room[..8].copy_from_slice(&self.begin.to_le_bytes());
+        room[6..].copy_from_slice(&self.rest.to_le_bytes());
+    }
+}
 
 /// Writes instants, each behind a comma.
 #[derive(Debug)]
 pub(super) struct Instants {
-    /// The last usual one that was written, and its text. Most buckets begin where one ends.
+    /// The last one of thirteen digits, and its text. Most buckets begin where one ends.
     last: i64,
-    text: [u8; 14],
-    /// What the first five digits say.
-    days: i64,
+    text: Text,
+    /// The first instant with the same first five digits.
+    day: i64,
 }
 
 impl Default for Instants {
     fn default() -> Self {
-        Self {
-            last: 0,
-            text: *b",0000000000000",
-            days: 0,
-        }
+        let (last, day) = (USUAL.start, USUAL.start);
+        let text = Text::of(day, 0);
+        Self { last, text, day }
     }
 }
 
 impl Instants {
-    #[inline]
-    pub(super) fn write(&mut self, text: &mut Vec<u8>, Timestamp(at): Timestamp) {
-        if !USUAL.contains(&at) {
-            text.push(b',');
-            // Neither writing to a Vec nor an integer as JSON can fail.
-            let _ = serde_json::to_writer(text, &at);
+    pub(super) fn write(&mut self, text: &mut Vec<u8>, at: Timestamp) {
+        if let Some(usual) = self.usual(at) {
+            let mut room = [0; Text::LENGTH];
+            usual.copy_to(&mut room);
+            text.extend_from_slice(&room);
             return;
         }
+        text.push(b',');
+        // Neither writing to a Vec nor an integer as JSON can fail.
+        let _ = serde_json::to_writer(text, &at.0);
+    }
+
+    /// The text of an instant of thirteen digits. None: it has more or fewer.
+    #[inline]
+    pub(super) fn usual(&mut self, Timestamp(at): Timestamp) -> Option<Text> {
         if at != self.last {
-            let (days, rest) = (at / DAYS, at % DAYS);
-            if days != self.days {
-                self.text[1..6].copy_from_slice(&digits(days)[3..]);
-                self.days = days;
+            let rest = at.wrapping_sub(self.day);
+            if !(0..DAY).contains(&rest) {
+                return self.of_another_day(at);
             }
-            self.text[6..].copy_from_slice(&digits(rest));
+            self.text.rest = digits(rest);
             self.last = at;
         }
-        text.extend_from_slice(&self.text);
+        Some(self.text)
+    }
+
+    #[cold]
+    fn of_another_day(&mut self, at: i64) -> Option<Text> {
+        if !USUAL.contains(&at) {
+            return None;
+        }
+        let rest = at % DAY;
+        (self.day, self.last) = (at - rest, at);
+        self.text = Text::of(self.day, rest);
+        Some(self.text)
     }
 }
 
 /// How many bytes these take, without the commas.
-pub(super) fn digits_of(instants: impl Iterator<Item = Timestamp>) -> usize {
+pub(super) fn digits_of(instants: impl Iterator<Item = Timestamp> + Clone) -> usize {
+    let bounds = |(least, most): (i64, i64), Timestamp(at)| (least.min(at), most.max(at));
+    let (least, most) = instants.clone().fold((i64::MAX, i64::MIN), bounds);
+    if USUAL.contains(&least) && USUAL.contains(&most) {
+        return 13 * instants.count();
+    }
     let digits = |Timestamp(at): Timestamp| {
         if USUAL.contains(&at) {
             return 13;
@@ -65,9 +113,9 @@ pub(super) fn digits_of(instants: impl Iterator<Item = Timestamp>) -> usize {
     instants.map(digits).sum()
 }
 
-/// A number below 10^8 as eight digits.
+/// A number below 10^8 as eight digits, the first of which is the lowest byte.
 #[inline]
-fn digits(number: i64) -> [u8; 8] {
+fn digits(number: i64) -> u64 {
     let number = number.cast_unsigned();
     // Numbers are split in two next to each other: of four digits, two, and then one. To multiply
     // and to shift divides all of them at once, rounded down.
@@ -76,7 +124,7 @@ fn digits(number: i64) -> [u8; 8] {
     let pairs = hundreds | ((fours - hundreds * 100) << 16);
     let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
     let ones = tens | ((pairs - tens * 10) << 8);
-    (ones | 0x3030_3030_3030_3030).to_le_bytes()
+    ones | 0x3030_3030_3030_3030
 }
 
 #[cfg(test)]
@@ -88,9 +136,12 @@ mod tests {
     #[test]
     fn every_four_digits_are_written() {
         for number in 0..10_000 {
-            assert_eq!(digits(number), format!("{number:08}").as_bytes());
+            assert_eq!(
+                digits(number).to_le_bytes(),
+                format!("{number:08}").as_bytes()
+            );
             let more = number * 10_000 + 9_999 - number;
-            assert_eq!(digits(more), format!("{more:08}").as_bytes());
+            assert_eq!(digits(more).to_le_bytes(), format!("{more:08}").as_bytes());
         }
     }
 
@@ -104,7 +155,7 @@ mod tests {
                     USUAL,
                     (USUAL.start - 2..USUAL.start + 2),
                     (USUAL.end - 2..USUAL.end + 2),
-                    (17_000 * DAYS - 2..17_000 * DAYS + 2),
+                    (17_000 * DAY - 2..17_000 * DAY + 2),
                 ],
                 0..20,
             ),
