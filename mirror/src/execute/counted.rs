@@ -108,8 +108,8 @@ impl<S: Store> Store for Counted<S> {
         self.store.capabilities(deadline).await
     }
 
-    fn foresee(&self, call: &Call) -> Option<Foreseen> {
-        self.store.foresee(call)
+    async fn foresee(&self, call: &Call) -> Option<Foreseen> {
+        self.store.foresee(call).await
     }
 
     async fn hold(&self, bytes: u64, deadline: Deadline) -> Result<Held, StoreError> {

@@ -53,7 +53,7 @@ pub async fn metric<S: Store>(
         Source::Stored(raw) => stored(&plan, raw, target.scrape_interval),
     };
     if let Source::Range { promql, .. } = &plan.source
-        && let Some(remembered) = remembered(context.store, &plan, promql)
+        && let Some(remembered) = remembered(context.store, &plan, promql).await
     {
         explained["remembered"] = remembered;
     }
@@ -68,11 +68,12 @@ pub async fn metric<S: Store>(
 
 /// What of the first range queries is remembered, and what they would ask for. None: nothing may
 /// be.
-fn remembered<S: Store>(store: &S, plan: &Plan, promql: &str) -> Option<Value> {
-    let parts = Waves::over(plan.grid).next_wave(u64::MAX);
-    let calls = parts.iter();
-    let calls = calls.map(|part| grid::call(promql, part, plan.grid.offset));
-    let foreseen: Vec<Foreseen> = calls.filter_map(|call| store.foresee(&call)).collect();
+async fn remembered<S: Store>(store: &S, plan: &Plan, promql: &str) -> Option<Value> {
+    let mut foreseen: Vec<Foreseen> = Vec::new();
+    for part in &Waves::over(plan.grid).next_wave(u64::MAX) {
+        let call = grid::call(promql, part, plan.grid.offset);
+        foreseen.extend(store.foresee(&call).await);
+    }
     let first = foreseen.first()?;
     if let Some(never) = &first.never {
         return Some(json!({ "buckets": 0, "never": never.to_string() }));

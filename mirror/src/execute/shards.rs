@@ -286,9 +286,9 @@ impl<S: Store> Store for Shards<S> {
     }
 
     /// Of a target without shards.
-    fn foresee(&self, call: &Call) -> Option<Foreseen> {
+    async fn foresee(&self, call: &Call) -> Option<Foreseen> {
         match &self.members[..] {
-            [only] => only.foresee(call),
+            [only] => only.foresee(call).await,
             _ => None,
         }
     }

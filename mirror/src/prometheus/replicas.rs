@@ -103,8 +103,8 @@ impl<M: Member> Store for Replicas<M> {
     }
 
     /// By the preferred one.
-    fn foresee(&self, call: &Call) -> Option<Foreseen> {
-        self.members.get(self.preference.get())?.foresee(call)
+    async fn foresee(&self, call: &Call) -> Option<Foreseen> {
+        self.members.get(self.preference.get())?.foresee(call).await
     }
 }
 

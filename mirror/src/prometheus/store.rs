@@ -42,8 +42,8 @@ pub trait Store: Send + Sync {
     }
 
     /// What would be asked for a call of which something may be remembered; none of others.
-    fn foresee(&self, _: &Call) -> Option<Foreseen> {
-        None
+    fn foresee(&self, _: &Call) -> impl Future<Output = Option<Foreseen>> + Send {
+        async { None }
     }
 
     /// Memory for what is made of answers, until it is dropped.

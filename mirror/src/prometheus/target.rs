@@ -156,8 +156,8 @@ impl Store for RequestCalls {
         self.replicas.capabilities(deadline).await
     }
 
-    fn foresee(&self, call: &Call) -> Option<Foreseen> {
-        self.replicas.foresee(call)
+    async fn foresee(&self, call: &Call) -> Option<Foreseen> {
+        self.replicas.foresee(call).await
     }
 
     async fn hold(&self, bytes: u64, deadline: Deadline) -> Result<Held, StoreError> {

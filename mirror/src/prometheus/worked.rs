@@ -3,20 +3,15 @@
 use super::StoreError;
 use crate::blocking;
 
-/// Answers with more samples are looked through on another thread.
+/// Work over more samples is done on another thread.
 const SMALL: usize = 8_192;
-
-/// Whether work over so many samples may be done where it comes up.
-pub(super) fn is_small(size: usize) -> bool {
-    size <= SMALL
-}
 
 /// What comes of `work` over so many samples.
 pub(super) async fn worked<T: Send + 'static>(
     size: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {
-    if is_small(size) {
+    if size <= SMALL {
         return Ok(work());
     }
     let done = blocking::run(work).await;

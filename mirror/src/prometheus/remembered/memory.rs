@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::lessons::Lessons;
 use super::run::Run;
 use crate::blocking;
 use crate::budget::size::ByteSize;
@@ -84,6 +85,8 @@ impl RememberedMetrics {
 pub struct Remembered {
     is_on: AtomicBool,
     state: Mutex<State>,
+    /// What is not in the state yet.
+    pub(super) lessons: Arc<Lessons>,
     pub(super) metrics: RememberedMetrics,
 }
 
@@ -170,8 +173,14 @@ impl Remembered {
         self.metrics.bytes.set(held);
     }
 
-    /// What is known of an expression. That counts as a use of it.
-    pub(super) fn recall(&self, key: &Key) -> Recalled {
+    /// What is known of an expression, once all answers are learned from. That counts as a use of
+    /// it.
+    pub(super) async fn recall(&self, key: &Key) -> Recalled {
+        self.lessons.learned(key).await;
+        self.recall_learned(key)
+    }
+
+    fn recall_learned(&self, key: &Key) -> Recalled {
         let mut state = self.lock();
         state.touch(key);
         let known = state.entries.get(key).map(|entry| entry.known.clone());
@@ -197,7 +206,7 @@ impl Remembered {
         free(gone.into_iter().collect());
     }
 
-    /// Keeps what was found out in `epoch`: that an expression's values don't last, or a run of
+    /// Keeps what was found out in `epoch`, which may take long: that an expression's values don't last, or a run of
     /// them, from an answer to a range of this length.
     pub(super) fn learn(
         &self,
@@ -242,7 +251,7 @@ impl Remembered {
             let gone = state.put(key, known, longest);
             self.show(&state);
             drop(state);
-            free(gone);
+            drop(gone);
             return;
         }
     }

@@ -2,7 +2,8 @@
 //! for what is missing and for what may still change.
 //!
 //! * [`memory`]: where they are kept. [`run`]: consecutive evaluations, and how they are put
-//!   together. [`pieces`]: what of a range is known, and what is asked.
+//!   together. [`pieces`]: what of a range is known, and what is asked. [`lessons`]: what is still
+//!   to be learned of answers that have gone out.
 //! * What is remembered is an answer of one server to one expression. Everything above (replicas,
 //!   shards, pooling, the rule of one series) sees the answer that the server would have given to
 //!   the whole range.
@@ -12,6 +13,7 @@
 //!   is asked. So it is where a part of an answer is incomplete, or cannot be put together with
 //!   certainty.
 
+mod lessons;
 mod memory;
 mod pieces;
 mod run;
@@ -27,14 +29,10 @@ pub(super) use self::memory::RememberedMetrics;
 pub use self::memory::{Remembered, Remembering};
 use self::pieces::Pieces;
 use self::run::{Evaluations, Run, is_plain, last_until};
-use super::worked::{is_small, worked};
+use super::worked::worked;
 use super::{Answer, Arrival, Call, Data, Deadline, Store, StoreError};
-use crate::blocking;
 use crate::model::time::{Millis, Timestamp};
 use crate::plan::lasting::{Dialect, Passing, looks_back};
-
-/// To read a longer expression takes longer than a runtime's worker should be kept.
-const LONG: usize = 512;
 
 /// What is remembered of one server.
 #[derive(Clone, Debug)]
@@ -115,8 +113,6 @@ struct Lesson {
     looks_back: Option<Millis>,
     /// Of the range that was asked for.
     length: Millis,
-    /// How much there is to go through, that which is known already included.
-    size: usize,
     epoch: u64,
 }
 
@@ -132,7 +128,7 @@ impl OfServer {
         let Some(asked) = Asked::of(self, &call) else {
             return store.call(call, deadline).await;
         };
-        let recalled = self.remembered.recall(&asked.key);
+        let recalled = self.remembered.recall(&asked.key).await;
         let lesson = |answer: &Arc<Answer>, looks_back| Lesson {
             key: Arc::clone(&asked.key),
             answer: Arc::clone(answer),
@@ -141,7 +137,6 @@ impl OfServer {
             newest: Timestamp(i64::MIN),
             looks_back,
             length: asked.length(),
-            size: answer.elements(),
             epoch: recalled.epoch,
         };
         let mut known_back = None;
@@ -162,7 +157,6 @@ impl OfServer {
                         self.learn(Lesson {
                             from,
                             newest,
-                            size: whole.elements(),
                             ..lesson(&part, known_back)
                         });
                     }
@@ -185,10 +179,10 @@ impl OfServer {
     }
 
     /// What would be asked for a call. None: it is not a range that may be remembered.
-    pub(super) fn foresee(&self, call: &Call) -> Option<Foreseen> {
+    pub(super) async fn foresee(&self, call: &Call) -> Option<Foreseen> {
         let asked = Asked::of(self, call)?;
         let whole = (asked.evaluations.start, asked.evaluations.end);
-        let known = self.remembered.recall(&asked.key).known;
+        let known = self.remembered.recall(&asked.key).await.known;
         let never = match &known {
             Some(known) => known.looks_back.clone().err(),
             None => looks_back(&asked.key.promql, self.dialect).err(),
@@ -252,17 +246,12 @@ impl OfServer {
         Ok(Some(Together { whole, head, tail }))
     }
 
-    /// Learns; on another thread where that takes long, some time.
+    /// Learns, some time soon.
     fn learn(&self, lesson: Lesson) {
-        let is_short = lesson.looks_back.is_some() || lesson.key.promql.len() <= LONG;
-        let remembered = Arc::clone(&self.remembered);
-        let dialect = self.dialect;
-        let is_small = is_short && is_small(lesson.size);
+        let (remembered, dialect) = (Arc::clone(&self.remembered), self.dialect);
+        let key = Arc::clone(&lesson.key);
         let work = move || lesson.learned(&remembered, dialect);
-        match is_small {
-            true => work(),
-            false => blocking::later(work),
-        }
+        self.remembered.lessons.add(&key, work);
     }
 
     fn count(&self, hits: u64, asked: Evaluations) {

@@ -383,17 +383,20 @@ fn what_would_be_asked_is_foreseen() {
         asked: vec![(Timestamp(0), Timestamp(1_000))],
         never,
     };
-    assert_eq!(memory.foresee(&range(SUM, 0, 1_000)), Some(whole(None)));
+    assert_eq!(
+        block_on(memory.foresee(&range(SUM, 0, 1_000))),
+        Some(whole(None))
+    );
     polls(&memory, &store, 1_000, &[(SUM, 0, 1_000)]);
     let some = Foreseen {
         remembered: 90,
         asked: vec![(Timestamp(900), Timestamp(1_000))],
         never: None,
     };
-    assert_eq!(memory.foresee(&range(SUM, 0, 1_000)), Some(some));
-    let at = memory.foresee(&range("m @ start()", 0, 1_000));
+    assert_eq!(block_on(memory.foresee(&range(SUM, 0, 1_000))), Some(some));
+    let at = block_on(memory.foresee(&range("m @ start()", 0, 1_000)));
     assert_eq!(at, Some(whole(Some(Passing::At))));
-    assert_eq!(memory.foresee(&range(SUM, 0, 0)), None);
+    assert_eq!(block_on(memory.foresee(&range(SUM, 0, 0))), None);
 }
 
 #[derive(Clone, Debug)]

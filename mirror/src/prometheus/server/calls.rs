@@ -116,8 +116,8 @@ impl Store for ServerCalls {
         super::capabilities(&self.server, self, deadline).await
     }
 
-    fn foresee(&self, call: &Call) -> Option<Foreseen> {
-        self.remembered()?.foresee(call)
+    async fn foresee(&self, call: &Call) -> Option<Foreseen> {
+        self.remembered()?.foresee(call).await
     }
 
     async fn hold(&self, bytes: u64, Deadline(deadline): Deadline) -> Result<Held, StoreError> {

@@ -41,12 +41,12 @@ fn of(most: u64) -> Arc<Remembered> {
 }
 
 fn learn(remembered: &Remembered, promql: &str, run: Run) {
-    let epoch = remembered.recall(&key(promql)).epoch;
+    let epoch = remembered.recall_learned(&key(promql)).epoch;
     remembered.learn(&key(promql), Ok((Millis(0), run)), LENGTH, epoch);
 }
 
 fn runs(remembered: &Remembered, promql: &str) -> Vec<Run> {
-    let known = remembered.recall(&key(promql)).known;
+    let known = remembered.recall_learned(&key(promql)).known;
     let runs = known.map_or_else(Vec::new, |known| known.runs);
     runs.iter().map(|run| Run::clone(run)).collect()
 }
@@ -110,7 +110,7 @@ fn what_was_used_longest_ago_makes_room_for_what_comes() {
 fn nothing_is_kept_once_it_is_switched_off_nor_what_was_found_out_before() {
     let remembered = of(1 << 20);
     learn(&remembered, "a", run(0, 100, "1"));
-    let before = remembered.recall(&key("a")).epoch;
+    let before = remembered.recall_learned(&key("a")).epoch;
     remembered.set(Remembering::default());
     assert!(!remembered.is_on());
     assert_eq!(remembered.metrics.bytes.get(), 0);
@@ -122,8 +122,8 @@ fn nothing_is_kept_once_it_is_switched_off_nor_what_was_found_out_before() {
     remembered.learn(&key("a"), late, LENGTH, before);
     assert!(runs(&remembered, "a").is_empty());
     learn(&remembered, "a", run(0, 100, "1"));
-    let before = remembered.recall(&key("a")).epoch;
+    let before = remembered.recall_learned(&key("a")).epoch;
     remembered.forget(&key("a"));
     remembered.learn(&key("a"), Err(Passing::At), LENGTH, before);
-    assert!(remembered.recall(&key("a")).known.is_none());
+    assert!(remembered.recall_learned(&key("a")).known.is_none());
 }
