@@ -6,6 +6,7 @@ use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::Layer;
 
 use super::TelemetryError;
+use super::span_fields::SpanFields;
 
 /// What writes the lines of `level` (an `EnvFilter` directive).
 pub(super) fn layer(
@@ -24,6 +25,7 @@ pub(super) fn layer(
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
+            .fmt_fields(SpanFields)
             .boxed(),
     };
     Ok(lines.with_filter(filter))

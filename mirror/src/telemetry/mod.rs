@@ -1,7 +1,8 @@
 //! How the mirror is observed: logs, traces ([`traces`]) and metrics.
 //!
 //! Logs go to stderr (stdout is for results), as text or JSON ([`logs`]). Every line written on
-//! behalf of a request carries its id, which the response's `X-Request-Id` repeats. [`metrics`] has
+//! behalf of a request carries its id, which the response's `X-Request-Id` repeats
+//! ([`span_fields`]). [`metrics`] has
 //! the instruments, [`exposition`] the page that shows them, [`process`] what is known of any
 //! process.
 
@@ -10,6 +11,7 @@ pub mod logs;
 mod memory;
 pub mod metrics;
 pub mod process;
+mod span_fields;
 pub mod traces;
 
 use crds::contract::LogFormat;
