@@ -7,7 +7,7 @@ mod quoting;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{fmt, mem};
 
 pub use self::matcher::{Filter, Matcher, texts_of_double};
 pub(crate) use self::quoting::is_legacy_label_name;
@@ -181,23 +181,32 @@ impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = || self.matchers.iter().chain(&self.enforced);
         let names_itself = all().any(|m| m.label() == "__name__");
-        let mut parts: Vec<String> = Vec::with_capacity(all().count() + 1);
+        let mut before = "{";
+        let mut begin_part =
+            |f: &mut fmt::Formatter<'_>| f.write_str(mem::replace(&mut before, ","));
         match &self.name {
             // Outside the legacy character set, `__name__="…"` means the same on every version of
             // every store; the newer form {"…"} is not known to Prometheus 2 and older
             // VictoriaMetrics, which do store such names.
             Some(name) if names_itself || !is_plain_metric_name(name) => {
-                parts.push(format!("__name__={}", quote(name)));
+                begin_part(f)?;
+                write!(f, "__name__={}", quote(name))?;
             }
             Some(name) => f.write_str(name)?,
             // A selector needs one matcher that does not match the empty string.
-            None if !names_itself => parts.push("__name__!=\"\"".to_owned()),
+            None if !names_itself => {
+                begin_part(f)?;
+                f.write_str("__name__!=\"\"")?;
+            }
             None => {}
         }
-        parts.extend(all().map(ToString::to_string));
-        if parts.is_empty() {
+        for matcher in all() {
+            begin_part(f)?;
+            write!(f, "{matcher}")?;
+        }
+        if before == "{" {
             return Ok(());
         }
-        write!(f, "{{{}}}", parts.join(","))
+        f.write_str("}")
     }
 }

@@ -230,7 +230,9 @@ fn path(call: &Call) -> Cow<'static, str> {
 
 /// The parameters, encoded as a form.
 fn parameters(call: &Call, timeout: Duration) -> String {
-    let mut form = form_urlencoded::Serializer::new(String::new());
+    /// Most have fewer bytes.
+    const USUAL: usize = 256;
+    let mut form = form_urlencoded::Serializer::new(String::with_capacity(USUAL));
     match call {
         Call::Instant { promql, at } => {
             form.append_pair("query", promql)

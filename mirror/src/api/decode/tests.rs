@@ -226,6 +226,10 @@ fn sixty_four_levels_are_read_and_sixty_five_are_not() {
 #[test]
 fn brackets_in_strings_are_not_nesting() {
     assert_eq!(nesting(br#"{"a": "[[[[\"[[{", "b": []}"#), 2);
+    for extra in [json!("[".repeat(100)), json!(vec![json!([]); 100])] {
+        let body = metrics(|body| body["connectionDetails"]["extra"] = extra.clone());
+        assert!(request(&body, ApiMethod::Metric).is_ok());
+    }
 }
 
 /// A request for the values of a field as a client sends it.

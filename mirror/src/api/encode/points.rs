@@ -155,18 +155,40 @@ impl<'a> Usual<'a> {
 }
 
 /// What follows the last point.
-fn end(telemetry: &Telemetry) -> String {
-    let (format, kind) = match telemetry.bucket {
-        None => (r#"["value","timestamp"]"#, "RawMetricTelemetry"),
-        Some(_) => (
-            r#"["value","startTimestamp","endTimestamp"]"#,
-            "AggregatedMetricTelemetry",
-        ),
-    };
-    format!(
-        r#"],"dataFormat":{format},"isPartial":{},"_type":"{kind}"}},"_type":"MetricsResponse"}}"#,
-        telemetry.is_partial()
-    )
+fn end(telemetry: &Telemetry) -> &'static str {
+    macro_rules! end {
+        ($format:literal, $partial:literal, $kind:literal) => {
+            concat!(
+                r#"],"dataFormat":"#,
+                $format,
+                r#","isPartial":"#,
+                $partial,
+                r#","_type":""#,
+                $kind,
+                r#""},"_type":"MetricsResponse"}"#
+            )
+        };
+    }
+    macro_rules! raw {
+        ($partial:literal) => {
+            end!(r#"["value","timestamp"]"#, $partial, "RawMetricTelemetry")
+        };
+    }
+    macro_rules! aggregated {
+        ($partial:literal) => {
+            end!(
+                r#"["value","startTimestamp","endTimestamp"]"#,
+                $partial,
+                "AggregatedMetricTelemetry"
+            )
+        };
+    }
+    match (telemetry.bucket, telemetry.is_partial()) {
+        (None, false) => raw!(false),
+        (None, true) => raw!(true),
+        (Some(_), false) => aggregated!(false),
+        (Some(_), true) => aggregated!(true),
+    }
 }
 
 /// How many bytes the answer has: its Content-Length.
