@@ -108,8 +108,8 @@ impl<S: Store> Store for Counted<S> {
         self.store.capabilities(deadline).await
     }
 
-    async fn foresee(&self, call: &Call) -> Option<Foreseen> {
-        self.store.foresee(call).await
+    async fn foresee(&self, call: &Call, deadline: Deadline) -> Option<Foreseen> {
+        self.store.foresee(call, deadline).await
     }
 
     async fn hold(&self, bytes: u64, deadline: Deadline) -> Result<Held, StoreError> {

@@ -53,7 +53,7 @@ pub async fn metric<S: Store>(
         Source::Stored(raw) => stored(&plan, raw, target.scrape_interval),
     };
     if let Source::Range { promql, .. } = &plan.source
-        && let Some(remembered) = remembered(context.store, &plan, promql).await
+        && let Some(remembered) = remembered(context, &plan, promql).await
     {
         explained["remembered"] = remembered;
     }
@@ -68,11 +68,15 @@ pub async fn metric<S: Store>(
 
 /// What of the first range queries is remembered, and what they would ask for. None: nothing may
 /// be.
-async fn remembered<S: Store>(store: &S, plan: &Plan, promql: &str) -> Option<Value> {
+async fn remembered<S: Store>(
+    context: &Context<'_, S>,
+    plan: &Plan,
+    promql: &str,
+) -> Option<Value> {
     let mut foreseen: Vec<Foreseen> = Vec::new();
     for part in &Waves::over(plan.grid).next_wave(u64::MAX) {
         let call = grid::call(promql, part, plan.grid.offset);
-        foreseen.extend(store.foresee(&call).await);
+        foreseen.extend(context.store.foresee(&call, context.deadline).await);
     }
     let first = foreseen.first()?;
     if let Some(never) = &first.never {

@@ -286,9 +286,9 @@ impl<S: Store> Store for Shards<S> {
     }
 
     /// Of a target without shards.
-    async fn foresee(&self, call: &Call) -> Option<Foreseen> {
+    async fn foresee(&self, call: &Call, deadline: Deadline) -> Option<Foreseen> {
         match &self.members[..] {
-            [only] => only.foresee(call).await,
+            [only] => only.foresee(call, deadline).await,
             _ => None,
         }
     }

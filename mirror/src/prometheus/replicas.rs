@@ -103,8 +103,11 @@ impl<M: Member> Store for Replicas<M> {
     }
 
     /// By the preferred one.
-    async fn foresee(&self, call: &Call) -> Option<Foreseen> {
-        self.members.get(self.preference.get())?.foresee(call).await
+    async fn foresee(&self, call: &Call, deadline: Deadline) -> Option<Foreseen> {
+        self.members
+            .get(self.preference.get())?
+            .foresee(call, deadline)
+            .await
     }
 }
 

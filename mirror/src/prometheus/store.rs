@@ -42,7 +42,7 @@ pub trait Store: Send + Sync {
     }
 
     /// What would be asked for a call of which something may be remembered; none of others.
-    fn foresee(&self, _: &Call) -> impl Future<Output = Option<Foreseen>> + Send {
+    fn foresee(&self, _: &Call, _: Deadline) -> impl Future<Output = Option<Foreseen>> + Send {
         async { None }
     }
 

@@ -156,8 +156,8 @@ impl Store for RequestCalls {
         self.replicas.capabilities(deadline).await
     }
 
-    async fn foresee(&self, call: &Call) -> Option<Foreseen> {
-        self.replicas.foresee(call).await
+    async fn foresee(&self, call: &Call, deadline: Deadline) -> Option<Foreseen> {
+        self.replicas.foresee(call, deadline).await
     }
 
     async fn hold(&self, bytes: u64, deadline: Deadline) -> Result<Held, StoreError> {

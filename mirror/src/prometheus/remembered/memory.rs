@@ -15,6 +15,7 @@ use crate::blocking;
 use crate::budget::size::ByteSize;
 use crate::model::time::Millis;
 use crate::plan::lasting::{Dialect, Passing};
+use crate::prometheus::Deadline;
 
 /// Runs of one expression that are kept apart at most.
 const MOST_RUNS: usize = 8;
@@ -173,10 +174,11 @@ impl Remembered {
         self.metrics.bytes.set(held);
     }
 
-    /// What is known of an expression, once all answers are learned from. That counts as a use of
-    /// it.
-    pub(super) async fn recall(&self, key: &Key) -> Recalled {
-        self.lessons.learned(key).await;
+    /// What is known of an expression, once all answers are learned from, but at the deadline. That
+    /// counts as a use of it.
+    pub(super) async fn recall(&self, key: &Key, Deadline(deadline): Deadline) -> Recalled {
+        // Without what is not learned in time, more is asked.
+        let _ = tokio::time::timeout_at(deadline.into(), self.lessons.learned(key)).await;
         self.recall_learned(key)
     }
 
@@ -206,8 +208,8 @@ impl Remembered {
         free(gone.into_iter().collect());
     }
 
-    /// Keeps what was found out in `epoch`, which may take long: that an expression's values don't last, or a run of
-    /// them, from an answer to a range of this length.
+    /// Keeps what was found out in `epoch`: that an expression's values don't last, or a run of
+    /// them, from an answer to a range of this length. It may take long.
     pub(super) fn learn(
         &self,
         key: &Arc<Key>,

@@ -128,7 +128,7 @@ impl OfServer {
         let Some(asked) = Asked::of(self, &call) else {
             return store.call(call, deadline).await;
         };
-        let recalled = self.remembered.recall(&asked.key).await;
+        let recalled = self.remembered.recall(&asked.key, deadline).await;
         let lesson = |answer: &Arc<Answer>, looks_back| Lesson {
             key: Arc::clone(&asked.key),
             answer: Arc::clone(answer),
@@ -179,10 +179,10 @@ impl OfServer {
     }
 
     /// What would be asked for a call. None: it is not a range that may be remembered.
-    pub(super) async fn foresee(&self, call: &Call) -> Option<Foreseen> {
+    pub(super) async fn foresee(&self, call: &Call, deadline: Deadline) -> Option<Foreseen> {
         let asked = Asked::of(self, call)?;
         let whole = (asked.evaluations.start, asked.evaluations.end);
-        let known = self.remembered.recall(&asked.key).await.known;
+        let known = self.remembered.recall(&asked.key, deadline).await.known;
         let never = match &known {
             Some(known) => known.looks_back.clone().err(),
             None => looks_back(&asked.key.promql, self.dialect).err(),

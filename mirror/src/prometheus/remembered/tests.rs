@@ -132,8 +132,14 @@ fn range(promql: &str, start: i64, end: i64) -> Call {
 const SUM: &str = "sum_over_time(m[10ms])";
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
     runtime.expect("a runtime").block_on(future)
+}
+
+fn soon() -> Deadline {
+    Deadline(Instant::now() + Duration::from_secs(60))
 }
 
 /// What the store is asked for one poll after the other. Each answer is that without memory.
@@ -143,7 +149,7 @@ fn polls(
     now: i64,
     polls: &[(&str, i64, i64)],
 ) -> Vec<Vec<(i64, i64)>> {
-    let deadline = Deadline(Instant::now() + Duration::from_secs(60));
+    let deadline = soon();
     let polled = polls.iter().map(|(promql, start, end)| {
         let call = range(promql, *start, *end);
         store.asked();
@@ -384,7 +390,7 @@ fn what_would_be_asked_is_foreseen() {
         never,
     };
     assert_eq!(
-        block_on(memory.foresee(&range(SUM, 0, 1_000))),
+        block_on(memory.foresee(&range(SUM, 0, 1_000), soon())),
         Some(whole(None))
     );
     polls(&memory, &store, 1_000, &[(SUM, 0, 1_000)]);
@@ -393,10 +399,13 @@ fn what_would_be_asked_is_foreseen() {
         asked: vec![(Timestamp(900), Timestamp(1_000))],
         never: None,
     };
-    assert_eq!(block_on(memory.foresee(&range(SUM, 0, 1_000))), Some(some));
-    let at = block_on(memory.foresee(&range("m @ start()", 0, 1_000)));
+    assert_eq!(
+        block_on(memory.foresee(&range(SUM, 0, 1_000), soon())),
+        Some(some)
+    );
+    let at = block_on(memory.foresee(&range("m @ start()", 0, 1_000), soon()));
     assert_eq!(at, Some(whole(Some(Passing::At))));
-    assert_eq!(block_on(memory.foresee(&range(SUM, 0, 0))), None);
+    assert_eq!(block_on(memory.foresee(&range(SUM, 0, 0), soon())), None);
 }
 
 #[derive(Clone, Debug)]

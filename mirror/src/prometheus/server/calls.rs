@@ -116,8 +116,8 @@ impl Store for ServerCalls {
         super::capabilities(&self.server, self, deadline).await
     }
 
-    async fn foresee(&self, call: &Call) -> Option<Foreseen> {
-        self.remembered()?.foresee(call).await
+    async fn foresee(&self, call: &Call, deadline: Deadline) -> Option<Foreseen> {
+        self.remembered()?.foresee(call, deadline).await
     }
 
     async fn hold(&self, bytes: u64, Deadline(deadline): Deadline) -> Result<Held, StoreError> {
