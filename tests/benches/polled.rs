@@ -23,6 +23,9 @@ pub(crate) struct Polled {
     pub(crate) samples: f64,
     /// Time that a stream of each poll took, in milliseconds.
     pub(crate) took: [f64; 2],
+    /// Of the second poll: for the store's answer, and in the mirror beside that, until it begins
+    /// to answer.
+    pub(crate) spent: [f64; 2],
     /// Time of queries that are asked once, with memory against without, medians.
     pub(crate) one_off: f64,
 }
@@ -61,6 +64,20 @@ async fn samples_read(store: &Prometheus) -> Result<f64> {
     let name = "prometheus_engine_query_samples_total ";
     let value = text.lines().find_map(|line| line.strip_prefix(name));
     value.context(name)?.parse().context(name)
+}
+
+/// The milliseconds that the store's answers took so far, and those that requests took in the
+/// mirror.
+async fn spent(mirror: &Mirror) -> Result<[f64; 2]> {
+    let url = format!("{}/metrics", mirror.admin().0);
+    let text = http_client().get(url).send().await?.text().await?;
+    let sum = |name: &str| {
+        let name = format!("prometheus_mirror_{name}_duration_seconds_sum");
+        let of_all = text.lines().filter(|line| line.starts_with(&name));
+        let values = of_all.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum::<f64>() * 1000.0
+    };
+    Ok([sum("upstream_request"), sum("request")])
 }
 
 /// Polls all streams, each of which ends at `end`. Answers the milliseconds that each took, without
@@ -102,14 +119,20 @@ pub(crate) async fn measure(binary: &Path) -> Result<Polled> {
     let client = Client::new(&mirror.url());
     let mut read = vec![samples_read(&store).await?];
     let mut took = [0.0; 2];
+    let mut before = [0.0; 2];
     for (took, minute) in took.iter_mut().zip([2, 1]) {
+        before = spent(&mirror).await?;
         *took = poll(&client, END - minute * MINUTE).await?;
         read.push(samples_read(&store).await?);
     }
+    let after = spent(&mirror).await?;
+    #[expect(clippy::cast_precision_loss, reason = "200")]
+    let [store, whole] = [0, 1].map(|which| (after[which] - before[which]) / STREAMS as f64);
     let one_off = one_off(binary, [&plain, &remembering]).await?;
     Ok(Polled {
         samples: (read[2] - read[1]) / (read[1] - read[0]) * 100.0,
         took,
+        spent: [store, whole - store],
         one_off,
     })
 }
